@@ -1,0 +1,92 @@
+"""Every error edgetl raises on purpose, as one tree.
+
+Each class also refines the builtin that a caller who does not know edgetl would catch::
+
+    EdgetlError
+    ├── PhotoError (ValueError)                 a photo that cannot be used
+    ├── LabelError (ValueError)                 a class name that is not allowed
+    ├── BundleError (ValueError)                a bundle that is not what it says
+    │   ├── BundleMissing (FileNotFoundError)   a bundle, or a file it lists, is not there
+    │   └── GoldenMismatch                      this machine computes something else than the exporter did
+    ├── RuntimeUnavailable (ImportError)        a runtime that is not installed or does not work here
+    ├── StoreError (OSError)                    the embedding store cannot do what was asked
+    │   ├── StoreLocked (BlockingIOError)       another process is writing to it
+    │   ├── StoreCorrupt                        a row or the file fails its check
+    │   └── FingerprintMismatch (ValueError)    the store holds embeddings of another model
+    ├── TrainError (ValueError)                 there is not enough to train from
+    ├── NotTrained (LookupError)                no head is active
+    └── ExportError (RuntimeError)              an export that was refused
+        ├── WeightsMissing (FileNotFoundError)  backbone weights that are not on this machine
+        ├── CalibrationError (ValueError)       calibration photos that cannot calibrate
+        └── ParityError                         a variant outside its recipe's bound
+
+A message says what was given, what was expected, the file's name, and the command that fixes it where there is one.
+"""
+
+
+class EdgetlError(Exception):
+    """The root: catch this to catch everything edgetl refuses on purpose."""
+
+
+class PhotoError(EdgetlError, ValueError):
+    """A photo that cannot be used: corrupt, truncated, animated, too large, or not an image."""
+
+
+class LabelError(EdgetlError, ValueError):
+    """A class name that is not allowed (see :func:`edgetl.types.check_label`)."""
+
+
+class BundleError(EdgetlError, ValueError):
+    """A bundle that is not what it says: changed bytes, an unknown version, a malformed manifest."""
+
+
+class BundleMissing(BundleError, FileNotFoundError):
+    """A bundle, or a file or variant that it should hold, is not there."""
+
+
+class GoldenMismatch(BundleError):
+    """The golden photo embeds to something else here than where the bundle was exported."""
+
+
+class RuntimeUnavailable(EdgetlError, ImportError):
+    """A runtime that is not installed, or is installed and does not work on this machine."""
+
+
+class StoreError(EdgetlError, OSError):
+    """The embedding store cannot do what was asked: unreadable, full, or read-only after an I/O error."""
+
+
+class StoreLocked(StoreError, BlockingIOError):
+    """Another process has the store open for writing."""
+
+
+class StoreCorrupt(StoreError):
+    """A row, or the whole file, fails its check."""
+
+
+class FingerprintMismatch(StoreError, ValueError):
+    """The store holds embeddings that another model, image spec, runtime or precision computed."""
+
+
+class TrainError(EdgetlError, ValueError):
+    """There is not enough to train from: no sample, or a single class."""
+
+
+class NotTrained(EdgetlError, LookupError):
+    """No head is active, so there is nothing to predict with."""
+
+
+class ExportError(EdgetlError, RuntimeError):
+    """An export that was refused."""
+
+
+class WeightsMissing(ExportError, FileNotFoundError):
+    """Backbone weights that are not on this machine and could not be downloaded."""
+
+
+class CalibrationError(ExportError, ValueError):
+    """Calibration photos that are missing, too few, random or constant."""
+
+
+class ParityError(ExportError):
+    """A variant whose embeddings are further from the float ones than its recipe allows."""

@@ -1,0 +1,332 @@
+"""Frozen values that cross the borders between edgetl's layers; every field with its shape, dtype and unit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from edgetl.errors import LabelError
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+Array = npt.NDArray[Any]
+Pixels = npt.NDArray[np.uint8]
+Embeddings = npt.NDArray[np.float32]
+
+Photo = Union[str, "os.PathLike[str]", bytes, "PillowImage.Image", Pixels]
+"""A photo as a path, encoded bytes (JPEG, PNG, ...), a PIL image, or uint8 pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]."""
+
+ColorOrder = Literal["rgb", "bgr"]
+HeadKind = Literal["ncm", "lda", "ridge", "logistic", "auto"]
+HEAD_KINDS: tuple[HeadKind, ...] = ("ncm", "lda", "ridge", "logistic", "auto")
+
+MAX_LABEL = 100
+
+
+def check_label(label: str) -> str:
+    """Returns `label` in Unicode NFC, or refuses it.
+
+    Allowed: 1 to 100 characters of any script, emoji and inner spaces included. Refused: empty, leading or trailing white space,
+    control characters, line breaks, path separators, and the two folder names `.` and `..`, because labels are also folder names.
+
+    Raises:
+        LabelError: naming the label and the rule it breaks.
+    """
+    if not isinstance(label, str):
+        raise LabelError(f"a label is a str, not {type(label).__name__}: {label!r}")
+    label = unicodedata.normalize("NFC", label)
+    shown = label if len(label) <= 40 else label[:40] + "..."
+    if not label or label != label.strip():
+        raise LabelError(f"label {shown!r} is empty or begins or ends with white space; give it a visible name")
+    if len(label) > MAX_LABEL:
+        raise LabelError(f"label {shown!r} has {len(label)} characters; at most {MAX_LABEL} are allowed")
+    if "/" in label or "\\" in label or label in (".", ".."):
+        raise LabelError(f"label {shown!r} holds a path separator or is a folder's own name; use '-' instead")
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in label):
+        raise LabelError(f"label {shown!r} holds a control character or a line break; remove it")
+    return label
+
+
+def to_json(value: Any) -> Any:
+    """Turns a value of this module, or a container of them, into what `json.dumps` takes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        made = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {**made, **value.extra_json()} if isinstance(value, Proportion) else made
+    if isinstance(value, Mapping):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def digest(value: Any) -> str:
+    """The sha256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(to_json(value), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSpec:
+    """How a photo becomes the model's input tensor; part of the fingerprint.
+
+    Attributes:
+        width: input width, pixels.
+        height: input height, pixels.
+        resize: the short side to which the whole photo is scaled before the centre crop, pixels (256 for a 0.875 crop of 224).
+        filter: resampling filter, antialiased when it shrinks.
+        draft: JPEGs are decoded at the smallest DCT scale whose short side is still at least `draft * resize` pixels; 0 decodes in full.
+    """
+
+    width: int
+    height: int
+    resize: int
+    filter: Literal["bicubic", "bilinear"] = "bicubic"
+    draft: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """Everything that changes the numbers of an embedding.
+
+    Attributes:
+        model: sha256 (hex) of the model file.
+        image: the image spec.
+        family: the runtime family that computes it (`litert`, `onnxruntime`, `openvino`, `fake`).
+        precision: `fp32`, `fp16` or `int8`.
+        dim: the embedding's length d, values.
+    """
+
+    model: str
+    image: ImageSpec
+    family: str
+    precision: str
+    dim: int
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) over all fields."""
+        return digest(self)
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """One line per field that differs, `name: mine != theirs`."""
+        mine, theirs = to_json(self), to_json(other)
+        return [f"{name}: {mine[name]} != {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Fingerprint:
+        """The inverse of :func:`to_json`."""
+        return cls(**{**value, "image": ImageSpec(**value["image"])})
+
+
+@dataclasses.dataclass(frozen=True)
+class Proportion:
+    """A count of successes with its 95 % Wilson score interval (Wilson 1927; Brown, Cai and DasGupta 2001, eq. 4).
+
+    Attributes:
+        hits: successes, count.
+        n: trials, count.
+    """
+
+    hits: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """Hits over n, in [0, 1]; NaN without a trial."""
+        return self.hits / self.n if self.n else math.nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson score interval, each end in [0, 1]; (0, 1) without a trial."""
+        if not self.n:
+            return 0.0, 1.0
+        z = 1.959963984540054
+        p, n = self.value, self.n
+        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return max(0.0, centre - half), min(1.0, centre + half)
+
+    def extra_json(self) -> dict[str, Any]:
+        """The derived numbers that belong beside the counts in JSON."""
+        return {"value": None if not self.n else self.value, "interval": list(self.interval)}
+
+    def __str__(self) -> str:
+        if not self.n:
+            return "no sample"
+        low, high = self.interval
+        return f"{100 * self.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}] n={self.n}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Parity:
+    """How far one variant's embeddings are from the float ones, over photos that calibrated nothing.
+
+    Attributes:
+        cosine_mean: mean cosine similarity, in [-1, 1].
+        cosine_min: the worst photo's cosine similarity.
+        max_abs: largest absolute difference of one embedding value.
+        neighbour_agreement: share of photos whose nearest other photo is the same one.
+        count: photos compared.
+        bound: the recipe's lowest allowed `cosine_mean`.
+        machine: the instruction set it was measured on, e.g. `x86_64 avx512_vnni`.
+    """
+
+    cosine_mean: float
+    cosine_min: float
+    max_abs: float
+    neighbour_agreement: float
+    count: int
+    bound: float
+    machine: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """One prediction.
+
+    Attributes:
+        label: the best class.
+        score: its probability, in [0, 1].
+        top: classes with their probabilities, best first.
+    """
+
+    label: str
+    score: float
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Added:
+    """What became of one photo.
+
+    Attributes:
+        source: the photo's path, or a word for its kind.
+        label: its class.
+        status: `added`; `known` (the same bytes under the same label: nothing was computed); or `relabelled`.
+        previous: the label it had before, when `relabelled`.
+    """
+
+    source: str
+    label: str
+    status: Literal["added", "known", "relabelled"]
+    previous: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class AddReport:
+    """What became of many photos.
+
+    Attributes:
+        photos: one entry per photo that is in the store now.
+        failed: (source, reason) per photo that could not be used; the others were not affected.
+        counts: samples per class in the whole store afterwards.
+        seconds: wall time, s.
+    """
+
+    photos: tuple[Added, ...]
+    failed: tuple[tuple[str, str], ...]
+    counts: Mapping[str, int]
+    seconds: float
+
+    def number(self, status: str) -> int:
+        """How many photos have this status."""
+        return sum(photo.status == status for photo in self.photos)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainReport:
+    """What a training gave.
+
+    Attributes:
+        head: the new head's number in the history.
+        kind: the algorithm that was used.
+        reason: why this one, in a sentence.
+        accuracy: leave-one-out accuracy over all samples.
+        per_class: leave-one-out accuracy per class.
+        candidates: leave-one-out accuracy of every algorithm that was tried.
+        warnings: what the person should know, in sentences.
+        seconds: wall time, s.
+    """
+
+    head: int
+    kind: str
+    reason: str
+    accuracy: Proportion
+    per_class: Mapping[str, Proportion]
+    candidates: Mapping[str, Proportion]
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalReport:
+    """Accuracy on labelled photos that were not taught.
+
+    Attributes:
+        accuracy: over all photos that could be read.
+        per_class: per true class.
+        labels: the rows and columns of `confusion`.
+        confusion: [true class][predicted class], count.
+        failed: (source, reason) per photo that could not be used.
+        warnings: what the person should know, in sentences.
+    """
+
+    accuracy: Proportion
+    per_class: Mapping[str, Proportion]
+    labels: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    failed: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ForgetReport:
+    """What a `forget` removed.
+
+    Attributes:
+        removed: samples removed, per class.
+        counts: samples per class that remain.
+        head: the head trained without them, or None where fewer than two classes remain (then no head is active).
+    """
+
+    removed: Mapping[str, int]
+    counts: Mapping[str, int]
+    head: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadInfo:
+    """One row of the head history.
+
+    Attributes:
+        head: its number; they only grow.
+        kind: the algorithm.
+        labels: the classes it knows.
+        samples: how many samples it was trained from.
+        accuracy: its leave-one-out accuracy when it was trained.
+        created: seconds since 1970 by the device's clock, which may be wrong; `head` orders, this only informs.
+        size: its bytes in the store.
+        active: whether `predict` uses it.
+    """
+
+    head: int
+    kind: str
+    labels: tuple[str, ...]
+    samples: int
+    accuracy: Proportion
+    created: float
+    size: int
+    active: bool
