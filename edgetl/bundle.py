@@ -1,0 +1,370 @@
+"""The bundle: one frozen backbone in several formats, with everything needed to prove that it computes the same here.
+
+A folder, or the same folder as one stored (uncompressed) zip named `NAME.edgetl`::
+
+    manifest.json                what this is: backbone, image spec, calibration, and per variant its files, recipe and parity
+    VARIANT/model.*              the model; OpenVINO's weights lie beside its graph
+    golden/N.jpg                 test charts, encoded
+    golden/golden.safetensors    `tensors` uint8 [k, h, w, 3], and per variant `VARIANT` float32 [k, d]: what the charts become
+
+This is the only module that knows those names. Every byte is read through its sha256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from edgetl.errors import BundleError, BundleMissing
+from edgetl.types import Embeddings, Fingerprint, ImageSpec, Parity, Pixels, to_json
+
+FORMAT = "edgetl-bundle"
+VERSION = 1
+FAMILIES: Mapping[str, str] = {"tflite": "litert", "onnx": "onnxruntime", "openvino": "openvino", "fake": "fake"}
+"""Model format -> the runtime family that executes it."""
+
+EQUAL_COSINE = 0.9999
+"""Two variants whose worst photo is at least this close to the float embedding may share a store."""
+
+_MANIFEST = "manifest.json"
+_GOLDEN = "golden/golden.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file of the bundle: its path inside, its size in bytes and its sha256 (hex)."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One model file and how it came to be.
+
+    Attributes:
+        name: e.g. `tflite-int8`.
+        format: `tflite`, `onnx`, `openvino` or `fake`.
+        precision: `fp32`, `fp16` or `int8`.
+        files: the model's files, the one to open first.
+        recipe: how it was converted: name, instruction sets it suits, library versions, settings.
+        parity: its distance to the float embedding; None for a model that has no float original.
+    """
+
+    name: str
+    format: str
+    precision: str
+    files: tuple[File, ...]
+    recipe: Mapping[str, Any]
+    parity: Parity | None
+
+    @property
+    def family(self) -> str:
+        """The runtime family that executes it."""
+        return FAMILIES[self.format]
+
+    @property
+    def size(self) -> int:
+        """All its files together, bytes."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """The model's sha256 (hex): its file's, or the hash over its files' hashes."""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        return hashlib.sha256("".join(file.sha256 for file in self.files).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class NewVariant:
+    """A variant to be written.
+
+    Attributes:
+        name: e.g. `onnx-int8`.
+        format: `tflite`, `onnx`, `openvino` or `fake`.
+        precision: `fp32`, `fp16` or `int8`.
+        files: file name -> content; the one to open first.
+        recipe: JSON-able: how it was converted.
+        parity: its distance to the float embedding.
+        golden: float32 [k, d], this variant's own embeddings of the golden tensors.
+    """
+
+    name: str
+    format: str
+    precision: str
+    files: Mapping[str, bytes]
+    recipe: Mapping[str, Any]
+    parity: Parity | None
+    golden: Embeddings
+
+
+@dataclasses.dataclass(frozen=True)
+class Golden:
+    """The proof photos.
+
+    Attributes:
+        photos: encoded test charts, k of them.
+        tensors: uint8 [k, h, w, 3], what preprocessing made of them.
+        embeddings: float32 [k, d], what the variant made of those.
+    """
+
+    photos: tuple[bytes, ...]
+    tensors: Pixels
+    embeddings: Embeddings
+
+
+class Bundle:
+    """An opened bundle; opening reads the manifest only.
+
+    Attributes:
+        path: where it lies.
+        backbone: name, source and weights of the network.
+        image: how photos become its input.
+        dim: the embedding's length d, values.
+        calibration: the calibration photos' hash, count and seed; None where nothing was quantised.
+        variants: name -> variant, in the order of the export.
+        created_by: the edgetl version that wrote it.
+    """
+
+    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        """Use :meth:`open`."""
+        self.path = path
+        self.backbone: Mapping[str, Any] = manifest["backbone"]
+        self.image = ImageSpec(**manifest["image"])
+        self.dim = int(manifest["dim"])
+        self.calibration: Mapping[str, Any] | None = manifest["calibration"]
+        self.created_by = str(manifest["created_by"])
+        self.variants: Mapping[str, Variant] = {name: _variant(name, value) for name, value in manifest["variants"].items()}
+        self._golden = tuple(File(**value) for value in manifest["golden"])
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Bundle:
+        """Opens a bundle folder or zip.
+
+        Raises:
+            BundleMissing: nothing is there.
+            BundleError: not a bundle, a malformed manifest, or a format version this edgetl does not know.
+        """
+        where = Path(path)
+        if not where.exists():
+            raise BundleMissing(f"{where}: no such bundle; make one with: edgetl export -o {where}")
+        try:
+            manifest = json.loads(_read(where, _MANIFEST))
+        except ValueError as error:
+            raise BundleError(f"{where}: {_MANIFEST} is not JSON ({error}); export the bundle again") from error
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise BundleError(f"{where}: not an edgetl bundle ({_MANIFEST} does not say format {FORMAT!r})")
+        if manifest.get("version") != VERSION:
+            said = manifest.get("version")
+            raise BundleError(f"{where}: bundle format version {said!r}, this edgetl reads {VERSION}; pip install --upgrade edgetl")
+        try:
+            return cls(where, manifest)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"{where}: malformed {_MANIFEST} ({type(error).__name__}: {error}); export the bundle again") from error
+
+    def variant(self, name: str) -> Variant:
+        """The variant of this name.
+
+        Raises:
+            BundleMissing: with the names there are.
+        """
+        if name not in self.variants:
+            raise BundleMissing(f"{self.path}: no variant {name!r}; it holds {', '.join(self.variants)}")
+        return self.variants[name]
+
+    def fingerprint(self, variant: Variant) -> Fingerprint:
+        """Everything that changes the numbers of this variant's embeddings."""
+        return Fingerprint(variant.sha256, self.image, variant.family, variant.precision, self.dim)
+
+    def equivalent(self, ours: Fingerprint, theirs: Fingerprint) -> bool:
+        """Whether two fingerprints are the same, or both are variants of this bundle whose parity proved them equal."""
+        close = {
+            self.fingerprint(variant).digest
+            for variant in self.variants.values()
+            if variant.parity is not None and variant.parity.cosine_min >= EQUAL_COSINE
+        }
+        return ours == theirs or {ours.digest, theirs.digest} <= close
+
+    def model(self, variant: Variant) -> dict[str, bytes]:
+        """The variant's files, name -> content, each checked against its sha256.
+
+        Raises:
+            BundleMissing: a file is not there.
+            BundleError: a file's bytes changed.
+        """
+        return {PurePosixPath(file.path).name: self._checked(file) for file in variant.files}
+
+    def golden(self, variant: Variant) -> Golden:
+        """The proof photos with this variant's embeddings of them.
+
+        Raises:
+            BundleMissing: a file is not there.
+            BundleError: a file's bytes changed, or the arrays are not what the manifest says.
+        """
+        photos = tuple(self._checked(file) for file in self._golden if file.path != _GOLDEN)
+        packed = next((file for file in self._golden if file.path == _GOLDEN), None)
+        if packed is None:
+            raise BundleError(f"{self.path}: the manifest lists no {_GOLDEN}; export the bundle again")
+        try:
+            arrays = safetensors.numpy.load(self._checked(packed))
+            golden = Golden(photos, arrays["tensors"], arrays[variant.name])
+        except (safetensors.SafetensorError, KeyError) as error:
+            raise BundleError(f"{self.path}: {_GOLDEN} is malformed ({error}); export the bundle again") from error
+        k = len(photos)
+        shape = (k, self.image.height, self.image.width, 3)
+        if not k or golden.tensors.shape != shape or golden.embeddings.shape != (k, self.dim):
+            raise BundleError(f"{self.path}: {_GOLDEN} has other shapes than the manifest says; export the bundle again")
+        return golden
+
+    def verify(self) -> int:
+        """Reads every file and checks its sha256; returns how many were checked.
+
+        Raises:
+            BundleMissing: a file is not there.
+            BundleError: a file's bytes changed.
+        """
+        files = [file for variant in self.variants.values() for file in variant.files] + list(self._golden)
+        for file in files:
+            self._checked(file)
+        return len(files)
+
+    def _checked(self, file: File) -> bytes:
+        content = _read(self.path, file.path)
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise BundleError(f"{self.path}: {file.path} has changed (its sha256 is not the manifest's); copy or export the bundle again")
+        return content
+
+
+def write(
+    path: str | os.PathLike[str],
+    *,
+    backbone: Mapping[str, Any],
+    image: ImageSpec,
+    dim: int,
+    calibration: Mapping[str, Any] | None,
+    golden_photos: Sequence[bytes],
+    golden_tensors: Pixels,
+    variants: Sequence[NewVariant],
+) -> Bundle:
+    """Writes a bundle, all of it or nothing, and opens it.
+
+    Args:
+        path: a folder, or a name that ends in `.edgetl` for one file. An existing bundle is replaced.
+        backbone: JSON-able: name, source, weights.
+        image: how photos become the model's input.
+        dim: the embedding's length d.
+        calibration: JSON-able: the calibration photos' hash, count and seed.
+        golden_photos: k encoded JPEG or PNG images.
+        golden_tensors: uint8 [k, h, w, 3].
+        variants: at least one.
+
+    Raises:
+        BundleError: no variant, two of one name, or a target that exists and is no bundle.
+    """
+    target = Path(path)
+    if not variants or len({variant.name for variant in variants}) != len(variants):
+        raise BundleError(f"{target}: a bundle needs at least one variant, each with its own name")
+    if target.is_dir() and any(target.iterdir()) and not (target / _MANIFEST).exists():
+        raise BundleError(f"{target}: is a folder that is no bundle; choose another name with -o")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        folder = Path(scratch) / "bundle"
+        golden = [_put(folder, f"golden/{i}.jpg", content) for i, content in enumerate(golden_photos)]
+        arrays = {"tensors": golden_tensors, **{v.name: np.ascontiguousarray(v.golden, dtype=np.float32) for v in variants}}
+        golden.append(_put(folder, _GOLDEN, safetensors.numpy.save(arrays)))
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "created_by": _created_by(),
+            "backbone": backbone,
+            "image": image,
+            "dim": dim,
+            "calibration": calibration,
+            "golden": golden,
+            "variants": {v.name: _put_variant(folder, v) for v in variants},
+        }
+        _put(folder, _MANIFEST, json.dumps(to_json(manifest), indent=1).encode())
+        if target.suffix == ".edgetl":
+            _zip(folder, Path(scratch) / "zip").replace(target)
+        else:
+            if target.exists():
+                shutil.rmtree(target)
+            folder.replace(target)
+    return Bundle.open(target)
+
+
+def _put_variant(folder: Path, variant: NewVariant) -> dict[str, Any]:
+    return {
+        "format": variant.format,
+        "precision": variant.precision,
+        "files": [_put(folder, f"{variant.name}/{name}", content) for name, content in variant.files.items()],
+        "recipe": variant.recipe,
+        "parity": variant.parity,
+    }
+
+
+def _put(folder: Path, name: str, content: bytes) -> File:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return File(name, len(content), hashlib.sha256(content).hexdigest())
+
+
+def _zip(folder: Path, target: Path) -> Path:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            # A fixed date: the same content gives the same file.
+            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix()), path.read_bytes())
+    return target
+
+
+def _variant(name: str, value: Mapping[str, Any]) -> Variant:
+    parity = None if value["parity"] is None else Parity(**value["parity"])
+    files = tuple(File(**file) for file in value["files"])
+    if not files or value["format"] not in FAMILIES:
+        raise ValueError(f"variant {name} has no file or the unknown format {value['format']!r}")
+    return Variant(name, value["format"], value["precision"], files, value["recipe"], parity)
+
+
+@contextlib.contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise BundleError(f"{path}: not a bundle, or damaged ({error}); copy or export it again") from error
+
+
+def _read(path: Path, name: str) -> bytes:
+    # A manifest from a stranger must not name files outside the bundle.
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise BundleError(f"{path}: names the file {name!r} outside itself")
+    try:
+        if path.is_dir():
+            return (path / name).read_bytes()
+        with _archive(path) as archive:
+            return archive.read(name)
+    except (KeyError, FileNotFoundError):
+        raise BundleMissing(f"{path}: {name} is missing from the bundle; copy or export it again") from None
+    except OSError as error:
+        raise BundleError(f"{path}: {name} cannot be read ({error})") from error
+
+
+def _created_by() -> str:
+    from importlib import metadata
+
+    return f"edgetl {metadata.version('edgetl')}"

@@ -1,0 +1,159 @@
+"""Photos as they arrive: bytes with a name and a digest, or pixels; and folders of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from edgetl.errors import PhotoError
+from edgetl.types import ColorOrder, Photo, Pixels
+
+MAX_PIXELS = 24 * 2**20
+"""A photo of more pixels is refused before it is decoded (24 Mpx: a decompression bomb costs memory, not only time)."""
+
+MAX_BYTES = 256 * 2**20
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+"""What is decoded. Pillow knows more, but some of those start other programs (EPS) or are not photos."""
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One photo before decoding.
+
+    Attributes:
+        name: its path, or a word for its kind; for messages and the store.
+        content: the encoded bytes, a PIL image, or RGB or gray uint8 pixels [h, w, 3] or [h, w].
+    """
+
+    name: str
+    content: Union[bytes, Image.Image, Pixels]
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """sha256 of the encoded bytes, or of size, mode and pixels where there are none; 32 bytes."""
+        if isinstance(self.content, bytes):
+            return hashlib.sha256(self.content).digest()
+        pixels = np.ascontiguousarray(np.asarray(self.content))
+        return hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).digest()
+
+    def image(self) -> Image.Image:
+        """Opens the photo without decoding it yet.
+
+        Raises:
+            PhotoError: not an image of a known format, empty, animated, or of more than 24 Mpx.
+        """
+        if isinstance(self.content, Image.Image):
+            opened = self.content
+        elif isinstance(self.content, bytes):
+            opened = self._open(self.content)
+        else:
+            opened = Image.fromarray(self.content)
+        if opened.width * opened.height > MAX_PIXELS:
+            size = f"{opened.width}x{opened.height}"
+            raise PhotoError(f"{self.name}: {size} is more than {MAX_PIXELS / 2**20:.0f} Mpx; scale the photo down before adding it")
+        # An MPO file is a phone's JPEG with a depth map or a second view behind it; its first frame is the photo.
+        if opened.format != "MPO" and getattr(opened, "n_frames", 1) > 1:
+            raise PhotoError(f"{self.name}: animated or many pages ({opened.n_frames} frames); give one frame as a photo")  # type: ignore[attr-defined]
+        return opened
+
+    def _open(self, content: bytes) -> Image.Image:
+        if not content:
+            raise PhotoError(f"{self.name}: an empty file (0 bytes); copy the photo again")
+        try:
+            return Image.open(io.BytesIO(content), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise PhotoError(f"{self.name}: not a photo of a known format ({', '.join(FORMATS)})") from None
+        except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+            raise PhotoError(f"{self.name}: cannot be opened as a photo ({error})") from error
+
+
+def load(photo: Photo, *, color: ColorOrder = "rgb") -> Source:
+    """Takes a photo in any of its forms; a file is read once, here.
+
+    Args:
+        photo: a path, encoded bytes, a PIL image, or uint8 pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4].
+        color: the channel order of pixels; `bgr` is for arrays only (OpenCV's order), since every file states its own.
+
+    Raises:
+        PhotoError: a missing or unreadable file, or an array of another shape or dtype.
+    """
+    if isinstance(photo, np.ndarray):
+        return Source("array", _rgb(photo, color))
+    if color != "rgb":
+        raise PhotoError(f"color={color!r} is for uint8 arrays; files and PIL images state their own colour order")
+    if isinstance(photo, bytes):
+        return Source("bytes", photo)
+    if isinstance(photo, Image.Image):
+        return Source(str(getattr(photo, "filename", "") or "image"), photo)
+    if isinstance(photo, (str, os.PathLike)):
+        return Source(os.fspath(photo), _read(Path(photo)))
+    raise PhotoError(f"a photo is a path, bytes, a PIL image or a uint8 array, not {type(photo).__name__}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise PhotoError(f"{path}: {size / 2**20:.0f} MiB is no photo; at most {MAX_BYTES // 2**20} MiB are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise PhotoError(f"{path}: {error.strerror or error}") from error
+
+
+def _rgb(pixels: Pixels, color: ColorOrder) -> Pixels:
+    if pixels.dtype != np.uint8:
+        raise PhotoError(f"array: dtype {pixels.dtype}, expected uint8 in [0, 255]; floats are not guessed at")
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if pixels.size == 0 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        raise PhotoError(f"array: shape {list(pixels.shape)}, expected [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]")
+    if color not in ("rgb", "bgr"):
+        raise PhotoError(f"color={color!r}: expected 'rgb' or 'bgr'")
+    if pixels.ndim == 2:
+        return pixels
+    return pixels[:, :, :3] if color == "rgb" else pixels[:, :, 2::-1]
+
+
+def photos_in(folder: str | os.PathLike[str]) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Every photo below a folder, sorted; and (name, reason) per other file, so that nothing is left out in silence.
+
+    Hidden files and folders are passed over.
+
+    Raises:
+        PhotoError: the folder is missing, is no folder, or holds no photo.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise PhotoError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}; give a folder of photos")
+    files = sorted(p for p in root.rglob("*") if p.is_file() and not any(part.startswith(".") for part in p.relative_to(root).parts))
+    photos = [path for path in files if path.suffix.lower() in SUFFIXES]
+    others = [
+        (str(path), f"not a photo by its name ({path.suffix or 'no suffix'})") for path in files if path.suffix.lower() not in SUFFIXES
+    ]
+    if not photos:
+        raise PhotoError(f"{root}: holds no photo ({len(others)} other files); known suffixes are {' '.join(sorted(SUFFIXES))}")
+    return photos, others
+
+
+def labelled_photos_in(folder: str | os.PathLike[str]) -> tuple[list[tuple[Path, str]], list[tuple[str, str]]]:
+    """Every photo of a folder `root/<class>/...` with its class; and (name, reason) per other file.
+
+    Raises:
+        PhotoError: as :func:`photos_in`, and for photos that lie in the root itself.
+    """
+    root = Path(folder)
+    photos, others = photos_in(root)
+    loose = [path for path in photos if path.parent == root]
+    if loose:
+        raise PhotoError(f"{loose[0]}: lies in {root} itself; expected {root}/<class>/<photo> (or give the class with --label)")
+    return [(path, path.relative_to(root).parts[0]) for path in photos], others

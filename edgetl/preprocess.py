@@ -1,0 +1,82 @@
+"""Photo -> uint8 tensor: the only implementation, used by the exporter (calibration, parity) and on the device alike."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from edgetl.errors import PhotoError
+from edgetl.photos import Source
+from edgetl.types import ImageSpec, Pixels
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_EXIF_ORIENTATION = 0x0112
+# EXIF 2.32, section 4.6.4 A: how a stored image is turned upright, per orientation value.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def tensor(source: Source, spec: ImageSpec) -> Pixels:
+    """Decodes, scales the short side to `spec.resize`, crops the centre and turns it upright.
+
+    A photo whose size already is the model's input size is taken as it is, in every form (file, image, array): it was cropped by
+    whoever made it. Scaling and cropping are one antialiased resample of the centre box, so pixels that the crop would discard are
+    never computed. Alpha is dropped; gray becomes RGB; colour profiles are not applied.
+
+    Args:
+        source: the photo.
+        spec: the model's image spec.
+
+    Returns:
+        uint8 [spec.height, spec.width, 3], RGB, C-contiguous.
+
+    Raises:
+        PhotoError: the photo is corrupt, truncated, animated or too large.
+    """
+    content = source.content
+    if isinstance(content, np.ndarray) and content.shape == (spec.height, spec.width, 3):
+        return np.ascontiguousarray(content)
+    image = source.image()
+    try:
+        return np.asarray(_centre(image, spec).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, ArithmeticError, Image.DecompressionBombError) as error:
+        raise PhotoError(f"{source.name}: corrupt or truncated ({error}); take or copy the photo again") from error
+
+
+def _centre(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    # Scaling before turning is the same picture (the box is symmetric) and turns 50 thousand pixels instead of 12 million.
+    turned = orientation in (5, 6, 7, 8)
+    size = (spec.height, spec.width) if turned else (spec.width, spec.height)
+    if image.size != size:
+        if spec.draft and image.format in ("JPEG", "MPO"):
+            image.draft(None, (spec.draft * spec.resize, spec.draft * spec.resize))
+        image = _plain(image).resize(size, _FILTERS[spec.filter], box=_box(image.size, size, spec.resize))
+    upright = _UPRIGHT.get(orientation)
+    return _plain(image) if upright is None else _plain(image).transpose(upright)
+
+
+def _box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> tuple[float, float, float, float]:
+    """The centre box of the undecoded photo that the crop will show, in its pixels: left, top, right, bottom."""
+    scale = min(size) / resize
+    width, height = min(crop[0] * scale, size[0]), min(crop[1] * scale, size[1])
+    left, top = (size[0] - width) / 2, (size[1] - height) / 2
+    return left, top, left + width, top + height
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """A mode whose values can be averaged: palettes and bits cannot, and 16-bit gray is scaled instead of clipped."""
+    if image.mode in ("RGB", "L"):
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if image.mode.startswith("I") and values.max(initial=0) > 255 else 255.0
+        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+    return image.convert("RGB")

@@ -1,0 +1,64 @@
+"""Runtimes: model files -> embeddings, one module per library, each importing its library only when it opens a model."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Protocol
+
+from edgetl import machine
+from edgetl.errors import RuntimeUnavailable
+from edgetl.types import Embeddings, Pixels
+
+FAMILIES = ("litert", "onnxruntime", "openvino", "fake")
+"""Known families, in the order in which they are preferred where the person did not choose."""
+
+
+class Runtime(Protocol):
+    """One opened model.
+
+    Attributes:
+        family: `litert`, `onnxruntime`, `openvino` or `fake`.
+        library: the library that computes and its version, e.g. `ai-edge-litert 2.3.0`.
+        threads: how many threads it was given, count.
+    """
+
+    family: str
+    library: str
+    threads: int
+
+    def embed(self, batch: Pixels) -> Embeddings:
+        """Embeds uint8 RGB tensors [n, h, w, 3] to float32 [n, d]; the result is the caller's own copy."""
+        ...
+
+    def close(self) -> None:
+        """Releases the model."""
+        ...
+
+
+def open_runtime(family: str, files: Mapping[str, bytes], threads: int | None = None) -> Runtime:
+    """Opens a model with the library of its family.
+
+    Opening builds an interpreter, because some libraries import well and fail only then (tflite-runtime 2.14 beside numpy 2).
+
+    Args:
+        family: one of :data:`FAMILIES`.
+        files: file name -> content, the one to open first.
+        threads: how many threads the library may use; None is every core of this process, at most 4.
+
+    Raises:
+        RuntimeUnavailable: the library is not installed (with the pip line) or does not work here (with its own words).
+    """
+    if family not in FAMILIES:
+        raise RuntimeUnavailable(f"unknown runtime {family!r}; known are {', '.join(FAMILIES)}")
+    adapter = importlib.import_module(f"edgetl.runtimes.{family}")
+    count = threads if threads is not None else min(4, machine.cores())
+    try:
+        opened: Runtime = adapter.Model(files, count)
+    except ImportError as error:
+        raise RuntimeUnavailable(f"the runtime {family} is not installed ({error}); pip install 'edgetl[{family}]'") from error
+    except Exception as error:  # each library has its own exception types
+        raise RuntimeUnavailable(
+            f"the runtime {family} is installed but cannot open the model here: {type(error).__name__}: {error}"
+        ) from error
+    return opened

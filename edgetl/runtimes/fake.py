@@ -1,0 +1,82 @@
+"""A runtime without a library: a seeded random projection of a small picture. Deterministic on every machine; ships for tests and demos.
+
+Its embeddings are real features of the photo (colours and coarse shapes), so heads trained on them learn something.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgetl import bundle
+from edgetl.photos import Source
+from edgetl.preprocess import tensor
+from edgetl.types import Embeddings, ImageSpec, Pixels
+
+_GRID = 8
+
+
+def model(dim: int = 64, *, size: int = 32, seed: int = 0) -> bytes:
+    """A fake model file: its whole content is three integers."""
+    return json.dumps({"dim": dim, "size": size, "seed": seed}).encode()
+
+
+class Model:
+    """A fake model: uint8 [n, size, size, 3] in, float32 [n, d] out (see :class:`edgetl.runtimes.Runtime`)."""
+
+    family = "fake"
+    library = "fake 1"
+
+    def __init__(self, files: Mapping[str, bytes], threads: int) -> None:
+        said = json.loads(next(iter(files.values())))
+        self._size = int(said["size"])
+        random = np.random.Generator(np.random.PCG64(int(said["seed"])))
+        self._projection = random.standard_normal((_GRID * _GRID * 3, int(said["dim"]))) / np.sqrt(_GRID * _GRID * 3)
+        self.threads = threads
+
+    def embed(self, batch: Pixels) -> Embeddings:
+        """See :meth:`edgetl.runtimes.Runtime.embed`."""
+        cell = self._size // _GRID
+        cells = batch.reshape(len(batch), _GRID, cell, _GRID, cell, 3).mean(axis=(2, 4), dtype=np.float64)
+        features = cells.reshape(len(batch), -1) / 127.5 - 1.0
+        made: Embeddings = np.maximum(features @ self._projection, 0.0).astype(np.float32)
+        return made
+
+    def close(self) -> None:
+        """See :meth:`edgetl.runtimes.Runtime.close`."""
+
+
+def write_bundle(path: str, golden_photo: bytes, *, dim: int = 64, size: int = 32, seed: int = 0) -> bundle.Bundle:
+    """Writes a bundle with one variant, `fake-fp32`.
+
+    Args:
+        path: as :func:`edgetl.bundle.write`.
+        golden_photo: an encoded photo.
+        dim: the embedding's length.
+        size: the input's width and height, a multiple of 8 pixels.
+        seed: of the projection.
+    """
+    content = model(dim, size=size, seed=seed)
+    image = ImageSpec(width=size, height=size, resize=size * 8 // 7)
+    tensors = tensor(Source("golden", golden_photo), image)[None]
+    variant = bundle.NewVariant(
+        "fake-fp32", "fake", "fp32", {"model.json": content}, {"name": "fake"}, None, Model({"model.json": content}, 1).embed(tensors)
+    )
+    backbone = {
+        "name": "fake",
+        "source": "edgetl",
+        "weights": {"source": f"seed {seed}", "sha256": hashlib.sha256(content).hexdigest(), "random": True},
+    }
+    return bundle.write(
+        path,
+        backbone=backbone,
+        image=image,
+        dim=dim,
+        calibration=None,
+        golden_photos=[golden_photo],
+        golden_tensors=tensors,
+        variants=[variant],
+    )

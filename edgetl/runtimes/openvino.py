@@ -1,0 +1,35 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgetl.types import Embeddings, Pixels
+
+
+class Model:
+    """An OpenVINO IR (graph, then weights): uint8 [n, h, w, 3] in, float32 [n, d] out (see :class:`edgetl.runtimes.Runtime`)."""
+
+    family = "openvino"
+
+    def __init__(self, files: Mapping[str, bytes], threads: int) -> None:
+        import openvino
+
+        graph, *weights = files.values()
+        core = openvino.Core()
+        model = core.read_model(graph, weights[0]) if weights else core.read_model(graph)
+        settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        self._request = core.compile_model(model, "CPU", settings).create_infer_request()
+        self.library = f"openvino {openvino.__version__.split('-')[0]}"
+        self.threads = threads
+
+    def embed(self, batch: Pixels) -> Embeddings:
+        """See :meth:`edgetl.runtimes.Runtime.embed`."""
+        self._request.infer([batch], share_inputs=True)
+        return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
+
+    def close(self) -> None:
+        """See :meth:`edgetl.runtimes.Runtime.close`."""
+        del self._request

@@ -1,0 +1,11 @@
+"""The durable embedding store: every labelled photo as an embedding, and every head trained from them, in one SQLite file.
+
+What survives: whatever a method returned from is on the disk, through a pulled plug or `kill -9`. What is noticed: each row carries
+a CRC32 that is checked when the row is read, because SQLite's own `integrity_check` does not see a flipped bit in a value.
+"""
+
+from edgetl.store.encoding import EncodingName
+from edgetl.store.samples import NewSample, Sample, Samples
+from edgetl.store.store import Store
+
+__all__ = ["EncodingName", "NewSample", "Sample", "Samples", "Store"]

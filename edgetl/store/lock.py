@@ -1,0 +1,45 @@
+"""One writer per store."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from edgetl.errors import StoreError, StoreLocked
+
+
+class WriterLock:
+    """Holds `NAME.lock` beside a store; the kernel lets go of it with the process, however that ends.
+
+    The file stays when the lock is released: removing it would let two processes lock two files of the same name.
+    """
+
+    def __init__(self, store: Path) -> None:
+        """Takes the lock.
+
+        Raises:
+            StoreLocked: another `Store`, here or in another process, is open for writing.
+            StoreError: the lock file cannot be made.
+        """
+        path = store.with_name(store.name + ".lock")
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StoreError(f"{store} cannot be opened for writing: {path.name} cannot be made beside it ({error.strerror})") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"{store} is open for writing in {self._holder()}; close it there, or open it here with read_only=True"
+            os.close(self._file)
+            raise StoreLocked(message) from None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
+
+    def release(self) -> None:
+        """Lets the next writer in."""
+        os.close(self._file)
+
+    def _holder(self) -> str:
+        pid = os.pread(self._file, 32, 0).strip().decode("ascii", "replace")
+        return "this process" if pid == str(os.getpid()) else f"another process (pid {pid or 'unknown'})"
