@@ -1,1 +1,31 @@
-"""x."""
+"""edgetl: a camera learns new things where it stands.
+
+A frozen backbone is exported and quantised once into a bundle; on the device every labelled photo becomes a cached embedding, and a
+light head is trained from those in milliseconds::
+
+    from edgetl import Classifier
+    shop = Classifier.open("lite0.edgetl", "shop.db")
+    shop.add("mug.jpg", "mug")
+    shop.train()
+    shop.predict("frame.jpg").label
+"""
+
+from edgetl import errors
+from edgetl.bundle import Bundle
+from edgetl.classifier import Classifier
+from edgetl.types import Added, AddReport, EvalReport, ForgetReport, Guess, HeadInfo, ImageSpec, Proportion, TrainReport
+
+__all__ = [
+    "AddReport",
+    "Added",
+    "Bundle",
+    "Classifier",
+    "EvalReport",
+    "ForgetReport",
+    "Guess",
+    "HeadInfo",
+    "ImageSpec",
+    "Proportion",
+    "TrainReport",
+    "errors",
+]

@@ -1,0 +1,429 @@
+"""The facade: the only place where embedder, store and head meet."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence, Sized
+from pathlib import Path
+from types import TracebackType
+from typing import Union, cast
+
+import numpy as np
+
+from edgetl.bundle import Bundle
+from edgetl.embedder import Embedder
+from edgetl.errors import BundleMissing, EdgetlError, LabelError, NotTrained, PhotoError, StoreError, TrainError
+from edgetl.heads import Fit, Head, Learner
+from edgetl.photos import Source, labelled_photos_in, load, photos_in
+from edgetl.store import NewSample, Store
+from edgetl.types import (
+    Added,
+    AddReport,
+    ColorOrder,
+    Embeddings,
+    EvalReport,
+    ForgetReport,
+    Guess,
+    HeadInfo,
+    HeadKind,
+    Photo,
+    Proportion,
+    TrainReport,
+    check_label,
+    to_json,
+)
+
+Labelled = Union[str, "os.PathLike[str]", Iterable[tuple[Photo, str]]]
+"""A folder `root/<class>/<photo>`, or pairs of photo and label."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total); total is 0 where it is not known."""
+
+_COMMIT_EVERY = 32
+
+
+class Classifier:
+    """A camera that learns: photos in, classes out.
+
+    Every photo is embedded once and cached in the store; training reads only the store. Safe to call from several threads.
+
+    Attributes:
+        embedder: the opened backbone; None when opened without a bundle.
+        store: the embeddings and the head history.
+    """
+
+    def __init__(self, embedder: Embedder | None, store: Store) -> None:
+        """Use :meth:`open`."""
+        self.embedder, self.store = embedder, store
+        self._lock = threading.RLock()
+        self._learner: Learner | None = None
+        self._seen = 0
+        self._head = self._active_head()
+
+    @classmethod
+    def open(
+        cls,
+        bundle: str | os.PathLike[str] | None,
+        store: str | os.PathLike[str],
+        *,
+        runtime: str | None = None,
+        variant: str | None = None,
+        threads: int | None = None,
+        read_only: bool = False,
+    ) -> Classifier:
+        """Opens a bundle on a store, which is made when it is not there.
+
+        Args:
+            bundle: the bundle's path; None opens the store alone: it can train, forget, roll back and list, but not embed.
+            store: the store's path.
+            runtime: a runtime family, hard; None takes the store's, else the first that works (see :meth:`Embedder.open`).
+            variant: a variant's name, hard.
+            threads: how many threads the runtime may use; None is every core, at most 4.
+            read_only: predict only; works beside another process that writes.
+
+        Raises:
+            BundleError: as :meth:`Bundle.open`, or the golden photos come out differently here.
+            RuntimeUnavailable: no allowed runtime works.
+            StoreError: the store is damaged, locked by another writer, or of another fingerprint.
+        """
+        if bundle is None:
+            return cls(None, Store.open(store, None, read_only=read_only))
+        opened = Bundle.open(bundle)
+        choose = functools.partial(Embedder.open, opened, runtime=runtime, variant=variant, threads=threads)
+        if not read_only and not _exists(store):
+            embedder = choose()
+            return cls(embedder, Store.open(store, embedder.fingerprint))
+        kept = Store.open(store, None, read_only=read_only)
+        try:
+            return cls(choose(store=kept.fingerprint), kept)
+        except EdgetlError:
+            kept.close()
+            raise
+
+    def add(self, photo: Photo, label: str, *, color: ColorOrder = "rgb") -> Added:
+        """Teaches one photo; durable when it returns.
+
+        The same photo again costs no backbone pass; under another label it moves there.
+
+        Args:
+            photo: a path, bytes, a PIL image, or uint8 pixels.
+            label: its class; a new one needs nothing else.
+            color: the channel order of pixels.
+
+        Raises:
+            PhotoError: the photo cannot be used.
+            LabelError: the label is not allowed.
+            StoreError: it could not be made durable; nothing was added.
+        """
+        label, embedder = check_label(label), self._embedding()
+        source = load(photo, color=color)
+        embedding = None if self._known(source) else embedder.embed(source)
+        return self._commit([_Ready(source.name, source.digest, label, embedding)])[0]
+
+    def add_many(
+        self, photos: Labelled, *, label: str | None = None, color: ColorOrder = "rgb", progress: Progress | None = None
+    ) -> AddReport:
+        """Teaches many photos; each is durable once `progress` has counted it. One bad photo never stops the others.
+
+        Args:
+            photos: a folder `root/<class>/<photo>`, pairs of photo and label, or, with `label`, a folder of photos.
+            label: one class for every photo of the folder.
+            color: the channel order of pixels.
+            progress: called with (photos done, photos in all or 0).
+
+        Raises:
+            PhotoError: the folder is missing or empty.
+            StoreError: a photo could not be made durable; those counted before are.
+        """
+        started = time.perf_counter()
+        embedder = self._embedding()
+        pairs, failed = _pairs(photos, label)
+        total = len(pairs) if isinstance(pairs, Sized) else 0
+        added: list[Added] = []
+        ready: list[_Ready] = []
+
+        def source(pair: tuple[Photo, str]) -> Source:
+            check_label(pair[1])
+            return load(pair[0], color=color)
+
+        def commit() -> None:
+            added.extend(self._commit(ready))
+            ready.clear()
+            if progress is not None:
+                progress(len(added) + len(failed) - before, total)
+
+        before = len(failed)
+        for pair, photo, made in embedder.embed_many(pairs, source, skip=self._known):
+            if photo is None or isinstance(made, EdgetlError):
+                failed.append((_name(pair[0]), str(made)))
+                continue
+            ready.append(_Ready(photo.name, photo.digest, check_label(pair[1]), made))
+            if len(ready) >= _COMMIT_EVERY:
+                commit()
+        commit()
+        return AddReport(tuple(added), tuple(failed), self.store.counts(), time.perf_counter() - started)
+
+    def train(self, kind: HeadKind = "auto") -> TrainReport:
+        """Trains a head from the cached embeddings and makes it active; no backbone pass.
+
+        Args:
+            kind: `ncm`, `lda`, `ridge`, `logistic`, or `auto`, which takes the one with the best leave-one-out accuracy.
+
+        Raises:
+            TrainError: no sample, or a single class.
+            StoreError: the head could not be made durable; the one before stays active.
+        """
+        started = time.perf_counter()
+        with self._lock:
+            fit = self._learn().fit(kind)
+            accuracy, per_class = _leave_one_out(fit)
+            report = {"asked": kind, "reason": fit.reason, "per_class": to_json(per_class), "warnings": fit.warnings}
+            head = self.store.add_head(
+                kind=fit.kind, labels=fit.head.labels, samples=accuracy.n, accuracy=accuracy, weights=fit.head.to_bytes(), report=report
+            )
+            self._head = fit.head
+        return TrainReport(
+            head, fit.kind, fit.reason, accuracy, per_class, fit.candidates, tuple(fit.warnings), time.perf_counter() - started
+        )
+
+    def predict(self, photo: Photo, *, top: int = 5, color: ColorOrder = "rgb") -> Guess:
+        """Says what is on a photo.
+
+        Args:
+            photo: a path, bytes, a PIL image, or uint8 pixels.
+            top: how many classes `Guess.top` lists.
+            color: the channel order of pixels.
+
+        Raises:
+            PhotoError: the photo cannot be used.
+            NotTrained: no head is active.
+        """
+        embedder, head = self._embedding(), self._trained()
+        return _guess(head, embedder.embed(load(photo, color=color)), top)
+
+    def eval(self, photos: Labelled, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
+        """Measures accuracy on labelled photos; teaches nothing.
+
+        Photos of a class that the head does not know count as wrong, and a warning names the class.
+
+        Args:
+            photos: a folder `root/<class>/<photo>`, or pairs of photo and label.
+            color: the channel order of pixels.
+            progress: called with (photos done, photos in all or 0).
+
+        Raises:
+            PhotoError: the folder is missing or empty.
+            NotTrained: no head is active.
+        """
+        embedder, head = self._embedding(), self._trained()
+        pairs, failed = _pairs(photos, None)
+        total = len(pairs) if isinstance(pairs, Sized) else 0
+        outcomes: list[tuple[str, str]] = []
+        taught = 0
+        for done, (pair, photo, made) in enumerate(embedder.embed_many(pairs, lambda pair: load(pair[0], color=color)), 1):
+            if photo is None or not isinstance(made, np.ndarray):
+                failed.append((_name(pair[0]), str(made)))
+            else:
+                taught += self._known(photo)
+                outcomes.append((check_label(pair[1]), head.predict(made[None])[0]))
+            if progress is not None:
+                progress(done, total)
+        return _evaluated(outcomes, head.labels, failed, taught)
+
+    def forget(self, *, label: str | None = None, photo: Photo | None = None) -> ForgetReport:
+        """Removes a class or one photo, exactly: the next head is the one that never saw it.
+
+        Where a head is active, a new one is trained at once; the old one stays in the history, so `rollback` brings it back (the
+        photos stay forgotten).
+
+        Args:
+            label: every photo of this class.
+            photo: this photo, by its bytes.
+
+        Raises:
+            LabelError: neither or both were given, or the store has no such class.
+            PhotoError: the store has no such photo.
+        """
+        if (label is None) == (photo is None):
+            raise LabelError("forget takes either label= or photo=")
+        with self._lock:
+            if label is not None:
+                removed = self.store.remove(label=check_label(label))
+                if not removed:
+                    raise LabelError(f"{self.store.path}: no photo of class {label!r}; it has {', '.join(self.store.counts()) or 'none'}")
+            else:
+                source = load(cast(Photo, photo))
+                removed = self.store.remove(photo=source.digest)
+                if not removed:
+                    raise PhotoError(f"{self.store.path}: was never taught {source.name}; nothing was forgotten")
+            if self._learner is not None:
+                self._learner.remove([sample for sample in removed if sample <= self._seen])
+            return ForgetReport(dict(Counter(removed.values())), self.store.counts(), self._train_again())
+
+    def rollback(self) -> HeadInfo:
+        """Makes the head active that was active before this one.
+
+        Raises:
+            NotTrained: there is none.
+        """
+        with self._lock:
+            info = self.store.rollback()
+            self._head = self._active_head()
+        return info
+
+    def heads(self) -> list[HeadInfo]:
+        """Every head ever trained, oldest first."""
+        return self.store.heads()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples per class in the store."""
+        return self.store.counts()
+
+    def close(self) -> None:
+        """Releases the model and the store. Nothing is pending: what was acknowledged is on the disk."""
+        if self.embedder is not None:
+            self.embedder.close()
+        self.store.close()
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _embedding(self) -> Embedder:
+        if self.embedder is None:
+            raise BundleMissing(f"{self.store.path} was opened without a bundle, which this needs; give one with -m BUNDLE")
+        return self.embedder
+
+    def _trained(self) -> Head:
+        if self._head is None:
+            raise NotTrained(f"{self.store.path}: no head is active; train one with: edgetl train -s {self.store.path}")
+        return self._head
+
+    def _known(self, source: Source) -> bool:
+        return self.store.find(source.digest) is not None
+
+    def _active_head(self) -> Head | None:
+        active = self.store.active()
+        return None if active is None else Head.from_bytes(self.store.head_bytes(active.head))
+
+    def _learn(self) -> Learner:
+        """The learner with every sample of the store; what the store holds is what it learns from, rounding included."""
+        if self._learner is None:
+            self._learner = Learner(self.store.fingerprint.dim)
+        fresh = self.store.samples(after=self._seen)
+        if len(fresh.ids):
+            self._learner.add(fresh.ids, fresh.embeddings, fresh.labels)
+            self._seen = int(fresh.ids[-1])
+        return self._learner
+
+    def _train_again(self) -> int | None:
+        active = self.store.active()
+        if active is None:
+            return None
+        try:
+            return self.train(self.store.head_report(active.head)["asked"]).head
+        except TrainError:
+            self.store.activate(None)
+            self._head = None
+            return None
+
+    def _commit(self, ready: list[_Ready]) -> list[Added]:
+        """Stores a batch in one transaction: all of it is durable on return, or none of it happened."""
+        fresh: dict[bytes, NewSample] = {}
+        moved: dict[int, str] = {}
+        with self._lock:
+            with self.store.transaction("adding photos"):
+                outcomes = [self._place(photo, fresh, moved) for photo in ready]
+                self.store.add(fresh.values())
+                for sample, label in moved.items():
+                    self.store.relabel(sample, label)
+            if self._learner is not None:
+                for sample, label in moved.items():
+                    if sample <= self._seen:
+                        self._learner.relabel(sample, label)
+        return outcomes
+
+    def _place(self, photo: _Ready, fresh: dict[bytes, NewSample], moved: dict[int, str]) -> Added:
+        """Decides what becomes of one photo: new, known, or moved to another class."""
+        kept = self.store.find(photo.digest)
+        here = fresh.get(photo.digest)
+        if kept is None and here is None:
+            if photo.embedding is None:
+                raise StoreError(f"{photo.name} was forgotten while it was being added; add it again")
+            fresh[photo.digest] = NewSample(photo.digest, photo.label, photo.embedding, photo.name)
+            return Added(photo.name, photo.label, "added")
+        previous = here.label if here is not None else moved.get(kept.id, kept.label) if kept is not None else ""
+        if previous == photo.label:
+            return Added(photo.name, photo.label, "known")
+        if here is not None:
+            fresh[photo.digest] = dataclasses.replace(here, label=photo.label)
+        elif kept is not None:
+            moved[kept.id] = photo.label
+        return Added(photo.name, photo.label, "relabelled", previous)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ready:
+    """A photo on its way into the store; its pixels are already let go."""
+
+    name: str
+    digest: bytes
+    label: str
+    embedding: Embeddings | None
+
+
+def _exists(store: str | os.PathLike[str]) -> bool:
+    path = Path(store)
+    return path.exists() and path.stat().st_size > 0
+
+
+def _name(photo: Photo) -> str:
+    return os.fspath(photo) if isinstance(photo, (str, os.PathLike)) else type(photo).__name__
+
+
+def _pairs(photos: Labelled, label: str | None) -> tuple[Iterable[tuple[Photo, str]], list[tuple[str, str]]]:
+    if not isinstance(photos, (str, os.PathLike)):
+        return photos, []
+    if label is None:
+        return labelled_photos_in(photos)
+    paths, others = photos_in(photos)
+    return [(path, label) for path in paths], others
+
+
+def _leave_one_out(fit: Fit) -> tuple[Proportion, dict[str, Proportion]]:
+    return _accuracy(list(zip(fit.truth, fit.predicted)))
+
+
+def _accuracy(outcomes: Sequence[tuple[str, str]]) -> tuple[Proportion, dict[str, Proportion]]:
+    """Accuracy of (true, predicted) pairs, overall and per true class."""
+    n = Counter(truth for truth, _ in outcomes)
+    hits = Counter(truth for truth, said in outcomes if truth == said)
+    return Proportion(sum(hits.values()), len(outcomes)), {label: Proportion(hits[label], n[label]) for label in sorted(n)}
+
+
+def _evaluated(outcomes: Sequence[tuple[str, str]], known: Sequence[str], failed: Sequence[tuple[str, str]], taught: int) -> EvalReport:
+    accuracy, per_class = _accuracy(outcomes)
+    labels = tuple(sorted({*known, *per_class}))
+    cells = Counter(outcomes)
+    warnings = [
+        f"the head was never taught {label!r}: its {per_class[label].n} photos count as wrong" for label in labels if label not in known
+    ]
+    if taught:
+        warnings.append(f"{taught} of these photos were taught, so the accuracy flatters; evaluate on photos the store has not seen")
+    confusion = tuple(tuple(cells[truth, said] for said in labels) for truth in labels)
+    return EvalReport(accuracy, per_class, labels, confusion, tuple(failed), tuple(warnings))
+
+
+def _guess(head: Head, embedding: Embeddings, top: int) -> Guess:
+    probabilities = head.probabilities(embedding)
+    best = np.argsort(-probabilities, kind="stable")[:top]
+    ranked = tuple((head.labels[i], float(probabilities[i])) for i in best)
+    return Guess(ranked[0][0], ranked[0][1], ranked)

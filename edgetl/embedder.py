@@ -1,0 +1,225 @@
+"""Bundle + runtime + preprocessing: photos -> embeddings with their fingerprint, proved on the golden photos at open."""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar, Union
+
+import numpy as np
+
+from edgetl import machine
+from edgetl.bundle import Bundle, Golden, Variant
+from edgetl.errors import EdgetlError, FingerprintMismatch, GoldenMismatch, RuntimeUnavailable
+from edgetl.photos import Source
+from edgetl.preprocess import tensor
+from edgetl.runtimes import FAMILIES, Runtime, open_runtime
+from edgetl.types import Embeddings, Fingerprint, Pixels
+
+log = logging.getLogger("edgetl")
+Item = TypeVar("Item")
+Prepared = tuple[Union[Source, None], Union[Pixels, EdgetlError, None]]
+
+_PRECISIONS = ("int8", "fp16", "fp32")
+_GOLDEN_COSINE = {"fp32": 0.999, "fp16": 0.999, "int8": 0.98}
+# JPEG decoders may differ by a level or two per pixel; any resize or colour fault moves the mean by more.
+_GOLDEN_LEVELS = 1.5
+
+
+class Embedder:
+    """One opened variant that embeds photos; safe to call from several threads.
+
+    Attributes:
+        bundle: where it came from.
+        variant: the model file in use.
+        runtime: the library that computes.
+        fingerprint: everything that changes the numbers.
+        choice: why this variant and runtime, in a sentence.
+    """
+
+    def __init__(self, bundle: Bundle, variant: Variant, runtime: Runtime, choice: str) -> None:
+        """Use :meth:`open`."""
+        self.bundle, self.variant, self.runtime, self.choice = bundle, variant, runtime, choice
+        self.fingerprint = bundle.fingerprint(variant)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Bundle,
+        *,
+        runtime: str | None = None,
+        variant: str | None = None,
+        threads: int | None = None,
+        store: Fingerprint | None = None,
+    ) -> Embedder:
+        """Opens the variant that was asked for, else the one that the store was made with, else the first that works here.
+
+        A choice by argument or by the variable EDGETL_RUNTIME is hard: if it does not work, that is the error. Otherwise every
+        variant that had to be passed over is named with its reason.
+
+        Args:
+            bundle: the bundle.
+            runtime: a family: `litert`, `onnxruntime`, `openvino` or `fake`.
+            variant: a variant's name, e.g. `tflite-int8`.
+            threads: how many threads the runtime may use; None is every core, at most 4.
+            store: the fingerprint of the store it will feed.
+
+        Raises:
+            RuntimeUnavailable: nothing that was allowed could be opened.
+            GoldenMismatch: it opened and computes something else than on the exporter's machine.
+            FingerprintMismatch: no variant of this bundle belongs to the store.
+        """
+        said = runtime or os.environ.get("EDGETL_RUNTIME")
+        candidates = _candidates(bundle, said, variant, store)
+        hard = bool(said or variant)
+        falls: list[str] = []
+        for candidate in candidates:
+            try:
+                opened = open_runtime(candidate.family, bundle.model(candidate), threads)
+            except RuntimeUnavailable as error:
+                if hard:
+                    raise
+                falls.append(f"{candidate.name} passed over: {error}")
+                continue
+            embedder = cls(bundle, candidate, opened, _choice(candidate, opened, said, variant, store))
+            embedder._prove(bundle.golden(candidate))
+            for fall in falls:
+                log.warning("%s", fall)
+            log.info("%s", embedder.choice)
+            return embedder
+        raise RuntimeUnavailable(f"{bundle.path}: no variant can run here\n  " + "\n  ".join(falls))
+
+    def embed(self, source: Source) -> Embeddings:
+        """Embeds one photo to float32 [d].
+
+        Raises:
+            PhotoError: the photo cannot be used.
+        """
+        return self.infer(tensor(source, self.bundle.image))
+
+    def infer(self, pixels: Pixels) -> Embeddings:
+        """Embeds one prepared tensor uint8 [h, w, 3] to float32 [d]."""
+        with self._lock:
+            made: Embeddings = self.runtime.embed(pixels[None])[0]
+        return made
+
+    def embed_many(
+        self, items: Iterable[Item], source: Callable[[Item], Source], *, skip: Callable[[Source], bool] = lambda _: False
+    ) -> Iterator[tuple[Item, Source | None, Embeddings | EdgetlError | None]]:
+        """Embeds many photos in order; reading and decoding run beside the inference, a bounded number ahead.
+
+        Args:
+            items: anything.
+            source: turns an item into its photo; called in a worker thread.
+            skip: whether a photo needs no embedding; called in a worker thread.
+
+        Yields:
+            The item; its photo, None where it could not be read; and its embedding float32 [d], the error that stopped it, or None
+            where it was skipped.
+        """
+
+        def prepare(item: Item) -> Prepared:
+            photo = None
+            try:
+                photo = source(item)
+                return photo, None if skip(photo) else tensor(photo, self.bundle.image)
+            except EdgetlError as error:
+                return photo, error
+
+        with ThreadPoolExecutor(machine.cores(), thread_name_prefix="edgetl-decode") as pool:
+            for item, future in _ahead(pool, prepare, items, 2 * machine.cores()):
+                photo, prepared = future.result()
+                yield item, photo, self.infer(prepared) if isinstance(prepared, np.ndarray) else prepared
+
+    def close(self) -> None:
+        """Releases the model."""
+        self.runtime.close()
+
+    def _prove(self, golden: Golden) -> None:
+        """Refuses a machine on which the golden photos become something else than they were at export."""
+        where = f"{self.bundle.path}: {self.variant.name} on {self.runtime.library}"
+        for photo, expected in zip(golden.photos, golden.tensors):
+            pixels = tensor(Source("golden photo", photo), self.bundle.image)
+            levels = float(np.abs(pixels.astype(np.int16) - expected).mean())
+            if levels > _GOLDEN_LEVELS:
+                raise GoldenMismatch(
+                    f"{where}: the golden photo decodes to other pixels than at export (mean difference {levels:.1f} of 255 levels, at "
+                    f"most {_GOLDEN_LEVELS} expected): Pillow here decodes or resizes differently; pip install --upgrade pillow"
+                )
+        made = self.runtime.embed(golden.tensors)
+        if made.shape != golden.embeddings.shape:
+            shapes = f"{list(made.shape)}, expected {list(golden.embeddings.shape)}"
+            raise GoldenMismatch(f"{where}: the embedding has shape {shapes}; this is another model")
+        if not np.isfinite(made).all() or not made.any():
+            what = "all zero" if not made.any() else "not finite"
+            raise GoldenMismatch(f"{where}: the embedding of the golden photo is {what}: the runtime or its delegate is broken here")
+        lengths = np.linalg.norm(made, axis=1) * np.linalg.norm(golden.embeddings, axis=1)
+        cosine = float(((made * golden.embeddings).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
+        bound = _GOLDEN_COSINE[self.variant.precision]
+        if cosine < bound:
+            parity = self.variant.parity
+            raise GoldenMismatch(
+                f"{where}: the golden photo embeds to something else than at export (cosine {cosine:.4f}, at least {bound} expected). "
+                f"Exported on {parity.machine if parity else 'another machine'} with recipe {self.variant.recipe.get('name')}; this is "
+                f"{machine.instruction_set()}: choose another variant, or export with a recipe for this instruction set"
+            )
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Prepared], items: Iterable[Item], most: int
+) -> Iterator[tuple[Item, Future[Prepared]]]:
+    """Like `pool.map`, with at most `most` results waiting: the photos of a big folder must not pile up in memory."""
+    pending: collections.deque[tuple[Item, Future[Prepared]]] = collections.deque()
+    try:
+        for item in items:
+            pending.append((item, pool.submit(work, item)))
+            if len(pending) > most:
+                yield pending.popleft()
+        while pending:
+            yield pending.popleft()
+    finally:
+        for _, future in pending:
+            future.cancel()
+
+
+def _candidates(bundle: Bundle, runtime: str | None, variant: str | None, store: Fingerprint | None) -> list[Variant]:
+    if variant is not None:
+        chosen = [bundle.variant(variant)]
+        if runtime is not None and chosen[0].family != runtime:
+            raise RuntimeUnavailable(f"{variant} is computed by {chosen[0].family}, not by {runtime}; give one of the two")
+    else:
+        order = {family: i for i, family in enumerate(FAMILIES)}
+        chosen = sorted(
+            bundle.variants.values(), key=lambda v: (_PRECISIONS.index(v.precision) != 0, order[v.family], _PRECISIONS.index(v.precision))
+        )
+        if runtime is not None:
+            chosen = [v for v in chosen if v.family == runtime]
+            if not chosen:
+                has = ", ".join(sorted({v.family for v in bundle.variants.values()}))
+                raise RuntimeUnavailable(f"{bundle.path}: holds no variant for the runtime {runtime!r}; it has some for {has}")
+    if store is None:
+        return chosen
+    matching = [v for v in chosen if bundle.equivalent(bundle.fingerprint(v), store)]
+    if not matching:
+        lines = store.differences(bundle.fingerprint(chosen[0]))
+        raise FingerprintMismatch(
+            f"the store's embeddings were not made by {bundle.path} ({chosen[0].name}); store != bundle:\n  "
+            + "\n  ".join(lines)
+            + "\nopen it with the bundle and the runtime it was made with, or teach a new store"
+        )
+    return sorted(matching, key=lambda v: bundle.fingerprint(v) != store)
+
+
+def _choice(variant: Variant, runtime: Runtime, said: str | None, named: str | None, store: Fingerprint | None) -> str:
+    if named or said:
+        why = "asked for"
+    elif store is not None:
+        why = "the store was made with it"
+    else:
+        why = "the first that works here"
+    return f"{variant.name} on {runtime.library}, {runtime.threads} threads: {why}"
