@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from zlib import crc32
 
+# SQLite would play a journal that is left beside an older copy into it.
+RESTORE = "put back a copy of the file and remove the file of the same name that ends in -wal"
+
 
 def checksum(*fields: bytes) -> int:
     """CRC32 over fields and their lengths, so that a byte cannot move from one field to the next unnoticed."""

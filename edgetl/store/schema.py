@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgetl.errors import FingerprintMismatch, StoreCorrupt, StoreError
-from edgetl.store.checksum import checksum, matches
+from edgetl.store.checksum import RESTORE, checksum, matches
 from edgetl.store.connection import Connection, failure
 from edgetl.store.encoding import ENCODINGS, EncodingName
 from edgetl.types import Fingerprint, to_json
@@ -58,7 +58,7 @@ def create(path: Path, fingerprint: Fingerprint, encoding: EncodingName) -> None
         raise StoreError(f"{path}: encoding {encoding!r} is not known; choose one of {', '.join(ENCODINGS)}")
     _refuse_orphan_journal(path)
     draft = path.with_name(path.name + ".new")
-    with _removed_on_failure(draft):
+    with _removed_on_failure(path, draft):
         _write(draft, fingerprint, encoding)
         draft.replace(path)
         _sync_folder(path.parent)
@@ -79,7 +79,7 @@ def recognise(path: Path) -> None:
     if header[:16] != b"SQLite format 3\0":
         raise StoreCorrupt(f"{path} is not an edgetl store: it does not begin like an SQLite file; give another name")
     if len(header) < 100:
-        raise StoreCorrupt(f"{path} is cut off after {len(header)} bytes; put back a copy of it")
+        raise StoreCorrupt(f"{path} is cut off after {len(header)} bytes; {RESTORE}")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
         raise StoreError(f"{path} is an SQLite file of another program, not an edgetl store; give another name")
 
@@ -98,7 +98,7 @@ def migrate(connection: Connection) -> None:
     if version < len(MIGRATIONS) and connection.read_only:
         raise StoreError(f"{connection.path} has the older schema {version}; open it once for writing, which brings it up to date")
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
-        with connection.transaction(f"bring the tables to schema {number}") as db:
+        with connection.transaction(f"bringing its tables to schema {number}") as db:
             _run(db, number, script)
 
 
@@ -111,7 +111,7 @@ def identity(connection: Connection) -> tuple[Fingerprint, EncodingName]:
     with connection.reading() as db:
         row = db.execute("SELECT fingerprint, encoding, crc FROM store").fetchone()
     if row is None or not matches(row[2], row[0], row[1]):
-        raise StoreCorrupt(f"{connection.path}: the row that names the store's model fails its check; put back a copy of the file")
+        raise StoreCorrupt(f"{connection.path}: the row that names the store's model fails its check; {RESTORE}")
     encoding = next(name for name in ENCODINGS if name.encode() == row[1])
     return Fingerprint.from_json(json.loads(row[0])), encoding
 
@@ -151,13 +151,13 @@ def _run(db: sqlite3.Connection, number: int, script: str) -> None:
 
 
 @contextlib.contextmanager
-def _removed_on_failure(draft: Path) -> Iterator[None]:
+def _removed_on_failure(path: Path, draft: Path) -> Iterator[None]:
     _remove(draft)
     try:
         yield
     except (sqlite3.Error, OSError) as error:
         _remove(draft)
-        raise failure(error, draft.with_suffix(""), "be made") from error
+        raise failure(error, path, "making it") from error
 
 
 def _remove(draft: Path) -> None:

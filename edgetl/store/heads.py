@@ -1,0 +1,153 @@
+"""Head rows, and the history of which was active.
+
+The history is a stack: activating pushes, going back pops. So going back twice goes back two steps, and a head trained after going back
+has the head that was active just then below it. "No head" may be on the stack too; going back passes over it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from edgetl.errors import NotTrained, StoreCorrupt, StoreError
+from edgetl.store.checksum import RESTORE, checksum, matches
+from edgetl.types import HeadInfo, Proportion, to_json
+
+# The weights come last in the table and have their own checksum, so that listing a history does not read them.
+COLUMNS = "id, kind, labels, samples, hits, trials, created, report, weights_crc, crc, length(weights)"
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadRow:
+    """A head without its weights, as the table holds it."""
+
+    id: int
+    kind: bytes
+    labels: bytes
+    samples: int
+    hits: int
+    trials: int
+    created: float
+    report: bytes
+    weights_crc: int
+    crc: int
+    size: int
+
+    def fields(self) -> tuple[bytes, ...]:
+        """What the checksum covers."""
+        numbers = f"{self.samples} {self.hits} {self.trials} {self.created!r} {self.weights_crc}"
+        return self.kind, self.labels, self.report, numbers.encode()
+
+    def info(self, active: int | None) -> HeadInfo:
+        """The row as a value for people."""
+        accuracy = Proportion(self.hits, self.trials)
+        labels = tuple(json.loads(self.labels))
+        return HeadInfo(self.id, self.kind.decode(), labels, self.samples, accuracy, self.created, self.size, self.id == active)
+
+
+def insert(
+    db: sqlite3.Connection, kind: str, labels: Sequence[str], samples: int, accuracy: Proportion, weights: bytes, report: Mapping[str, Any]
+) -> int:
+    """Writes one row and returns its id."""
+    named, told = json.dumps(list(labels), ensure_ascii=False), json.dumps(to_json(report), ensure_ascii=False)
+    row = HeadRow(
+        0, kind.encode(), named.encode(), samples, accuracy.hits, accuracy.n, time.time(), told.encode(), crc32(weights), 0, len(weights)
+    )
+    cursor = db.execute(
+        "INSERT INTO head (kind, labels, samples, hits, trials, created, report, weights_crc, crc, weights) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        (kind, named, samples, row.hits, row.trials, row.created, told, row.weights_crc, checksum(*row.fields()), weights),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def history(db: sqlite3.Connection, path: Path) -> list[HeadInfo]:
+    """Every head, oldest first."""
+    active = present(db, path)
+    return [_checked(path, row).info(active) for row in db.execute(f"SELECT {COLUMNS} FROM head ORDER BY id")]
+
+
+def info(db: sqlite3.Connection, path: Path, head: int) -> HeadInfo:
+    """One head."""
+    return _row(db, path, head).info(present(db, path))
+
+
+def report(db: sqlite3.Connection, path: Path, head: int) -> dict[str, Any]:
+    """What `insert` was given as `report`."""
+    told: dict[str, Any] = json.loads(_row(db, path, head).report)
+    return told
+
+
+def weights(db: sqlite3.Connection, path: Path, head: int) -> bytes:
+    """One head's file."""
+    row = _row(db, path, head)
+    (blob,) = db.execute("SELECT weights FROM head WHERE id = ?", (head,)).fetchone()
+    if crc32(blob) != row.weights_crc:
+        raise _corrupt(path, head)
+    return bytes(blob)
+
+
+def present(db: sqlite3.Connection, path: Path) -> int | None:
+    """The active head, or None."""
+    return next((head for _, head in _stack(db, path)), None)
+
+
+def activate(db: sqlite3.Connection, path: Path, head: int | None) -> None:
+    """Makes a head, or none, the active one; nothing changes where it is already.
+
+    Raises:
+        StoreError: there is no such head.
+    """
+    if head is not None:
+        _row(db, path, head)
+    top, active = next(_stack(db, path), (0, None))
+    if head != active:
+        db.execute("INSERT INTO activation VALUES (?, ?, ?)", (top + 1, head, checksum(f"{top + 1} {head}".encode())))
+
+
+def go_back(db: sqlite3.Connection, path: Path) -> int:
+    """Makes the head active that was before the present one, and returns it.
+
+    Raises:
+        NotTrained: there was none.
+    """
+    active = present(db, path)
+    for step, head in _stack(db, path):
+        if head is not None and head != active:
+            db.execute("DELETE FROM activation WHERE id > ?", (step,))
+            return head
+    raise NotTrained(f"{path}: no head was active before the present one; 'edgetl heads' lists the history")
+
+
+def _stack(db: sqlite3.Connection, path: Path) -> Iterator[tuple[int, int | None]]:
+    """(step, head or None), newest first."""
+    for step, head, crc in db.execute("SELECT id, head, crc FROM activation ORDER BY id DESC"):
+        if not matches(crc, f"{step} {head}".encode()):
+            raise StoreCorrupt(
+                f"{path}: step {step} of the history of active heads fails its check; train again or put back a copy of the file"
+            )
+        yield step, head
+
+
+def _row(db: sqlite3.Connection, path: Path, head: int) -> HeadRow:
+    row = db.execute(f"SELECT {COLUMNS} FROM head WHERE id = ?", (head,)).fetchone()
+    if row is None:
+        raise StoreError(f"{path} holds no head {head}; 'edgetl heads' lists the history")
+    return _checked(path, row)
+
+
+def _checked(path: Path, values: tuple[Any, ...]) -> HeadRow:
+    row = HeadRow(*values)
+    if not matches(row.crc, *row.fields()):
+        raise _corrupt(path, row.id)
+    return row
+
+
+def _corrupt(path: Path, head: int) -> StoreCorrupt:
+    return StoreCorrupt(f"{path}: head {head} fails its check: the disk changed it; train again, or {RESTORE}")

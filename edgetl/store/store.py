@@ -1,0 +1,231 @@
+"""The store: samples, heads, and which head is active, in one file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgetl.errors import StoreError
+from edgetl.store import heads, samples, schema
+from edgetl.store.connection import Connection
+from edgetl.store.encoding import EncodingName
+from edgetl.store.lock import WriterLock
+from edgetl.store.samples import NewSample, Sample, Samples
+from edgetl.types import Fingerprint, HeadInfo, Proportion
+
+
+class Store:
+    """Embeddings and heads of one fingerprint; made by :meth:`open`, shared by threads, closed by `with` or :meth:`close`.
+
+    Every method that changes something returns when the change is on the disk. After an I/O error or on a full disk it raises
+    `StoreError`, nothing of that change is kept, and the store is read-only until it is opened again. A row that fails its checksum
+    raises `StoreCorrupt`, naming file, row and class.
+
+    Attributes:
+        path: the file, absolute.
+        fingerprint: the model whose embeddings it holds.
+        encoding: how embeddings are kept, `int8` or `float16`.
+        read_only: whether it was opened for reading.
+    """
+
+    def __init__(self, connection: Connection, lock: WriterLock | None) -> None:
+        self._connection, self._lock = connection, lock
+        self.path, self.read_only = connection.path, connection.read_only
+        schema.migrate(connection)
+        self.fingerprint, self.encoding = schema.identity(connection)
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], fingerprint: Fingerprint | None, *, encoding: EncodingName = "int8", read_only: bool = False
+    ) -> Store:
+        """Opens a store, and makes it where there is none (or an empty file).
+
+        Args:
+            path: the file; `NAME.lock`, `NAME-wal` and `NAME-shm` lie beside it while it is open.
+            fingerprint: the model in use; None opens an existing store as it is.
+            encoding: for a new store; an existing one keeps its own. See :mod:`edgetl.store.encoding` for the loss.
+            read_only: read beside a writer, or from a read-only disk.
+
+        Raises:
+            StoreError: no store and no fingerprint, no folder, not readable, another program's file, or a newer edgetl's.
+            StoreLocked: it is open for writing already.
+            StoreCorrupt: not a store, or a damaged one.
+            FingerprintMismatch: it holds another model's embeddings.
+        """
+        path = Path(path).resolve()
+        if not path.parent.is_dir():
+            raise StoreError(f"{path}: the folder {path.parent} does not exist; make it with 'mkdir -p {path.parent}'")
+        with contextlib.ExitStack() as undo:
+            lock = None if read_only else WriterLock(path)
+            if lock is not None:
+                undo.callback(lock.release)
+            _make_if_absent(path, None if read_only else fingerprint, encoding)
+            schema.recognise(path)
+            connection = Connection(path, read_only)
+            undo.callback(connection.close)
+            store = cls(connection, lock)
+            schema.check_fingerprint(path, store.fingerprint, fingerprint)
+            undo.pop_all()
+        return store
+
+    def close(self) -> None:
+        """Lets go of the file; a second call does nothing."""
+        self._connection.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def transaction(self, doing: str) -> Iterator[None]:
+        """Makes several changes one: all of them are on the disk when it ends, or none is.
+
+        Args:
+            doing: what it is, for messages: "forgetting 'mug'".
+        """
+        with self._connection.transaction(doing):
+            yield
+
+    def add(self, new: Iterable[NewSample]) -> list[int]:
+        """Adds samples in one transaction and returns their ids, in order.
+
+        Raises:
+            StoreError: NaN or infinity, a wrong shape, a photo that is in the store already; then none of them was added.
+        """
+        batch = list(new)
+        if not batch:
+            return []
+        rows = samples.pack(self.path, batch, self.fingerprint.dim, self.encoding)
+        with self._connection.transaction(f"adding {len(batch)} photos") as db:
+            return [samples.insert(db, self.path, sample, row) for sample, row in zip(batch, rows, strict=True)]
+
+    def find(self, photo: bytes) -> Sample | None:
+        """The sample of the photo with this sha256 (32 bytes), or None."""
+        with self._connection.reading() as db:
+            return samples.find(db, self.path, photo)
+
+    def relabel(self, sample: int, label: str) -> None:
+        """Gives a sample another class.
+
+        Raises:
+            StoreError: there is no such sample.
+        """
+        with self._connection.transaction(f"relabelling sample {sample}") as db:
+            samples.relabel(db, self.path, sample, label)
+
+    def remove(self, *, label: str | None = None, photo: bytes | None = None) -> dict[int, str]:
+        """Removes a class, a photo, or a photo if it is of a class; returns what it removed, id to label.
+
+        The removed bytes are overwritten in the file and dropped from the journal, there as soon as no reader is in the midst of it.
+
+        Raises:
+            StoreError: neither was given.
+        """
+        if label is None and photo is None:
+            raise StoreError(f"{self.path}: say what to remove: a label, a photo, or both")
+        with self._connection.transaction("removing photos") as db:
+            removed = samples.remove(db, label, photo)
+            self._connection.erase()
+        return removed
+
+    def counts(self) -> dict[str, int]:
+        """Samples per class. It reads the index only, so unlike :meth:`samples` it does not check the rows."""
+        with self._connection.reading() as db:
+            return samples.counts(db)
+
+    def samples(self, after: int = 0) -> Samples:
+        """All samples with an id above `after`, in the order of their ids."""
+        with self._connection.reading() as db:
+            return samples.read(db, self.path, after, self.fingerprint.dim, self.encoding)
+
+    def add_head(
+        self,
+        *,
+        kind: str,
+        labels: Sequence[str],
+        samples: int,
+        accuracy: Proportion,
+        weights: bytes,
+        report: Mapping[str, Any],
+        activate: bool = True,
+    ) -> int:
+        """Adds a head and, in the same transaction, makes it the active one; returns its number.
+
+        Args:
+            kind: the algorithm.
+            labels: the classes it knows.
+            samples: how many samples it was trained from.
+            accuracy: leave-one-out.
+            weights: the head's file.
+            report: anything that `edgetl.types.to_json` takes; :meth:`head_report` returns it.
+            activate: False only keeps it.
+        """
+        with self._connection.transaction("adding a head") as db:
+            head = heads.insert(db, kind, labels, samples, accuracy, weights, report)
+            if activate:
+                heads.activate(db, self.path, head)
+            return head
+
+    def heads(self) -> list[HeadInfo]:
+        """Every head, oldest first."""
+        with self._connection.reading() as db:
+            return heads.history(db, self.path)
+
+    def active(self) -> HeadInfo | None:
+        """The active head, or None."""
+        with self._connection.reading() as db:
+            head = heads.present(db, self.path)
+            return None if head is None else heads.info(db, self.path, head)
+
+    def head_bytes(self, head: int) -> bytes:
+        """One head's file.
+
+        Raises:
+            StoreError: there is no such head.
+        """
+        with self._connection.reading() as db:
+            return heads.weights(db, self.path, head)
+
+    def head_report(self, head: int) -> dict[str, Any]:
+        """What was kept as one head's report.
+
+        Raises:
+            StoreError: there is no such head.
+        """
+        with self._connection.reading() as db:
+            return heads.report(db, self.path, head)
+
+    def activate(self, head: int | None) -> None:
+        """Makes a head the active one; None leaves no head active.
+
+        Raises:
+            StoreError: there is no such head.
+        """
+        with self._connection.transaction("activating a head") as db:
+            heads.activate(db, self.path, head)
+
+    def rollback(self) -> HeadInfo:
+        """Makes the head active that was active before the present one; again, the one before that.
+
+        Raises:
+            NotTrained: there was none.
+        """
+        with self._connection.transaction("going back to the head before") as db:
+            return heads.info(db, self.path, heads.go_back(db, self.path))
+
+
+def _make_if_absent(path: Path, fingerprint: Fingerprint | None, encoding: EncodingName) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size:
+            return
+    if fingerprint is None:
+        raise StoreError(f"{path} is not there, or empty; 'edgetl add' makes it, or Store.open(path, fingerprint) without read_only")
+    schema.create(path, fingerprint, encoding)
