@@ -21,8 +21,8 @@ MAX_PIXELS = 24 * 2**20
 
 MAX_BYTES = 256 * 2**20
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-"""What is decoded. Pillow knows more, but some of those start other programs (EPS) or are not photos."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+"""What is decoded (MPO opens as JPEG). Pillow knows more, but some of those start other programs (EPS) or are not photos."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 
