@@ -2,7 +2,8 @@
 
 A folder, or the same folder as one stored (uncompressed) zip named `NAME.edgetl`::
 
-    manifest.json                what this is: backbone, image spec, calibration, and per variant its files, recipe and parity
+    manifest.json                what this is: backbone, image spec, calibration, and per variant its files, recipe and parity;
+                                 its own `sha256` is that of the rest as canonical JSON
     VARIANT/model.*              the model; OpenVINO's weights lie beside its graph
     golden/N.jpg                 test charts, encoded
     golden/golden.safetensors    `tensors` uint8 [k, h, w, 3], and per variant `VARIANT` float32 [k, d]: what the charts become
@@ -12,28 +13,32 @@ This is the only module that knows those names. Every byte is read through its s
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import safetensors.numpy
 
 from edgetl.errors import BundleError, BundleMissing
-from edgetl.types import Embeddings, Fingerprint, ImageSpec, Parity, Pixels, to_json
+from edgetl.types import Embeddings, Fingerprint, ImageSpec, Parity, Pixels, digest, to_json
 
 FORMAT = "edgetl-bundle"
 VERSION = 1
 FAMILIES: Mapping[str, str] = {"tflite": "litert", "onnx": "onnxruntime", "openvino": "openvino", "fake": "fake"}
 """Model format -> the runtime family that executes it."""
+
+PRECISIONS = ("int8", "fp16", "fp32")
+"""What weights may be, in the order in which they are preferred on a device."""
 
 EQUAL_COSINE = 0.9999
 """Two variants whose worst photo is at least this close to the float embedding may share a store."""
@@ -49,6 +54,18 @@ class File:
     path: str
     size: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Refuses a path outside the bundle: the manifest may come from a stranger.
+
+        Raises:
+            ValueError: naming the path.
+        """
+        pure = PurePosixPath(self.path)
+        if pure.is_absolute() or ".." in pure.parts or str(pure) != self.path or not pure.name or "\0" in self.path:
+            raise ValueError(f"names the file {self.path!r}, which is not a plain path inside the bundle")
+        if not isinstance(self.size, int) or not isinstance(self.sha256, str):
+            raise ValueError(f"{self.path}: size {self.size!r} and sha256 {self.sha256!r} are not a number and a text")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,13 +160,15 @@ class Bundle:
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         """Use :meth:`open`."""
         self.path = path
-        self.backbone: Mapping[str, Any] = manifest["backbone"]
+        self.backbone: Mapping[str, Any] = _expect(dict, manifest["backbone"])
         self.image = ImageSpec(**manifest["image"])
-        self.dim = int(manifest["dim"])
-        self.calibration: Mapping[str, Any] | None = manifest["calibration"]
-        self.created_by = str(manifest["created_by"])
+        self.dim: int = _expect(int, manifest["dim"])
+        self.calibration: Mapping[str, Any] | None = _expect((dict, NoneType), manifest["calibration"])
+        self.created_by: str = _expect(str, manifest["created_by"])
         self.variants: Mapping[str, Variant] = {name: _variant(name, value) for name, value in manifest["variants"].items()}
         self._golden = tuple(File(**value) for value in manifest["golden"])
+        if self.dim < 1 or not self.variants:
+            raise ValueError(f"dim {self.dim} and {len(self.variants)} variants, expected at least one of each")
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
@@ -162,15 +181,18 @@ class Bundle:
         where = Path(path)
         if not where.exists():
             raise BundleMissing(f"{where}: no such bundle; make one with: edgetl export -o {where}")
+        text = _read(where, _MANIFEST)
         try:
-            manifest = json.loads(_read(where, _MANIFEST))
-        except ValueError as error:
+            manifest = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{where}: {_MANIFEST} is not JSON ({error}); export the bundle again") from error
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise BundleError(f"{where}: not an edgetl bundle ({_MANIFEST} does not say format {FORMAT!r})")
         if manifest.get("version") != VERSION:
             said = manifest.get("version")
             raise BundleError(f"{where}: bundle format version {said!r}, this edgetl reads {VERSION}; pip install --upgrade edgetl")
+        if manifest.pop("sha256", None) != digest(manifest):
+            raise BundleError(f"{where}: {_MANIFEST} has changed (its sha256 is not its own); copy or export the bundle again")
         try:
             return cls(where, manifest)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -278,8 +300,8 @@ def write(
     target = Path(path)
     if not variants or len({variant.name for variant in variants}) != len(variants):
         raise BundleError(f"{target}: a bundle needs at least one variant, each with its own name")
-    if target.is_dir() and any(target.iterdir()) and not (target / _MANIFEST).exists():
-        raise BundleError(f"{target}: is a folder that is no bundle; choose another name with -o")
+    if target.exists() and not _replaceable(target):
+        raise BundleError(f"{target}: is there already and is no bundle; choose another name with -o")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         folder = Path(scratch) / "bundle"
@@ -297,14 +319,21 @@ def write(
             "golden": golden,
             "variants": {v.name: _put_variant(folder, v) for v in variants},
         }
-        _put(folder, _MANIFEST, json.dumps(to_json(manifest), indent=1).encode())
-        if target.suffix == ".edgetl":
-            _zip(folder, Path(scratch) / "zip").replace(target)
-        else:
-            if target.exists():
-                shutil.rmtree(target)
-            folder.replace(target)
+        _put(folder, _MANIFEST, json.dumps({**to_json(manifest), "sha256": digest(manifest)}, indent=1).encode())
+        made = _zip(folder, Path(scratch) / "zip") if target.suffix == ".edgetl" else folder
+        if target.is_dir():
+            shutil.rmtree(target)
+        elif made.is_dir():
+            target.unlink(missing_ok=True)
+        made.replace(target)
     return Bundle.open(target)
+
+
+def _replaceable(target: Path) -> bool:
+    """Whether nothing is lost that is not a bundle."""
+    if target.is_dir():
+        return (target / _MANIFEST).exists() or not any(target.iterdir())
+    return zipfile.is_zipfile(target) or not target.stat().st_size
 
 
 def _put_variant(folder: Path, variant: NewVariant) -> dict[str, Any]:
@@ -327,37 +356,43 @@ def _put(folder: Path, name: str, content: bytes) -> File:
 def _zip(folder: Path, target: Path) -> Path:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            # A fixed date: the same content gives the same file.
-            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix()), path.read_bytes())
+            # A fixed date: the same content gives the same file. Without a mode, unzip makes files that nobody may read.
+            member = zipfile.ZipInfo(path.relative_to(folder).as_posix())
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, path.read_bytes())
     return target
 
 
 def _variant(name: str, value: Mapping[str, Any]) -> Variant:
     parity = None if value["parity"] is None else Parity(**value["parity"])
+    for field in dataclasses.fields(Parity) if parity else ():
+        _expect(str if field.name == "machine" else (int, float), getattr(parity, field.name))
     files = tuple(File(**file) for file in value["files"])
-    if not files or value["format"] not in FAMILIES:
-        raise ValueError(f"variant {name} has no file or the unknown format {value['format']!r}")
-    return Variant(name, value["format"], value["precision"], files, value["recipe"], parity)
+    if not files or value["format"] not in FAMILIES or value["precision"] not in PRECISIONS:
+        raise ValueError(f"variant {name} has no file, or the unknown format {value['format']!r} or precision {value['precision']!r}")
+    return Variant(name, value["format"], value["precision"], files, _expect(dict, value["recipe"]), parity)
 
 
-@contextlib.contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+def _expect(kind: type | tuple[type, ...], value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} has the wrong type")
+    return value
+
+
+def _unzip(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, EOFError) as error:
+            member = archive.getinfo(name)
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise zipfile.BadZipFile(f"{name} is compressed, expected stored")
+            return archive.read(member)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error) as error:
         raise BundleError(f"{path}: not a bundle, or damaged ({error}); copy or export it again") from error
 
 
 def _read(path: Path, name: str) -> bytes:
-    # A manifest from a stranger must not name files outside the bundle.
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise BundleError(f"{path}: names the file {name!r} outside itself")
     try:
-        if path.is_dir():
-            return (path / name).read_bytes()
-        with _archive(path) as archive:
-            return archive.read(name)
+        return (path / name).read_bytes() if path.is_dir() else _unzip(path, name)
     except (KeyError, FileNotFoundError):
         raise BundleMissing(f"{path}: {name} is missing from the bundle; copy or export it again") from None
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import TypeVar, Union
 import numpy as np
 
 from edgetl import machine
-from edgetl.bundle import Bundle, Golden, Variant
+from edgetl.bundle import PRECISIONS, Bundle, Golden, Variant
 from edgetl.errors import EdgetlError, FingerprintMismatch, GoldenMismatch, RuntimeUnavailable
 from edgetl.photos import Source
 from edgetl.preprocess import tensor
@@ -24,7 +24,6 @@ log = logging.getLogger("edgetl")
 Item = TypeVar("Item")
 Prepared = tuple[Union[Source, None], Union[Pixels, EdgetlError, None]]
 
-_PRECISIONS = ("int8", "fp16", "fp32")
 _GOLDEN_COSINE = {"fp32": 0.999, "fp16": 0.999, "int8": 0.98}
 # JPEG decoders may differ by a level or two per pixel; any resize or colour fault moves the mean by more.
 _GOLDEN_LEVELS = 1.5
@@ -195,7 +194,7 @@ def _candidates(bundle: Bundle, runtime: str | None, variant: str | None, store:
     else:
         order = {family: i for i, family in enumerate(FAMILIES)}
         chosen = sorted(
-            bundle.variants.values(), key=lambda v: (_PRECISIONS.index(v.precision) != 0, order[v.family], _PRECISIONS.index(v.precision))
+            bundle.variants.values(), key=lambda v: (PRECISIONS.index(v.precision) != 0, order[v.family], PRECISIONS.index(v.precision))
         )
         if runtime is not None:
             chosen = [v for v in chosen if v.family == runtime]

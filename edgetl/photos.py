@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Union
 
@@ -23,6 +25,8 @@ MAX_BYTES = 256 * 2**20
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """What is decoded (MPO opens as JPEG). Pillow knows more, but some of those start other programs (EPS) or are not photos."""
+
+_EXIF_ORIENTATION = 0x0112
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 
@@ -41,11 +45,21 @@ class Source:
 
     @functools.cached_property
     def digest(self) -> bytes:
-        """sha256 of the encoded bytes, or of size, mode and pixels where there are none; 32 bytes."""
+        """sha256 of the encoded bytes, or of everything that makes the picture where there are none; 32 bytes.
+
+        Raises:
+            PhotoError: a PIL image that cannot be decoded.
+        """
         if isinstance(self.content, bytes):
             return hashlib.sha256(self.content).digest()
-        pixels = np.ascontiguousarray(np.asarray(self.content))
-        return hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes()).digest()
+        if isinstance(self.content, np.ndarray):
+            return hashlib.sha256(f"{self.content.shape}".encode() + self.content.tobytes()).digest()
+        with decoding(self.name):
+            image = self.image()
+            kind = f"{image.mode} {image.size} {orientation(image)}"
+            # Two palette images may share every index and no colour.
+            pixels = image.convert("RGB") if image.mode in ("P", "PA") else image
+            return hashlib.sha256(kind.encode() + pixels.tobytes()).digest()
 
     def image(self) -> Image.Image:
         """Opens the photo without decoding it yet.
@@ -60,22 +74,50 @@ class Source:
         else:
             opened = Image.fromarray(self.content)
         if opened.width * opened.height > MAX_PIXELS:
-            size = f"{opened.width}x{opened.height}"
-            raise PhotoError(f"{self.name}: {size} is more than {MAX_PIXELS / 2**20:.0f} Mpx; scale the photo down before adding it")
-        # An MPO file is a phone's JPEG with a depth map or a second view behind it; its first frame is the photo.
-        if opened.format != "MPO" and getattr(opened, "n_frames", 1) > 1:
-            raise PhotoError(f"{self.name}: animated or many pages ({opened.n_frames} frames); give one frame as a photo")  # type: ignore[attr-defined]
+            raise self._too_large(f"{opened.width}x{opened.height}")
+        with decoding(self.name):
+            # An MPO file is a phone's JPEG with a depth map or a second view behind it; its first frame is the photo.
+            if opened.format != "MPO" and getattr(opened, "is_animated", False):
+                raise PhotoError(f"{self.name}: animated, or of many pages; give one frame as a photo")
         return opened
 
     def _open(self, content: bytes) -> Image.Image:
         if not content:
             raise PhotoError(f"{self.name}: an empty file (0 bytes); copy the photo again")
-        try:
-            return Image.open(io.BytesIO(content), formats=FORMATS)
-        except UnidentifiedImageError:
-            raise PhotoError(f"{self.name}: not a photo of a known format ({', '.join(FORMATS)})") from None
-        except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            raise PhotoError(f"{self.name}: cannot be opened as a photo ({error})") from error
+        with decoding(self.name):
+            try:
+                return Image.open(io.BytesIO(content), formats=FORMATS)
+            except UnidentifiedImageError:
+                raise PhotoError(f"{self.name}: not a photo of a known format ({', '.join(FORMATS)})") from None
+            except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+                raise self._too_large("its size") from None
+
+    def _too_large(self, size: str) -> PhotoError:
+        return PhotoError(f"{self.name}: {size} is more than {MAX_PIXELS / 2**20:.0f} Mpx; scale the photo down before adding it")
+
+
+@contextlib.contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Turns what a decoder raises on damaged bytes into one error; Pillow's raise TypeError, IndexError and struct.error among others.
+
+    Raises:
+        PhotoError: naming the photo.
+    """
+    try:
+        yield
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:
+        raise PhotoError(f"{name}: corrupt or truncated ({error}); take or copy the photo again") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read."""
+    try:
+        said = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # whatever is wrong with the notes on a photo, its picture is still good
+        return 1
+    return said if said in range(1, 9) else 1
 
 
 def load(photo: Photo, *, color: ColorOrder = "rgb") -> Source:
@@ -103,11 +145,11 @@ def load(photo: Photo, *, color: ColorOrder = "rgb") -> Source:
 
 def _read(path: Path) -> bytes:
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise PhotoError(f"{path}: {size / 2**20:.0f} MiB is no photo; at most {MAX_BYTES // 2**20} MiB are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise PhotoError(f"{path}: {error.strerror or error}") from error
+        if path.stat().st_size <= MAX_BYTES:
+            return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise PhotoError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    raise PhotoError(f"{path}: more than {MAX_BYTES // 2**20} MiB is no photo; scale it down before adding it")
 
 
 def _rgb(pixels: Pixels, color: ColorOrder) -> Pixels:

@@ -6,11 +6,10 @@ import numpy as np
 from PIL import Image
 
 from edgetl.errors import PhotoError
-from edgetl.photos import Source
+from edgetl.photos import Source, decoding, orientation
 from edgetl.types import ImageSpec, Pixels
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-_EXIF_ORIENTATION = 0x0112
 # EXIF 2.32, section 4.6.4 A: how a stored image is turned upright, per orientation value.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,23 +43,20 @@ def tensor(source: Source, spec: ImageSpec) -> Pixels:
     if isinstance(content, np.ndarray) and content.shape == (spec.height, spec.width, 3):
         return np.ascontiguousarray(content)
     image = source.image()
-    try:
-        return np.asarray(_centre(image, spec).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, ArithmeticError, Image.DecompressionBombError) as error:
-        raise PhotoError(f"{source.name}: corrupt or truncated ({error}); take or copy the photo again") from error
-
-
-def _centre(image: Image.Image, spec: ImageSpec) -> Image.Image:
-    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    # Scaling before turning is the same picture (the box is symmetric) and turns 50 thousand pixels instead of 12 million.
-    turned = orientation in (5, 6, 7, 8)
-    size = (spec.height, spec.width) if turned else (spec.width, spec.height)
-    if image.size != size:
-        if spec.draft and image.format in ("JPEG", "MPO"):
+    with decoding(source.name):
+        if spec.draft and isinstance(content, bytes):  # a PIL image is the caller's: it must not shrink under their hands
             image.draft(None, (spec.draft * spec.resize, spec.draft * spec.resize))
-        image = _plain(image).resize(size, _FILTERS[spec.filter], box=_box(image.size, size, spec.resize))
-    upright = _UPRIGHT.get(orientation)
-    return _plain(image) if upright is None else _plain(image).transpose(upright)
+        return np.asarray(_centre(image, spec, source.name).convert("RGB"))
+
+
+def _centre(image: Image.Image, spec: ImageSpec, name: str) -> Image.Image:
+    turn = orientation(image)
+    # Scaling before turning is the same picture (the box is symmetric) and turns 50 thousand pixels instead of 12 million.
+    size = (spec.height, spec.width) if turn >= 5 else (spec.width, spec.height)
+    plain = _plain(image, name)
+    if plain.size != size:
+        plain = plain.resize(size, _FILTERS[spec.filter], box=_box(plain.size, size, spec.resize))
+    return plain.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else plain
 
 
 def _box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> tuple[float, float, float, float]:
@@ -71,12 +67,14 @@ def _box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> tuple[flo
     return left, top, left + width, top + height
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image, name: str) -> Image.Image:
     """A mode whose values can be averaged: palettes and bits cannot, and 16-bit gray is scaled instead of clipped."""
     if image.mode in ("RGB", "L"):
         return image
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I") and values.max(initial=0) > 255 else 255.0
-        return Image.fromarray(np.clip(values * (255.0 / top), 0, 255).astype(np.uint8))
+    if image.mode == "F":
+        raise PhotoError(f"{name}: its pixels are floats, whose range is not guessed at; save it with 8 bits")
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        top = 65535 if values.max(initial=0) > 255 else 255
+        return Image.fromarray(np.rint(np.clip(values, 0, top) * (255 / top)).astype(np.uint8))
     return image.convert("RGB")

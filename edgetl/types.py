@@ -96,6 +96,19 @@ class ImageSpec:
     filter: Literal["bicubic", "bilinear"] = "bicubic"
     draft: int = 2
 
+    def __post_init__(self) -> None:
+        """Refuses a spec that no photo can follow.
+
+        Raises:
+            ValueError: a size that is not positive, a crop larger than the short side it is cut from, or an unknown filter.
+        """
+        if not all(isinstance(value, int) for value in (self.width, self.height, self.resize, self.draft)) or self.draft < 0:
+            raise ValueError(f"sizes are whole pixels and draft is 0 or more: {self}")
+        if not 0 < min(self.width, self.height) <= max(self.width, self.height) <= self.resize:
+            raise ValueError(f"the crop must fit into the short side, width and height between 1 and resize: {self}")
+        if self.filter not in ("bicubic", "bilinear"):
+            raise ValueError(f"filter {self.filter!r}, expected bicubic or bilinear")
+
 
 @dataclasses.dataclass(frozen=True)
 class Fingerprint:
