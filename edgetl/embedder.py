@@ -14,7 +14,7 @@ import numpy as np
 
 from edgetl import machine
 from edgetl.bundle import PRECISIONS, Bundle, Golden, Variant
-from edgetl.errors import EdgetlError, FingerprintMismatch, GoldenMismatch, RuntimeUnavailable
+from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, LabelError, PhotoError, RuntimeUnavailable
 from edgetl.photos import Source
 from edgetl.preprocess import tensor
 from edgetl.runtimes import FAMILIES, Runtime, open_runtime
@@ -22,7 +22,8 @@ from edgetl.types import Embeddings, Fingerprint, Pixels
 
 log = logging.getLogger("edgetl")
 Item = TypeVar("Item")
-Prepared = tuple[Union[Source, None], Union[Pixels, EdgetlError, None]]
+Refusal = Union[PhotoError, LabelError]
+Prepared = tuple[Union[Source, None], Union[Pixels, Refusal, None]]
 
 _GOLDEN_COSINE = {"fp32": 0.999, "fp16": 0.999, "int8": 0.98}
 # JPEG decoders may differ by a level or two per pixel; any resize or colour fault moves the mean by more.
@@ -45,6 +46,7 @@ class Embedder:
         self.bundle, self.variant, self.runtime, self.choice = bundle, variant, runtime, choice
         self.fingerprint = bundle.fingerprint(variant)
         self._lock = threading.Lock()
+        self._closed = False
 
     @classmethod
     def open(
@@ -73,7 +75,7 @@ class Embedder:
             GoldenMismatch: it opened and computes something else than on the exporter's machine.
             FingerprintMismatch: no variant of this bundle belongs to the store.
         """
-        said = runtime or os.environ.get("EDGETL_RUNTIME")
+        said = runtime or (None if variant else os.environ.get("EDGETL_RUNTIME"))
         candidates = _candidates(bundle, said, variant, store)
         hard = bool(said or variant)
         falls: list[str] = []
@@ -86,7 +88,11 @@ class Embedder:
                 falls.append(f"{candidate.name} passed over: {error}")
                 continue
             embedder = cls(bundle, candidate, opened, _choice(candidate, opened, said, variant, store))
-            embedder._prove(bundle.golden(candidate))
+            try:
+                embedder._prove(bundle.golden(candidate))
+            except BundleError:
+                embedder.close()
+                raise
             for fall in falls:
                 log.warning("%s", fall)
             log.info("%s", embedder.choice)
@@ -99,17 +105,28 @@ class Embedder:
         Raises:
             PhotoError: the photo cannot be used.
         """
-        return self.infer(tensor(source, self.bundle.image))
+        return self.infer(tensor(source, self.bundle.image), source.name)
 
-    def infer(self, pixels: Pixels) -> Embeddings:
-        """Embeds one prepared tensor uint8 [h, w, 3] to float32 [d]."""
+    def infer(self, pixels: Pixels, name: str = "array") -> Embeddings:
+        """Embeds one prepared tensor uint8 [h, w, 3] to float32 [d].
+
+        Raises:
+            PhotoError: its embedding is not finite; `name` says which photo it was.
+            RuntimeUnavailable: the embedder is closed.
+        """
         with self._lock:
+            if self._closed:
+                raise RuntimeUnavailable(f"{self.bundle.path}: {self.variant.name} was closed; open it again")
             made: Embeddings = self.runtime.embed(pixels[None])[0]
+        if not np.isfinite(made).all():
+            raise PhotoError(
+                f"{name}: its embedding by {self.variant.name} on {self.runtime.library} holds NaN or infinity; it is not used"
+            )
         return made
 
     def embed_many(
         self, items: Iterable[Item], source: Callable[[Item], Source], *, skip: Callable[[Source], bool] = lambda _: False
-    ) -> Iterator[tuple[Item, Source | None, Embeddings | EdgetlError | None]]:
+    ) -> Iterator[tuple[Item, Source | None, Embeddings | Refusal | None]]:
         """Embeds many photos in order; reading and decoding run beside the inference, a bounded number ahead.
 
         Args:
@@ -127,17 +144,28 @@ class Embedder:
             try:
                 photo = source(item)
                 return photo, None if skip(photo) else tensor(photo, self.bundle.image)
-            except EdgetlError as error:
+            except (PhotoError, LabelError) as error:
                 return photo, error
+
+        def finish(photo: Source | None, prepared: Pixels | Refusal | None) -> Embeddings | Refusal | None:
+            if not isinstance(prepared, np.ndarray):
+                return prepared
+            try:
+                return self.infer(prepared, photo.name if photo else "photo")
+            except PhotoError as error:
+                return error
 
         with ThreadPoolExecutor(machine.cores(), thread_name_prefix="edgetl-decode") as pool:
             for item, future in _ahead(pool, prepare, items, 2 * machine.cores()):
                 photo, prepared = future.result()
-                yield item, photo, self.infer(prepared) if isinstance(prepared, np.ndarray) else prepared
+                yield item, photo, finish(photo, prepared)
 
     def close(self) -> None:
-        """Releases the model."""
-        self.runtime.close()
+        """Releases the model, once whoever is using it is done; a second call does nothing."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self.runtime.close()
 
     def _prove(self, golden: Golden) -> None:
         """Refuses a machine on which the golden photos become something else than they were at export."""

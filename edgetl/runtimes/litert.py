@@ -68,7 +68,10 @@ def _interpreter(model: bytes, threads: int) -> tuple[str, Any]:
 def _version(package: str) -> str:
     from importlib import metadata
 
-    return metadata.version(package)
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # another distribution of the same module, e.g. tensorflow-cpu
+        return "of unknown version"
 
 
 def _encoder(dtype: Any, scale: float, zero: int) -> Callable[[Pixels], Array]:
