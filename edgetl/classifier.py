@@ -138,6 +138,7 @@ class Classifier:
 
         Raises:
             PhotoError: the folder is missing or empty.
+            LabelError: `label` is not allowed, or was given beside pairs.
             StoreError: a photo could not be made durable; those counted before are.
         """
         started = time.perf_counter()
@@ -147,10 +148,6 @@ class Classifier:
         added: list[Added] = []
         ready: list[_Ready] = []
 
-        def source(pair: tuple[Photo, str]) -> Source:
-            check_label(pair[1])
-            return load(pair[0], color=color)
-
         def commit() -> None:
             added.extend(self._commit(ready))
             ready.clear()
@@ -158,7 +155,7 @@ class Classifier:
                 progress(len(added) + len(failed) - before, total)
 
         before = len(failed)
-        for pair, photo, made in embedder.embed_many(pairs, source, skip=self._known):
+        for pair, photo, made in embedder.embed_many(pairs, functools.partial(_source, color=color), skip=self._known):
             if photo is None or isinstance(made, EdgetlError):
                 failed.append((_name(pair[0]), str(made)))
                 continue
@@ -204,7 +201,7 @@ class Classifier:
             NotTrained: no head is active.
         """
         embedder, head = self._embedding(), self._trained()
-        return _guess(head, embedder.embed(load(photo, color=color)), top)
+        return guess(head, embedder.embed(load(photo, color=color)), top)
 
     def eval(self, photos: Labelled, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
         """Measures accuracy on labelled photos; teaches nothing.
@@ -225,7 +222,7 @@ class Classifier:
         total = len(pairs) if isinstance(pairs, Sized) else 0
         outcomes: list[tuple[str, str]] = []
         taught = 0
-        for done, (pair, photo, made) in enumerate(embedder.embed_many(pairs, lambda pair: load(pair[0], color=color)), 1):
+        for done, (pair, photo, made) in enumerate(embedder.embed_many(pairs, functools.partial(_source, color=color)), 1):
             if photo is None or not isinstance(made, np.ndarray):
                 failed.append((_name(pair[0]), str(made)))
             else:
@@ -389,11 +386,19 @@ def _name(photo: Photo) -> str:
     return os.fspath(photo) if isinstance(photo, (str, os.PathLike)) else type(photo).__name__
 
 
+def _source(pair: tuple[Photo, str], color: ColorOrder) -> Source:
+    check_label(pair[1])
+    return load(pair[0], color=color)
+
+
 def _pairs(photos: Labelled, label: str | None) -> tuple[Iterable[tuple[Photo, str]], list[tuple[str, str]]]:
     if not isinstance(photos, (str, os.PathLike)):
+        if label is not None:
+            raise LabelError(f"label {label!r} is for a folder; pairs carry their own labels")
         return photos, []
     if label is None:
         return labelled_photos_in(photos)
+    label = check_label(label)
     paths, others = photos_in(photos)
     return [(path, label) for path in paths], others
 
@@ -422,8 +427,8 @@ def _evaluated(outcomes: Sequence[tuple[str, str]], known: Sequence[str], failed
     return EvalReport(accuracy, per_class, labels, confusion, tuple(failed), tuple(warnings))
 
 
-def _guess(head: Head, embedding: Embeddings, top: int) -> Guess:
+def guess(head: Head, embedding: Embeddings, top: int) -> Guess:
+    """What a head says of one embedding float32 [d], its `top` best classes listed."""
     probabilities = head.probabilities(embedding)
-    best = np.argsort(-probabilities, kind="stable")[:top]
-    ranked = tuple((head.labels[i], float(probabilities[i])) for i in best)
+    ranked = tuple((head.labels[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable")[: max(top, 1)])
     return Guess(ranked[0][0], ranked[0][1], ranked)
