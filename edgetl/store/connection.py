@@ -40,7 +40,7 @@ def failure(error: Exception, path: Path, doing: str) -> StoreError:
     """The error of this package that says what SQLite's or the system's `error` means for the person."""
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return StoreLocked(f"{path}: {doing} failed: another program is writing to it; try again when it is done")
-    if type(error) is sqlite3.DatabaseError:
+    if type(error) in (sqlite3.DatabaseError, UnicodeDecodeError):
         return StoreCorrupt(f"{path}: {doing} failed: {error}; {RESTORE}")
     return StoreError(f"{path}: {doing} failed: {error}")
 
@@ -66,8 +66,12 @@ class Connection:
         except sqlite3.Error as error:
             raise failure(error, path, "opening it") from error
         self._db.text_factory = bytes  # a flipped bit may leave text that is not UTF-8: the checksum is to say so, not the decoder
-        for name, value in SETTINGS.items():
-            self._db.execute(f"PRAGMA {name}={value}")
+        try:
+            for name, value in SETTINGS.items():
+                self._db.execute(f"PRAGMA {name}={value}")
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: SQLite quotes a damaged table definition
+            self._db.close()
+            raise failure(error, path, "opening it") from error
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -43,7 +43,8 @@ def encode(embeddings: Embeddings, encoding: EncodingName) -> list[bytes]:
 
 def decode(rows: Sequence[bytes], encoding: EncodingName, out: Embeddings) -> None:
     """Unpacks n rows of bytes into `out`, float32 [n, d]."""
-    raw = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+    dim = out.shape[1]
+    raw = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), 2 * dim if encoding == "float16" else dim + 4)
     if encoding == "float16":
         out[:] = raw.view("<f2")
     else:

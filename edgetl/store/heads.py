@@ -16,7 +16,7 @@ from typing import Any
 from zlib import crc32
 
 from edgetl.errors import NotTrained, StoreCorrupt, StoreError
-from edgetl.store.checksum import RESTORE, checksum, matches
+from edgetl.store.checksum import RESTORE, checksum, matches, next_id
 from edgetl.types import HeadInfo, Proportion, to_json
 
 # The weights come last in the table and have their own checksum, so that listing a history does not read them.
@@ -39,11 +39,6 @@ class HeadRow:
     crc: int
     size: int
 
-    def fields(self) -> tuple[bytes, ...]:
-        """What the checksum covers."""
-        numbers = f"{self.samples} {self.hits} {self.trials} {self.created!r} {self.weights_crc}"
-        return self.kind, self.labels, self.report, numbers.encode()
-
     def info(self, active: int | None) -> HeadInfo:
         """The row as a value for people."""
         accuracy = Proportion(self.hits, self.trials)
@@ -55,22 +50,21 @@ def insert(
     db: sqlite3.Connection, kind: str, labels: Sequence[str], samples: int, accuracy: Proportion, weights: bytes, report: Mapping[str, Any]
 ) -> int:
     """Writes one row and returns its id."""
+    head, created, weights_crc = next_id(db, "head"), time.time(), crc32(weights)
     named, told = json.dumps(list(labels), ensure_ascii=False), json.dumps(to_json(report), ensure_ascii=False)
-    row = HeadRow(
-        0, kind.encode(), named.encode(), samples, accuracy.hits, accuracy.n, time.time(), told.encode(), crc32(weights), 0, len(weights)
-    )
-    cursor = db.execute(
-        "INSERT INTO head (kind, labels, samples, hits, trials, created, report, weights_crc, crc, weights) VALUES (?,?,?,?,?,?,?,?,?,?)",
-        (kind, named, samples, row.hits, row.trials, row.created, told, row.weights_crc, checksum(*row.fields()), weights),
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+    numbers = (samples, accuracy.hits, accuracy.n, created)
+    crc = checksum(head, *_fields(kind.encode(), named.encode(), told.encode(), *numbers, weights_crc))
+    db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (head, kind, named, *numbers, told, weights_crc, crc, weights))
+    return head
 
 
 def history(db: sqlite3.Connection, path: Path) -> list[HeadInfo]:
     """Every head, oldest first."""
     active = present(db, path)
-    return [_checked(path, row).info(active) for row in db.execute(f"SELECT {COLUMNS} FROM head ORDER BY id")]
+    rows = [_checked(path, row) for row in db.execute(f"SELECT {COLUMNS} FROM head ORDER BY id")]
+    if [row.id for row in rows] != list(range(1, next_id(db, "head"))):
+        raise StoreCorrupt(f"{path}: a head is missing from the history: the disk changed it; {RESTORE}")
+    return [row.info(active) for row in rows]
 
 
 def info(db: sqlite3.Connection, path: Path, head: int) -> HeadInfo:
@@ -108,7 +102,7 @@ def activate(db: sqlite3.Connection, path: Path, head: int | None) -> None:
         _row(db, path, head)
     top, active = next(_stack(db, path), (0, None))
     if head != active:
-        db.execute("INSERT INTO activation VALUES (?, ?, ?)", (top + 1, head, checksum(f"{top + 1} {head}".encode())))
+        db.execute("INSERT INTO activation VALUES (?, ?, ?)", (top + 1, head, checksum(top + 1, str(head).encode())))
 
 
 def go_back(db: sqlite3.Connection, path: Path) -> int:
@@ -127,12 +121,21 @@ def go_back(db: sqlite3.Connection, path: Path) -> int:
 
 def _stack(db: sqlite3.Connection, path: Path) -> Iterator[tuple[int, int | None]]:
     """(step, head or None), newest first."""
-    for step, head, crc in db.execute("SELECT id, head, crc FROM activation ORDER BY id DESC"):
-        if not matches(crc, f"{step} {head}".encode()):
+    (steps,) = db.execute("SELECT COUNT(*) FROM activation INDEXED BY activation_head").fetchone()
+    for step in range(steps, 0, -1):
+        head, crc = db.execute("SELECT head, crc FROM activation WHERE id = ?", (step,)).fetchone() or (None, None)
+        if not matches(crc, step, str(head).encode()):
             raise StoreCorrupt(
                 f"{path}: step {step} of the history of active heads fails its check; train again or put back a copy of the file"
             )
         yield step, head
+
+
+def _fields(
+    kind: bytes, labels: bytes, report: bytes, samples: int, hits: int, trials: int, created: float, weights_crc: int
+) -> tuple[bytes, ...]:
+    """What the checksum covers."""
+    return kind, labels, report, f"{samples} {hits} {trials} {created!r} {weights_crc}".encode()
 
 
 def _row(db: sqlite3.Connection, path: Path, head: int) -> HeadRow:
@@ -144,7 +147,8 @@ def _row(db: sqlite3.Connection, path: Path, head: int) -> HeadRow:
 
 def _checked(path: Path, values: tuple[Any, ...]) -> HeadRow:
     row = HeadRow(*values)
-    if not matches(row.crc, *row.fields()):
+    fields = _fields(row.kind, row.labels, row.report, row.samples, row.hits, row.trials, row.created, row.weights_crc)
+    if not matches(row.crc, row.id, *fields):
         raise _corrupt(path, row.id)
     return row
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -33,8 +34,9 @@ class WriterLock:
             message = f"{store} is open for writing in {self._holder()}; close it there, or open it here with read_only=True"
             os.close(self._file)
             raise StoreLocked(message) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # the number only informs, and a full disk still lets photos be forgotten
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Lets the next writer in."""

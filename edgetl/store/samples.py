@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.errors import StoreCorrupt, StoreError
-from edgetl.store.checksum import RESTORE, checksum, matches
+from edgetl.store.checksum import RESTORE, checksum, matches, next_id
 from edgetl.store.encoding import EncodingName, decode, encode
 from edgetl.types import Embeddings
 
@@ -87,22 +87,22 @@ def pack(path: Path, samples: Sequence[NewSample], dim: int, encoding: EncodingN
     return encode(np.stack([sample.embedding for sample in samples]).astype(np.float32, copy=False), encoding)
 
 
-def insert(db: sqlite3.Connection, path: Path, sample: NewSample, embedding: bytes) -> int:
-    """Writes one row and returns its id.
+def insert(db: sqlite3.Connection, path: Path, samples: Sequence[NewSample], embeddings: Sequence[bytes]) -> list[int]:
+    """Writes a row per sample and returns their ids.
 
     Raises:
-        StoreError: the photo is in the store already.
+        StoreError: a photo is in the store already.
     """
-    # A file name may hold bytes that are no text (lone surrogates); SQLite keeps text only.
-    source = sample.source.encode("utf-8", "backslashreplace")
-    crc = checksum(sample.photo, sample.label.encode(), source, embedding)
-    row = (sample.photo, sample.label, source.decode(), crc, embedding)
-    try:
-        cursor = db.execute("INSERT INTO sample (photo, label, source, crc, embedding) VALUES (?, ?, ?, ?, ?)", row)
-    except sqlite3.IntegrityError as error:
-        raise StoreError(f"{path}: {sample.source}: this photo is in the store already; relabel it instead; none was saved") from error
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+    first = next_id(db, "sample")
+    for row, (sample, embedding) in enumerate(zip(samples, embeddings, strict=True), first):
+        # A file name may hold bytes that are no text (lone surrogates); SQLite keeps text only.
+        source = sample.source.encode("utf-8", "backslashreplace")
+        crc = checksum(row, sample.photo, sample.label.encode(), source, embedding)
+        try:
+            db.execute("INSERT INTO sample VALUES (?, ?, ?, ?, ?, ?)", (row, sample.photo, sample.label, source.decode(), crc, embedding))
+        except sqlite3.IntegrityError as error:
+            raise StoreError(f"{path}: {sample.source}: this photo is in the store already; relabel it instead; none was saved") from error
+    return list(range(first, first + len(samples)))
 
 
 def find(db: sqlite3.Connection, path: Path, photo: bytes) -> Sample | None:
@@ -119,7 +119,9 @@ def relabel(db: sqlite3.Connection, path: Path, sample: int, label: str) -> None
     if _one(db, path, "id = ?", sample) is None:
         raise StoreError(f"{path} holds no sample {sample}")
     photo, source, embedding = db.execute("SELECT photo, source, embedding FROM sample WHERE id = ?", (sample,)).fetchone()
-    db.execute("UPDATE sample SET label = ?, crc = ? WHERE id = ?", (label, checksum(photo, label.encode(), source, embedding), sample))
+    db.execute(
+        "UPDATE sample SET label = ?, crc = ? WHERE id = ?", (label, checksum(sample, photo, label.encode(), source, embedding), sample)
+    )
 
 
 def remove(db: sqlite3.Connection, label: str | None, photo: bytes | None) -> dict[int, str]:
@@ -137,20 +139,22 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
 
 
 def read(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: EncodingName) -> Samples:
-    """All samples with an id above `after`, each row checked."""
-    (n,) = db.execute("SELECT COUNT(*) FROM sample WHERE id > ?", (after,)).fetchone()
+    """All samples with an id above `after`, each row checked, and none missing: the index knows how many there are."""
+    (n,) = db.execute("SELECT COUNT(*) FROM sample INDEXED BY sample_label WHERE id > ?", (after,)).fetchone()
     ids, embeddings = np.empty(n, np.int64), np.empty((n, dim), np.float32)
     labels: list[str] = []
     rows = db.execute("SELECT id, photo, label, source, crc, embedding FROM sample WHERE id > ? ORDER BY id", (after,))
     names: dict[bytes, str] = {}
     for start in range(0, n, CHUNK):
-        chunk = rows.fetchmany(CHUNK)
+        chunk = rows.fetchmany(min(CHUNK, n - start))
         for row in chunk:
             _check(path, *row)
             labels.append(names.get(row[2]) or names.setdefault(row[2], row[2].decode()))
         stop = start + len(chunk)
         ids[start:stop] = [row[0] for row in chunk]
         decode([row[5] for row in chunk], encoding, embeddings[start:stop])
+    if len(labels) < n or rows.fetchone() is not None or (np.diff(ids) <= 0).any():
+        raise StoreCorrupt(f"{path}: the samples read are not the {n} that its index lists: the disk changed it; {RESTORE}")
     return Samples(ids, labels, embeddings)
 
 
@@ -163,7 +167,7 @@ def _one(db: sqlite3.Connection, path: Path, where: str, value: object) -> Sampl
 
 
 def _check(path: Path, row: int, photo: bytes, label: bytes, source: bytes, crc: int, embedding: bytes) -> None:
-    if not matches(crc, photo, label, source, embedding):
+    if not matches(crc, row, photo, label, source, embedding):
         shown = label.decode("utf-8", "replace") if isinstance(label, bytes) else "unreadable"
         raise StoreCorrupt(
             f"{path}: sample {row} of class {shown!r} fails its check: the disk changed it; "

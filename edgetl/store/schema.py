@@ -44,6 +44,7 @@ MIGRATIONS: list[str] = [
         weights BLOB NOT NULL
     );
     CREATE TABLE activation (id INTEGER PRIMARY KEY, head INTEGER REFERENCES head (id), crc INTEGER NOT NULL);
+    CREATE INDEX activation_head ON activation (head);
     """,
 ]
 
@@ -110,7 +111,7 @@ def identity(connection: Connection) -> tuple[Fingerprint, EncodingName]:
     """
     with connection.reading() as db:
         row = db.execute("SELECT fingerprint, encoding, crc FROM store").fetchone()
-    if row is None or not matches(row[2], row[0], row[1]):
+    if row is None or not matches(row[2], 1, row[0], row[1]):
         raise StoreCorrupt(f"{connection.path}: the row that names the store's model fails its check; {RESTORE}")
     encoding = next(name for name in ENCODINGS if name.encode() == row[1])
     return Fingerprint.from_json(json.loads(row[0])), encoding
@@ -138,7 +139,7 @@ def _write(draft: Path, fingerprint: Fingerprint, encoding: EncodingName) -> Non
         for number, script in enumerate(MIGRATIONS, 1):
             _run(db, number, script)
         text = json.dumps(to_json(fingerprint), sort_keys=True)
-        db.execute("INSERT INTO store VALUES (?, ?, ?)", (text, encoding, checksum(text.encode(), encoding.encode())))
+        db.execute("INSERT INTO store VALUES (?, ?, ?)", (text, encoding, checksum(1, text.encode(), encoding.encode())))
         db.execute("COMMIT")
         if db.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
             raise sqlite3.OperationalError("this file system cannot hold a write-ahead journal; choose a local disk")

@@ -105,7 +105,7 @@ class Store:
             return []
         rows = samples.pack(self.path, batch, self.fingerprint.dim, self.encoding)
         with self._connection.transaction(f"adding {len(batch)} photos") as db:
-            return [samples.insert(db, self.path, sample, row) for sample, row in zip(batch, rows, strict=True)]
+            return samples.insert(db, self.path, batch, rows)
 
     def find(self, photo: bytes) -> Sample | None:
         """The sample of the photo with this sha256 (32 bytes), or None."""

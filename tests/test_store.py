@@ -1,0 +1,420 @@
+"""The store's promises, on a real file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from edgetl.errors import FingerprintMismatch, NotTrained, StoreError, StoreLocked
+from edgetl.store import NewSample, Store, schema
+from edgetl.store.encoding import decode, encode
+from edgetl.types import Fingerprint, ImageSpec, Proportion
+
+FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 16)
+
+
+def photo(k: int) -> bytes:
+    return hashlib.sha256(b"%d" % k).digest()
+
+
+def sample(k: int, label: str = "mug", dim: int = 16) -> NewSample:
+    return NewSample(photo(k), label, np.random.default_rng(k).normal(size=dim).astype(np.float32), f"{label}/{k}.jpg")
+
+
+def train(store: Store, *labels: str, activate: bool = True) -> int:
+    return store.add_head(
+        kind="ncm", labels=labels, samples=4, accuracy=Proportion(3, 4), weights=b"w", report={"asked": "auto"}, activate=activate
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "shop.db"
+
+
+@pytest.fixture
+def store(path):
+    with Store.open(path, FINGERPRINT) as store:
+        yield store
+
+
+def test_samples_come_back_in_the_order_of_their_ids_after_reopening(path):
+    with Store.open(path, FINGERPRINT) as store:
+        assert store.add([sample(3, "mug"), sample(1, "茶壶 🫖")]) == [1, 2]
+        assert store.add([sample(2, "mug")]) == [3]
+        assert store.add([]) == []
+    with Store.open(path, None) as store:
+        kept = store.samples()
+        assert (kept.ids.dtype, kept.ids.tolist()) == (np.int64, [1, 2, 3])
+        assert kept.labels == ["mug", "茶壶 🫖", "mug"]
+        assert (kept.embeddings.dtype, kept.embeddings.shape) == (np.float32, (3, 16))
+        assert np.allclose(kept.embeddings, [sample(k).embedding for k in (3, 1, 2)], atol=0.02)
+        assert store.samples(after=2).ids.tolist() == [3]
+        assert store.samples(after=3).embeddings.shape == (0, 16)
+        assert store.counts() == {"mug": 2, "茶壶 🫖": 1}
+        found = store.find(photo(1))
+        assert (found.id, found.label, found.source) == (2, "茶壶 🫖", "茶壶 🫖/1.jpg")
+        assert store.find(photo(9)) is None
+        assert (store.fingerprint, store.encoding, store.path) == (FINGERPRINT, "int8", path.resolve())
+
+
+@pytest.mark.parametrize("encoding", ["int8", "float16"])
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_an_embedding_that_is_not_finite_keeps_its_whole_batch_out(path, encoding, broken):
+    with Store.open(path, FINGERPRINT, encoding=encoding) as store:
+        bad = sample(2)
+        bad.embedding[7] = broken
+        with pytest.raises(StoreError, match=r"shop\.db: mug/2\.jpg: the embedding holds NaN or infinity"):
+            store.add([sample(1), bad])
+        assert store.counts() == {}
+        assert store.add([sample(1)]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (dataclasses.replace(sample(2), embedding=np.zeros(15, np.float32)), r"shape \[15\], the store's have \[16\]"),
+        (dataclasses.replace(sample(2), photo=b"short"), "5 bytes, a sha256 has 32"),
+        (sample(1), "in the store already; relabel it"),
+        (sample(0), "in the store already; relabel it"),
+    ],
+    ids=["wrong shape", "wrong digest", "twice in the batch", "known"],
+)
+def test_a_batch_with_one_bad_sample_stays_out_whole(store, bad, words):
+    store.add([sample(0)])
+    with pytest.raises(StoreError, match=words):
+        store.add([sample(1), bad])
+    assert store.samples().ids.tolist() == [1]
+
+
+def test_a_value_beyond_float16_is_refused(path):
+    with Store.open(path, FINGERPRINT, encoding="float16") as store, pytest.raises(StoreError, match=r"65504.*int8"):
+        store.add([dataclasses.replace(sample(1), embedding=np.full(16, 7e4, np.float32))])
+
+
+def test_a_file_name_that_is_no_text_does_not_stop_its_photo(store):
+    store.add([dataclasses.replace(sample(1), source="mug/caf\udce9.jpg")])
+    assert store.find(photo(1)).source == "mug/caf\\udce9.jpg"
+
+
+def test_ids_are_never_given_twice(store):
+    store.add([sample(1), sample(2)])
+    assert store.remove(photo=photo(2)) == {2: "mug"}
+    assert store.add([sample(2)]) == [3]
+
+
+def test_remove_takes_exactly_what_fits_and_leaves_no_byte_of_it_in_the_file_or_the_journal(store, path):
+    store.add([sample(1, "mug"), sample(2, "teapot"), sample(3, "mug")])
+    rows = encode(np.stack([sample(k).embedding for k in (1, 2, 3)]), "int8")
+    assert store.remove(label="teapot", photo=photo(1)) == {}
+    assert store.remove(label="cup") == {}
+    assert store.remove(label="mug") == {1: "mug", 3: "mug"}
+    left = path.read_bytes() + Path(f"{path}-wal").read_bytes()
+    assert [row in left for row in rows] == [False, True, False]
+    with pytest.raises(StoreError, match="a label, a photo, or both"):
+        store.remove()
+
+
+def test_relabel_changes_the_class_and_nothing_else(store):
+    store.add([sample(1), sample(2)])
+    before = store.samples().embeddings
+    store.relabel(1, "cup")
+    assert store.samples().labels == ["cup", "mug"]
+    assert np.array_equal(store.samples().embeddings, before)
+    with pytest.raises(StoreError, match="holds no sample 9"):
+        store.relabel(9, "cup")
+
+
+def test_going_back_undoes_trainings_one_by_one(store):
+    for step in range(3):
+        train(store, f"c{step}")
+    assert [store.rollback().head, store.rollback().head] == [2, 1]
+    with pytest.raises(NotTrained, match=r"shop\.db: no head was active before"):
+        store.rollback()
+    assert store.active().head == 1
+
+
+def test_a_head_trained_after_going_back_has_the_head_of_that_moment_before_it(store):
+    a, b = train(store, "a"), train(store, "b")
+    store.rollback()
+    c = train(store, "c")
+    assert [info.head for info in store.heads()] == [a, b, c]
+    assert store.rollback().head == a
+
+
+def test_going_back_passes_over_a_time_without_a_head(store):
+    a = train(store, "a")
+    store.activate(None)
+    assert store.active() is None
+    b = train(store, "b")
+    assert store.rollback().head == a
+    store.activate(None)
+    assert store.rollback().head == a
+    store.activate(b)
+    store.activate(b)
+    assert store.rollback().head == a
+
+
+def test_a_head_keeps_its_weights_report_and_numbers(store, path):
+    weights = bytes(range(256)) * 50
+    head = store.add_head(
+        kind="lda", labels=["b", "a"], samples=9, accuracy=Proportion(8, 9), weights=weights, report={"why": "é", "p": {"a": 1.5}}
+    )
+    kept = train(store, "x", activate=False)
+    info = store.active()
+    assert (info.head, info.kind, info.labels, info.samples, info.accuracy) == (head, "lda", ("b", "a"), 9, Proportion(8, 9))
+    assert (info.size, info.active) == (len(weights), True)
+    assert abs(info.created - time.time()) < 60
+    assert [info.active for info in store.heads()] == [True, False]
+    assert store.head_bytes(head) == weights
+    assert store.head_report(head) == {"why": "é", "p": {"a": 1.5}}
+    for ask in (store.head_bytes, store.head_report, store.activate):
+        with pytest.raises(StoreError, match=f"holds no head {kept + 1}"):
+            ask(kept + 1)
+
+
+def test_several_changes_in_one_transaction_happen_together_or_not_at_all(store, path):
+    store.add([sample(1, "mug"), sample(2, "cup")])
+
+    def forget() -> None:
+        with store.transaction("forgetting 'mug'"):
+            store.remove(label="mug")
+            train(store, "cup")
+            assert store.counts() == {"cup": 1}
+            raise ZeroDivisionError
+
+    def part() -> None:
+        with store.transaction("a part"):
+            store.relabel(1, "never")
+            store.add([sample(4), sample(3)])
+
+    with pytest.raises(ZeroDivisionError):
+        forget()
+    assert (store.counts(), store.heads()) == ({"cup": 1, "mug": 1}, [])
+    with store.transaction("adding what is new"):
+        store.add([sample(3)])
+        for _ in range(2):
+            with pytest.raises(StoreError, match="already"):
+                part()
+        with Store.open(path, None, read_only=True) as beside:
+            assert beside.counts() == {"cup": 1, "mug": 1}
+    assert store.counts() == {"cup": 1, "mug": 2}
+
+
+def test_a_store_of_another_model_is_refused_with_every_difference(path):
+    Store.open(path, FINGERPRINT).close()
+    other = dataclasses.replace(FINGERPRINT, family="litert", image=ImageSpec(240, 240, 260))
+    with pytest.raises(FingerprintMismatch) as caught:
+        Store.open(path, other)
+    message = str(caught.value)
+    assert "shop.db" in message
+    assert "family: fake != litert" in message
+    assert "image: " in message
+    assert "model" not in message.split("(store != now)")[1].split("Open it")[0]
+    Store.open(path, FINGERPRINT).close()
+
+
+def test_an_existing_store_keeps_its_encoding(path):
+    Store.open(path, FINGERPRINT, encoding="float16").close()
+    with Store.open(path, FINGERPRINT, encoding="int8") as store:
+        assert store.encoding == "float16"
+
+
+def test_an_unknown_encoding_is_refused_and_makes_no_file(path):
+    with pytest.raises(StoreError, match="choose one of int8, float16"):
+        Store.open(path, FINGERPRINT, encoding="int4")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_store_that_is_absent_is_made_only_for_a_known_model(path, read_only):
+    with pytest.raises(StoreError, match=r"shop\.db is not there, or empty; 'edgetl add' makes it"):
+        Store.open(path, FINGERPRINT if read_only else None, read_only=read_only)
+    assert not path.exists()
+
+
+def test_an_empty_file_and_a_draft_of_a_crashed_creation_are_a_new_store(path):
+    path.touch()
+    path.with_name("shop.db.new").write_bytes(b"half")
+    path.with_name("shop.db.new-journal").write_bytes(b"half")
+    with Store.open(path, FINGERPRINT) as store:
+        store.add([sample(1)])
+    assert sorted(file.name for file in path.parent.iterdir()) == ["shop.db", "shop.db.lock"]
+
+
+def test_a_folder_that_is_missing_is_named(path):
+    with pytest.raises(StoreError, match=r"mkdir -p .*nowhere"):
+        Store.open(path.parent / "nowhere" / "shop.db", FINGERPRINT)
+
+
+def test_a_second_writer_in_this_process_is_refused_and_a_reader_is_not(store, path):
+    (path.parent / "alias.db").symlink_to(path)
+    for name in ("shop.db", "alias.db"):
+        with pytest.raises(StoreLocked, match=r"shop\.db is open for writing in this process; .* read_only=True"):
+            Store.open(path.parent / name, FINGERPRINT)
+    store.add([sample(1)])
+    with Store.open(path, FINGERPRINT, read_only=True) as reader:
+        assert reader.counts() == {"mug": 1}
+        store.add([sample(2)])
+        assert reader.counts() == {"mug": 2}
+        with pytest.raises(StoreError, match=r"adding 1 photos is refused: it is open for reading"):
+            reader.add([sample(3)])
+
+
+def test_a_second_writer_in_another_process_is_told_who_holds_the_store(path):
+    hold = "import sys; from edgetl.store import Store; store = Store.open(sys.argv[1], None); print('open', flush=True); sys.stdin.read()"
+    Store.open(path, FINGERPRINT).close()
+    with subprocess.Popen([sys.executable, "-c", hold, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(StoreLocked, match=rf"another process \(pid {other.pid}\)"):
+            Store.open(path, FINGERPRINT)
+        with Store.open(path, FINGERPRINT, read_only=True) as reader:
+            assert reader.counts() == {}
+        other.kill()
+    Store.open(path, FINGERPRINT).close()
+
+
+def test_a_foreign_writer_delays_and_does_not_poison(store, path):
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with store._connection.reading() as db:
+        pass
+    db.execute("PRAGMA busy_timeout=1")
+    with pytest.raises(StoreLocked, match="another program is writing"):
+        store.add([sample(1)])
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.add([sample(1)]) == [1]
+
+
+def test_readers_that_come_and_go_while_writers_come_and_go_always_read(path):
+    Store.open(path, FINGERPRINT).close()
+    failures: list[Exception] = []
+
+    def read() -> None:
+        seen = 0
+        while seen < 30:
+            try:
+                with Store.open(path, None, read_only=True) as reader:
+                    assert len(reader.samples().ids) >= seen
+                    seen = max(seen, sum(reader.counts().values()))
+            except Exception as error:
+                failures.append(error)
+                return
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for thread in readers:
+        thread.start()
+    for k in range(30):
+        with Store.open(path, FINGERPRINT) as store:
+            store.add([sample(k)])
+    for thread in readers:
+        thread.join(timeout=30)
+    assert failures == []
+
+
+def test_threads_share_a_store(store):
+    threads = [threading.Thread(target=lambda base=base: [store.add([sample(base + k)]) for k in range(20)]) for base in (0, 100, 200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.samples().ids.tolist() == list(range(1, 61))
+
+
+def test_a_closed_store_says_so(store):
+    store.close()
+    store.close()
+    for use in (store.counts, lambda: store.add([sample(1)])):
+        with pytest.raises(StoreError, match="it is closed; open it again"):
+            use()
+
+
+def test_the_file_is_kept_at_the_durable_settings(store):
+    with store._connection.reading() as db:
+        read = {
+            name: db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "secure_delete", "foreign_keys")
+        }
+        mmap = db.execute("PRAGMA mmap_size").fetchone()
+    assert read == {"journal_mode": b"wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
+    assert mmap in ((0,), None)  # None where SQLite was built without it
+
+
+def test_an_older_schema_is_brought_up_to_date_by_a_writer_only_and_a_newer_one_is_refused(path, monkeypatch):
+    with Store.open(path, FINGERPRINT) as store:
+        store.add([sample(1)])
+    monkeypatch.setattr(
+        schema, "MIGRATIONS", [*schema.MIGRATIONS, "ALTER TABLE sample ADD COLUMN note TEXT; CREATE TABLE note (id INTEGER)"]
+    )
+    with pytest.raises(StoreError, match="older schema 1; open it once for writing"):
+        Store.open(path, None, read_only=True)
+    Store.open(path, FINGERPRINT).close()
+    with Store.open(path, None, read_only=True) as store:
+        assert store.counts() == {"mug": 1}
+    monkeypatch.undo()
+    with pytest.raises(StoreError, match=r"shop\.db has schema 2 and this edgetl knows 1.*pip install -U edgetl"):
+        Store.open(path, FINGERPRINT)
+
+
+NORMAL = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
+
+
+@given(arrays.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=NORMAL))
+def test_int8_loses_at_most_what_its_docstring_says(rows):
+    kept = np.empty_like(rows)
+    decode(encode(rows, "int8"), "int8", kept)
+    exact, kept = rows.astype(np.float64), kept.astype(np.float64)
+    largest = np.abs(exact).max(axis=1, keepdims=True)
+    assert (np.abs(kept - exact) <= largest / 254 * (1 + 1e-4)).all()
+    norms = np.linalg.norm(exact, axis=1) * np.linalg.norm(kept, axis=1)
+    sound = largest[:, 0] > 1e-30  # smaller squares vanish in the cosine itself
+    cosine = (exact * kept).sum(axis=1)[sound] / norms[sound]
+    assert (cosine >= np.sqrt(1 - rows.shape[1] / 254**2) - 1e-6).all()
+
+
+@given(arrays.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=st.floats(-65504, 65504, width=32)))
+def test_float16_loses_at_most_what_its_docstring_says(rows):
+    kept = np.empty_like(rows)
+    decode(encode(rows, "float16"), "float16", kept)
+    assert (np.abs(kept.astype(np.float64) - rows) <= np.maximum(np.abs(rows.astype(np.float64)) * 2.0**-11, 2.0**-25)).all()
+
+
+@pytest.mark.parametrize(("encoding", "size"), [("int8", 1284), ("float16", 2560)])
+def test_embeddings_as_backbones_make_them_keep_their_direction_and_cost_the_documented_bytes(encoding, size):
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=(500, 1280)).astype(np.float32)
+    for rows in (normal, np.abs(normal), np.minimum(np.maximum(normal, 0), 6)):
+        packed, kept = encode(rows, encoding), np.empty_like(rows)
+        decode(packed, encoding, kept)
+        assert {len(row) for row in packed} == {size}
+        cosine = (rows * kept).sum(1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(kept, axis=1)
+        assert cosine.min() > 0.9999
+
+
+def test_a_store_of_20000_samples_opens_and_is_read_within_a_second(path):
+    fingerprint = dataclasses.replace(FINGERPRINT, dim=1280)
+    rng = np.random.default_rng(0)
+    rows = np.abs(rng.normal(size=(20_000, 1280))).astype(np.float32)
+    with Store.open(path, fingerprint) as store:
+        store.add(NewSample(photo(k), f"class {k % 81}", row, f"{k}.jpg") for k, row in enumerate(rows))
+    started = time.perf_counter()
+    with Store.open(path, fingerprint) as store:
+        opened = time.perf_counter() - started
+        kept = store.samples()
+    took = time.perf_counter() - started
+    assert np.abs(kept.embeddings - rows).max() <= np.abs(rows).max() / 254 * 1.001
+    assert path.stat().st_size < 20_000 * 1500
+    assert opened < 0.5  # 1 ms on a desk machine
+    assert took < 3  # 0.12 s on a desk machine; the bound is for one that is busy with other things

@@ -1,0 +1,158 @@
+"""What a store says about files that the disk, or another program, wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgetl.errors import EdgetlError, StoreCorrupt, StoreError
+from edgetl.store import NewSample, Store
+from edgetl.store.encoding import encode
+from edgetl.types import Fingerprint, ImageSpec, Proportion
+
+FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 64)
+ROWS = np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32)
+PHOTOS = [hashlib.sha256(b"%d" % k).digest() for k in range(len(ROWS))]
+WEIGHTS = [random.Random(k).randbytes(3000) for k in range(3)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "shop.db"
+    with Store.open(path, FINGERPRINT) as store:
+        store.add(
+            NewSample(photo, f"class{k % 7}", row, f"folder/{k}.jpg") for k, (photo, row) in enumerate(zip(PHOTOS, ROWS, strict=True))
+        )
+        for weights in WEIGHTS:
+            store.add_head(kind="ncm", labels=["a", "b"], samples=3, accuracy=Proportion(1, 2), weights=weights, report={})
+    return path
+
+
+def flip(path: Path, whole: bytes, bit: int) -> None:
+    changed = bytearray(whole)
+    changed[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(changed)
+
+
+def read(path: Path) -> object:
+    with Store.open(path, None, read_only=True) as store:
+        kept = store.samples()
+        heads = store.heads()
+        return (
+            kept.ids.tolist(),
+            kept.labels,
+            kept.embeddings.tobytes(),
+            heads,
+            store.active(),
+            [store.head_bytes(info.head) for info in heads],
+        )
+
+
+def test_a_flipped_bit_in_any_samples_embedding_is_noticed_and_the_row_and_class_named(path):
+    whole, chance = path.read_bytes(), random.Random(0)
+    for k, row in enumerate(encode(ROWS, "int8")):
+        flip(path, whole, 8 * whole.index(row) + chance.randrange(8 * len(row)))
+        with Store.open(path, None, read_only=True) as store:
+            with pytest.raises(StoreCorrupt, match=rf"shop\.db: sample {k + 1} of class 'class{k % 7}' fails its check"):
+                store.samples()
+            with pytest.raises(StoreCorrupt, match=rf"sample {k + 1} of"):
+                store.find(PHOTOS[k])
+
+
+def test_a_flipped_bit_anywhere_is_harmless_or_noticed_and_never_a_silent_change(path):
+    whole, chance, noticed = path.read_bytes(), random.Random(1), 0
+    before = read(path)
+    for _ in range(600):
+        flip(path, whole, chance.randrange(8 * len(whole)))
+        try:
+            after = read(path)
+        except EdgetlError:
+            noticed += 1
+        else:
+            assert after == before
+    assert noticed > 150  # the others fell on free space, on an index that was not read, or on a counter
+
+
+def test_a_damaged_sample_is_got_rid_of_by_forgetting_its_class(path):
+    whole = path.read_bytes()
+    flip(path, whole, 8 * whole.index(encode(ROWS, "int8")[9]) + 5)
+    with Store.open(path, FINGERPRINT) as store:
+        store.remove(label="class2")
+        assert "class2" not in store.samples().labels
+
+
+def test_a_flipped_bit_in_a_heads_weights_is_noticed_when_they_are_read(path):
+    whole = path.read_bytes()
+    flip(path, whole, 8 * whole.index(WEIGHTS[1][:500]) + 77)
+    with Store.open(path, None, read_only=True) as store:
+        assert len(store.heads()) == 3
+        assert store.head_bytes(3) == WEIGHTS[2]
+        with pytest.raises(StoreCorrupt, match=r"shop\.db: head 2 fails its check"):
+            store.head_bytes(2)
+
+
+@pytest.mark.parametrize("length", [1, 50, 99, 100, 4096, 20_000, -4096])
+def test_a_truncated_store_is_refused_and_left_as_it_is(path, length):
+    cut = path.read_bytes()[:length]
+    path.write_bytes(cut)
+    with pytest.raises(StoreCorrupt, match=r"shop\.db"):
+        Store.open(path, FINGERPRINT)
+    assert path.read_bytes() == cut
+
+
+def test_a_store_whose_last_page_is_cut_is_harmless_or_noticed(path):
+    whole, before = path.read_bytes(), read(path)
+    for missing in range(1, 4096, 97):
+        path.write_bytes(whole[:-missing])
+        with contextlib.suppress(StoreCorrupt):
+            assert read(path) == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xd8\xff\xe0" * 2000, b"SQLite format 2\0" + bytes(5000), b"{}"], ids=["photo", "sqlite 2", "json"]
+)
+def test_a_file_that_is_no_store_is_refused_and_left_as_it_is(tmp_path, content):
+    path = tmp_path / "holiday.jpg"
+    path.write_bytes(content)
+    with pytest.raises(StoreCorrupt, match=r"holiday\.jpg is not an edgetl store"):
+        Store.open(path, FINGERPRINT)
+    assert path.read_bytes() == content
+
+
+def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "places.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE sample (id INTEGER)")
+    db.close()
+    before = path.read_bytes()
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match=r"places\.sqlite is an SQLite file of another program"):
+            Store.open(path, FINGERPRINT, read_only=read_only)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_is_no_store(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(StoreError, match="photos"):
+        Store.open(tmp_path / "photos", FINGERPRINT)
+
+
+def test_a_journal_whose_store_is_gone_is_not_played_into_a_new_one(path):
+    journal = Path(f"{path}-wal")
+    with Store.open(path, FINGERPRINT) as store:
+        store.remove(photo=PHOTOS[0])
+        store.add([NewSample(PHOTOS[0], "mug", ROWS[0], "again")])
+        left = journal.read_bytes()
+    path.unlink()
+    journal.write_bytes(left)
+    with pytest.raises(StoreError, match=r"shop\.db-wal is left from a store that is gone"):
+        Store.open(path, FINGERPRINT)
+    assert not path.exists()
+    assert journal.read_bytes() == left
