@@ -1,0 +1,59 @@
+"""What every test may use: photos made on the spot, the shipped fake bundle, and the data folder where there is one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgetl import Classifier
+from edgetl.runtimes import fake
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests share tests/pictures.py, and pytest's importlib mode adds no path
+from pictures import coloured, encoded, picture
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    folder = os.environ.get("EDGETL_DATA")
+    if not folder:
+        pytest.skip("EDGETL_DATA is not set: the folder of photos and models that this test reads")
+    return Path(folder)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return fake.write_bundle(str(tmp_path / "fake.edgetl"), encoded(picture(seed=9))).path
+
+
+@pytest.fixture
+def open_shop(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Classifier]]:
+    """Opens classifiers on one fake bundle and one store, and closes them."""
+    opened: list[Classifier] = []
+
+    def open_one(**options: object) -> Classifier:
+        opened.append(Classifier.open(bundle, tmp_path / "shop.db", **options))  # type: ignore[arg-type]  # passed on as they come
+        return opened[-1]
+
+    yield open_one
+    for classifier in opened:
+        classifier.close()
+
+
+@pytest.fixture
+def shop(open_shop: Callable[..., Classifier]) -> Classifier:
+    return open_shop()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """`root/<class>/*.jpg`: three classes, six photos each."""
+    root = tmp_path / "photos"
+    for label in ("red", "green", "blue"):
+        (root / label).mkdir(parents=True)
+        for seed in range(6):
+            (root / label / f"{seed}.jpg").write_bytes(coloured(label, seed))
+    return root
