@@ -178,14 +178,15 @@ class Classifier:
         started = time.perf_counter()
         with self._lock:
             fit = self._learn().fit(kind)
+            made = dataclasses.replace(fit.head, fingerprint=self.store.fingerprint.digest)
             accuracy, per_class = _leave_one_out(fit)
-            report = {"asked": kind, "reason": fit.reason, "per_class": to_json(per_class), "warnings": fit.warnings}
+            report = {"asked": kind, "reason": fit.reason, "method": fit.method, "per_class": to_json(per_class), "warnings": fit.warnings}
             head = self.store.add_head(
-                kind=fit.kind, labels=fit.head.labels, samples=accuracy.n, accuracy=accuracy, weights=fit.head.to_bytes(), report=report
+                kind=fit.kind, labels=made.labels, samples=accuracy.n, accuracy=accuracy, weights=made.to_bytes(), report=report
             )
-            self._head = fit.head
+            self._head = made
         return TrainReport(
-            head, fit.kind, fit.reason, accuracy, per_class, fit.candidates, tuple(fit.warnings), time.perf_counter() - started
+            head, fit.kind, fit.reason, fit.method, accuracy, per_class, fit.candidates, tuple(fit.warnings), time.perf_counter() - started
         )
 
     def predict(self, photo: Photo, *, top: int = 5, color: ColorOrder = "rgb") -> Guess:
@@ -227,7 +228,7 @@ class Classifier:
                 failed.append((_name(pair[0]), str(made)))
             else:
                 taught += self._known(photo)
-                outcomes.append((check_label(pair[1]), head.predict(made[None])[0]))
+                outcomes.append((check_label(pair[1]), head.labels[int(np.argmax(head.logits(made)))]))
             if progress is not None:
                 progress(done, total)
         return _evaluated(outcomes, head.labels, failed, taught)

@@ -165,7 +165,7 @@ def predict(photos: tuple[str, ...], more: tuple[str, ...], top: int, as_json: b
     guesses: dict[str, Any] = {}
     failed: list[tuple[str, str]] = []
     with _opened(model, read_only=True) as shop:
-        for path in (file for given in _given(photos, more) for file in _files(Path(given))):
+        for path in (file for start in _given(photos, more) for file in _files(Path(start))):
             try:
                 guesses[str(path)] = shop.predict(path, top=top)
             except PhotoError as error:
@@ -173,8 +173,8 @@ def predict(photos: tuple[str, ...], more: tuple[str, ...], top: int, as_json: b
     if as_json:
         _print_json({"guesses": guesses, "failed": failed})
     else:
-        for path, guess in guesses.items():
-            click.echo(f"{path}  " + "  ".join(f"{label} {score:.3f}" for label, score in guess.top))
+        for name, guess in guesses.items():
+            click.echo(f"{name}  " + "  ".join(f"{label} {score:.3f}" for label, score in guess.top))
         _say_failed(failed)
     if failed and not guesses:
         sys.exit(1)

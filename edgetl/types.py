@@ -267,9 +267,10 @@ class TrainReport:
         head: the new head's number in the history.
         kind: the algorithm that was used.
         reason: why this one, in a sentence.
-        accuracy: leave-one-out accuracy over all samples.
-        per_class: leave-one-out accuracy per class.
-        candidates: leave-one-out accuracy of every algorithm that was tried.
+        method: how every sample was judged by a head that never saw it: `leave-one-out`, or `5-fold` for logistic.
+        accuracy: the accuracy by that method, over all samples.
+        per_class: the same per class.
+        candidates: the same for every algorithm that was tried.
         warnings: what the person should know, in sentences.
         seconds: wall time, s.
     """
@@ -277,6 +278,7 @@ class TrainReport:
     head: int
     kind: str
     reason: str
+    method: str
     accuracy: Proportion
     per_class: Mapping[str, Proportion]
     candidates: Mapping[str, Proportion]

@@ -1,0 +1,127 @@
+"""The verbs, through the installed program: stdout, stderr and exit codes as a script sees them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edgetl import Classifier
+from edgetl.cli import main
+
+VERBS = ("add", "bench", "demo", "eval", "export", "forget", "heads", "inspect", "predict", "rollback", "train")
+
+
+@pytest.fixture
+def run(bundle: Path, tmp_path: Path):
+    """Runs a verb on the fake bundle and a store in tmp_path."""
+
+    def run(*arguments: object) -> Result:
+        environment = {"EDGETL_BUNDLE": os.fspath(bundle), "EDGETL_STORE": os.fspath(tmp_path / "shop.db")}
+        return CliRunner().invoke(main, [str(a) for a in arguments], env=environment)
+
+    return run
+
+
+@pytest.fixture
+def taught(run, folder: Path):
+    assert run("add", folder).exit_code == 0
+    assert run("train").exit_code == 0
+    return run
+
+
+def test_every_verb_is_there_and_has_help():
+    assert tuple(sorted(main.commands)) == VERBS
+    for verb in VERBS:
+        done = CliRunner().invoke(main, [verb, "-h"])
+        assert done.exit_code == 0
+        assert done.output.startswith("Usage:")
+
+
+def test_every_verb_that_prints_a_result_prints_it_as_json():
+    without = {"demo"}
+    assert {verb for verb in VERBS if "--json" not in CliRunner().invoke(main, [verb, "-h"]).output} == without
+
+
+def test_the_job_from_teaching_to_rolling_back(taught, folder: Path):
+    photo = sorted(folder.rglob("*.jpg"))[0]
+    guess = json.loads(taught("predict", photo, "-k", 2, "--json").stdout)["guesses"][str(photo)]
+    assert guess["label"] == photo.parent.name
+    assert len(guess["top"]) == 2
+    report = json.loads(taught("eval", folder, "--json").stdout)
+    assert report["accuracy"]["n"] == len(list(folder.rglob("*.jpg")))
+    assert "flatters" in report["warnings"][0]
+    label = photo.parent.name
+    assert label in json.loads(taught("forget", "--label", label, "--json").stdout)["removed"]
+    history = json.loads(taught("heads", "--json").stdout)
+    assert [head["active"] for head in history] == [False, True]
+    assert json.loads(taught("rollback", "--json").stdout)["head"] == history[0]["head"]
+
+
+def test_tables_go_to_stdout_and_talk_to_stderr(taught, folder: Path):
+    done = taught("train", "--head", "ncm")
+    assert "95 % interval" in done.stdout
+    assert "head 2" in done.stderr
+    done = taught("add", folder)
+    assert "known" in done.stderr
+    assert "known" not in done.stdout
+
+
+def test_a_bad_photo_is_reported_and_the_rest_is_taught(run, folder: Path):
+    bad = folder / sorted(p.name for p in folder.iterdir())[0] / "broken.jpg"
+    bad.write_bytes(b"\xff\xd8 not a photo")
+    done = run("add", folder)
+    assert done.exit_code == 0
+    assert "broken.jpg" in done.stderr
+    done = run("add", bad, "--label", "x")
+    assert done.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["train"], 1, "is not there"),
+        (["predict", "missing.jpg"], 1, ""),
+        (["add"], 2, "at least one photo"),
+        (["add", "photo.jpg"], 2, "--label"),
+        (["add", "nowhere.jpg", "--label", "a/b"], 1, "path separator"),
+        (["forget"], 2, "--label CLASS or --input PHOTO"),
+        (["inspect", "nowhere.edgetl"], 1, "no such bundle"),
+        (["train", "--head", "svm"], 2, "svm"),
+        (["add", "x.jpg", "--label", "x", "--runtime", "tensorrt"], 1, "tensorrt"),
+        (["add", "x.jpg", "--label", "x", "--variant", "onnx-int4"], 1, "fake-fp32"),
+    ],
+)
+def test_a_wrong_call_says_what_was_expected(run, arguments: list[str], code: int, words: str):
+    done = run(*arguments)
+    assert done.exit_code == code, done.output
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_inspect_finds_a_changed_byte(run, bundle: Path):
+    done = run("inspect")
+    assert done.exit_code == 0
+    assert "every sha256 is right" in done.stderr
+    content = bytearray(bundle.read_bytes())
+    content[content.index(b'{"dim"') + 8] ^= 1
+    bundle.write_bytes(content)
+    done = run("inspect")
+    assert done.exit_code == 1
+    assert "changed" in done.stderr
+
+
+def test_a_store_taught_on_the_command_line_is_the_same_as_from_python(taught, bundle: Path, tmp_path: Path):
+    with Classifier.open(bundle, tmp_path / "shop.db", read_only=True) as shop:
+        assert sum(shop.counts.values()) > 0
+        assert shop.heads()[0].active
+
+
+def test_the_program_answers_without_a_runtime_or_a_workstation():
+    script = "import sys; sys.argv = ['edgetl', '--version']; sys.modules['torch'] = None\nimport edgetl.cli; edgetl.cli.main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("edgetl, version ")
