@@ -1,0 +1,34 @@
+"""Photos that the bench makes itself, so that it runs without data: classes of striped charts that any backbone can tell apart."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+WIDTH, HEIGHT = 640, 480
+_GOLDEN_TURN = 0.618033988749895
+
+
+def draw(kind: int, number: int) -> Image.Image:
+    """The chart of class `kind` with this number: its class's colour and stripes, with its own phase, light and noise."""
+    random = np.random.Generator(np.random.PCG64([kind, number]))
+    hue, angle = (kind * _GOLDEN_TURN) % 1.0, math.pi * ((kind * _GOLDEN_TURN * 2) % 1.0)
+    y, x = np.ogrid[0:HEIGHT, 0:WIDTH]
+    waves = 2 * math.pi * (4 + kind % 5 * 3) / WIDTH
+    ramp = (x * (math.cos(angle) * waves) + y * (math.sin(angle) * waves) + random.uniform(0, 2 * math.pi)).astype(np.float32)
+    light = (0.75 + 0.25 * np.sin(ramp)) * np.float32(random.uniform(0.8, 1.2))
+    colour = (127.5 + 90.0 * np.cos(2 * math.pi * (hue + np.array([0.0, 1 / 3, 2 / 3])))).astype(np.float32)
+    pixels = light[:, :, None] * colour + 8 * random.standard_normal((HEIGHT, WIDTH, 1), dtype=np.float32)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def write(folder: Path, kind: int, count: int) -> list[Path]:
+    """Writes the first `count` charts of a class as JPEGs of 640x480 pixels and returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{kind}-{number}.jpg" for number in range(count)]
+    for number, path in enumerate(paths):
+        draw(kind, number).save(path, quality=90)
+    return paths
