@@ -166,9 +166,11 @@ class Bundle:
         self.calibration: Mapping[str, Any] | None = _expect((dict, NoneType), manifest["calibration"])
         self.created_by: str = _expect(str, manifest["created_by"])
         self.variants: Mapping[str, Variant] = {name: _variant(name, value) for name, value in manifest["variants"].items()}
-        self._golden = tuple(File(**value) for value in manifest["golden"])
+        self._golden = tuple(File(**value) for value in _expect(list, manifest["golden"]))
         if self.dim < 1 or not self.variants:
             raise ValueError(f"dim {self.dim} and {len(self.variants)} variants, expected at least one of each")
+        if _GOLDEN not in (file.path for file in self._golden):
+            raise ValueError(f"it lists no {_GOLDEN}")
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
@@ -238,9 +240,7 @@ class Bundle:
             BundleError: a file's bytes changed, or the arrays are not what the manifest says.
         """
         photos = tuple(self._checked(file) for file in self._golden if file.path != _GOLDEN)
-        packed = next((file for file in self._golden if file.path == _GOLDEN), None)
-        if packed is None:
-            raise BundleError(f"{self.path}: the manifest lists no {_GOLDEN}; export the bundle again")
+        packed = next(file for file in self._golden if file.path == _GOLDEN)
         try:
             arrays = safetensors.numpy.load(self._checked(packed))
             golden = Golden(photos, arrays["tensors"], arrays[variant.name])
@@ -367,7 +367,7 @@ def _variant(name: str, value: Mapping[str, Any]) -> Variant:
     parity = None if value["parity"] is None else Parity(**value["parity"])
     for field in dataclasses.fields(Parity) if parity else ():
         _expect(str if field.name == "machine" else (int, float), getattr(parity, field.name))
-    files = tuple(File(**file) for file in value["files"])
+    files = tuple(File(**file) for file in _expect(list, value["files"]))
     if not files or value["format"] not in FAMILIES or value["precision"] not in PRECISIONS:
         raise ValueError(f"variant {name} has no file, or the unknown format {value['format']!r} or precision {value['precision']!r}")
     return Variant(name, value["format"], value["precision"], files, _expect(dict, value["recipe"]), parity)

@@ -1,0 +1,327 @@
+"""The bundle: written whole, opened with every byte checked, and refused in words when it is not what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pictures import encoded, picture
+
+from edgetl import Bundle, ImageSpec
+from edgetl import bundle as bundles
+from edgetl.errors import BundleError, BundleMissing
+from edgetl.runtimes import fake
+from edgetl.types import Parity, digest, to_json
+
+PHOTO = encoded(picture(seed=9))
+FILES = ("fake-fp32/model.json", "golden/0.jpg", "golden/golden.safetensors", "manifest.json")
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    return fake.write_bundle(str(tmp_path / "unpacked"), PHOTO).path
+
+
+def read_all(path: Path) -> list[object]:
+    """Everything a bundle says, so that a change anywhere is seen."""
+    opened = Bundle.open(path)
+    assert opened.verify() == 3
+    variant = opened.variant("fake-fp32")
+    golden = opened.golden(variant)
+    spoken = (opened.backbone, opened.image, opened.dim, opened.calibration, opened.created_by, opened.variants)
+    arrays = (golden.tensors.tobytes(), golden.embeddings.tobytes())
+    return [json.dumps(to_json(spoken), sort_keys=True), opened.model(variant), golden.photos, arrays]
+
+
+def parity(cosine: float) -> Parity:
+    return Parity(1.0, cosine, 0.1, 1.0, 10, 0.98, "x86_64 avx2")
+
+
+def variant(name: str, seed: int, cosine: float | None = None) -> bundles.NewVariant:
+    golden = np.ones((1, 8), np.float32)
+    return bundles.NewVariant(
+        name, "fake", "fp32", {"model.json": fake.model(8, seed=seed)}, {"name": "fake"}, parity(cosine) if cosine else None, golden
+    )
+
+
+def write(path: Path, *variants: bundles.NewVariant) -> Bundle:
+    tensors = np.zeros((1, 32, 32, 3), np.uint8)
+    spec = ImageSpec(32, 32, 36)
+    return bundles.write(
+        path, backbone={}, image=spec, dim=8, calibration=None, golden_photos=[PHOTO], golden_tensors=tensors, variants=variants
+    )
+
+
+def test_a_folder_and_a_zip_hold_the_same_and_the_zip_is_the_same_each_time(tmp_path: Path, unpacked: Path) -> None:
+    zipped = fake.write_bundle(str(tmp_path / "a.edgetl"), PHOTO).path
+    assert read_all(zipped) == read_all(unpacked)
+    again = fake.write_bundle(str(tmp_path / "b.edgetl"), PHOTO).path
+    assert again.read_bytes() == zipped.read_bytes()
+    assert {p.relative_to(unpacked).as_posix() for p in unpacked.rglob("*") if p.is_file()} == set(FILES)
+
+
+def test_the_zip_is_stored_and_unpacks_to_a_bundle_that_people_may_read(tmp_path: Path, bundle: Path) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        members = archive.infolist()
+        archive.extractall(tmp_path / "out")
+    assert {member.compress_type for member in members} == {zipfile.ZIP_STORED}
+    assert all(stat.S_IMODE(member.external_attr >> 16) == 0o644 for member in members)
+    assert read_all(tmp_path / "out") == read_all(bundle)
+
+
+def test_only_json_and_safetensors_describe_a_bundle(unpacked: Path) -> None:
+    assert {path.suffix for path in unpacked.rglob("*") if path.is_file()} == {".json", ".jpg", ".safetensors"}
+
+
+def test_nothing_is_there_is_said_with_the_command(tmp_path: Path) -> None:
+    with pytest.raises(BundleMissing, match=r"lite0.edgetl: no such bundle; make one with: edgetl export -o .*lite0.edgetl"):
+        Bundle.open(tmp_path / "lite0.edgetl")
+    with pytest.raises(FileNotFoundError):
+        Bundle.open(tmp_path / "lite0.edgetl")
+
+
+def test_an_unknown_variant_is_said_with_those_there_are(bundle: Path) -> None:
+    with pytest.raises(BundleMissing, match="no variant 'tflite-int8'; it holds fake-fp32"):
+        Bundle.open(bundle).variant("tflite-int8")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_in_any_file_is_refused_by_the_files_name(unpacked: Path, name: str) -> None:
+    content = bytearray((unpacked / name).read_bytes())
+    middle = content.index(b'"dim"') + 8 if name == "manifest.json" else len(content) // 2
+    content[middle] ^= 1
+    (unpacked / name).write_bytes(content)
+    with pytest.raises(BundleError, match=f"{name}.* has changed.*copy or export the bundle again"):
+        read_all(unpacked)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused_by_its_name(tmp_path: Path, unpacked: Path, name: str) -> None:
+    (unpacked / name).unlink()
+    with pytest.raises(BundleMissing, match=f"{name} is missing from the bundle; copy or export it again"):
+        read_all(unpacked)
+    with zipfile.ZipFile(tmp_path / "less.edgetl", "w") as archive:
+        for path in (path for path in unpacked.rglob("*") if path.is_file()):
+            archive.write(path, path.relative_to(unpacked))
+    with pytest.raises(BundleMissing, match=f"{name} is missing from the bundle"):
+        read_all(tmp_path / "less.edgetl")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fake.write_bundle(str(tmp_path_factory.mktemp("bundle") / "fake.edgetl"), PHOTO, dim=8, size=16).path
+
+
+@settings(max_examples=500, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_a_damaged_zip_says_the_same_as_before_or_is_refused(original: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    content = bytearray(original.read_bytes())
+    if chance.random() < 0.2:
+        del content[chance.randrange(len(content)) :]
+    for _ in range(chance.choice([1, 1, 1, 3]) if content else 0):
+        # The central directory lies at the end, and one header before each file.
+        content[chance.choice([chance.randrange(len(content)), -1 - chance.randrange(min(len(content), 400))])] ^= 1 << chance.randrange(8)
+    damaged = original.with_name("damaged.edgetl")
+    damaged.write_bytes(content)
+    try:
+        read = read_all(damaged)
+    except BundleError as error:
+        read, said = None, str(error)
+    assert read == read_all(original) if read is not None else "damaged.edgetl" in said
+
+
+def test_a_compressed_zip_is_refused_before_it_can_unpack_to_gigabytes(tmp_path: Path, unpacked: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "small.edgetl", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in (path for path in unpacked.rglob("*") if path.is_file()):
+            archive.write(path, path.relative_to(unpacked))
+    with pytest.raises(BundleError, match="compressed, expected stored"):
+        Bundle.open(tmp_path / "small.edgetl")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04", b"\x00" * 5000, PHOTO])
+def test_a_file_that_is_no_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "photo.edgetl"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"photo.edgetl: not a bundle, or damaged"):
+        Bundle.open(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", '"\\ud800', "[" * 100_000, "\x00", '{"a": 1} x'])
+def test_a_manifest_that_is_not_json_is_refused(unpacked: Path, text: str) -> None:
+    (unpacked / "manifest.json").write_text(text)
+    with pytest.raises(BundleError, match=r"manifest\.json is not JSON"):
+        Bundle.open(unpacked)
+
+
+@pytest.mark.parametrize("value", [[], 1, None, "bundle", {}, {"format": "zip"}, {"format": ["edgetl-bundle"]}])
+def test_json_that_is_no_manifest_is_refused(unpacked: Path, value: object) -> None:
+    (unpacked / "manifest.json").write_text(json.dumps(value))
+    with pytest.raises(BundleError, match="not an edgetl bundle"):
+        Bundle.open(unpacked)
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", None, [1]])
+def test_an_unknown_format_version_says_which_and_how_to_read_it(unpacked: Path, version: object) -> None:
+    rewrite(unpacked, lambda manifest: manifest.update(version=version))
+    with pytest.raises(BundleError, match=r"bundle format version .*, this edgetl reads 1; pip install --upgrade edgetl"):
+        Bundle.open(unpacked)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Changes a manifest as someone would who also makes its sha256 fit."""
+    manifest = json.loads((path / "manifest.json").read_text())
+    change(manifest)
+    manifest.pop("sha256")
+    (path / "manifest.json").write_text(json.dumps({**manifest, "sha256": digest(manifest)}))
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of everything inside a JSON value."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, child in children for place in [(*at, key), *places(child, (*at, key))]]
+
+
+WRONG = [None, False, -1, 0, 1.5, 10**400, float("inf"), "", "x", "../x", [], {}, [[]], {"a": 1}, ["../x"]]
+DELETED = object()
+
+
+@settings(max_examples=400, deadline=None)
+@given(chance=st.randoms(use_true_random=False), wrong=st.sampled_from([*WRONG, DELETED]))
+def test_a_malformed_manifest_is_refused_or_harmless(original: Path, chance: random.Random, wrong: object) -> None:
+    folder = original.with_name("malformed")
+    if not folder.exists():
+        with zipfile.ZipFile(original) as archive:
+            archive.extractall(folder)
+    kept = (folder / "manifest.json").read_text()
+    place = chance.choice([place for place in places(json.loads(kept)) if place not in [("sha256",)]])
+
+    def spoil(manifest: dict[str, Any]) -> None:
+        inside: Any = manifest
+        for key in place[:-1]:
+            inside = inside[key]
+        if wrong is DELETED:
+            del inside[place[-1]]
+        else:
+            inside[place[-1]] = wrong
+
+    try:
+        rewrite(folder, spoil)
+        try:
+            read_all(folder)
+        except BundleError as error:
+            said = str(error)
+        else:
+            said = "harmless"
+    finally:
+        (folder / "manifest.json").write_text(kept)
+    # What the program does not compute with may be anything of its type: names, notes, sizes shown to people, the filter's draft.
+    shown = ("created_by", "backbone", "calibration", "recipe", "parity", "size", "image", "precision")
+    assert str(folder) in said or (said == "harmless" and any(word in place for word in shown))
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/passwd", "a/../../x", "..", "", ".", "./x", "a//b", "a\0b", "golden/", 5, None])
+def test_a_path_outside_the_bundle_is_refused_at_open(unpacked: Path, path: object) -> None:
+    def point_elsewhere(manifest: dict[str, Any]) -> None:
+        manifest["variants"]["fake-fp32"]["files"][0]["path"] = path
+
+    rewrite(unpacked, point_elsewhere)
+    with pytest.raises(BundleError, match=r"malformed manifest\.json"):
+        Bundle.open(unpacked)
+
+
+def test_golden_arrays_of_another_shape_than_the_manifest_says_are_refused(unpacked: Path) -> None:
+    rewrite(unpacked, lambda manifest: manifest.update(dim=63))
+    opened = Bundle.open(unpacked)
+    with pytest.raises(BundleError, match="other shapes than the manifest says"):
+        opened.golden(opened.variant("fake-fp32"))
+
+
+def test_write_refuses_what_is_no_bundle_and_leaves_it_alone(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="at least one variant, each with its own name"):
+        write(tmp_path / "none.edgetl")
+    with pytest.raises(BundleError, match="at least one variant, each with its own name"):
+        write(tmp_path / "twice.edgetl", variant("a", 0), variant("a", 1))
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "mine.jpg").write_bytes(PHOTO)
+    (tmp_path / "photo.edgetl").write_bytes(PHOTO)
+    for target in (photos, tmp_path / "photo.edgetl", photos / "mine.jpg"):
+        with pytest.raises(BundleError, match="is there already and is no bundle; choose another name with -o"):
+            write(target, variant("a", 0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.edgetl", "photos"]
+    assert (photos / "mine.jpg").read_bytes() == (tmp_path / "photo.edgetl").read_bytes() == PHOTO
+
+
+@pytest.mark.parametrize("name", ["x.edgetl", "x"])
+def test_write_replaces_a_bundle_of_either_kind_and_leaves_nothing_beside_it(tmp_path: Path, name: str) -> None:
+    target = tmp_path / name
+    for other in (tmp_path / "other", tmp_path / "other.edgetl"):
+        write(other, variant("old", 0))
+        if target.is_dir():
+            shutil.rmtree(target)
+        target.unlink(missing_ok=True)
+        other.rename(target)
+        assert list(write(target, variant("new", 1)).variants) == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_write_that_fails_keeps_the_bundle_there_was(tmp_path: Path) -> None:
+    kept = write(tmp_path / "kept.edgetl", variant("a", 0)).path.read_bytes()
+    unwritable = dataclasses.replace(variant("b", 0), recipe={"not JSON": object()})
+    with pytest.raises(TypeError):
+        write(tmp_path / "kept.edgetl", unwritable)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.edgetl"]
+    assert (tmp_path / "kept.edgetl").read_bytes() == kept
+
+
+def test_the_fingerprint_holds_what_changes_the_numbers_and_nothing_else(tmp_path: Path) -> None:
+    opened = write(tmp_path / "a", variant("a", 0), variant("b", 1), variant("c", 0))
+    a, b, c = (opened.fingerprint(opened.variant(name)) for name in "abc")
+    assert a == c
+    assert [line.split(":")[0] for line in a.differences(b)] == ["model"]
+    assert a.digest != b.digest
+    assert type(a).from_json(json.loads(json.dumps(to_json(a)))) == a
+    for change in ({"precision": "int8"}, {"dim": 9}, {"family": "litert"}, {"image": ImageSpec(32, 32, 36, draft=0)}):
+        assert dataclasses.replace(a, **change).digest != a.digest
+
+
+def test_variants_share_a_store_only_where_parity_proved_them_equal(tmp_path: Path) -> None:
+    opened = write(tmp_path / "a", variant("a", 0, 0.99995), variant("b", 1, 0.9999), variant("c", 2, 0.9998), variant("d", 3))
+    a, b, c, d = (opened.fingerprint(opened.variant(name)) for name in "abcd")
+    assert opened.equivalent(a, b)
+    assert opened.equivalent(d, d)
+    assert not opened.equivalent(a, c)
+    assert not opened.equivalent(c, a)
+    assert not opened.equivalent(a, d)
+    elsewhere = dataclasses.replace(a, dim=9)
+    assert opened.equivalent(elsewhere, elsewhere)
+    assert not opened.equivalent(a, elsewhere)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"width": 0, "height": 32, "resize": 36},
+        {"width": 32, "height": -1, "resize": 36},
+        {"width": 32, "height": 32, "resize": 31},
+        {"width": "32", "height": 32, "resize": 36},
+        {"width": 32, "height": 32, "resize": 36.0},
+        {"width": 32, "height": 32, "resize": 36, "filter": "nearest"},
+        {"width": 32, "height": 32, "resize": 36, "draft": -1},
+    ],
+)
+def test_an_image_spec_that_no_photo_can_follow_is_refused(spec: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        ImageSpec(**spec)
