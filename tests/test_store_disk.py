@@ -73,6 +73,48 @@ store.close()
 print("done")
 """
 
+FOLD = """
+said = []
+handler = logging.Handler()
+handler.emit = lambda record: said.append(record.getMessage())
+logging.getLogger("edgetl").addHandler(handler)
+ballast = folder / "ballast"
+ballast.write_bytes(bytes(3_000_000))
+store, kept = Store.open(path, FINGERPRINT), []
+def fill():
+    for k in range(1000):
+        store.add(batch(k))
+        kept.append(k)
+message = refused(fill)
+assert "adding 10 photos is refused: the disk failed before (database or disk is full)" in message, message
+assert len(said) == 1 and said[0].startswith(f"{path}: folding its journal into it failed: database or disk is full"), said
+labels = [str(k) for k in kept for _ in range(10)]
+assert store.samples().labels == labels
+store.close()
+ballast.unlink()
+with Store.open(path, FINGERPRINT) as store:
+    assert store.samples().labels == labels
+    store.add(batch(2000))
+print("done")
+"""
+
+AROUND = """
+store = Store.open(path, FINGERPRINT)
+store.add(batch(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+def around():
+    with store.transaction("both"):
+        store.relabel(1, "half")
+        print(refused(lambda: store.add(sample for k in range(2, 400) for sample in batch(k))), file=sys.stderr)
+message = refused(around)
+assert "both is refused: the disk failed before" in message, message
+assert store.counts() == {"1": 10}
+store.close()
+with Store.open(path, None, read_only=True) as store:
+    assert store.counts() == {"1": 10}
+print("done")
+"""
+
 NO_ROOM_AT_ALL = """
 (folder / "ballast").write_bytes(bytes(200_000))
 try:
@@ -136,6 +178,14 @@ def test_a_full_disk_keeps_what_was_acknowledged_and_makes_the_store_read_only(d
 
 def test_an_io_error_keeps_what_was_acknowledged_and_makes_the_store_read_only(tmp_path):
     run(FILL, tmp_path, "limit")
+
+
+def test_a_journal_that_cannot_be_folded_keeps_what_was_acknowledged_and_is_said_aloud(disk):
+    run(FOLD, disk, size="8m")
+
+
+def test_an_io_error_that_was_caught_inside_a_transaction_is_not_committed_around(tmp_path):
+    run(AROUND, tmp_path)
 
 
 def test_a_store_that_does_not_fit_is_not_half_made(disk):
