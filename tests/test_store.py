@@ -130,7 +130,7 @@ def test_remove_takes_exactly_what_fits_and_leaves_no_byte_of_it_in_the_file_or_
 def test_relabel_changes_the_class_and_nothing_else(store):
     store.add([sample(1), sample(2)])
     before = store.samples().embeddings
-    store.relabel(1, "cup")
+    store.relabel(store.samples().ids[0], "cup")
     assert store.samples().labels == ["cup", "mug"]
     assert np.array_equal(store.samples().embeddings, before)
     with pytest.raises(StoreError, match="holds no sample 9"):
@@ -170,7 +170,12 @@ def test_going_back_passes_over_a_time_without_a_head(store):
 def test_a_head_keeps_its_weights_report_and_numbers(store, path):
     weights = bytes(range(256)) * 50
     head = store.add_head(
-        kind="lda", labels=["b", "a"], samples=9, accuracy=Proportion(8, 9), weights=weights, report={"why": "é", "p": {"a": 1.5}}
+        kind="lda",
+        labels=["b", "a"],
+        samples=np.int64(9),
+        accuracy=Proportion(np.int64(8), 9),
+        weights=weights,
+        report={"why": "é", "p": {"a": 1.5}},
     )
     kept = train(store, "x", activate=False)
     info = store.active()

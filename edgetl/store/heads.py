@@ -52,7 +52,7 @@ def insert(
     """Writes one row and returns its id."""
     head, created, weights_crc = next_id(db, "head"), time.time(), crc32(weights)
     named, told = json.dumps(list(labels), ensure_ascii=False), json.dumps(to_json(report), ensure_ascii=False)
-    numbers = (samples, accuracy.hits, accuracy.n, created)
+    numbers = (int(samples), int(accuracy.hits), int(accuracy.n), created)  # SQLite would keep numpy's integers as blobs
     crc = checksum(head, *_fields(kind.encode(), named.encode(), told.encode(), *numbers, weights_crc))
     db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (head, kind, named, *numbers, told, weights_crc, crc, weights))
     return head
@@ -82,9 +82,9 @@ def weights(db: sqlite3.Connection, path: Path, head: int) -> bytes:
     """One head's file."""
     row = _row(db, path, head)
     (blob,) = db.execute("SELECT weights FROM head WHERE id = ?", (head,)).fetchone()
-    if crc32(blob) != row.weights_crc:
+    if not isinstance(blob, bytes) or crc32(blob) != row.weights_crc:
         raise _corrupt(path, head)
-    return bytes(blob)
+    return blob
 
 
 def present(db: sqlite3.Connection, path: Path) -> int | None:
@@ -125,9 +125,7 @@ def _stack(db: sqlite3.Connection, path: Path) -> Iterator[tuple[int, int | None
     for step in range(steps, 0, -1):
         head, crc = db.execute("SELECT head, crc FROM activation WHERE id = ?", (step,)).fetchone() or (None, None)
         if not matches(crc, step, str(head).encode()):
-            raise StoreCorrupt(
-                f"{path}: step {step} of the history of active heads fails its check; train again or put back a copy of the file"
-            )
+            raise StoreCorrupt(f"{path}: step {step} of the history of active heads fails its check; {RESTORE}")
         yield step, head
 
 

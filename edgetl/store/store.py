@@ -119,7 +119,7 @@ class Store:
             StoreError: there is no such sample.
         """
         with self._connection.transaction(f"relabelling sample {sample}") as db:
-            samples.relabel(db, self.path, sample, label)
+            samples.relabel(db, self.path, int(sample), label)
 
     def remove(self, *, label: str | None = None, photo: bytes | None = None) -> dict[int, str]:
         """Removes a class, a photo, or a photo if it is of a class; returns what it removed, id to label.
@@ -144,7 +144,7 @@ class Store:
     def samples(self, after: int = 0) -> Samples:
         """All samples with an id above `after`, in the order of their ids."""
         with self._connection.reading() as db:
-            return samples.read(db, self.path, after, self.fingerprint.dim, self.encoding)
+            return samples.read(db, self.path, int(after), self.fingerprint.dim, self.encoding)
 
     def add_head(
         self,
