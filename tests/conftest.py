@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from edgetl import Classifier
+from edgetl.cli import main
+from edgetl.demo.cells import cells
 from edgetl.runtimes import fake
 
 sys.path.insert(0, str(Path(__file__).parent))  # the tests share tests/pictures.py, and pytest's importlib mode adds no path
@@ -57,3 +60,22 @@ def folder(tmp_path: Path) -> Path:
         for seed in range(6):
             (root / label / f"{seed}.jpg").write_bytes(coloured(label, seed))
     return root
+
+
+@pytest.fixture(scope="session")
+def cell_photos() -> list[Path]:
+    """Real photos that come from PyPI: solar cells, gray, 300x300."""
+    return [cell.path for cell in cells()]
+
+
+@pytest.fixture(scope="session")
+def lite0(cell_photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default backbone with its real weights in three formats and two precisions, as `edgetl export` makes it."""
+    folder = tmp_path_factory.mktemp("lite0")
+    photos = folder / "photos"
+    photos.mkdir()
+    for cell in cell_photos[::10]:
+        (photos / cell.name).symlink_to(cell)
+    done = CliRunner().invoke(main, ["export", "--calibrate", str(photos), "-o", str(folder / "lite0.edgetl")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return folder / "lite0.edgetl"
