@@ -8,7 +8,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Union, cast
@@ -18,7 +19,8 @@ import numpy as np
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
 from edgetl.errors import BundleMissing, EdgetlError, LabelError, NotTrained, PhotoError, StoreError, TrainError
-from edgetl.heads import Fit, Head, Learner
+from edgetl.evaluation import evaluated, per_class_accuracy
+from edgetl.heads import Head, Learner
 from edgetl.photos import Source, labelled_photos_in, load, photos_in
 from edgetl.store import NewSample, Store
 from edgetl.types import (
@@ -32,7 +34,6 @@ from edgetl.types import (
     HeadInfo,
     HeadKind,
     Photo,
-    Proportion,
     TrainReport,
     check_label,
     to_json,
@@ -176,10 +177,10 @@ class Classifier:
             StoreError: the head could not be made durable; the one before stays active.
         """
         started = time.perf_counter()
-        with self._lock:
+        with self._changing("training"):
             fit = self._learn().fit(kind)
             made = dataclasses.replace(fit.head, fingerprint=self.store.fingerprint.digest)
-            accuracy, per_class = _leave_one_out(fit)
+            accuracy, per_class = per_class_accuracy(list(zip(fit.truth, fit.predicted)))
             report = {"asked": kind, "reason": fit.reason, "method": fit.method, "per_class": to_json(per_class), "warnings": fit.warnings}
             head = self.store.add_head(
                 kind=fit.kind, labels=made.labels, samples=accuracy.n, accuracy=accuracy, weights=made.to_bytes(), report=report
@@ -231,7 +232,7 @@ class Classifier:
                 outcomes.append((check_label(pair[1]), head.labels[int(np.argmax(head.logits(made)))]))
             if progress is not None:
                 progress(done, total)
-        return _evaluated(outcomes, head.labels, failed, taught)
+        return evaluated(outcomes, head.labels, failed, taught)
 
     def forget(self, *, label: str | None = None, photo: Photo | None = None) -> ForgetReport:
         """Removes a class or one photo, exactly: the next head is the one that never saw it.
@@ -249,7 +250,7 @@ class Classifier:
         """
         if (label is None) == (photo is None):
             raise LabelError("forget takes either label= or photo=")
-        with self._lock:
+        with self._changing("forgetting"):
             if label is not None:
                 removed = self.store.remove(label=check_label(label))
                 if not removed:
@@ -269,7 +270,7 @@ class Classifier:
         Raises:
             NotTrained: there is none.
         """
-        with self._lock:
+        with self._changing("going back"):
             info = self.store.rollback()
             self._head = self._active_head()
         return info
@@ -322,6 +323,18 @@ class Classifier:
             self._seen = int(fresh.ids[-1])
         return self._learner
 
+    @contextmanager
+    def _changing(self, doing: str) -> Iterator[None]:
+        """One change of store, learner and head: durable when it ends, or none of it happened, in memory neither."""
+        with self._lock:
+            try:
+                with self.store.transaction(doing):
+                    yield
+            except BaseException:
+                self._learner, self._seen = None, 0
+                self._head = self._active_head()
+                raise
+
     def _train_again(self) -> int | None:
         active = self.store.active()
         if active is None:
@@ -337,16 +350,13 @@ class Classifier:
         """Stores a batch in one transaction: all of it is durable on return, or none of it happened."""
         fresh: dict[bytes, NewSample] = {}
         moved: dict[int, str] = {}
-        with self._lock:
-            with self.store.transaction("adding photos"):
-                outcomes = [self._place(photo, fresh, moved) for photo in ready]
-                self.store.add(fresh.values())
-                for sample, label in moved.items():
-                    self.store.relabel(sample, label)
-            if self._learner is not None:
-                for sample, label in moved.items():
-                    if sample <= self._seen:
-                        self._learner.relabel(sample, label)
+        with self._changing("adding photos"):
+            outcomes = [self._place(photo, fresh, moved) for photo in ready]
+            self.store.add(fresh.values())
+            for sample, label in moved.items():
+                self.store.relabel(sample, label)
+                if self._learner is not None and sample <= self._seen:
+                    self._learner.relabel(sample, label)
         return outcomes
 
     def _place(self, photo: _Ready, fresh: dict[bytes, NewSample], moved: dict[int, str]) -> Added:
@@ -402,30 +412,6 @@ def _pairs(photos: Labelled, label: str | None) -> tuple[Iterable[tuple[Photo, s
     label = check_label(label)
     paths, others = photos_in(photos)
     return [(path, label) for path in paths], others
-
-
-def _leave_one_out(fit: Fit) -> tuple[Proportion, dict[str, Proportion]]:
-    return _accuracy(list(zip(fit.truth, fit.predicted)))
-
-
-def _accuracy(outcomes: Sequence[tuple[str, str]]) -> tuple[Proportion, dict[str, Proportion]]:
-    """Accuracy of (true, predicted) pairs, overall and per true class."""
-    n = Counter(truth for truth, _ in outcomes)
-    hits = Counter(truth for truth, said in outcomes if truth == said)
-    return Proportion(sum(hits.values()), len(outcomes)), {label: Proportion(hits[label], n[label]) for label in sorted(n)}
-
-
-def _evaluated(outcomes: Sequence[tuple[str, str]], known: Sequence[str], failed: Sequence[tuple[str, str]], taught: int) -> EvalReport:
-    accuracy, per_class = _accuracy(outcomes)
-    labels = tuple(sorted({*known, *per_class}))
-    cells = Counter(outcomes)
-    warnings = [
-        f"the head was never taught {label!r}: its {per_class[label].n} photos count as wrong" for label in labels if label not in known
-    ]
-    if taught:
-        warnings.append(f"{taught} of these photos were taught, so the accuracy flatters; evaluate on photos the store has not seen")
-    confusion = tuple(tuple(cells[truth, said] for said in labels) for truth in labels)
-    return EvalReport(accuracy, per_class, labels, confusion, tuple(failed), tuple(warnings))
 
 
 def guess(head: Head, embedding: Embeddings, top: int) -> Guess:
