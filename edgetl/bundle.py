@@ -17,10 +17,7 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import struct
-import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import NoneType
@@ -297,6 +294,9 @@ def write(
     Raises:
         BundleError: no variant, two of one name, or a target that exists and is no bundle.
     """
+    import shutil  # here, like zipfile below: a camera that imports edgetl seldom writes or opens a bundle twice
+    import tempfile
+
     target = Path(path)
     if not variants or len({variant.name for variant in variants}) != len(variants):
         raise BundleError(f"{target}: a bundle needs at least one variant, each with its own name")
@@ -333,6 +333,8 @@ def _replaceable(target: Path) -> bool:
     """Whether nothing is lost that is not a bundle."""
     if target.is_dir():
         return (target / _MANIFEST).exists() or not any(target.iterdir())
+    import zipfile
+
     return zipfile.is_zipfile(target) or not target.stat().st_size
 
 
@@ -354,6 +356,8 @@ def _put(folder: Path, name: str, content: bytes) -> File:
 
 
 def _zip(folder: Path, target: Path) -> Path:
+    import zipfile
+
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             # A fixed date: the same content gives the same file. Without a mode, unzip makes files that nobody may read.
@@ -380,6 +384,8 @@ def _expect(kind: type | tuple[type, ...], value: Any) -> Any:
 
 
 def _unzip(path: Path, name: str) -> bytes:
+    import zipfile
+
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(name)

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +86,8 @@ def _number(path: str) -> int | None:
 
 
 def _version(name: str) -> str | None:
+    from importlib import metadata  # it brings the email package along, a third of what `import edgetl` would cost
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
