@@ -178,7 +178,10 @@ class Embedder:
                     f"{where}: the golden photo decodes to other pixels than at export (mean difference {levels:.1f} of 255 levels, at "
                     f"most {_GOLDEN_LEVELS} expected): Pillow here decodes or resizes differently; pip install --upgrade pillow"
                 )
-        made = self.runtime.embed(golden.tensors)
+        try:
+            made = self.runtime.embed(golden.tensors)
+        except Exception as error:  # each library has its own exception types
+            raise GoldenMismatch(f"{where}: cannot embed the golden photo ({error}); export the bundle again") from error
         if made.shape != golden.embeddings.shape:
             shapes = f"{list(made.shape)}, expected {list(golden.embeddings.shape)}"
             raise GoldenMismatch(f"{where}: the embedding has shape {shapes}; this is another model")
