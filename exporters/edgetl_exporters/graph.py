@@ -1,0 +1,100 @@
+"""The graph that is exported: pixels in, pooled embedding out, normalisation inside."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgetl.types import Embeddings, Pixels
+from edgetl_exporters.backbones import Backbone
+
+
+class Graph(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
+    """Pixels [n, h, w, 3] in [0, 255] (uint8 or float) -> embedding float32 [n, d].
+
+    Only the mean is subtracted here; the division by std is folded into the first convolution, which is exact because its
+    padding is zero on both sides of a scaling. The mean is a whole row [1, 1, w, 3] rather than [3]: ONNX Runtime's and XNNPACK's
+    inner loop then runs over a row instead of three values (measured: 0.06 ms instead of 0.60 ms for 224x224).
+    """
+
+    mean: torch.Tensor
+
+    def __init__(self, features: nn.Module, mean: tuple[float, float, float], width: int) -> None:
+        super().__init__()
+        self.features = features
+        self.register_buffer("mean", torch.tensor(mean).repeat(width, 1)[None, None])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        maps = self.features((image.to(torch.float32) - self.mean).permute(0, 3, 1, 2))
+        # keepdim, then flatten: litert-torch otherwise puts a transpose before the mean.
+        pooled: torch.Tensor = maps.mean((2, 3), keepdim=True).flatten(1)
+        return pooled
+
+
+def build(backbone: Backbone, network: nn.Module) -> Graph:
+    """Cuts the classifier off, folds every batch normalisation and the division by std into the convolutions.
+
+    Args:
+        backbone: which network it is.
+        network: the classifier network; it is not changed.
+    """
+    features = backbone.features(copy.deepcopy(network)).eval()
+    convolutions, normalisations = _traced(features, torch.zeros(1, 3, backbone.image.height, backbone.image.width))
+    for normalisation, convolution in normalisations.items():
+        _fold(convolution, features.get_submodule(normalisation))
+        _replace(features, normalisation, nn.Identity())
+    first = convolutions[0]
+    first.weight.data /= torch.tensor(backbone.std).view(1, 3, 1, 1)
+    graph = Graph(features, backbone.mean, backbone.image.width)
+    graph.eval()
+    return graph
+
+
+def embed(graph: nn.Module, tensors: Pixels, batch: int = 16) -> Embeddings:
+    """Embeds uint8 [n, h, w, 3] to float32 [n, d] with torch."""
+    with torch.inference_mode():
+        rows = [graph(torch.from_numpy(np.array(tensors[i : i + batch]))).numpy() for i in range(0, len(tensors), batch)]
+    return np.concatenate(rows).astype(np.float32)
+
+
+def _traced(features: nn.Module, image: torch.Tensor) -> tuple[list[Any], dict[str, Any]]:
+    """The convolutions in the order they run, and per batch normalisation (by name) the convolution whose output it takes."""
+    convolutions: list[Any] = []
+    normalisations: dict[str, Any] = {}
+    made: dict[int, tuple[Any, torch.Tensor]] = {}
+
+    def after(module: Any, taken: Any, result: torch.Tensor, name: str) -> None:
+        if isinstance(module, nn.Conv2d):
+            convolutions.append(module)
+            made[id(result)] = (module, result)
+        elif id(taken[0]) in made:
+            normalisations[name] = made[id(taken[0])][0]
+
+    hooks = [
+        module.register_forward_hook(lambda m, taken, result, name=name: after(m, taken, result, name))
+        for name, module in features.named_modules()
+        if isinstance(module, (nn.Conv2d, nn.BatchNorm2d))
+    ]
+    with torch.no_grad():
+        features(image)
+    for hook in hooks:
+        hook.remove()
+    return convolutions, normalisations
+
+
+def _fold(convolution: Any, normalisation: Any) -> None:
+    """conv then batch norm as one conv (Jacob et al. 2018, section 3.2, eq. 14)."""
+    scale = normalisation.weight.data / torch.sqrt(normalisation.running_var + normalisation.eps)
+    bias = 0.0 if convolution.bias is None else convolution.bias.data
+    convolution.weight.data *= scale.view(-1, 1, 1, 1)
+    convolution.bias = nn.Parameter(normalisation.bias.data + (bias - normalisation.running_mean) * scale)
+
+
+def _replace(module: nn.Module, name: str, by: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(module.get_submodule(parent), child, by)

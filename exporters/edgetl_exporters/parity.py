@@ -1,0 +1,57 @@
+"""Parity: how far a variant's embeddings, on the runtime that will run it, are from the float ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgetl import machine
+from edgetl.errors import ParityError
+from edgetl.types import Array, Embeddings, Parity
+
+
+def measure(expected: Embeddings, made: Embeddings, bound: float) -> Parity:
+    """Compares embeddings [n, d] of the same n photos, row by row.
+
+    Nearest-neighbour agreement is the share of photos whose nearest other photo (by cosine) is the same one among the float
+    embeddings and among the variant's: what a classifier would notice.
+    """
+    expected_unit, made_unit = _unit(expected), _unit(made)
+    cosine = (expected_unit * made_unit).sum(1)
+    agreement = float((_nearest(expected_unit) == _nearest(made_unit)).mean())
+    return Parity(
+        cosine_mean=float(cosine.mean()),
+        cosine_min=float(cosine.min()),
+        max_abs=float(np.abs(expected - made).max()),
+        neighbour_agreement=agreement,
+        count=len(expected),
+        bound=bound,
+        machine=machine.instruction_set(),
+    )
+
+
+def check(name: str, parity: Parity, hint: str) -> None:
+    """Refuses a variant outside its bound.
+
+    Raises:
+        ParityError: with all numbers and `hint`, what to try instead.
+    """
+    # Written so that NaN is refused too.
+    if not parity.cosine_mean >= parity.bound:
+        raise ParityError(
+            f"{name}: its embeddings are too far from the float ones: mean cosine {parity.cosine_mean:.5f}, allowed {parity.bound} or more "
+            f"(worst photo {parity.cosine_min:.5f}, largest difference {parity.max_abs:.4g}, nearest neighbour the same for "
+            f"{100 * parity.neighbour_agreement:.0f} % of {parity.count} photos, measured on {parity.machine}); {hint}"
+        )
+
+
+def _unit(embeddings: Embeddings) -> Array:
+    rows = embeddings.astype(np.float64)
+    unit: Array = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return unit
+
+
+def _nearest(unit: Array) -> Array:
+    likeness = unit @ unit.T
+    np.fill_diagonal(likeness, -np.inf)
+    nearest: Array = likeness.argmax(1)
+    return nearest

@@ -1,0 +1,38 @@
+"""torchvision's models, also where its compiled operators do not fit this torch."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from typing import Any
+
+import torch
+
+_MISSING = re.compile(r"operator torchvision::(\w+) does not exist")
+_declared: list[Any] = []  # torch drops a declaration together with its Library object
+
+
+def models() -> Any:
+    """Imports `torchvision.models`.
+
+    PyPI's torchvision beside a CPU-only torch cannot load its compiled operators, and then fails at import because it describes
+    two of them (nms, qnms) without asking whether they are there. Classification networks call none of them, so each one that it
+    misses is declared, without an implementation, and the import tried again. Where the operators are there, nothing is declared.
+    """
+    while True:
+        try:
+            return importlib.import_module("torchvision.models")
+        except RuntimeError as error:
+            missing = _MISSING.search(str(error))
+            if missing is None:
+                raise
+            _declare(missing.group(1))
+
+
+def _declare(operator: str) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]  # half imported
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)

