@@ -14,6 +14,7 @@ Each class also refines the builtin that a caller who does not know edgetl would
     │   ├── StoreCorrupt                        a row or the file fails its check
     │   └── FingerprintMismatch (ValueError)    the store holds embeddings of another model
     ├── TrainError (ValueError)                 there is not enough to train from
+    ├── HeadError (ValueError)                  a head file that is not one, or an embedding that no head can read
     ├── NotTrained (LookupError)                no head is active
     └── ExportError (RuntimeError)              an export that was refused
         ├── WeightsMissing (FileNotFoundError)  backbone weights that are not on this machine
@@ -70,6 +71,10 @@ class FingerprintMismatch(StoreError, ValueError):
 
 class TrainError(EdgetlError, ValueError):
     """There is not enough to train from: no sample, or a single class."""
+
+
+class HeadError(EdgetlError, ValueError):
+    """A head file that is not what it says, or an embedding of another length or with a NaN."""
 
 
 class NotTrained(EdgetlError, LookupError):

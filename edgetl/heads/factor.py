@@ -1,0 +1,71 @@
+"""Two ways to hold P with P (M + alpha I) P^T = I: by eigenvectors for few samples, by Cholesky's triangle for many."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import numpy as np
+
+from edgetl.types import Array
+
+WIDTH = 128
+
+
+class Factor(Protocol):
+    """A linear map P [r, d]."""
+
+    def whiten(self, points: Array) -> Array:
+        """P z for each row z of `points` [n, d], in their dtype."""
+
+    def lift(self, weights: Array) -> Array:
+        """w P for each row w of `weights` [m, r]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Eigen:
+    """P = diag(scale) basis, for orthonormal rows `basis` [r, d]; what lies outside them becomes zero."""
+
+    basis: Array
+    scale: Array
+
+    def whiten(self, points: Array) -> Array:
+        """P z for each row."""
+        return points @ self.basis.T * self.scale
+
+    def lift(self, weights: Array) -> Array:
+        """w P for each row."""
+        return (weights * self.scale) @ self.basis
+
+
+class Triangle:
+    """P = L^-1 for a positive definite matrix L L^T; by blocks, so that nearly all of the work is matrix products.
+
+    Golub and Van Loan 2013, algorithm 4.2.1 by blocks. numpy has no triangular solve, so the diagonal blocks are inverted once.
+    """
+
+    def __init__(self, matrix: Array) -> None:
+        """Factors `matrix`, float64 [d, d], in place."""
+        self._lower = matrix
+        self._blocks: list[tuple[slice, slice, slice, Array]] = []
+        for start in range(0, len(matrix), WIDTH):
+            before, here, after = slice(0, start), slice(start, start + WIDTH), slice(start + WIDTH, None)
+            matrix[start:, here] -= matrix[start:, before] @ matrix[here, before].T
+            inverse = np.linalg.inv(np.linalg.cholesky(matrix[here, here]))
+            matrix[after, here] = matrix[after, here] @ inverse.T
+            self._blocks.append((before, here, after, inverse))
+
+    def whiten(self, points: Array) -> Array:
+        """P z for each row, by forward substitution."""
+        made = np.empty_like(points)
+        for before, here, _, inverse in self._blocks:
+            known = made[:, before] @ self._lower[here, before].T.astype(points.dtype)
+            made[:, here] = (points[:, here] - known) @ inverse.T.astype(points.dtype)
+        return made
+
+    def lift(self, weights: Array) -> Array:
+        """w P for each row, by backward substitution."""
+        made = np.empty_like(weights)
+        for _, here, after, inverse in reversed(self._blocks):
+            made[:, here] = (weights[:, here] - made[:, after] @ self._lower[after, here]) @ inverse
+        return made

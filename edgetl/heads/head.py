@@ -1,0 +1,151 @@
+"""The trained head: one matrix, one vector, and the names of its classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
+
+from edgetl.errors import HeadError, LabelError
+from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
+
+FORMAT = "edgetl-head-1"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Head:
+    """A linear classifier of L2-normalised embeddings; everything that was subtracted in training is folded into the bias.
+
+    Attributes:
+        kind: the algorithm that made it.
+        labels: class names, in the order of the rows.
+        weight: float32 [c, d].
+        bias: float32 [c].
+        temperature: the logits are divided by this before the softmax; fitted on held-out logits.
+        counts: samples per class that it was trained from; empty where unknown.
+        fingerprint: digest of the embeddings' fingerprint; empty where unknown.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+    weight: Embeddings
+    bias: Embeddings
+    temperature: float
+    counts: tuple[int, ...] = ()
+    fingerprint: str = ""
+
+    def logits(self, embeddings: Array) -> Embeddings:
+        """Scores float32 [n, c] of embeddings float32 [n, d], or [c] of one embedding [d]; the highest is the prediction.
+
+        Raises:
+            HeadError: embeddings of another length, or with a NaN or an infinity inside.
+        """
+        x = np.asarray(embeddings, np.float32)
+        if x.ndim not in (1, 2) or x.shape[-1] != self.weight.shape[1]:
+            raise HeadError(f"this head reads embeddings of {self.weight.shape[1]} values, not an array of shape {list(x.shape)}")
+        if x.ndim == 2:
+            norms = np.sqrt(np.einsum("nd,nd->n", x, x))
+            _check_norm(float(norms.sum()))
+            scores: Embeddings = x @ self.weight.T / np.where(norms > 0, norms, 1)[:, None] + self.bias
+            return scores
+        norm = math.sqrt(x.dot(x))
+        _check_norm(norm)
+        score: Embeddings = self.weight.dot(x) * np.float32(1 / norm if norm > 0 else 1) + self.bias
+        return score
+
+    def probabilities(self, embeddings: Array) -> Embeddings:
+        """Softmax of `logits / temperature`, float32, same shape and errors as :meth:`logits`."""
+        scaled = self.logits(embeddings) * np.float32(1 / self.temperature)
+        scaled -= scaled.max(-1, keepdims=True)
+        np.exp(scaled, out=scaled)
+        scaled /= scaled.sum(-1, keepdims=True)
+        return scaled
+
+    def to_bytes(self) -> bytes:
+        """The head as a safetensors file; the inverse of :meth:`from_bytes`."""
+        stated = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "labels": json.dumps(self.labels, ensure_ascii=False),
+            "counts": json.dumps(self.counts),
+            "fingerprint": self.fingerprint,
+        }
+        arrays = {"weight": self.weight, "bias": self.bias, "temperature": np.array([self.temperature], np.float64)}
+        return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, stated))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "head") -> Head:
+        """Reads a head and checks all of it before anything is used.
+
+        Args:
+            data: what :meth:`to_bytes` wrote.
+            name: what to call it in a message, e.g. the file's name.
+
+        Raises:
+            HeadError: not a head, or one whose arrays or names do not fit together.
+        """
+        try:
+            return _read(data)
+        except HeadError as error:
+            raise HeadError(f"{name}: {error}") from None
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise HeadError(f"{name} is not an edgetl head ({type(error).__name__}: {error}); train again to make a new one") from None
+
+
+def _check_norm(norm: float) -> None:
+    if not math.isfinite(norm):
+        raise HeadError("the embedding holds a NaN or an infinity (or overflows float32); check the runtime with `edgetl inspect`")
+
+
+def _read(data: bytes) -> Head:
+    arrays = {name: _array(entry) for name, entry in deserialize(data)}  # type: ignore[no-untyped-call]
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    stated = header["__metadata__"]
+    if stated["format"] != FORMAT:
+        raise HeadError(f"format {stated['format']!r} is unknown; this edgetl reads {FORMAT!r}")
+    labels, counts = tuple(json.loads(stated["labels"])), tuple(json.loads(stated["counts"]))
+    head = Head(
+        stated["kind"], labels, arrays["weight"], arrays["bias"], _temperature(arrays["temperature"]), counts, stated["fingerprint"]
+    )
+    _check(head)
+    return head
+
+
+def _array(entry: dict[str, Any]) -> Array:
+    if entry["dtype"] not in ("F32", "F64"):
+        raise HeadError(f"an array has type {entry['dtype']}; expected F32 or F64")
+    array: Array = np.frombuffer(entry["data"], {"F32": "<f4", "F64": "<f8"}[entry["dtype"]]).reshape(entry["shape"])
+    return array
+
+
+def _temperature(array: Array) -> float:
+    if array.shape != (1,):
+        raise HeadError(f"temperature has shape {list(array.shape)}; expected [1]")
+    return float(array[0])
+
+
+def _check(head: Head) -> None:
+    classes = len(head.labels)
+    if head.kind not in HEAD_KINDS:
+        raise HeadError(f"kind {head.kind!r} is unknown; expected one of {', '.join(HEAD_KINDS)}")
+    try:
+        known = {check_label(label) for label in head.labels}
+    except LabelError as error:
+        raise HeadError(str(error)) from None
+    if not classes or len(known) != classes:
+        raise HeadError(f"{classes} class names, {len(known)} of them different; expected at least one and no name twice")
+    if head.weight.ndim != 2 or len(head.weight) != classes or not head.weight.shape[1] or head.bias.shape != (classes,):
+        raise HeadError(f"weight {list(head.weight.shape)} and bias {list(head.bias.shape)} do not fit {classes} classes")
+    if head.weight.dtype != np.float32 or head.bias.dtype != np.float32:
+        raise HeadError(f"weight is {head.weight.dtype} and bias {head.bias.dtype}; expected float32")
+    if not (np.isfinite(head.weight).all() and np.isfinite(head.bias).all()):
+        raise HeadError("weight or bias holds a NaN or an infinity")
+    if not (math.isfinite(head.temperature) and head.temperature > 0):
+        raise HeadError(f"temperature is {head.temperature}; expected a number above 0")
+    if head.counts and (len(head.counts) != classes or not all(type(count) is int and count >= 0 for count in head.counts)):
+        raise HeadError(f"counts {head.counts!r} do not fit {classes} classes")

@@ -1,0 +1,124 @@
+"""Coordinates in which the regularised scatter of all samples is the identity.
+
+Let M = sum (x - o)(x - o)^T over the samples that were there when the coordinates were made, and P (M + alpha I) P^T = I. In the
+coordinates q = P (x - o) every solve with M + alpha I is a plain product, and whatever happened since - samples that came or went,
+the class means that LDA takes out - is a few signed rows, inverted with Woodbury's identity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edgetl.heads.factor import Eigen, Factor, Triangle
+from edgetl.heads.samples import Rows
+from edgetl.types import Array, Embeddings
+
+BLOCK = 2048
+
+
+@dataclasses.dataclass
+class Whitening:
+    """The coordinates at one alpha, and the samples in them.
+
+    Attributes:
+        alpha: what was added to the scatter's diagonal, in units of squared normalised embeddings.
+        origin: o, float64 [d].
+        factor: P, [r, d].
+        samples: q of every sample, float32 or float64 [n, r].
+        changes: q of samples that came or went since, float64 [k, r].
+        signs: +1 for one that came, -1 for one that went, [k].
+    """
+
+    alpha: float
+    origin: Array
+    factor: Factor
+    samples: Rows
+    changes: Array
+    signs: Array
+
+    @property
+    def rows(self) -> Array:
+        """q of every sample, float32 or float64 [n, r]; a view, valid until the next change."""
+        return self.samples.array
+
+    def project(self, x: Array) -> Array:
+        """Coordinates float64 [n, r] of points [n, d]."""
+        return self.factor.whiten(x - self.origin)
+
+    def unproject(self, weight: Array, bias: Array) -> tuple[Array, Array]:
+        """A linear function of the coordinates ([c, r], [c]) as one of the embedding ([c, d], [c])."""
+        lifted = self.factor.lift(weight)
+        return lifted, bias - lifted @ self.origin
+
+    def add(self, x: Embeddings) -> None:
+        """Appends samples [k, d]."""
+        self.samples.append(self._change(x, 1.0))
+
+    def remove(self, keep: Array, gone: Embeddings) -> None:
+        """Drops the samples `gone` [k, d]; `keep`, bool [n], says which rows stay."""
+        self._change(gone, -1.0)
+        self.samples.keep(keep)
+
+    def inverse(self, rows: Array, signs: Array) -> Inverse:
+        """(P (M + changes + rows^T diag(signs) rows + alpha I) P^T)^-1, for signed rows [k, r] in these coordinates."""
+        return Inverse(np.concatenate([self.changes, rows]), np.concatenate([self.signs, signs]))
+
+    def _change(self, x: Embeddings, sign: float) -> Array:
+        rows = self.project(x)
+        self.changes = np.concatenate([self.changes, rows])
+        self.signs = np.concatenate([self.signs, np.full(len(x), sign)])
+        return rows
+
+
+class Inverse:
+    """(I + L^T S L)^-1 for L [k, r] and signs S, by Woodbury's identity: I - L^T (S + L L^T)^-1 L, because S is its own inverse."""
+
+    def __init__(self, rows: Array, signs: Array) -> None:
+        self._rows = rows
+        self._core = np.linalg.inv(np.diag(signs) + rows @ rows.T)
+
+    def apply(self, vectors: Array) -> Array:
+        """The inverse times each row of `vectors` [m, r]."""
+        return vectors - (vectors @ self._rows.T) @ self._core @ self._rows  # type: ignore[no-any-return]
+
+    def quadratic(self, points: Array) -> Array:
+        """q^T A q for each row of `points` [n, r], float64 [n]."""
+        along = points @ self._rows.T.astype(points.dtype)
+        return np.einsum("nr,nr->n", points, points) - np.einsum("nk,nk->n", along @ self._core, along)  # type: ignore[no-any-return]
+
+
+class Spectrum:
+    """The eigenvectors of a small set's scatter, from its Gram matrix [n, n]; one of these gives the whitening for every alpha."""
+
+    def __init__(self, x: Embeddings) -> None:
+        """Decomposes the samples `x`, float32 [n, d], in O(n^3 + n^2 d)."""
+        self.origin = x.mean(0, dtype=np.float64)
+        centred = x - self.origin
+        values, vectors = np.linalg.eigh(centred @ centred.T)
+        # Directions below this hold rounding only: rows have norm 1 and are known to float32's 6e-8.
+        used = values > max(1e-12 * len(x), 1e-10 * values[-1])
+        self._values, scale = values[used], np.sqrt(values[used])
+        self._coordinates = vectors[:, used] * scale
+        self._basis = (vectors[:, used] / scale).T @ centred
+
+    def at(self, alpha: float) -> Whitening:
+        """The whitening at one alpha."""
+        scale = 1 / np.sqrt(self._values + alpha)
+        return Whitening(
+            alpha, self.origin, Eigen(self._basis, scale), Rows(self._coordinates * scale), np.empty((0, len(scale))), np.empty(0)
+        )
+
+
+def whiten(x: Embeddings, alpha: float) -> Whitening:
+    """The whitening of many samples `x`, float32 [n, d], at one alpha, in O(n d^2 + d^3)."""
+    dim = x.shape[1]
+    origin = x.mean(0, dtype=np.float64)
+    scatter = np.diag(np.full(dim, alpha))
+    for start in range(0, len(x), BLOCK):
+        block = x[start : start + BLOCK] - origin
+        scatter += block.T @ block
+    factor = Triangle(scatter)
+    rows = factor.whiten(x - origin.astype(np.float32))
+    return Whitening(alpha, origin, factor, Rows(rows), np.empty((0, dim)), np.empty(0))
