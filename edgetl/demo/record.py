@@ -1,0 +1,153 @@
+"""What the demo found, as frozen values: the screen, the report and `record.json` all show these."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from edgetl.types import EvalReport, Guess, Proportion
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How much is done.
+
+    Attributes:
+        formats: what is exported.
+        train: photos taught per class; None is all.
+        held_out: photos evaluated per class; None is all.
+        quick_bench: whether the bench makes fewer repetitions.
+    """
+
+    formats: tuple[str, ...]
+    train: int | None
+    held_out: int | None
+    quick_bench: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step, told in words and one table.
+
+    Attributes:
+        name: one word, e.g. `teach`.
+        title: what was done, as a heading.
+        words: what it means, in plain sentences.
+        headers: the table's columns.
+        rows: the table's cells, formatted.
+        seconds: wall time, s.
+    """
+
+    name: str
+    title: str
+    words: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """How long one variant takes; None where there are too few samples to say.
+
+    Attributes:
+        variant: e.g. `tflite-int8`.
+        library: the runtime library and its version.
+        threads: of the runtime, count.
+        p50: median from photo file to class, ms.
+        p90: 90th percentile, ms.
+        p99: 99th percentile, ms.
+        n: photos timed, count.
+        cold_load: median of fresh processes, ms.
+        new_class: median from 20 photos of a new class to the first prediction, ms.
+    """
+
+    variant: str
+    library: str
+    threads: int
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    n: int
+    cold_load: float | None
+    new_class: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One held-out photo and what the head said.
+
+    Attributes:
+        path: the photo.
+        label: its true class.
+        guess: the prediction.
+    """
+
+    path: str
+    label: str
+    guess: Guess
+
+    @property
+    def right(self) -> bool:
+        """Whether the prediction is the true class."""
+        return self.guess.label == self.label
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One number to remember: the value with its unit, what it is, and what stands behind it (n, interval)."""
+
+    value: str
+    name: str
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """The whole demo.
+
+    Attributes:
+        command: the command that repeats it.
+        plan: how much was done.
+        backbone: the network's name.
+        variant: the variant that was taught.
+        library: the runtime library that embedded.
+        figures: the numbers to remember.
+        steps: the steps in order.
+        evaluation: held-out photos of all classes, after the new classes were added.
+        latencies: one per variant.
+        examples: held-out photos with their predictions.
+        machine: see :func:`edgetl.machine.describe`.
+        seconds: wall time, s.
+    """
+
+    command: str
+    plan: Plan
+    backbone: str
+    variant: str
+    library: str
+    figures: tuple[Figure, ...]
+    steps: tuple[Step, ...]
+    evaluation: EvalReport
+    latencies: tuple[Latency, ...]
+    examples: tuple[Example, ...]
+    machine: Mapping[str, Any]
+    seconds: float
+
+
+def subset(report: EvalReport, word: str) -> Proportion:
+    """The accuracy over the true classes whose name holds `word`, e.g. `mono`."""
+    parts = [part for label, part in report.per_class.items() if word in label.split()]
+    return Proportion(sum(part.hits for part in parts), sum(part.n for part in parts))
+
+
+def merged(report: EvalReport) -> Proportion:
+    """The accuracy when only functional or defective counts: the class name's last word, whatever the cell's kind."""
+    hits = sum(
+        n
+        for truth, row in zip(report.labels, report.confusion)
+        for said, n in zip(report.labels, row)
+        if truth.split()[-1] == said.split()[-1]
+    )
+    return Proportion(hits, report.accuracy.n)

@@ -1,0 +1,65 @@
+"""What the demo shows of a bench's record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgetl.bench import Record as Bench
+from edgetl.bench import Row
+from edgetl.bundle import Bundle
+from edgetl.demo.record import Latency, Step
+
+_HEADERS = ("variant", "runtime", "threads", "p50", "p90", "p99", "n", "cold load", "new class", "cosine")
+
+
+def latencies(bench: Bench) -> tuple[Latency, ...]:
+    """One per measured variant, in the order of the bundle."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in bench.rows:
+        if row.stage is None:
+            found.setdefault(row.variant, {})[row.scenario] = row
+    return tuple(_latency(rows) for rows in found.values())
+
+
+def step(bench: Bench, bundle: Bundle, seconds: float) -> Step:
+    """The step's table: latency, and beside it how close the variant's embeddings are to the float ones."""
+    rows = []
+    for one in latencies(bench):
+        parity = bundle.variants[one.variant].parity
+        times = [milliseconds(value) for value in (one.p50, one.p90, one.p99)]
+        others = [milliseconds(value) for value in (one.cold_load, one.new_class)]
+        cosine = "-" if parity is None else f"{parity.cosine_mean:.5f}"
+        rows.append((one.variant, one.library, str(one.threads), *times, str(one.n), *others, cosine))
+    words = [
+        "From a photo's file to its class, decoding included, on this machine: the median, and what 90 % and 99 % of the photos stay "
+        "below; n is how often it was timed, and a dash means that n is too small to say. Cold load is a fresh process until the model "
+        "is open; new class is 20 photos of a class that did not exist until the first prediction (both medians)."
+    ]
+    words += [f"Not measured: {skipped.variant} ({skipped.reason})." for skipped in bench.skipped]
+    return Step("bench", "Measure the latency of every variant", " ".join(words), _HEADERS, tuple(rows), seconds)
+
+
+def milliseconds(value: float | None) -> str:
+    """Three significant digits, e.g. `8.31 ms`."""
+    if value is None:
+        return "-"
+    return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def _latency(rows: Mapping[str, Row]) -> Latency:
+    whole = rows["predict-file"]
+    return Latency(
+        variant=whole.variant,
+        library=whole.library,
+        threads=whole.threads,
+        p50=_ms(whole.p50),
+        p90=_ms(whole.p90),
+        p99=_ms(whole.p99),
+        n=whole.n,
+        cold_load=_ms(rows["cold-load"].p50),
+        new_class=_ms(rows["add-a-class"].p50),
+    )
+
+
+def _ms(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / 1e6
