@@ -10,13 +10,15 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from edgetl.errors import PhotoError
 from edgetl.types import ColorOrder, Photo, Pixels
+
+if TYPE_CHECKING:  # Pillow is imported where a photo is at hand: training, forgetting and rolling back need none
+    from PIL import Image
 
 MAX_PIXELS = 24 * 2**20
 """A photo of more pixels is refused before it is decoded (24 Mpx: a decompression bomb costs memory, not only time)."""
@@ -67,6 +69,8 @@ class Source:
         Raises:
             PhotoError: not an image of a known format, empty, animated, or of more than 24 Mpx.
         """
+        from PIL import Image
+
         if isinstance(self.content, Image.Image):
             opened = self.content
         elif isinstance(self.content, bytes):
@@ -82,6 +86,8 @@ class Source:
         return opened
 
     def _open(self, content: bytes) -> Image.Image:
+        from PIL import Image, UnidentifiedImageError
+
         if not content:
             raise PhotoError(f"{self.name}: an empty file (0 bytes); copy the photo again")
         with decoding(self.name):
@@ -136,10 +142,12 @@ def load(photo: Photo, *, color: ColorOrder = "rgb") -> Source:
         raise PhotoError(f"color={color!r} is for uint8 arrays; files and PIL images state their own colour order")
     if isinstance(photo, bytes):
         return Source("bytes", photo)
-    if isinstance(photo, Image.Image):
-        return Source(str(getattr(photo, "filename", "") or "image"), photo)
     if isinstance(photo, (str, os.PathLike)):
         return Source(os.fspath(photo), _read(Path(photo)))
+    from PIL import Image
+
+    if isinstance(photo, Image.Image):
+        return Source(str(getattr(photo, "filename", "") or "image"), photo)
     raise PhotoError(f"a photo is a path, bytes, a PIL image or a uint8 array, not {type(photo).__name__}")
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from PIL import Image
 
 from edgetl.errors import PhotoError
 from edgetl.photos import Source, decoding, orientation
 from edgetl.types import ImageSpec, Pixels
 
-_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+if TYPE_CHECKING:
+    from PIL import Image
+
 # EXIF 2.32, section 4.6.4 A: how a stored image is turned upright, per orientation value.
 _UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
 }
 
 
@@ -50,13 +53,15 @@ def tensor(source: Source, spec: ImageSpec) -> Pixels:
 
 
 def _centre(image: Image.Image, spec: ImageSpec, name: str) -> Image.Image:
+    from PIL import Image
+
     turn = orientation(image)
     # Scaling before turning is the same picture (the box is symmetric) and turns 50 thousand pixels instead of 12 million.
     size = (spec.height, spec.width) if turn >= 5 else (spec.width, spec.height)
     plain = _plain(image, name)
     if plain.size != size:
-        plain = plain.resize(size, _FILTERS[spec.filter], box=_box(plain.size, size, spec.resize))
-    return plain.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else plain
+        plain = plain.resize(size, Image.Resampling[spec.filter.upper()], box=_box(plain.size, size, spec.resize))
+    return plain.transpose(Image.Transpose[_UPRIGHT[turn]]) if turn in _UPRIGHT else plain
 
 
 def _box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> tuple[float, float, float, float]:
@@ -76,5 +81,7 @@ def _plain(image: Image.Image, name: str) -> Image.Image:
     if image.mode.startswith("I"):
         values = np.asarray(image)
         top = 65535 if values.max(initial=0) > 255 else 255
+        from PIL import Image
+
         return Image.fromarray(np.rint(np.clip(values, 0, top) * (255 / top)).astype(np.uint8))
     return image.convert("RGB")
