@@ -76,6 +76,7 @@ def main() -> None:
 @click.option(
     "--onnx-recipe", default="auto", show_default=True, help="The int8 recipe for ONNX; auto suits this machine's instruction set."
 )
+@click.option("--openvino-recipe", default="auto", show_default=True, help="The same for OpenVINO.")
 @click.option("--seed", default=0, show_default=True, help="Chooses the calibration photos.")
 @click.option("-o", "--output", required=True, type=click.Path(), help="NAME.edgetl for one file, or a folder.")
 @_JSON
