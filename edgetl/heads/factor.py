@@ -31,11 +31,13 @@ class Eigen:
 
     def whiten(self, points: Array) -> Array:
         """P z for each row."""
-        return points @ self.basis.T * self.scale
+        made: Array = points @ self.basis.T * self.scale
+        return made
 
     def lift(self, weights: Array) -> Array:
         """w P for each row."""
-        return (weights * self.scale) @ self.basis
+        made: Array = (weights * self.scale) @ self.basis
+        return made
 
 
 class Triangle:

@@ -60,7 +60,7 @@ class Head:
 
     def probabilities(self, embeddings: Array) -> Embeddings:
         """Softmax of `logits / temperature`, float32, same shape and errors as :meth:`logits`."""
-        scaled = self.logits(embeddings) * np.float32(1 / self.temperature)
+        scaled: Embeddings = self.logits(embeddings) * np.float32(1 / self.temperature)
         scaled -= scaled.max(-1, keepdims=True)
         np.exp(scaled, out=scaled)
         scaled /= scaled.sum(-1, keepdims=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgetl.heads.reading import FOLDS, Reading, View
+from edgetl.heads.reading import FOLDS, Reading, View, without_own
 from edgetl.types import Array
 
 _MEMORY = 12
@@ -33,15 +33,14 @@ def read(view: View) -> Reading:
         return minimise(lambda point: _loss(point, white.rows, targets * used[:, None], used, metric), start)
 
     point = solved(np.ones(n), np.zeros((len(view.counts), white.rows.shape[1] + 1)))
-    held = np.empty(targets.shape)
+    held, left = np.empty(targets.shape), np.empty(n, np.int64)
     for fold in range(FOLDS):
         rest = view.folds != fold
         w, b = _parts(solved(rest.astype(np.float64), point), n)
         held[~rest] = white.rows[~rest] @ w.T + b
-        held[np.ix_(~rest, np.bincount(view.classes[rest], minlength=len(b)) == 0)] = -np.inf
-    # A row of which no class at all was left to compare with holds nothing.
-    held[~np.isfinite(held).any(1)] = 0.0
-    return Reading(*_parts(point, n), white, held)
+        left[~rest] = np.bincount(view.classes[rest], minlength=len(b))[view.classes[~rest]]
+    own = held[np.arange(n), view.classes]
+    return Reading(*_parts(point, n), white, without_own(held, view.classes, own, left))
 
 
 def minimise(function: Callable[[Array], tuple[float, Array]], start: Array) -> Array:

@@ -52,8 +52,12 @@ class Reading:
     held: Array
 
     def linear(self) -> tuple[Array, Array]:
-        """Weight float64 [c, d] and bias float64 [c] for the normalised embedding."""
-        return (self.weight, self.bias) if self.space is None else self.space.unproject(self.weight, self.bias)
+        """Weight float64 [c, d] and bias float64 [c] for the normalised embedding, so that a row's logits sum to zero.
+
+        What all logits share says nothing, and without it the same samples give the same logits whatever the coordinates' origin is.
+        """
+        weight, bias = (self.weight, self.bias) if self.space is None else self.space.unproject(self.weight, self.bias)
+        return weight - weight.mean(0), bias - bias.mean()
 
     def predicted(self) -> Array:
         """The predicted class of each sample when it was left out, int [n]."""

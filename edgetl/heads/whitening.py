@@ -120,5 +120,7 @@ def whiten(x: Embeddings, alpha: float) -> Whitening:
         block = x[start : start + BLOCK] - origin
         scatter += block.T @ block
     factor = Triangle(scatter)
-    rows = factor.whiten(x - origin.astype(np.float32))
+    # Up to about d samples the leverages h come near 1, and 1 - h, by which leave-one-out divides, would have few of float32's digits.
+    kind = np.float64 if len(x) < 1.1 * dim else np.float32
+    rows = factor.whiten(x - origin.astype(kind))
     return Whitening(alpha, origin, factor, Rows(rows), np.empty((0, dim)), np.empty(0))

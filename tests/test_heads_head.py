@@ -1,0 +1,132 @@
+"""The head as a value and as a file: fast on one row, exact after a round trip, and clear about hostile bytes."""
+
+import json
+import struct
+import timeit
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from edgetl.errors import EdgetlError, HeadError
+from edgetl.heads import Head
+
+RNG = np.random.default_rng(0)
+
+
+def head(c: int = 3, d: int = 8) -> Head:
+    labels = ("ant", "Bär 🐻", "cat", *(f"class {i}" for i in range(3, c)))[:c]
+    weight, bias = RNG.standard_normal((c, d)).astype(np.float32), RNG.standard_normal(c).astype(np.float32)
+    return Head("lda", labels, weight, bias, 0.25, tuple(range(1, c + 1)), "f" * 64)
+
+
+def test_logits_are_those_of_the_normalised_embedding_for_one_row_and_for_many() -> None:
+    made, x = head(), RNG.standard_normal((5, 8)).astype(np.float32)
+    expected = (x / np.linalg.norm(x, axis=1, keepdims=True)) @ made.weight.T + made.bias
+    np.testing.assert_allclose(made.logits(x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.stack([made.logits(row) for row in x]), expected, rtol=1e-5, atol=1e-6)
+    odds = np.exp(expected / 0.25)
+    np.testing.assert_allclose(made.probabilities(x), odds / odds.sum(1, keepdims=True), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(made.probabilities(x[0]), (odds / odds.sum(1, keepdims=True))[0], rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(made.logits(np.zeros(8, np.float32)), made.bias)
+
+
+@pytest.mark.parametrize("bad", [np.zeros(7), np.zeros((2, 9)), np.zeros((1, 1, 8)), np.float32(1)])
+def test_embeddings_of_another_length_are_refused(bad: np.ndarray) -> None:
+    with pytest.raises(HeadError, match="embeddings of 8 values, not an array of shape"):
+        head().logits(bad)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_embeddings_with_a_nan_or_an_infinity_are_refused(value: float) -> None:
+    x = np.ones((2, 8), np.float32)
+    x[1, 3] = value
+    for bad in (x, x[1]):
+        with pytest.raises(HeadError, match="NaN or an infinity"):
+            head().probabilities(bad)
+
+
+def test_one_row_costs_little_more_than_its_product() -> None:
+    made, x = head(10, 1280), RNG.standard_normal(1280).astype(np.float32)
+    bare = min(timeit.repeat(lambda: made.weight @ x + made.bias, number=300, repeat=9)) / 300
+    whole = min(timeit.repeat(lambda: made.probabilities(x), number=300, repeat=9)) / 300
+    assert whole - bare < 30e-6
+
+
+def test_a_round_trip_keeps_everything() -> None:
+    made = head()
+    again = Head.from_bytes(made.to_bytes())
+    assert (again.kind, again.labels, again.temperature) == (made.kind, made.labels, made.temperature)
+    assert (again.counts, again.fingerprint) == (made.counts, made.fingerprint)
+    np.testing.assert_array_equal(again.weight, made.weight)
+    np.testing.assert_array_equal(again.bias, made.bias)
+    assert len(head(600, 1280).to_bytes()) < 3.5e6
+
+
+def arrays() -> dict[str, np.ndarray]:
+    return {"weight": np.ones((2, 4), np.float32), "bias": np.ones(2, np.float32), "temperature": np.ones(1)}
+
+
+def stated() -> dict[str, str]:
+    return {"format": "edgetl-head-1", "kind": "lda", "labels": '["a", "b"]', "counts": "[1, 2]", "fingerprint": "00"}
+
+
+HOSTILE = {
+    "not safetensors": b"PK\x03\x04 a zip",
+    "empty": b"",
+    "a header longer than the file": struct.pack("<Q", 2**62) + b"{}",
+    "a header that is not JSON": struct.pack("<Q", 4) + b"{{{{",
+    "no metadata": save(arrays()),
+    "no weight": save({k: v for k, v in arrays().items() if k != "weight"}, stated()),
+    "no bias": save({k: v for k, v in arrays().items() if k != "bias"}, stated()),
+    "no temperature": save({k: v for k, v in arrays().items() if k != "temperature"}, stated()),
+    "another format": save(arrays(), stated() | {"format": "edgetl-head-9"}),
+    "an unknown kind": save(arrays(), stated() | {"kind": "forest"}),
+    "three labels for two rows": save(arrays(), stated() | {"labels": '["a", "b", "c"]'}),
+    "the same label twice": save(arrays(), stated() | {"labels": '["a", "a"]'}),
+    "a label that is a path": save(arrays(), stated() | {"labels": '["a", "../b"]'}),
+    "a label that is a number": save(arrays(), stated() | {"labels": '["a", 1]'}),
+    "labels that are a number": save(arrays(), stated() | {"labels": "7"}),
+    "labels that are not JSON": save(arrays(), stated() | {"labels": "a, b"}),
+    "labels nested deeply": save(arrays(), stated() | {"labels": "[" * 100_000}),
+    "no label": save(arrays() | {"weight": np.ones((0, 4), np.float32), "bias": np.ones(0, np.float32)}, stated() | {"labels": "[]"}),
+    "counts of another length": save(arrays(), stated() | {"counts": "[1]"}),
+    "a count that is negative": save(arrays(), stated() | {"counts": "[1, -2]"}),
+    "a weight with one axis": save(arrays() | {"weight": np.ones(8, np.float32)}, stated()),
+    "a weight without columns": save(arrays() | {"weight": np.ones((2, 0), np.float32)}, stated()),
+    "a bias of another length": save(arrays() | {"bias": np.ones(3, np.float32)}, stated()),
+    "a NaN in the weight": save(arrays() | {"weight": np.full((2, 4), np.nan, np.float32)}, stated()),
+    "an infinity in the bias": save(arrays() | {"bias": np.full(2, np.inf, np.float32)}, stated()),
+    "a float64 weight": save(arrays() | {"weight": np.ones((2, 4))}, stated()),
+    "an integer weight": save(arrays() | {"weight": np.ones((2, 4), np.int32)}, stated()),
+    "temperature zero": save(arrays() | {"temperature": np.zeros(1)}, stated()),
+    "a NaN temperature": save(arrays() | {"temperature": np.full(1, np.nan)}, stated()),
+    "two temperatures": save(arrays() | {"temperature": np.ones(2)}, stated()),
+}
+
+
+def test_the_base_of_the_hostile_heads_is_a_good_one() -> None:
+    assert Head.from_bytes(save(arrays(), stated())).labels == ("a", "b")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_bytes_are_refused_with_the_files_name(name: str) -> None:
+    with pytest.raises(HeadError, match=r"^shop\.head"):
+        Head.from_bytes(HOSTILE[name], "shop.head")
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_any_changed_byte_gives_a_head_or_a_clear_error(draw: st.DataObject) -> None:
+    data = bytearray(save(arrays(), stated()))
+    for _ in range(draw.draw(st.integers(1, 4))):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    cut = draw.draw(st.sampled_from([len(data), len(data) - 1, len(data) // 2, 9]))
+    try:
+        made = Head.from_bytes(bytes(data[:cut]))
+    except EdgetlError:
+        return
+    assert np.isfinite(made.probabilities(np.ones(made.weight.shape[1], np.float32))).all()
+    json.dumps([made.kind, made.labels, made.counts, made.fingerprint])

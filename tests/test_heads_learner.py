@@ -1,0 +1,246 @@
+"""The learner: any order of changes is one batch, every odd set gives a sentence or a head, and the choice is as good as its parts."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgetl.errors import LabelError, TrainError
+from edgetl.heads import Fit, Learner, selection
+from edgetl.types import HEAD_KINDS, HeadKind
+
+KINDS: tuple[HeadKind, ...] = ("auto", "ncm", "lda", "ridge", "logistic")
+LABELS = ["ant", "bee", "cat", "dog"]
+
+
+def data(seed: int, n: int, d: int, c: int = 4) -> tuple[np.ndarray, list[str]]:
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(n) % c)
+    return (3 * rng.standard_normal((c, d))[y] + 3 * rng.standard_normal((n, d)) + 2).astype(np.float32), [f"class {k}" for k in y]
+
+
+def taught(x: np.ndarray, labels: list[str]) -> Learner:
+    learner = Learner(x.shape[1])
+    learner.add(np.arange(len(x)), x, labels)
+    return learner
+
+
+def alike(fit: Fit, batch: Fit, probes: np.ndarray) -> None:
+    """Equal in all that a caller sees; logits to 1e-5, and to 1e-5 of their own range."""
+    assert (fit.kind, fit.head.labels, fit.head.counts) == (batch.kind, batch.head.labels, batch.head.counts)
+    assert dict(zip(fit.ids.tolist(), fit.truth)) == dict(zip(batch.ids.tolist(), batch.truth))
+    expected = batch.head.logits(probes)
+    np.testing.assert_allclose(fit.head.logits(probes), expected, rtol=0, atol=1e-5 * min(1.0, float(np.abs(expected).max())))
+    np.testing.assert_allclose(fit.head.probabilities(probes), batch.head.probabilities(probes), atol=1e-3)
+    np.testing.assert_array_equal(fit.head.logits(probes).argmax(1), batch.head.logits(probes).argmax(1))
+
+
+changes = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(1, 12), st.sampled_from(LABELS)),
+        st.tuples(st.just("remove"), st.integers(1, 9), st.integers(0, 10**6)),
+        st.tuples(st.just("relabel"), st.integers(0, 10**6), st.sampled_from(LABELS)),
+        st.tuples(st.just("fit"), st.just(0), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+@pytest.mark.parametrize("limit", [0, selection.LIMIT], ids=["beside a factor", "afresh"])
+@given(changes=changes, kind=st.sampled_from(["lda", "ridge", "ncm", "auto"]), seed=st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_any_order_of_changes_is_one_batch(limit: int, changes: list[tuple], kind: HeadKind, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    learner, rows, number = Learner(24), {}, 0
+
+    def add(n: int, label: str) -> None:
+        nonlocal number
+        x = (rng.standard_normal((n, 24)) + 3 * (LABELS.index(label) == np.arange(24) % 4)).astype(np.float32)
+        learner.add(np.arange(number, number + n), x, [label] * n)
+        rows.update({number + i: (x[i], label) for i in range(n)})
+        number += n
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "LIMIT", limit)
+        for label in LABELS[:2]:
+            add(12, label)
+        learner.fit(kind)
+        for what, first, second in changes:
+            if what == "add":
+                add(first, second)
+            elif what == "remove" and len(rows) > 30:
+                gone = [int(i) for i in np.random.default_rng(second).choice(list(rows), first, replace=False)]
+                learner.remove(gone)
+                for sample in gone:
+                    del rows[sample]
+            elif what == "relabel":
+                sample = sorted(rows)[first % len(rows)]
+                learner.relabel(sample, second)
+                rows[sample] = rows[sample][0], second
+            elif len({label for _, label in rows.values()}) > 1:
+                learner.fit(kind)
+        if len({label for _, label in rows.values()}) < 2:
+            return
+        order = rng.permutation(sorted(rows))
+        batch = Learner(24)
+        batch.add(order, np.stack([rows[i][0] for i in order]), [rows[i][1] for i in order])
+        alike(learner.fit(kind), batch.fit(kind), rng.standard_normal((50, 24)).astype(np.float32))
+
+
+def test_adding_and_forgetting_a_class_at_full_width_is_never_having_added_it() -> None:
+    x, labels = data(0, 700, 640)
+    learner = taught(x[:600], labels[:600])
+    before = learner.fit("lda")
+    learner.add(np.arange(1000, 1020), x[600:620], ["new"] * 20)
+    assert "new" in learner.fit("lda").head.labels
+    learner.remove(range(1000, 1020))
+    alike(learner.fit("lda"), before, x[600:])
+    assert learner.fit("lda").predicted == before.predicted
+
+
+def test_a_long_life_equals_a_batch() -> None:
+    x, labels = data(1, 400, 32)
+    learner = taught(x, labels)
+    rng = np.random.default_rng(2)
+    for turn in range(2000):
+        i = int(rng.integers(400))
+        learner.remove([i])
+        learner.add([i], x[i : i + 1], [labels[i]])
+        if turn % 100 == 0:
+            learner.fit("lda")
+    alike(learner.fit("lda"), taught(x, labels).fit("lda"), x)
+
+
+def test_scaling_an_embedding_changes_nothing() -> None:
+    x, labels = data(3, 60, 20)
+    scaled = x * np.logspace(-25, 25, 60, dtype=np.float32)[:, None]
+    alike(taught(scaled, labels).fit("lda"), taught(x, labels).fit("lda"), x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_sample_and_a_single_class_are_refused(kind: HeadKind) -> None:
+    with pytest.raises(TrainError, match=r"no sample.*at least two classes"):
+        Learner(8).fit(kind)
+    with pytest.raises(TrainError, match=r"one class, 'mug' \(3 samples\); add photos of a second"):
+        taught(np.ones((3, 8), np.float32), ["mug"] * 3).fit(kind)
+
+
+def odd_sets() -> dict[str, tuple[np.ndarray, list[str]]]:
+    x, labels = data(4, 40, 16)
+    many = np.random.default_rng(5).standard_normal((10_001, 16)).astype(np.float32)
+    return {
+        "one photo per class": (x[:4], ["a", "b", "c", "d"]),
+        "one photo in one class": (x[:21], ["a"] * 20 + ["b"]),
+        "two photos per class, each twice the same": (np.repeat(x[:3], 2, 0), ["a", "a", "b", "b", "c", "c"]),
+        "all embeddings equal": (np.ones((10, 16), np.float32), ["a", "b"] * 5),
+        "many embeddings, all equal": (np.ones((600, 16), np.float32), ["a", "b"] * 300),
+        "all zero": (np.zeros((10, 16), np.float32), ["a", "b"] * 5),
+        "some zero": (x * (np.arange(40) % 5 > 0)[:, None], labels),
+        "the same photo in two classes": (np.repeat(x[:5], 2, 0), ["a", "b"] * 5),
+        "1 : 10,000": (many, ["common"] * 10_000 + ["rare"]),
+        "2 : 10,000": (np.concatenate([many, many[:1] * 2]), ["common"] * 10_000 + ["rare"] * 2),
+        "labels that mean nothing": (x, list(np.random.default_rng(6).choice(["a", "b"], 40))),
+        "constant within a class": (np.repeat(np.eye(16, dtype=np.float32)[:3], 100, 0), ["a"] * 100 + ["b"] * 100 + ["c"] * 100),
+    }
+
+
+@pytest.mark.parametrize("name", odd_sets())
+@pytest.mark.parametrize("kind", KINDS)
+def test_odd_sets_give_a_head_without_a_nan(kind: HeadKind, name: str) -> None:
+    x, labels = odd_sets()[name]
+    with np.errstate(all="raise", under="ignore"):
+        fit = taught(x, labels).fit(kind)
+        odds = fit.head.probabilities(x)
+    assert np.isfinite(odds).all()
+    np.testing.assert_allclose(odds.sum(1), 1, atol=1e-5)
+    assert fit.head.temperature > 0
+    assert len(fit.predicted) == len(fit.truth) == len(x)
+    assert fit.reason
+    assert set(fit.candidates) <= set(HEAD_KINDS)
+
+
+def test_one_photo_per_class_is_said_and_already_tells_the_photos_apart() -> None:
+    x, labels = odd_sets()["one photo per class"]
+    fit = taught(x, labels).fit()
+    assert fit.kind == "ridge"
+    assert fit.candidates == {}
+    assert "one photo only of 'a', 'b', 'c', 'd'" in fit.warnings[0]
+    assert not any(said == truth for said, truth in zip(fit.predicted, fit.truth))
+    assert [fit.head.labels[i] for i in fit.head.logits(x).argmax(1)] == labels
+
+
+def test_equal_and_zero_embeddings_are_said() -> None:
+    assert "all 10 embeddings are the same" in taught(*odd_sets()["all embeddings equal"]).fit().warnings[0]
+    assert "8 of 40 embeddings are all zero" in taught(*odd_sets()["some zero"]).fit().warnings[0]
+    assert taught(*data(4, 40, 16)).fit().warnings == ()
+
+
+def test_a_rare_class_is_still_found() -> None:
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((1010, 32)).astype(np.float32)
+    x[1000:, 0] += 12
+    fit = taught(x, ["common"] * 1000 + ["rare"] * 10).fit()
+    assert fit.predicted[1000:] == ("rare",) * 10
+
+
+def test_refused_samples_leave_the_learner_as_it_was() -> None:
+    x, labels = data(8, 40, 16)
+    learner = taught(x, labels)
+    before = learner.fit("lda")
+    broken = x[:2].copy()
+    broken[1, 3] = np.nan
+    with pytest.raises(TrainError, match=r"sample 51 holds a NaN.*forget that photo"):
+        learner.add([50, 51], broken, ["a", "b"])
+    with pytest.raises(TrainError, match=r"expected \[2, 16\]"):
+        learner.add([50, 51], x[:2, :8], ["a", "b"])
+    with pytest.raises(TrainError, match="same id"):
+        learner.add([50, 3], x[:2], ["a", "b"])
+    with pytest.raises(LabelError):
+        learner.add([50], x[:1], ["a/b"])
+    with pytest.raises(KeyError):
+        learner.remove([0, 99])
+    with pytest.raises(KeyError):
+        learner.relabel(99, "a")
+    with pytest.raises(TrainError, match="choose one of auto, ncm, lda, ridge, logistic"):
+        learner.fit("forest")  # type: ignore[arg-type]
+    assert len(learner) == 40
+    alike(learner.fit("lda"), before, x)
+
+
+def test_auto_says_why_and_takes_what_leave_one_out_shows_to_be_better() -> None:
+    x, labels = data(9, 300, 32)
+    fit = taught(x, labels).fit()
+    assert set(fit.candidates) == {"ncm", "lda", "ridge"}
+    assert fit.reason.startswith(f"{fit.kind}: {100 * fit.candidates[fit.kind].value:.1f} % of {fit.candidates[fit.kind].n} photos")
+    hits = sum(said == truth for said, truth in zip(fit.predicted, fit.truth))
+    assert abs(hits / 300 - fit.candidates[fit.kind].value) < 0.1
+    assert fit.method == "leave-one-out"
+    assert taught(x, labels).fit("logistic").method == "5-fold"
+
+
+def test_the_seed_alone_decides_what_is_drawn() -> None:
+    x, labels = np.random.default_rng(10).standard_normal((600, 24)).astype(np.float32), ["a", "b"] * 300
+    first, again, other = (taught(x, labels).fit("logistic", seed) for seed in (0, 0, 1))
+    assert first.predicted == again.predicted
+    assert first.predicted != other.predicted
+
+
+@pytest.mark.parametrize("dim", [768, 1280])
+def test_nothing_collapses_where_samples_are_about_as_many_as_values(dim: int) -> None:
+    """10 shots of 81 classes: published streaming LDA with a fixed shrinkage halves its accuracy between 5 and 10 shots there."""
+    rng = np.random.default_rng(11)
+    energy = np.arange(1, dim + 1) ** -0.5
+    centres = rng.standard_normal((81, dim))
+
+    def draw(shots: int) -> tuple[np.ndarray, np.ndarray]:
+        y = np.repeat(np.arange(81), shots)
+        return np.asarray((0.2 * centres[y] + rng.standard_normal((len(y), dim))) * energy, np.float32), y
+
+    tests, truth = draw(10)
+    accuracy = []
+    for shots in (5, 10, 20):
+        x, y = draw(shots)
+        head = taught(x, [f"{k:02d}" for k in y]).fit().head
+        accuracy.append(float((head.logits(tests).argmax(1) == truth).mean()))
+    assert accuracy[1] > accuracy[0] + 0.05, accuracy
+    assert accuracy[2] > accuracy[1] + 0.05, accuracy

@@ -1,0 +1,168 @@
+"""The four algorithms against scikit-learn, and their held-out logits against refits that really leave each sample out."""
+
+import numpy as np
+import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.neighbors import NearestCentroid
+
+from edgetl.heads import lda, logistic, ncm, ridge
+from edgetl.heads.calibration import brier, temperature
+from edgetl.heads.reading import View
+from edgetl.heads.samples import normalised
+from edgetl.heads.whitening import Spectrum, Whitening, whiten
+
+ALPHAS = (0.3, 0.03, 0.003)
+
+
+def data(seed: int, n: int, d: int, c: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.concatenate([np.arange(c), np.arange(c), rng.integers(0, c, n - 2 * c)])
+    return normalised((rng.standard_normal((c, d))[y] + 2 * rng.standard_normal((n, d)) + 1).astype(np.float32)), y
+
+
+def view(x: np.ndarray, y: np.ndarray, space: Whitening) -> View:
+    counts = np.bincount(y)
+    means = np.stack([x[y == k].mean(0, dtype=np.float64) for k in range(len(counts))])
+    return View(x, y, counts, means, space.project(means), np.arange(len(y)) % 5, space)
+
+
+def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:
+    """The same samples by eigenvectors, by Cholesky's triangle, and with rows that came and went since the triangle was made.
+
+    The last one's rows are put back in the order of `x`.
+    """
+    third = len(x) // 3
+    moved = whiten(np.concatenate([x[third:], x[:5] + 0.01]), alpha)
+    moved.remove(np.arange(len(x) - third + 5) < len(x) - third, x[:5] + np.float32(0.01))
+    moved.add(x[:third])
+    moved.samples.append(moved.rows[: len(x) - third].copy())
+    moved.samples.keep(np.arange(2 * len(x) - third) >= len(x) - third)
+    return [Spectrum(x).at(alpha), whiten(x, alpha), moved]
+
+
+def same_for_argmax(logits: np.ndarray, expected: np.ndarray, rtol: float) -> None:
+    """Equal up to a number per row, which no prediction and no probability depends on."""
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(np.isfinite(logits), finite)
+    gap = [row[ok] - row[ok].mean() for row, ok in zip(logits, finite)]
+    wanted = [row[ok] - row[ok].mean() for row, ok in zip(expected, finite)]
+    scale = max(np.abs(row).max() for row in wanted)
+    for row, other in zip(gap, wanted):
+        np.testing.assert_allclose(row, other, atol=rtol * scale)
+
+
+@pytest.mark.parametrize("shape", [(42, 12, 3), (32, 90, 4)], ids=["n above d", "n below d"])
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_lda_is_scikit_learns_with_the_same_shrinkage(shape: tuple[int, int, int], alpha: float) -> None:
+    (n, d, c), (x, _) = shape, data(1, *shape)
+    y = np.arange(n) % c  # balanced, because scikit-learn pools the classes' covariances by their priors
+    within = x - np.stack([x[y == k].mean(0, dtype=np.float64) for k in range(c)])[y]
+    shrinkage = alpha / (alpha + (within**2).sum() / d)
+    oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(x.astype(np.float64), y)
+    for space in spaces(x, alpha):
+        w, b = lda.read(view(x, y, space)).linear()
+        same_for_argmax((x @ w.T + b) * n / (1 - shrinkage), oracle.decision_function(x.astype(np.float64)), 1e-7)
+
+
+@pytest.mark.parametrize("shape", [(40, 12, 3), (30, 90, 4)], ids=["n above d", "n below d"])
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_ridge_is_scikit_learns_on_one_hot_targets(shape: tuple[int, int, int], alpha: float) -> None:
+    x, y = data(3, *shape)
+    oracle = Ridge(alpha=alpha, solver="cholesky").fit(x.astype(np.float64), np.eye(shape[2])[y])
+    for space in spaces(x, alpha):
+        w, b = ridge.read(view(x, y, space)).linear()
+        np.testing.assert_allclose(w, oracle.coef_, atol=1e-6 * np.abs(oracle.coef_).max())
+        np.testing.assert_allclose(b, oracle.intercept_ - 1 / shape[2], atol=1e-6 * np.abs(oracle.coef_).max())
+
+
+def test_ridges_leave_one_out_error_is_that_of_ridge_cv() -> None:
+    x, y = data(4, 40, 12, 3)
+    targets = np.eye(3)[y]
+    oracle = RidgeCV(ALPHAS, store_cv_results=True, gcv_mode="eigen").fit(x.astype(np.float64), targets)
+    for i, alpha in enumerate(ALPHAS):
+        held = ridge.read(view(x, y, Spectrum(x).at(alpha))).held
+        np.testing.assert_allclose((targets - held) ** 2, oracle.cv_results_[:, :, i], rtol=1e-4, atol=1e-7)
+
+
+def test_nearest_class_mean_is_scikit_learns_nearest_centroid() -> None:
+    x, y = data(5, 200, 30, 7)
+    other, _ = data(6, 500, 30, 7)
+    w, b = ncm.read(view(x, y, whiten(x, 0.3))).linear()
+    np.testing.assert_array_equal((other @ w.T + b).argmax(1), NearestCentroid().fit(x, y).predict(other))
+
+
+@pytest.mark.parametrize("shape", [(60, 12, 3), (40, 90, 2)], ids=["n above d", "n below d"])
+@pytest.mark.parametrize("alpha", [1.0, 0.01])
+def test_logistic_regression_has_scikit_learns_coefficients(shape: tuple[int, int, int], alpha: float) -> None:
+    x, y = data(7, *shape)
+    # With two classes scikit-learn fits one vector; a softmax over two halves its penalty.
+    c = 1 / alpha if shape[2] > 2 else 2 / alpha
+    oracle = LogisticRegression(C=c, tol=1e-10, max_iter=10_000).fit(x.astype(np.float64), y)
+    w, b = logistic.read(view(x, y, Spectrum(x).at(alpha))).linear()
+    weight, bias = (w - w.mean(0), b - b.mean()) if shape[2] > 2 else (w[1:] - w[:1], b[1:] - b[:1])
+    np.testing.assert_allclose(weight, oracle.coef_, atol=1e-4 * np.abs(oracle.coef_).max())
+    np.testing.assert_allclose(bias, oracle.intercept_ - (oracle.intercept_.mean() if shape[2] > 2 else 0), atol=1e-3)
+
+
+def refit(kind: str, x: np.ndarray, y: np.ndarray, alpha: float, c: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias in plain float64 algebra; a class without a sample gets -inf."""
+    x = x.astype(np.float64)
+    there = np.flatnonzero(np.bincount(y, minlength=c))
+    means = np.stack([x[y == k].mean(0) for k in there])
+    weight, bias = np.zeros((c, x.shape[1])), np.full(c, -np.inf)
+    if kind == "ridge":
+        centred, targets = x - x.mean(0), np.eye(c)[y][:, there]
+        solved = np.linalg.solve(centred.T @ centred + alpha * np.eye(x.shape[1]), centred.T @ targets).T
+        weight[there], bias[there] = solved, targets.mean(0) - solved @ x.mean(0)
+        return weight, bias
+    within = x - means[np.searchsorted(there, y)]
+    scatter = within.T @ within + alpha * np.eye(x.shape[1])
+    weight[there] = means if kind == "ncm" else np.linalg.solve(scatter, means.T).T
+    bias[there] = -np.einsum("cd,cd->c", weight[there], means) / 2
+    return weight, bias
+
+
+@pytest.mark.parametrize("shape", [(40, 12, 3), (30, 90, 4)], ids=["n above d", "n below d"])
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("kind", ["ncm", "lda", "ridge"])
+def test_held_out_logits_are_those_of_a_refit_without_the_sample(kind: str, alpha: float, shape: tuple[int, int, int]) -> None:
+    x, y = data(8, *shape)
+    x, y = x[:-1], np.append(y[:-2], shape[2])  # the last class has one sample
+    expected = []
+    for i in range(len(x)):
+        w, b = refit(kind, np.delete(x, i, 0), np.delete(y, i), alpha, shape[2] + 1)
+        expected.append(w @ x[i].astype(np.float64) + b)
+    read = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind]
+    for space in spaces(x, alpha):
+        reading = read(view(x, y, space))
+        same_for_argmax(reading.held, np.array(expected), 1e-5)
+        np.testing.assert_array_equal(reading.predicted(), np.argmax(expected, 1))
+
+
+def test_a_sample_that_is_held_out_cannot_change_its_own_logits() -> None:
+    x, y = data(9, 40, 12, 3)
+    other = y.copy()
+    other[7] = (y[7] + 1) % 3
+    for read in (ncm.read, lda.read, ridge.read):
+        first, second = (read(view(x, labels, Spectrum(x).at(0.03))).held[7:8] for labels in (y, other))
+        same_for_argmax(first, second, 1e-6)
+
+
+@pytest.mark.parametrize("true_temperature", [0.01, 1.0, 30.0])
+def test_the_temperature_is_the_one_the_labels_were_drawn_at(true_temperature: float) -> None:
+    rng = np.random.default_rng(10)
+    logits = 3 * true_temperature * rng.standard_normal((20_000, 5))
+    y = (logits / true_temperature + rng.gumbel(size=logits.shape)).argmax(1)
+    assert temperature(logits, y) == pytest.approx(true_temperature, rel=0.05)
+
+
+def test_temperature_and_brier_score_of_odd_logits_are_numbers() -> None:
+    perfect = np.eye(3)[np.arange(30) % 3]
+    assert 0 < temperature(perfect, np.arange(30) % 3) < 1
+    assert temperature(-perfect, np.arange(30) % 3) > 100
+    assert temperature(np.zeros((4, 2)), np.zeros(4, int)) == 1
+    assert brier(np.zeros((4, 2)), np.zeros(4, int)) == pytest.approx(0.5)
+    lone = np.full((2, 2), 0.0) - np.diag([np.inf, np.inf])
+    assert np.isnan(temperature(lone, np.arange(2)))
+    assert brier(lone, np.arange(2)) == np.inf
