@@ -2,7 +2,7 @@
 
 from edgetl_exporters.backbones import BACKBONES
 from edgetl_exporters.export import ExportResult, export
-from edgetl_exporters.recipes import FORMATS, ONNX_RECIPES, PRECISIONS
+from edgetl_exporters.recipes import FORMATS, ONNX_RECIPES, OPENVINO_RECIPES, PRECISIONS
 from edgetl_exporters.variants import Exported
 
-__all__ = ["BACKBONES", "FORMATS", "ONNX_RECIPES", "PRECISIONS", "ExportResult", "Exported", "export"]
+__all__ = ["BACKBONES", "FORMATS", "ONNX_RECIPES", "OPENVINO_RECIPES", "PRECISIONS", "ExportResult", "Exported", "export"]

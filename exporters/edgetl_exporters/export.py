@@ -63,6 +63,7 @@ def export(
     random_weights: bool = False,
     seed: int = 0,
     onnx_recipe: str = "auto",
+    openvino_recipe: str = "auto",
     progress: Progress | None = None,
 ) -> ExportResult:
     """Exports a backbone to a bundle.
@@ -77,6 +78,7 @@ def export(
         random_weights: untrained weights, marked as such in the manifest.
         seed: chooses the photos (and random weights).
         onnx_recipe: `auto` (suits this machine), `onnx-u8s8` or `onnx-u8s7`.
+        openvino_recipe: `auto` (suits this machine), `openvino-u8s8` or `openvino-u8s7`.
         progress: told (steps done, steps in all).
 
     Raises:
@@ -87,7 +89,7 @@ def export(
     """
     start = time.perf_counter()
     chosen = backbones.backbone(backbone)
-    plan = _plan(formats, precisions, onnx_recipe)
+    plan = _plan(formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe})
     if photos is None and any(recipe.levels for recipe in plan):
         raise CalibrationError(
             "int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER (or --precisions fp32)"
@@ -127,10 +129,14 @@ def export(
     )
 
 
-def _plan(formats: Sequence[str], precisions: Sequence[str], onnx_recipe: str) -> list[Recipe]:
+def _plan(formats: Sequence[str], precisions: Sequence[str], wanted: Mapping[str, str]) -> list[Recipe]:
     if not formats or not precisions:
         raise ExportError("nothing to export: give at least one of --formats and one of --precisions")
-    return [recipes.recipe(name, precision, onnx_recipe) for name in dict.fromkeys(formats) for precision in dict.fromkeys(precisions)]
+    return [
+        recipes.recipe(name, precision, wanted.get(name, "auto"))
+        for name in dict.fromkeys(formats)
+        for precision in dict.fromkeys(precisions)
+    ]
 
 
 class _Steps:

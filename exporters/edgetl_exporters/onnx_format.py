@@ -61,7 +61,7 @@ def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> bytes:
             os.fspath(after),
             _reader(tensors),
             quant_format=quantization.QuantFormat.QDQ,
-            per_channel=recipe.settings["per_channel"],
+            per_channel=True,
             reduce_range=recipe.settings["reduce_range"],
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgetl.types import Pixels
 from edgetl_exporters.quiet import quiet
+from edgetl_exporters.recipes import Recipe
 
 
 def export(model: bytes, *, compress: bool = False) -> Mapping[str, bytes]:
@@ -25,20 +26,30 @@ def export(model: bytes, *, compress: bool = False) -> Mapping[str, bytes]:
         return _saved(_read(model), compress)
 
 
-def quantise(model: bytes, tensors: Pixels) -> Mapping[str, bytes]:
-    """NNCF's post-training quantisation (mixed preset: symmetric weights, asymmetric activations), with its fast bias correction.
+def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> Mapping[str, bytes]:
+    """NNCF's post-training quantisation, without its own bias correction: the weights come rounded and corrected.
 
     Args:
         model: the float ONNX model.
         tensors: calibration images uint8 [n, h, w, 3].
+        recipe: an int8 recipe of this format.
     """
     # Without a consent file NNCF sends usage data when it quantises; this variable, read at its import, is its switch.
     os.environ.setdefault("NNCF_CI", "1")
     with quiet():
         import nncf
+        from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
         images = nncf.Dataset([np.ascontiguousarray(image[None]) for image in tensors])
-        made = nncf.quantize(_read(model), images, preset=nncf.QuantizationPreset.MIXED, subset_size=len(tensors))
+        made = nncf.quantize(
+            _read(model),
+            images,
+            preset=nncf.QuantizationPreset(recipe.settings["preset"]),
+            subset_size=len(tensors),
+            advanced_parameters=AdvancedQuantizationParameters(
+                overflow_fix=OverflowFix(recipe.settings["overflow_fix"]), disable_bias_correction=True
+            ),
+        )
         return _saved(made, False)
 
 

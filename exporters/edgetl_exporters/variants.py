@@ -18,6 +18,7 @@ from edgetl_exporters import onnx_format, openvino_format, parity, pictures, rec
 from edgetl_exporters.backbones import Backbone
 from edgetl_exporters.calibration import Calibration
 from edgetl_exporters.graph import Graph, embed
+from edgetl_exporters.quiet import quiet
 from edgetl_exporters.recipes import Recipe
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
@@ -103,7 +104,7 @@ class Maker:
         if recipe.format == "onnx":
             return {"model.onnx": onnx_format.quantise(model, self._photos(), recipe) if levels else model}
         if levels:
-            return openvino_format.quantise(model, self._photos())
+            return openvino_format.quantise(model, self._photos(), recipe)
         return openvino_format.export(model, compress=recipe.precision == "fp16")
 
     def _photos(self) -> Pixels:
@@ -119,16 +120,16 @@ class Maker:
 
     def _run(self, format_: str, files: Mapping[str, bytes], tensors: Pixels) -> Embeddings:
         """The variant's embeddings [n, d], one photo at a time as a device embeds them."""
-        runtime = open_runtime(FAMILIES[format_], files)
-        try:
-            return np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
-        finally:
+        with quiet():
+            runtime = open_runtime(FAMILIES[format_], files)
+            made = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
             runtime.close()
+        return made
 
 
 def _hint(recipe: Recipe) -> str:
-    if recipe.name == "onnx-u8s8":
-        return "try --onnx-recipe onnx-u8s7, which needs no VNNI"
+    if recipe.name in ("onnx-u8s8", "openvino-u8s8"):
+        return f"try --{recipe.format}-recipe {recipe.format}-u8s7, which cannot saturate"
     if recipe.levels:
         return "calibrate with photos more like those the camera will see, or keep this backbone in fp32"
     return "the converter changed the network; try other versions of the libraries in constraints.txt"
