@@ -1,0 +1,213 @@
+"""What people get wrong, through the public API: each with a clear error, and nothing lost. (Bytes, bundles and devices that are
+wrong in themselves are in test_photos.py, test_bundle.py and test_embedder.py.)"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import coloured, encoded, picture
+from PIL import Image
+
+from edgetl import Classifier, errors
+from edgetl.errors import EdgetlError, FingerprintMismatch, LabelError, PhotoError, StoreCorrupt, StoreError, TrainError
+from edgetl.runtimes import fake
+from edgetl.store import NewSample
+from edgetl.types import check_label
+
+REFUSED = {
+    "": "is empty or begins or ends with white space",
+    "   ": "is empty or begins or ends with white space",
+    " mug": "begins or ends with white space",
+    "mug\n": "begins or ends with white space",
+    "\u00a0mug": "begins or ends with white space",
+    "a/b": "path separator",
+    "..\\b": "path separator",
+    ".": "folder's own name",
+    "..": "folder's own name",
+    "x" * 300: r"'x{40}\.\.\.' has 300 characters; at most 100",
+    "x" * 101: "has 101 characters; at most 100",
+    "mug\0": "control character",
+    "mug\tcup": "control character",
+    "two\nlines": "control character or a line break",
+    "two\u2028lines": "control character or a line break",
+    "\x1b[31mred": "control character",
+    "\ud800": "control character",
+}
+ALLOWED = [
+    "mug",
+    "x" * 100,
+    "cracked insulator",
+    "绝缘子裂纹",
+    "isolateur fêlé",
+    "☕",
+    "👩\u200d🔧",
+    "...",
+    "-",
+    "a.b",
+    "100 %",
+    "naïve",
+    "עברית",
+]
+
+
+@pytest.mark.parametrize("label", REFUSED, ids=ascii)
+def test_a_label_that_is_not_allowed_is_refused_with_its_rule(shop: Classifier, label: str) -> None:
+    with pytest.raises(LabelError, match=REFUSED[label]):
+        shop.add(coloured("red", 0), label)
+    with pytest.raises(LabelError, match=REFUSED[label]):
+        shop.forget(label=label)
+    assert shop.counts == {}
+
+
+@pytest.mark.parametrize("label", [None, 5, b"mug", ["mug"]])
+def test_a_label_is_text(shop: Classifier, label: object) -> None:
+    with pytest.raises(LabelError, match="a label is a str, not"):
+        shop.add(coloured("red", 0), label)  # type: ignore[arg-type]  # the fault under test
+
+
+def test_labels_of_every_script_and_emoji_come_back_as_they_went_in(shop: Classifier, bundle: Path, tmp_path: Path) -> None:
+    for seed, label in enumerate(ALLOWED):
+        shop.add(coloured("red", seed), label)
+        shop.add(coloured("green", seed), label)
+    shop.train("ncm")
+    assert {label for label, _ in shop.predict(coloured("red", 0), top=99).top} == set(ALLOWED)
+    shop.close()
+    with Classifier.open(bundle, tmp_path / "shop.db") as reopened:
+        assert reopened.counts == dict.fromkeys(ALLOWED, 2)
+        assert set(reopened.heads()[0].labels) == set(ALLOWED)
+
+
+def test_one_name_in_two_unicode_forms_is_one_class(shop: Classifier) -> None:
+    for seed, form in enumerate(("NFC", "NFD")):
+        shop.add(coloured("red", seed), unicodedata.normalize(form, "fêlé"))  # type: ignore[arg-type]  # one of its forms
+    assert shop.counts == {unicodedata.normalize("NFC", "fêlé"): 2}
+    assert shop.forget(label=unicodedata.normalize("NFD", "fêlé")).counts == {}
+
+
+@given(st.text(max_size=120))
+def test_a_label_that_is_allowed_is_a_file_name_and_stays_as_it_is(label: str) -> None:
+    try:
+        allowed = check_label(label)
+    except LabelError:
+        return
+    assert check_label(allowed) == allowed
+    assert Path("root", allowed).parts == ("root", allowed)
+    assert allowed.isprintable() or any(unicodedata.category(c) in ("Cf", "Cn", "Co", "Zs") for c in allowed)
+
+
+BAD_PHOTOS: dict[str, tuple[object, str]] = {
+    "corrupt": (b"\xff\xd8\xff\xe0" + bytes(range(256)) * 4, "bytes: "),
+    "truncated": (coloured("red", 0)[:1200], "corrupt or truncated"),
+    "empty": (b"", "an empty file"),
+    "text": (b"hello", "not a photo of a known format"),
+    "animated": (
+        encoded(picture().quantize(8), "GIF", save_all=True, append_images=[picture(seed=1).quantize(8)]),
+        "animated, or of many pages",
+    ),
+    "bomb": (encoded(Image.new("1", (6000, 6000)), "PNG"), "6000x6000 is more than 24 Mpx"),
+    "missing": ("nowhere/photo.jpg", "nowhere/photo.jpg: No such file"),
+    "float array": (np.zeros((9, 9, 3)), "dtype float64, expected uint8"),
+    "not a photo": (42, "a photo is a path, bytes, a PIL image or a uint8 array, not int"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PHOTOS)
+def test_a_bad_photo_is_refused_by_every_verb_and_loses_nothing(shop: Classifier, name: str) -> None:
+    photo, words = BAD_PHOTOS[name]
+    good = [(coloured(label, seed), label) for label in ("red", "green") for seed in range(2)]
+    report = shop.add_many([*good[:2], (photo, "red"), *good[2:]])  # type: ignore[list-item]  # the fault under test
+    assert [words in reason for _, reason in report.failed] == [True]
+    shop.train()
+    before = shop.predict(coloured("red", 7))
+    for use in (lambda: shop.add(photo, "red"), lambda: shop.predict(photo)):  # type: ignore[arg-type]  # the fault under test
+        with pytest.raises(PhotoError) as caught:
+            use()
+        assert words in str(caught.value)
+        assert isinstance(caught.value, ValueError)
+    evaluated = shop.eval([(photo, "red"), *good])  # type: ignore[list-item]  # the fault under test
+    assert (evaluated.accuracy.n, len(evaluated.failed)) == (4, 1)
+    assert shop.counts == {"red": 2, "green": 2}
+    assert shop.predict(coloured("red", 7)) == before
+
+
+def test_a_folder_with_one_class_is_taught_and_cannot_be_trained(shop: Classifier, folder: Path) -> None:
+    for label in ("green", "blue"):
+        for path in (folder / label).iterdir():
+            path.unlink()
+        (folder / label).rmdir()
+    assert shop.add_many(folder).number("added") == 6
+    with pytest.raises(TrainError, match=r"one class, 'red' .*add photos of a second one"):
+        shop.train()
+    assert shop.counts == {"red": 6}
+
+
+def test_a_file_name_that_is_no_text_is_taught_all_the_same(shop: Classifier, tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    for seed, name in enumerate((b"caf\xe9.jpg", b"ok.jpg")):
+        path = Path(str(tmp_path / "odd"), name.decode("utf-8", "surrogateescape"))
+        try:
+            path.write_bytes(coloured("red", seed))
+        except OSError:
+            pytest.skip("this file system only has names that are text")
+    assert shop.add_many(tmp_path / "odd", label="red").number("added") == 2
+
+
+def test_a_store_of_another_fingerprint_is_refused_with_what_differs(shop: Classifier, tmp_path: Path) -> None:
+    shop.add(coloured("red", 0), "red")
+    shop.close()
+    before = (tmp_path / "shop.db").read_bytes()
+    for name, options in {"seed": {"seed": 1}, "size": {"size": 40}, "dim": {"dim": 32}}.items():
+        other = fake.write_bundle(str(tmp_path / f"{name}.edgetl"), encoded(picture(seed=9)), **options)  # type: ignore[arg-type]  # ints
+        with pytest.raises(FingerprintMismatch) as caught:
+            Classifier.open(other.path, tmp_path / "shop.db")
+        said = str(caught.value)
+        assert "model: " in said
+        assert ("image: " in said) == (name == "size")
+        assert ("dim: 64 != 32" in said) == (name == "dim")
+        assert str(other.path) in said
+        assert isinstance(caught.value, (StoreError, ValueError))
+    assert (tmp_path / "shop.db").read_bytes() == before
+
+
+def test_a_nan_is_refused_by_the_store_too(shop: Classifier) -> None:
+    embedding = np.full(64, np.nan, np.float32)
+    with pytest.raises(StoreError, match="NaN"):
+        shop.store.add([NewSample(b"x" * 32, "red", embedding, "a photo")])
+    assert shop.counts == {}
+
+
+@pytest.mark.parametrize("content", [b"not a database", b"\xff" * 4096])
+def test_a_store_that_is_none_is_refused_and_left_alone(bundle: Path, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    with pytest.raises(StoreCorrupt, match=r"photo\.jpg is not an edgetl store"):
+        Classifier.open(bundle, path)
+    assert path.read_bytes() == content
+
+
+def test_a_store_in_a_folder_that_is_not_there_is_refused_with_the_command(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"does not exist; make it with 'mkdir -p .*missing'"):
+        Classifier.open(bundle, tmp_path / "missing" / "shop.db")
+    with pytest.raises(StoreError):
+        Classifier.open(bundle, tmp_path)
+
+
+def test_a_store_that_is_not_there_cannot_be_read_only(open_shop: Callable[..., Classifier], tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is not there"):
+        open_shop(read_only=True)
+    assert not (tmp_path / "shop.db").exists()
+
+
+def test_every_error_is_one_of_edgetls_and_one_of_pythons() -> None:
+    tree = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, EdgetlError)]
+    assert len(tree) >= 17
+    for kind in tree:
+        assert kind.__name__ in (errors.__doc__ or "")
+        if kind is not EdgetlError:
+            assert any(base.__module__ == "builtins" and base is not Exception for base in kind.__mro__[1:-3]), kind
