@@ -126,7 +126,7 @@ class Learner:
         chosen = place < (quota(counts, limit(len(names))) if len(classes) > limit(len(names)) else len(classes))
         views = _views(self._samples.x[chosen], classes[chosen], place[chosen], len(names))
         if kind == "auto":
-            trial, reason, candidates = choose(views)
+            trial, reason, candidates = choose(views, len(classes))
         else:
             trial = tune(kind, views)
             reason, candidates = f"{kind} was asked for (alpha {trial.alpha:g})", {str(kind): trial.accuracy}
