@@ -1,0 +1,184 @@
+"""The export from end to end on small untrained networks, with torch as the oracle."""
+
+import json
+from pathlib import Path
+
+import edgetl_exporters
+import numpy as np
+import pytest
+import torch
+from edgetl_exporters import backbones, graph, onnx_format, recipes, variants, weights
+from edgetl_exporters.pictures import scenes
+from pictures import encoded, picture
+
+from edgetl import machine
+from edgetl.bundle import Bundle
+from edgetl.errors import CalibrationError, ExportError, ParityError
+from edgetl.runtimes import open_runtime
+
+SMALL = "mobilenet_v3_small"
+V2 = "mobilenet_v2"
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, edgetl_exporters.ExportResult, list[tuple[int, int]]]:
+    path = tmp_path_factory.mktemp("export") / "small.edgetl"
+    steps: list[tuple[int, int]] = []
+    result = edgetl_exporters.export(
+        output=path,
+        backbone=SMALL,
+        formats=("onnx", "openvino"),
+        precisions=("fp32",),
+        random_weights=True,
+        seed=7,
+        progress=lambda *at: steps.append(at),
+    )
+    return path, result, steps
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(120):
+        (folder / f"{seed}.jpg").write_bytes(encoded(picture(260, 240, seed=seed)))
+    return folder
+
+
+def test_every_variant_computes_what_torch_computes_and_takes_any_batch(exported) -> None:
+    bundle = Bundle.open(exported[0])
+    assert list(bundle.variants) == ["onnx-fp32", "openvino-fp32"]
+    row = backbones.BACKBONES[SMALL]
+    network, _ = weights.load(row, random=True, seed=7)
+    pixels = scenes(3, 224, 224, seed=1)
+    expected = graph.embed(graph.build(row, network), pixels)
+    for variant in bundle.variants.values():
+        runtime = open_runtime(variant.family, bundle.model(variant), 1)
+        for batch in (1, 3):
+            np.testing.assert_allclose(runtime.embed(pixels[:batch]), expected[:batch], atol=1e-4 * np.abs(expected).max())
+        runtime.close()
+
+
+def test_the_manifest_says_that_nothing_was_trained_and_on_what_parity_was_measured(exported) -> None:
+    bundle = Bundle.open(exported[0])
+    assert bundle.backbone == {
+        "name": SMALL,
+        "source": "torchvision",
+        "weights": {"source": "random, seed 7", "sha256": None, "random": True},
+    }
+    assert bundle.calibration is None
+    assert bundle.dim == 576
+    assert bundle.image == backbones.BACKBONES[SMALL].image
+    for variant in bundle.variants.values():
+        assert variant.recipe["proved_on"] == "24 drawn scenes"
+        assert "torch" in variant.recipe["libraries"]
+        assert variant.parity is not None
+        assert variant.parity.cosine_mean >= 0.9999
+        assert variant.parity.machine == machine.instruction_set()
+    assert bundle.verify() == 6
+
+
+def test_the_golden_embeddings_are_the_variants_own(exported) -> None:
+    bundle = Bundle.open(exported[0])
+    for variant in bundle.variants.values():
+        golden = bundle.golden(variant)
+        runtime = open_runtime(variant.family, bundle.model(variant), 1)
+        np.testing.assert_allclose(runtime.embed(golden.tensors[:1]), golden.embeddings[:1], rtol=1e-4, atol=1e-5)
+        runtime.close()
+
+
+def test_the_result_counts_bytes_seconds_and_memory_and_the_progress_ends_at_its_total(exported) -> None:
+    path, result, steps = exported
+    assert [made.size for made in result.variants] == [variant.size for variant in Bundle.open(path).variants.values()]
+    assert result.seconds > 0
+    assert all(made.seconds > 0 for made in result.variants)
+    assert result.peak_memory > 100 * 2**20
+    assert steps == sorted(steps)
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_an_onnx_model_is_one_file_with_pixels_in_and_a_free_batch(exported) -> None:
+    import onnx
+
+    bundle = Bundle.open(exported[0])
+    (content,) = bundle.model(bundle.variant("onnx-fp32")).values()
+    model = onnx.load_from_string(content)
+    (given,), (made,) = model.graph.input, model.graph.output
+    assert given.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert made.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    dims = given.type.tensor_type.shape.dim
+    assert dims[0].dim_param
+    assert [dim.dim_value for dim in dims[1:]] == [224, 224, 3]
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    assert [node.op_type for node in model.graph.node].count("Transpose") == 1
+
+
+def test_onnx_int8_is_integer_in_every_convolution(photos: Path, tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    edgetl_exporters.export(
+        output=tmp_path / "v2", backbone=V2, formats=("onnx",), precisions=("int8",), photos=photos, random_weights=True
+    )
+    bundle = Bundle.open(tmp_path / "v2")
+    assert bundle.calibration is not None
+    assert bundle.calibration["photos"] + bundle.calibration["held_back"] == 120
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(next(iter(bundle.model(bundle.variant("onnx-int8")).values())), options)
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert kinds.count("QLinearConv") == 52
+    assert "Conv" not in kinds
+    assert "FusedConv" not in kinds
+
+
+def test_a_broken_variant_is_refused_and_no_bundle_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Swapped(graph.Graph):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return super().forward(image.flip(-1))  # the classic: BGR
+
+    def export_swapped(built: graph.Graph, image: object) -> bytes:
+        broken = Swapped(built.features, (1.0, 2.0, 3.0), 224).eval()
+        broken.mean = built.mean
+        return original(broken, image)
+
+    original = onnx_format.export
+    monkeypatch.setattr(variants.onnx_format, "export", export_swapped)
+    with pytest.raises(ParityError, match=r"onnx-fp32.*allowed 0\.9999"):
+        edgetl_exporters.export(output=tmp_path / "x.edgetl", backbone=SMALL, formats=("onnx",), precisions=("fp32",), random_weights=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_int8_without_photos_and_words_that_are_not_known_are_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match="--calibrate FOLDER"):
+        edgetl_exporters.export(output=tmp_path / "x", random_weights=True)
+    for asked, said in (
+        ({"formats": ("coreml",)}, "onnx, tflite, openvino"),
+        ({"precisions": ("int4",)}, "fp32, fp16, int8"),
+        ({"formats": ("tflite",), "precisions": ("fp16",)}, "offered in fp32, int8"),
+        ({"onnx_recipe": "magic"}, "auto, onnx-u8s8, onnx-u8s7"),
+        ({"formats": ()}, "nothing to export"),
+        ({"backbone": "alexnet"}, "known are efficientnet_lite0"),
+    ):
+        with pytest.raises(ExportError, match=said):
+            edgetl_exporters.export(output=tmp_path / "x", **{"precisions": ("fp32",), "random_weights": True, **asked})
+
+
+@pytest.mark.parametrize("saturates", [True, False])
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_the_recipe_suits_the_machine(name: str, saturates: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "saturates_u8s8", lambda: saturates)
+    assert recipes.recipe(name, "int8").name == f"{name}-{'u8s7' if saturates else 'u8s8'}"
+    assert recipes.recipe(name, "int8", f"{name}-u8s8").levels == 127
+
+
+def test_the_result_is_json(exported) -> None:
+    from edgetl.types import to_json
+
+    assert json.loads(json.dumps(to_json(exported[1])))["variants"][0]["parity"]["count"] == 24
+
+
+def test_an_export_says_nothing_on_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    edgetl_exporters.export(output=tmp_path / "x", backbone=SMALL, formats=("tflite",), precisions=("fp32",), random_weights=True)
+    assert capfd.readouterr() == ("", "")

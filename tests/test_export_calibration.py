@@ -1,0 +1,119 @@
+"""Calibration photos and parity: what is chosen, what is refused, and with which words."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edgetl_exporters import calibration, parity
+from edgetl_exporters.pictures import charts, scenes
+from pictures import encoded, picture
+from PIL import Image
+from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.neighbors import NearestNeighbors
+
+from edgetl.errors import CalibrationError, ParityError
+from edgetl.types import ImageSpec
+
+SPEC = ImageSpec(32, 32, 36)
+
+
+def fill(folder: Path, count: int, start: int = 0) -> Path:
+    folder.mkdir(exist_ok=True)
+    for seed in range(start, start + count):
+        (folder / f"{seed:04}.jpg").write_bytes(encoded(picture(64, 48, seed=seed)))
+    return folder
+
+
+def noise(size: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8))
+
+
+def test_the_choice_is_the_seeds_alone_and_held_back_photos_calibrate_nothing(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos", 160)
+    first, again, other = (calibration.collect(folder, SPEC, seed=seed, count=100) for seed in (1, 1, 2))
+    assert (first.tensors.shape, first.held_back.shape) == ((120, 32, 32, 3), (30, 32, 32, 3))
+    np.testing.assert_array_equal(first.tensors, again.tensors)
+    assert first.manifest() == again.manifest()
+    assert first.manifest()["sha256"] != other.manifest()["sha256"]
+    calibrating = {image.tobytes() for image in first.tensors}
+    assert len(calibrating) == 120
+    assert not calibrating & {image.tobytes() for image in first.held_back}
+
+
+def test_the_hash_is_of_the_contents_and_not_of_their_names(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos", 120)
+    digests = calibration.collect(folder, SPEC).digests
+    assert set(digests) < {calibration.photos.load(path).digest.hex() for path in folder.iterdir()}
+    assert list(digests) == sorted(digests)
+
+
+def test_photos_that_cannot_calibrate_are_skipped_with_their_reason_and_replaced(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos", 125)
+    (folder / "broken.jpg").write_bytes(encoded(picture())[:200])
+    (folder / "flat.png").write_bytes(encoded(Image.new("RGB", (64, 64), (200, 10, 10)), "PNG"))
+    (folder / "noise.png").write_bytes(encoded(noise(64), "PNG"))
+    (folder / "twin.jpg").write_bytes((folder / "0000.jpg").read_bytes())
+    used = calibration.collect(folder, SPEC)
+    reasons = {Path(name).name: reason for name, reason in used.skipped}
+    assert len(used.tensors) + len(used.held_back) == 125
+    assert "one colour" in reasons["flat.png"]
+    assert "noise" in reasons["noise.png"]
+    assert "corrupt" in reasons["broken.jpg"]
+    assert any("the same bytes" in reason for reason in reasons.values())
+    assert len(reasons) == 4
+
+
+def test_too_few_photos_are_refused_with_the_numbers(tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match=r"119 usable of 119 photos; 120 or more.*100 calibrate, 20 are held back"):
+        calibration.collect(fill(tmp_path / "photos", 119), SPEC)
+    with pytest.raises(CalibrationError, match="no such folder"):
+        calibration.collect(tmp_path / "absent", SPEC)
+
+
+def test_a_folder_of_noise_or_of_one_colour_is_refused_and_the_message_says_how_it_was_judged(tmp_path: Path) -> None:
+    for i in range(130):
+        image = noise(64, i) if i % 2 else Image.new("RGB", (64, 64), (i, 2 * i % 256, 7))
+        (tmp_path / f"{i}.png").write_bytes(encoded(image, "PNG"))
+    with pytest.raises(CalibrationError, match=r"(?s)0 usable of 130.*(correlate|standard deviation)"):
+        calibration.collect(tmp_path, SPEC)
+
+
+@pytest.mark.parametrize("size", [224, 256, 500])
+def test_noise_is_recognised_at_every_size_and_pictures_are_not(size: int) -> None:
+    spec = ImageSpec(224, 224, 256)
+    photo = calibration.photos.load(encoded(noise(size), quality=95))
+    assert "noise" in (calibration.judge(calibration.preprocess.tensor(photo, spec)) or "")
+    assert all(calibration.judge(scene) is None for scene in scenes(20, 224, 224, seed=size))
+
+
+def test_parity_is_what_scikit_learn_computes() -> None:
+    rng = np.random.default_rng(0)
+    expected = rng.normal(size=(40, 16)).astype(np.float32)
+    made = expected + rng.normal(0, 0.4, expected.shape).astype(np.float32)
+    cosine = np.diag(cosine_similarity(expected, made))
+    near = [NearestNeighbors(n_neighbors=2, metric="cosine").fit(rows).kneighbors(rows)[1][:, 1] for rows in (expected, made)]
+    measured = parity.measure(expected, made, 0.9)
+    assert measured.cosine_mean == pytest.approx(cosine.mean(), abs=1e-6)
+    assert measured.cosine_min == pytest.approx(cosine.min(), abs=1e-6)
+    assert measured.max_abs == pytest.approx(np.abs(expected - made).max())
+    assert measured.neighbour_agreement == (near[0] == near[1]).mean()
+    assert (measured.count, measured.bound) == (40, 0.9)
+
+
+@pytest.mark.parametrize("fault", [np.zeros_like, lambda rows: rows[::-1], lambda rows: np.full_like(rows, np.nan)])
+def test_a_variant_that_computes_something_else_is_refused_with_all_numbers(fault) -> None:
+    expected = np.random.default_rng(1).normal(size=(30, 8)).astype(np.float32)
+    measured = parity.measure(expected, fault(expected), 0.98)
+    with pytest.raises(ParityError, match=r"tflite-int8: .*mean cosine.*allowed 0.98 or more.*worst photo.*largest.*of 30 photos.*try it"):
+        parity.check("tflite-int8", measured, "try it")
+
+
+def test_the_charts_have_unequal_sides_strong_and_different_colours_and_never_change() -> None:
+    opened = [Image.open(io.BytesIO(chart)).convert("RGB") for chart in charts()]
+    assert [image.width > image.height for image in opened] == [True, False]
+    assert charts() == charts()
+    for image in opened:
+        pixels = np.asarray(image).reshape(-1, 3).astype(float)
+        assert pixels.std(0).min() > 50
+        assert np.corrcoef(pixels.T)[np.triu_indices(3, 1)].max() < 0.6

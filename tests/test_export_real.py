@@ -1,0 +1,96 @@
+"""The default backbone with its real weights: three formats, two precisions, real photos."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import edgetl_exporters
+import numpy as np
+import pytest
+
+from edgetl.bundle import Bundle, Variant
+from edgetl.runtimes import open_runtime
+from edgetl.types import to_json
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def photos() -> Path:
+    """ImageNet photos where EDGETL_DATA names them, else the solar cells that the demo installs."""
+    if "EDGETL_DATA" in os.environ:
+        return Path(os.environ["EDGETL_DATA"]) / "imagenet-sample"
+    package = importlib.util.find_spec("elpv_dataset")
+    assert package is not None and package.origin is not None, "pip install 'edgetl[test]'"
+    return Path(package.origin).parent / "data" / "images"
+
+
+@pytest.fixture(scope="module")
+def exported(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, edgetl_exporters.ExportResult]:
+    path = tmp_path_factory.mktemp("real") / "lite0.edgetl"
+    result = edgetl_exporters.export(output=path, photos=photos, precisions=("fp32", "int8"))
+    return Bundle.open(path), result
+
+
+def test_the_default_export_keeps_its_bounds_on_this_machine_within_four_minutes(exported) -> None:
+    bundle, result = exported
+    assert list(bundle.variants) == [f"{name}-{precision}" for name in ("onnx", "tflite", "openvino") for precision in ("fp32", "int8")]
+    assert result.seconds < 240
+    assert (bundle.calibration["photos"], bundle.calibration["held_back"]) == (200, 50)
+    for variant in bundle.variants.values():
+        assert variant.parity.cosine_mean >= (0.9999 if variant.precision == "fp32" else 0.98), to_json(variant.parity)
+        assert variant.parity.count == 50
+
+
+def test_integer_models_are_smaller_and_faster_than_float_ones(exported) -> None:
+    bundle, _ = exported
+    for name in ("onnx", "tflite", "openvino"):
+        float_, integer = (bundle.variant(f"{name}-{precision}") for precision in ("fp32", "int8"))
+        assert integer.size < 0.4 * float_.size
+        assert _ratio(bundle, integer, float_) < 0.9, name
+
+
+def test_full_integer_tflite_takes_a_pixel_by_one_xor(exported) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    bundle, _ = exported
+    (content,) = bundle.model(bundle.variant("tflite-int8")).values()
+    interpreter = Interpreter(model_content=content)
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert given["dtype"] == made["dtype"] == np.int8
+    assert given["quantization"] == (1.0, -128)
+    interpreter.allocate_tensors()
+    kinds = {operation["op_name"] for operation in interpreter._get_ops_details()}
+    assert not kinds & {"TRANSPOSE", "PAD", "QUANTIZE", "DEQUANTIZE"}, kinds
+
+
+def test_int8_top1_is_within_0_7_point_of_float(exported, data: Path) -> None:
+
+    bundle, _ = exported
+    said = subprocess.run(
+        [sys.executable, ROOT / "tools" / "imagenet_top1", bundle.path, "--json"], capture_output=True, text=True, check=True
+    ).stdout
+    top1 = {row["variant"]: row["top1"]["value"] for row in json.loads(said)["rows"]}
+    for name in ("onnx", "tflite", "openvino"):
+        assert top1[f"{name}-int8"] >= top1["torch"] - 0.007, top1
+        assert abs(top1[f"{name}-fp32"] - top1["torch"]) <= 0.001, top1
+
+
+def _ratio(bundle: Bundle, one: Variant, other: Variant, rounds: int = 40) -> float:
+    """Median latency of one over the other's, one thread, measured in turns."""
+    image = bundle.golden(one).tensors[:1]
+    opened = [open_runtime(variant.family, bundle.model(variant), 1) for variant in (one, other)]
+    taken: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for runtime, times in zip(opened, taken):
+            start = time.perf_counter()
+            runtime.embed(image)
+            times.append(time.perf_counter() - start)
+    for runtime in opened:
+        runtime.close()
+    return float(np.median(taken[0]) / np.median(taken[1]))

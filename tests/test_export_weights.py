@@ -1,0 +1,168 @@
+"""Weights: where they are looked for, what is refused, and that a folded graph is the network it was."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from edgetl_exporters import backbones, graph, rounding, weights
+from edgetl_exporters.pictures import scenes
+
+from edgetl.errors import ExportError, WeightsMissing
+
+SMALL = backbones.BACKBONES["mobilenet_v3_small"]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty torch cache, and a proxy that leads nowhere: a download fails at once."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    return tmp_path / "hub" / "checkpoints"
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    return weights.load(SMALL, random=True, seed=3)[0]
+
+
+def test_without_network_the_error_names_the_file_the_cache_folder_and_the_option(cache: Path) -> None:
+    with pytest.raises(WeightsMissing, match=r"mobilenet_v3_small-047dcff4\.pth.*--weights") as refused:
+        weights.load(SMALL)
+    assert str(cache) in str(refused.value)
+
+
+def test_a_file_in_torchvisions_cache_is_used_when_its_hash_is_the_one_in_its_name(cache, untrained, monkeypatch) -> None:
+    cache.mkdir(parents=True)
+    torch.save(untrained.state_dict(), cache / "saved")
+    digest = hashlib.sha256((cache / "saved").read_bytes()).hexdigest()
+    named = cache / f"mobilenet_v3_small-{digest[:8]}.pth"
+    (cache / "saved").rename(named)
+    enum = backbones.torchvision_import.models().MobileNet_V3_Small_Weights.IMAGENET1K_V1
+    monkeypatch.setattr(enum, "_value_", type(enum.value)(f"https://example.invalid/{named.name}", enum.value.transforms, enum.value.meta))
+    network, origin = weights.load(SMALL)
+    assert (origin.sha256, origin.random) == (digest, False)
+    assert all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), untrained.state_dict().values()))
+
+
+def test_a_changed_file_in_the_cache_is_refused(cache: Path) -> None:
+    cache.mkdir(parents=True)
+    torch.save({}, cache / "mobilenet_v3_small-047dcff4.pth")
+    with pytest.raises(ExportError, match="047dcff4; delete it"):
+        weights.load(SMALL)
+
+
+def test_a_local_state_dict_is_loaded_and_hashed(tmp_path, untrained) -> None:
+    file = tmp_path / "mine.pth"
+    torch.save(untrained.state_dict(), file)
+    network, origin = weights.load(SMALL, file=file)
+    assert origin == weights.Weights("local file mine.pth", hashlib.sha256(file.read_bytes()).hexdigest(), False)
+    assert torch.equal(network.features[0][0].weight, untrained.features[0][0].weight)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"features.0.0.weight": 1}, "expected a state dict"),
+        ({"layer.weight": torch.zeros(2)}, r"210 missing \(first: features.0.0.weight\), 1 unknown \(first: layer.weight\)"),
+        ({"features.0.0.weight": torch.full((16, 3, 3, 3), torch.nan)}, "NaN"),
+        ({"features.0.0.weight": torch.zeros(1, 3, 3, 3)}, "size mismatch"),
+    ],
+)
+def test_a_local_file_that_does_not_fit_is_refused_by_name(tmp_path, content, said) -> None:
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(ExportError, match=rf"odd\.pth.*{said}"):
+        weights.load(SMALL, file=tmp_path / "odd.pth")
+
+
+def test_what_is_no_file_or_no_torch_file_is_refused(tmp_path) -> None:
+    with pytest.raises(WeightsMissing, match="no such file"):
+        weights.load(SMALL, file=tmp_path / "absent.pth")
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(ExportError, match="without running code"):
+        weights.load(SMALL, file=tmp_path / "text.pth")
+
+
+def test_random_weights_are_marked_seeded_and_exclude_a_file(tmp_path, untrained) -> None:
+    again, origin = weights.load(SMALL, random=True, seed=3)
+    assert origin == weights.Weights("random, seed 3", None, True)
+    assert torch.equal(again.features[0][0].weight, untrained.features[0][0].weight)
+    with pytest.raises(ExportError, match="exclude each other"):
+        weights.load(SMALL, random=True, file=tmp_path / "x.pth")
+
+
+def test_an_unknown_backbone_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ExportError, match="efficientnet_lite0, mobilenet_v2"):
+        backbones.backbone("resnet9000")
+
+
+def test_the_torchvision_rows_of_the_table_are_what_torchvision_says() -> None:
+    models = backbones.torchvision_import.models()
+    for row in [row for row in backbones.BACKBONES.values() if row.source == "torchvision"]:
+        published = models.get_weight(row.weights_name.removeprefix("torchvision ")).transforms()
+        assert published.crop_size == [row.image.width] == [row.image.height]
+        assert published.resize_size == [row.image.resize]
+        assert published.interpolation.value == row.image.filter
+        np.testing.assert_allclose(row.mean, np.multiply(published.mean, 255))
+        np.testing.assert_allclose(row.std, np.multiply(published.std, 255))
+
+
+@pytest.mark.parametrize("name", list(backbones.BACKBONES))
+def test_the_folded_graph_computes_what_the_unfolded_network_computes(name: str) -> None:
+    row = backbones.BACKBONES[name]
+    network, _ = weights.load(row, random=True)
+    torch.manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # untrained ones are nearly the identity: give them something to fold
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 2)
+            module.bias.data.normal_()
+    pixels = scenes(2, row.image.width, row.image.height, seed=5)
+    normalised = (torch.from_numpy(pixels).permute(0, 3, 1, 2) - torch.tensor(row.mean).view(1, 3, 1, 1)) / torch.tensor(row.std).view(
+        1, 3, 1, 1
+    )
+    with torch.inference_mode():
+        expected = row.features(network)(normalised).mean((2, 3)).numpy()
+    made = graph.embed(graph.build(row, network), pixels)
+    assert made.shape == (2, row.dim)
+    np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    with torch.inference_mode():
+        assert row.classifier(network)(torch.from_numpy(made)).shape == (2, 1000)
+
+
+def test_rounded_weights_lie_on_the_grid_and_the_bias_keeps_the_first_layers_mean(untrained) -> None:
+    pixels = scenes(8, 224, 224, seed=2)
+    built = graph.build(SMALL, untrained)
+    made = rounding.rounded(built, pixels, levels=7)  # coarse, so that an uncorrected mean would show
+    first, coarse = (next(m for m in g.modules() if isinstance(m, torch.nn.Conv2d)) for g in (built, made))
+    rows = coarse.weight.data.flatten(1)
+    grid = 7 * rows / rows.abs().amax(1, keepdim=True)
+    np.testing.assert_allclose(grid, grid.round(), atol=1e-4)
+    image = (torch.from_numpy(pixels) - built.mean).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        means = [layer(image).mean((0, 2, 3)) for layer in (first, coarse)]
+        coarse.bias = first.bias
+        uncorrected = coarse(image).mean((0, 2, 3))
+    np.testing.assert_allclose(means[1], means[0], atol=1e-4)
+    assert (uncorrected - means[0]).abs().max() > 1e-2
+
+
+def test_torchvision_is_imported_beside_a_torch_that_lacks_its_operators() -> None:
+    said = _python(
+        "import sys, torch\n"
+        "from edgetl_exporters import torchvision_import\n"
+        "before = set(sys.modules)\n"
+        "models = torchvision_import.models()\n"
+        "print(models.__name__, torchvision_import.models() is models, bool(torchvision_import._declared))\n"
+    )
+    works_alone = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True).returncode == 0
+    assert said.split() == ["torchvision.models", "True", str(not works_alone)]
+
+
+def _python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
