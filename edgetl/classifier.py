@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 import threading
 import time
@@ -18,7 +19,7 @@ import numpy as np
 
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
-from edgetl.errors import BundleMissing, EdgetlError, LabelError, NotTrained, PhotoError, StoreError, TrainError
+from edgetl.errors import BundleMissing, EdgetlError, HeadError, LabelError, NotTrained, PhotoError, StoreCorrupt, StoreError, TrainError
 from edgetl.evaluation import evaluated, per_class_accuracy
 from edgetl.heads import Head, Learner
 from edgetl.photos import Source, labelled_photos_in, load, photos_in
@@ -38,6 +39,8 @@ from edgetl.types import (
     check_label,
     to_json,
 )
+
+log = logging.getLogger("edgetl")
 
 Labelled = Union[str, "os.PathLike[str]", Iterable[tuple[Photo, str]]]
 """A folder `root/<class>/<photo>`, or pairs of photo and label."""
@@ -64,7 +67,7 @@ class Classifier:
         self._lock = threading.RLock()
         self._learner: Learner | None = None
         self._seen = 0
-        self._head = self._active_head()
+        self._head = self._readable_head()
 
     @classmethod
     def open(
@@ -102,7 +105,7 @@ class Classifier:
         kept = Store.open(store, None, read_only=read_only)
         try:
             return cls(choose(store=kept.fingerprint), kept)
-        except EdgetlError:
+        except BaseException:
             kept.close()
             raise
 
@@ -313,6 +316,14 @@ class Classifier:
         active = self.store.active()
         return None if active is None else Head.from_bytes(self.store.head_bytes(active.head))
 
+    def _readable_head(self) -> Head | None:
+        """The active head, or none, said aloud, where its bytes are damaged: the photos are not, so a training mends it."""
+        try:
+            return self._active_head()
+        except (StoreCorrupt, HeadError) as error:
+            log.warning("%s: the active head cannot be read (%s); train again, or go back to one before", self.store.path, error)
+            return None
+
     def _learn(self) -> Learner:
         """The learner with every sample of the store; what the store holds is what it learns from, rounding included."""
         if self._learner is None:
@@ -332,7 +343,7 @@ class Classifier:
                     yield
             except BaseException:
                 self._learner, self._seen = None, 0
-                self._head = self._active_head()
+                self._head = self._readable_head()
                 raise
 
     def _train_again(self) -> int | None:
@@ -397,6 +408,10 @@ def _name(photo: Photo) -> str:
     return os.fspath(photo) if isinstance(photo, (str, os.PathLike)) else type(photo).__name__
 
 
+def _own(photo: Photo) -> Photo:
+    return photo.copy() if isinstance(photo, np.ndarray) else photo
+
+
 def _source(pair: tuple[Photo, str], color: ColorOrder) -> Source:
     check_label(pair[1])
     return load(pair[0], color=color)
@@ -406,7 +421,8 @@ def _pairs(photos: Labelled, label: str | None) -> tuple[Iterable[tuple[Photo, s
     if not isinstance(photos, (str, os.PathLike)):
         if label is not None:
             raise LabelError(f"label {label!r} is for a folder; pairs carry their own labels")
-        return photos, []
+        # Photos are taken ahead of their embedding, and a camera may give the same buffer again.
+        return photos if isinstance(photos, Sized) else ((_own(photo), said) for photo, said in photos), []
     if label is None:
         return labelled_photos_in(photos)
     label = check_label(label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import random
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encoded, picture
@@ -247,6 +249,19 @@ def test_golden_arrays_of_another_shape_than_the_manifest_says_are_refused(unpac
     opened = Bundle.open(unpacked)
     with pytest.raises(BundleError, match="other shapes than the manifest says"):
         opened.golden(opened.variant("fake-fp32"))
+
+
+def test_golden_arrays_that_cannot_be_read_are_refused(unpacked: Path) -> None:
+    for content in (b"", b"no arrays", safetensors.numpy.save({"tensors": np.zeros((1, 32, 32, 3), np.uint8)})):
+        (unpacked / "golden" / "golden.safetensors").write_bytes(content)
+
+        def fit(manifest: dict[str, Any], sha256: str = hashlib.sha256(content).hexdigest()) -> None:
+            manifest["golden"][-1]["sha256"] = sha256
+
+        rewrite(unpacked, fit)
+        opened = Bundle.open(unpacked)
+        with pytest.raises(BundleError, match=r"golden\.safetensors is malformed"):
+            opened.golden(opened.variant("fake-fp32"))
 
 
 def test_write_refuses_what_is_no_bundle_and_leaves_it_alone(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from PIL import Image
 from edgetl import Classifier
 from edgetl.errors import BundleMissing, LabelError, NotTrained, PhotoError, StoreError, StoreLocked, TrainError
 from edgetl.heads import Head
+from edgetl.photos import Source
 from edgetl.runtimes import fake
 from edgetl.types import Embeddings, Pixels
 
@@ -149,7 +150,9 @@ def test_eval_counts_what_is_right_and_teaches_nothing(shop: Classifier, folder:
     before = shop.counts
     truth = {"red": 6, "green": 6, "blue": 6}
     (folder / "red" / "bad.jpg").write_bytes(b"")
-    report = shop.eval(folder)
+    seen: list[tuple[int, int]] = []
+    report = shop.eval(folder, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 19) for done in range(1, 20)]
     guesses = {label: [shop.predict(folder / label / f"{i}.jpg").label for i in range(6)] for label in truth}
     assert report.labels == ("blue", "green", "red")
     for row, label in zip(report.confusion, report.labels):
@@ -357,6 +360,65 @@ def test_predicting_goes_on_while_others_teach_train_and_forget(shop: Classifier
     assert shop.counts == {"red": 4, "green": 5, "blue": 10, "yellow": 10}
     shop.train()
     assert shop.predict(coloured("yellow", 30)).label == "yellow"
+
+
+def test_the_same_photo_from_many_threads_is_added_once(shop: Classifier) -> None:
+    photo = coloured("red", 0)
+    said: list[str] = []
+    threads = [threading.Thread(target=lambda: said.append(shop.add(photo, "red").status)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(said) == ["added"] + ["known"] * 7
+    assert shop.counts == {"red": 1}
+
+
+def test_a_photo_forgotten_while_it_is_added_again_is_refused_and_can_be_added(shop: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = coloured("red", 0)
+    shop.add(photo, "red")
+    real = Classifier._known
+
+    def known_and_then_forgotten(self: Classifier, source: Source) -> bool:
+        known = real(self, source)
+        self.forget(photo=photo)
+        return known
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "_known", known_and_then_forgotten)
+        with pytest.raises(StoreError, match="bytes was forgotten while it was being added; add it again"):
+            shop.add(photo, "red")
+    assert shop.add(photo, "red").status == "added"
+
+
+def test_a_camera_may_give_the_same_buffer_again_and_again(shop: Classifier) -> None:
+    frames = [np.asarray(picture(64, 64, colour=COLOURS[label], seed=seed)) for seed in range(20) for label in ("red", "green")]
+    buffer = np.empty_like(frames[0])
+
+    def camera() -> Iterator[tuple[Pixels, str]]:
+        for i, frame in enumerate(frames):
+            buffer[:] = frame
+            yield buffer, ("red", "green")[i % 2]
+
+    assert shop.add_many(camera()).number("added") == 40
+    assert all(shop.add(frame, ("red", "green")[i % 2]).status == "known" for i, frame in enumerate(frames))
+
+
+def test_a_damaged_head_is_said_aloud_and_mended_by_a_training(
+    shop: Classifier, open_shop: OpenShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    teach(shop, "red", "green")
+    good = shop.train()
+    shop.store.add_head(kind="ncm", labels=("red",), samples=1, accuracy=good.accuracy, weights=b"not a head", report={"asked": "auto"})
+    shop.close()
+    damaged = open_shop()
+    assert any("the active head cannot be read" in line and "train again" in line for line in caplog.messages)
+    with pytest.raises(NotTrained):
+        damaged.predict(coloured("red", 9))
+    assert damaged.rollback().head == good.head
+    assert damaged.predict(coloured("red", 9)).label == "red"
+    damaged.train()
+    assert damaged.predict(coloured("red", 9)).label == "red"
 
 
 def fill_up(shop: Classifier, more: int) -> None:
