@@ -121,7 +121,7 @@ def test_the_page_can_be_read_by_a_screen_reader_and_on_a_phone(ran: Ran):
 
 def test_new_classes_cost_the_backbone_passes_of_their_own_photos(ran: Ran):
     taught = {path.name: len(list(path.iterdir())) for path in ran.folder.glob("photos/*/train/*")}
-    assert dict(row[:2] for row in ran.step("extend")["rows"][1:3]) == {f"poly {s} (new)": "100" for s in ("functional", "defective")}
+    assert dict(row[:2] for row in ran.step("extend")["rows"][1:3]) == {f"poly {s} (new)": "200" for s in ("functional", "defective")}
     assert [(int(photos), int(passes)) for _, photos, passes in ran.step("extend")["rows"]] == [
         (taught["mono functional"] + taught["mono defective"], 0),
         *((taught[row[0].removesuffix(" (new)")],) * 2 for row in ran.step("extend")["rows"][1:3]),
@@ -131,12 +131,12 @@ def test_new_classes_cost_the_backbone_passes_of_their_own_photos(ran: Ran):
 
 def test_a_forgotten_class_leaves_nothing_and_the_rollback_brings_its_head_back(ran: Ran):
     said = dict(ran.step("forget")["rows"])
-    assert said["photos forgotten"] == "100"
-    assert said["photos that remain"] == "300"
+    assert said["photos forgotten"] == "200"
+    assert said["photos that remain"] == "600"
     assert said["backbone passes"] == "0"
     assert float(said["largest difference of a logit"]) <= 1e-5 * float(said["largest logit, for scale"])
     heads = ran.step("rollback")["rows"]
-    assert [(row[0], row[3], row[4]) for row in heads] == [("", "2", "200"), ("active", "4", "400"), ("", "3", "300")]
+    assert [(row[0], row[3], row[4]) for row in heads] == [("", "2", "400"), ("active", "4", "800"), ("", "3", "600")]
     assert "exactly as before" in ran.step("rollback")["words"]
 
 
@@ -149,8 +149,8 @@ def test_no_photo_is_both_taught_and_held_out(ran: Ran):
         {hashlib.sha256(path.read_bytes()).digest() for path in ran.folder.glob(f"photos/*/{part}/*/*.png")}
         for part in ("train", "held-out")
     )
-    assert len(train) == 400
-    assert len(held_out) == 240
+    assert len(train) == 800
+    assert len(held_out) == 300
     assert not train & held_out
 
 

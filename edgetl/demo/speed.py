@@ -9,7 +9,7 @@ from edgetl.bench import Row
 from edgetl.bundle import Bundle
 from edgetl.demo.record import Latency, Step
 
-_HEADERS = ("variant", "runtime", "threads", "p50", "p90", "p99", "n", "cold load", "new class", "cosine")
+_HEADERS = ("variant", "p50", "p90", "p99", "n", "cold load", "new class", "cosine", "threads", "runtime")
 
 
 def latencies(bench: Bench) -> tuple[Latency, ...]:
@@ -29,7 +29,7 @@ def step(bench: Bench, bundle: Bundle, seconds: float) -> Step:
         times = [milliseconds(value) for value in (one.p50, one.p90, one.p99)]
         others = [milliseconds(value) for value in (one.cold_load, one.new_class)]
         cosine = "-" if parity is None else f"{parity.cosine_mean:.5f}"
-        rows.append((one.variant, one.library, str(one.threads), *times, str(one.n), *others, cosine))
+        rows.append((one.variant, *times, str(one.n), *others, cosine, str(one.threads), one.library))
     words = [
         "From a photo's file to its class, decoding included, on this machine: the median, and what 90 % and 99 % of the photos stay "
         "below; n is how often it was timed, and a dash means that n is too small to say. Cold load is a fresh process until the model "
