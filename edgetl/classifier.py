@@ -101,7 +101,11 @@ class Classifier:
         choose = functools.partial(Embedder.open, opened, runtime=runtime, variant=variant, threads=threads)
         if not read_only and not _exists(store):
             embedder = choose()
-            return cls(embedder, Store.open(store, embedder.fingerprint))
+            try:
+                return cls(embedder, Store.open(store, embedder.fingerprint))
+            except BaseException:
+                embedder.close()
+                raise
         kept = Store.open(store, None, read_only=read_only)
         try:
             return cls(choose(store=kept.fingerprint), kept)
