@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgetl.demo.cells import CREDIT
 from edgetl.demo.record import Example, Record
+from edgetl.demo.speed import milliseconds
 from edgetl.errors import ExportError
 from edgetl.types import EvalReport
 
@@ -46,6 +47,7 @@ def render(record: Record) -> str:
         record=record,
         heat=_heat(record.evaluation),
         slowest=max((value for one in record.latencies for value in (one.p50, one.p90, one.p99) if value is not None), default=1.0),
+        milliseconds=milliseconds,
         photo=_photo,
         side=_SIDE,
         machine=_machine(record),

@@ -13,6 +13,7 @@ from edgetl.bundle import Bundle
 from edgetl.classifier import Classifier
 from edgetl.demo.console import bar
 from edgetl.demo.record import Example, Step, merged, subset
+from edgetl.errors import PhotoError
 from edgetl.heads import Head, Learner
 from edgetl.runtimes import Runtime
 from edgetl.types import Embeddings, EvalReport, HeadInfo, Pixels, Proportion, TrainReport
@@ -61,11 +62,16 @@ class Camera:
         self.shop.close()
 
     def add(self, pairs: Pairs, what: str) -> int:
-        """Teaches photos and returns the backbone passes it took."""
+        """Teaches photos and returns the backbone passes it took.
+
+        Raises:
+            PhotoError: one could not be used: the dataset is damaged.
+        """
         before = self.backbone.passes
         with bar(f"teaching {what}") as progress:
             report = self.shop.add_many(pairs, progress=progress)
-        assert not report.failed, report.failed[0][1]
+        if report.failed:
+            raise PhotoError(f"{report.failed[0][1]}; pip install --force-reinstall elpv-dataset")
         return self.backbone.passes - before
 
     def train(self) -> tuple[TrainReport, int]:
