@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pictures import coloured, encoded, picture
 
 from edgetl import Classifier
 from edgetl.cli import main
 from edgetl.demo.cells import cells
 from edgetl.runtimes import fake
-
-sys.path.insert(0, str(Path(__file__).parent))  # the tests share tests/pictures.py, and pytest's importlib mode adds no path
-from pictures import coloured, encoded, picture
 
 
 @pytest.fixture(scope="session")
