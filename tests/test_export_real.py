@@ -1,6 +1,5 @@
 """The default backbone with its real weights: three formats, two precisions, real photos."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -25,9 +24,9 @@ def photos() -> Path:
     """ImageNet photos where EDGETL_DATA names them, else the solar cells that the demo installs."""
     if "EDGETL_DATA" in os.environ:
         return Path(os.environ["EDGETL_DATA"]) / "imagenet-sample"
-    package = importlib.util.find_spec("elpv_dataset")
-    assert package is not None and package.origin is not None, "pip install 'edgetl[test]'"
-    return Path(package.origin).parent / "data" / "images"
+    import elpv_dataset
+
+    return Path(elpv_dataset.__file__).parent / "data" / "images"
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from edgetl import bundle, machine, preprocess
+from edgetl import bundle, preprocess
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.photos import load
 from edgetl.types import to_json
@@ -95,8 +94,7 @@ def export(
             "int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER (or --precisions fp32)"
         )
     steps = _Steps(progress, _COLLECT + _VARIANT * len(plan))
-    # Half the cores: torch's threads spin while they wait, and on a machine that does something else too all of them are slower.
-    torch.set_num_threads(max(1, machine.cores() // 2))
+    graph.use_half_the_cores()
     network, origin = load_weights(chosen, file=weights, random=random_weights, seed=seed)
     found = None if photos is None else calibration.collect(photos, chosen.image, seed=seed, progress=steps.within(_COLLECT))
     golden = np.stack([preprocess.tensor(load(chart), chosen.image) for chart in pictures.charts()])

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from edgetl import machine
 from edgetl.types import Embeddings, Pixels
 from edgetl_exporters.backbones import Backbone
 
@@ -53,6 +54,11 @@ def build(backbone: Backbone, network: nn.Module) -> Graph:
     graph = Graph(features, backbone.mean, backbone.image.width)
     graph.eval()
     return graph
+
+
+def use_half_the_cores() -> None:
+    """Limits torch's threads: they spin while they wait, and where the machine does something else too, all of them are slower."""
+    torch.set_num_threads(max(1, machine.cores() // 2))
 
 
 def embed(graph: nn.Module, tensors: Pixels, batch: int = 16) -> Embeddings:

@@ -51,7 +51,7 @@ _RECIPES = (
     Recipe("openvino-fp16", "openvino", "fp16", "every machine", settings={"weights": "float16, computed in float32"}),
     Recipe("onnx-u8s8", "onnx", "int8", "x86 with VNNI, Arm", 127, {**_QDQ, "reduce_range": False}),
     Recipe("onnx-u8s7", "onnx", "int8", _SAFE, 64, {**_QDQ, "reduce_range": True}),
-    Recipe("tflite-full-integer", "tflite", "int8", "every machine", 127, {**_ROUNDED, "quantizer": "static_wi8_ai8"}),
+    Recipe("tflite-full-integer", "tflite", "int8", "every machine", 127, {**_ROUNDED, "quantizer": "static_wi8_ai8", "ranges": "minmax"}),
     Recipe("openvino-u8s8", "openvino", "int8", "x86 with VNNI, Arm", 127, {**_NNCF, "overflow_fix": "disable"}),
     Recipe("openvino-u8s7", "openvino", "int8", _SAFE, 64, {**_NNCF, "overflow_fix": "enable"}),
 )

@@ -34,20 +34,28 @@ def quantise(model: bytes, tensors: Pixels) -> bytes:
 
     The input's range is set to [0, 255], so its scale is 1 and its zero point -128: a uint8 pixel becomes the input by one XOR.
 
+    Ranges span all photos. The quantizer's own choice, a moving average, cuts off what only few photos reach: on the solar cells of
+    elpv-dataset the mean cosine was 0.954 and the worst photo's 0.515, where the whole range gives 0.995 and 0.981.
+
     Args:
         model: the float model.
         tensors: calibration images uint8 [n, h, w, 3].
     """
     with quiet():
         from ai_edge_litert.interpreter import Interpreter
-        from ai_edge_quantizer import quantizer, recipe
+        from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
+        from ai_edge_quantizer.utils import qsv_utils
 
         interpreter = Interpreter(model_content=model)
         ((signature, names),) = interpreter.get_signature_list().items()
-        made = quantizer.Quantizer(bytearray(model), recipe.static_wi8_ai8())
         # A list: the quantizer walks over it twice.
         images = [{names["inputs"][0]: image[None].astype(np.float32)} for image in tensors]
-        ranges = made.calibrate({signature: images}, num_threads=2)
+        rules = recipe_manager.RecipeManager()
+        rules.load_quantization_recipe(recipe.static_wi8_ai8())
+        measured = calibrator.Calibrator(model, num_threads=2, qsv_update_func=qsv_utils.min_max_update)
+        measured.calibrate({signature: images}, rules)
+        ranges = measured.get_model_qsvs()
         given = ranges[interpreter.get_input_details()[0]["name"]]
         given["min"], given["max"] = np.zeros_like(given["min"]), np.full_like(given["max"], _WHITE)
+        made = quantizer.Quantizer(bytearray(model), recipe.static_wi8_ai8())
         return bytes(made.quantize(ranges, enable_progress_report=False).quantized_model)
