@@ -39,6 +39,7 @@ def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> Mapping[str, byte
     with quiet():
         import nncf
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
+        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
         images = nncf.Dataset([np.ascontiguousarray(image[None]) for image in tensors])
         made = nncf.quantize(
@@ -47,7 +48,9 @@ def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> Mapping[str, byte
             preset=nncf.QuantizationPreset(recipe.settings["preset"]),
             subset_size=len(tensors),
             advanced_parameters=AdvancedQuantizationParameters(
-                overflow_fix=OverflowFix(recipe.settings["overflow_fix"]), disable_bias_correction=True
+                overflow_fix=OverflowFix(recipe.settings["overflow_fix"]),
+                disable_bias_correction=True,
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
             ),
         )
         return _saved(made, False)
