@@ -25,11 +25,14 @@ MINIMUM = 100
 HELD_BACK = 50
 MINIMUM_HELD_BACK = 20
 
-FLAT = 2.0
-"""A photo whose values deviate less than this (standard deviation, gray levels) is of one colour."""
+FLAT = 1.0
+"""A photo whose values deviate less than this (standard deviation, gray levels) is of one colour; the flattest solar cell has 2.4."""
 
-NOISE = 0.4
-"""A photo whose neighbouring pixels correlate less than this is noise; photos measured 0.7 and more, white noise 0 to 0.2."""
+NOISE = 0.3
+"""A photo whose neighbouring pixels correlate less than this is noise.
+
+Measured: of 4,467 photos (ImageNet, flowers, hand signs, steel, solar cells) the lowest had 0.43; white noise of any size at most 0.16.
+"""
 
 _CHUNK = 32
 

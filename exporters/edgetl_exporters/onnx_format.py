@@ -86,7 +86,7 @@ def _reader(tensors: Pixels) -> Any:
 
 
 def _normalisation(path: Path) -> list[str]:
-    """The nodes between the pixels and the first convolution: integers there would cost two more roundings and no time less."""
+    """The nodes between the pixels and the first convolution: integers there would only round once more."""
     import onnx
 
     nodes = onnx.load(path, load_external_data=False).graph.node

@@ -43,7 +43,7 @@ _SAFE = "every machine; needed on x86 without VNNI"
 
 # x86 without VNNI multiplies uint8 by int8 and adds pairs in 16 bits, which saturates; with 7-bit weights 2 * 255 * 64 = 32640 fits.
 # Measured on EfficientNet-Lite0 in OpenVINO with oneDNN held to AVX2: mean cosine 0.897 with 8 bits, 0.962 with NNCF's default of
-# 7 bits in the first layer only, 0.986 with 7 bits everywhere.
+# 7 bits in the first layer only, 0.986 with 7 bits everywhere (mixed preset, mean ranges; the recipe has changed since).
 _RECIPES = (
     Recipe("onnx-fp32", "onnx", "fp32", "every machine"),
     Recipe("tflite-fp32", "tflite", "fp32", "every machine"),

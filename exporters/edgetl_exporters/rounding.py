@@ -22,7 +22,7 @@ _SILENT = 1e-4
 """A channel whose largest weight is below this part of the layer's median has folded to almost nothing."""
 
 _IMAGES = 64
-"""How many images the mean inputs are taken from; more change the means by less than the rounding does."""
+"""How many images the mean inputs are taken from: a mean needs fewer than a range, and every one costs a pass of the float graph."""
 
 
 def rounded(graph: Graph, tensors: Pixels, levels: int) -> Graph:

@@ -18,7 +18,7 @@ _WHITE = 255.0
 def export(graph: Graph, image: ImageSpec) -> bytes:
     """The model with float32 input [1, h, w, 3] in [0, 255] and float32 output [1, d].
 
-    The batch is 1: XNNPACK plans its memory for one shape, and LiteRT's converter gives a free batch a slower graph.
+    The batch is 1: a device embeds one photo at a time, and XNNPACK plans its memory for one shape.
     """
     with quiet(), tempfile.TemporaryDirectory() as folder:
         import litert_torch
