@@ -1,6 +1,9 @@
 """The export from end to end on small untrained networks, with torch as the oracle."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import edgetl_exporters
@@ -182,3 +185,18 @@ def test_the_result_is_json(exported) -> None:
 def test_an_export_says_nothing_on_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     edgetl_exporters.export(output=tmp_path / "x", backbone=SMALL, formats=("tflite",), precisions=("fp32",), random_weights=True)
     assert capfd.readouterr() == ("", "")
+
+
+def test_openvino_and_nncf_find_no_telemetry(tmp_path: Path) -> None:
+    code = (
+        "import sys, edgetl_exporters\n"
+        f"edgetl_exporters.export(output={str(tmp_path / 'x')!r}, backbone={SMALL!r}, formats=('openvino',), precisions=('fp32',), random_weights=True)\n"
+        "import nncf\n"
+        "from nncf.telemetry.wrapper import telemetry\n"
+        "print(type(telemetry).__name__, sys.modules['openvino_telemetry'])\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "HOME": str(home)})
+    assert said.stdout.split() == ["MagicMock", "None"]
+    assert not (home / "intel").exists()

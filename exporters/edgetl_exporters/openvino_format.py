@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,8 +34,7 @@ def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> Mapping[str, byte
         tensors: calibration images uint8 [n, h, w, 3].
         recipe: an int8 recipe of this format.
     """
-    # Without a consent file NNCF sends usage data when it quantises; this variable, read at its import, is its switch.
-    os.environ.setdefault("NNCF_CI", "1")
+    _refuse_telemetry()
     with quiet():
         import nncf
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
@@ -56,8 +55,17 @@ def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> Mapping[str, byte
         return _saved(made, False)
 
 
+def _refuse_telemetry() -> None:
+    """Makes `import openvino_telemetry` fail.
+
+    OpenVINO (at its import) and NNCF (when it quantises) send usage data unless somebody opted out; both do without where the
+    package that sends is not installed.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is how Python marks a module that must not load
+
+
 def _read(model: bytes) -> Any:
-    # Not openvino.convert_model: it is this frontend plus usage statistics over the network.
+    _refuse_telemetry()
     import openvino
 
     return openvino.Core().read_model(model)
