@@ -190,7 +190,8 @@ def test_an_export_says_nothing_on_its_own(tmp_path: Path, capfd: pytest.Capture
 def test_openvino_and_nncf_find_no_telemetry(tmp_path: Path) -> None:
     code = (
         "import sys, edgetl_exporters\n"
-        f"edgetl_exporters.export(output={str(tmp_path / 'x')!r}, backbone={SMALL!r}, formats=('openvino',), precisions=('fp32',), random_weights=True)\n"
+        f"edgetl_exporters.export(output={str(tmp_path / 'x')!r}, backbone={SMALL!r}, formats=('openvino',), "
+        "precisions=('fp32',), random_weights=True)\n"
         "import nncf\n"
         "from nncf.telemetry.wrapper import telemetry\n"
         "print(type(telemetry).__name__, sys.modules['openvino_telemetry'])\n"
