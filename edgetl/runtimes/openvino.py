@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,6 +16,8 @@ class Model:
     family = "openvino"
 
     def __init__(self, files: Mapping[str, bytes], threads: int) -> None:
+        # OpenVINO sends usage statistics when it is imported, unless their module cannot be; a device in the field sends nothing.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is how Python marks a module as absent
         import openvino
 
         graph, *weights = files.values()
