@@ -228,6 +228,69 @@ def test_the_seed_alone_decides_what_is_drawn() -> None:
     assert first.predicted != other.predicted
 
 
+def skewed(seed: int, n: int, gap: float, d: int = 24) -> tuple[np.ndarray, list[str]]:
+    """Two classes whose best border is half a gap from the first; a quarter of the second lies four gaps away and draws its mean along."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(n) % 2)
+    x = rng.standard_normal((n, d))
+    x[:, 0] += gap * y * np.where(rng.random(n) < 0.25, 4, 1)
+    x[:, 1] += 20
+    return x.astype(np.float32), [("sound", "cracked")[k] for k in y]
+
+
+def test_auto_takes_logistic_regression_where_far_photos_mislead_the_means() -> None:
+    x, labels = skewed(0, 600, 2)
+    learner = taught(x, labels)
+    fit, lda = learner.fit(), learner.fit("lda")
+    assert (fit.kind, fit.head.kind, fit.method) == ("logistic", "logistic", "5-fold")
+    assert fit.candidates["logistic"].n == 600
+    hits = sum(said == truth for said, truth in zip(fit.predicted, fit.truth))
+    assert hits == fit.candidates["logistic"].hits
+    assert fit.reason.startswith(f"logistic: on all 600 photos, in 5 folds, it gets {100 * hits / 600:.1f} % right (alpha 0.03), against")
+    probes, truth = skewed(1, 4000, 2)
+    auto, other = (np.mean([head.labels[i] == t for i, t in zip(head.logits(probes).argmax(1), truth)]) for head in (fit.head, lda.head))
+    assert auto > other + 0.02
+
+
+def test_auto_tries_logistic_regression_only_where_much_is_missed_and_photos_are_many() -> None:
+    few_missed, few_photos = taught(*skewed(0, 600, 6)).fit(), taught(*skewed(0, 390, 2)).fit()
+    assert "logistic" not in few_missed.reason
+    assert "logistic" not in few_photos.reason
+    assert "logistic" not in {*few_missed.candidates, *few_photos.candidates}
+
+
+def test_auto_keeps_its_choice_where_logistic_regression_is_no_better() -> None:
+    rng = np.random.default_rng(12)
+    y = np.arange(600) % 2
+    fit = taught((rng.standard_normal((600, 64)) + 0.12 * y[:, None]).astype(np.float32), [f"class {k}" for k in y]).fit()
+    assert fit.kind in ("lda", "ridge", "ncm")
+    assert fit.method == "leave-one-out"
+    assert fit.reason.endswith("not better by more than a standard error")
+    assert fit.candidates["logistic"].n == 600
+
+
+@pytest.mark.parametrize(("n", "d", "rtol"), [(600, 640, 1e-6), (900, 24, 1e-3)], ids=["float64 coordinates", "float32 coordinates"])
+@pytest.mark.parametrize("kind", ["auto", "logistic"])
+def test_any_order_of_changes_is_one_batch_for_logistic_regression(kind: HeadKind, n: int, d: int, rtol: float) -> None:
+    x, labels = skewed(1, n, 2, d)
+    learner = taught(x[:-40], labels[:-40])
+    learner.fit(kind)
+    learner.add(np.arange(n - 40, n), x[-40:], labels[-40:])
+    learner.remove(range(5, 25))
+    learner.relabel(100, labels[99])
+    labels[100] = labels[99]
+    order = np.random.default_rng(2).permutation(np.r_[:5, 25:n])
+    batch = Learner(d)
+    batch.add(order, x[order], [labels[i] for i in order])
+    fit, expected = learner.fit(kind), batch.fit(kind)
+    assert fit.kind == expected.kind == "logistic"
+    logits = expected.head.logits(x)
+    np.testing.assert_allclose(fit.head.logits(x), logits, rtol=0, atol=rtol * np.abs(logits).max())
+    np.testing.assert_allclose(fit.head.probabilities(x), expected.head.probabilities(x), atol=1e-3)
+    flipped = sum(dict(zip(expected.ids, expected.predicted))[sample] != said for sample, said in zip(fit.ids, fit.predicted))
+    assert flipped <= (0 if rtol < 1e-3 else 1)
+
+
 @pytest.mark.parametrize("dim", [768, 1280])
 def test_nothing_collapses_where_samples_are_about_as_many_as_values(dim: int) -> None:
     """10 shots of 81 classes: published streaming LDA with a fixed shrinkage halves its accuracy between 5 and 10 shots there."""

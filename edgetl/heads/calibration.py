@@ -47,12 +47,18 @@ def temperature(logits: Array, classes: Array) -> float:
 def brier(logits: Array, classes: Array) -> float:
     """Brier score (1950) of held-out logits at their own best temperature, in [0, 2]; rows as in :func:`temperature`, inf without any."""
     used = np.isfinite(logits[np.arange(len(classes)), classes])
-    fitted = temperature(logits, classes)
-    if not used.any():
-        return np.inf
-    error = softmax(logits[used] / fitted)
-    error[np.arange(len(error)), classes[used]] -= 1
-    return float(np.einsum("nc,nc->", error, error) / len(error))
+    return float(brier_of_each(logits, classes)[used].mean()) if used.any() else np.inf
+
+
+def brier_of_each(logits: Array, classes: Array) -> Array:
+    """What each row adds to the mean that :func:`brier` is, float64 [n]; 1 for a row that says nothing."""
+    error = np.ones(len(classes))
+    used = np.isfinite(logits[np.arange(len(classes)), classes])
+    if used.any():
+        odds = softmax(logits[used] / temperature(logits, classes))
+        odds[np.arange(len(odds)), classes[used]] -= 1
+        error[used] = np.einsum("nc,nc->n", odds, odds)
+    return error
 
 
 def softmax(logits: Array) -> Array:

@@ -12,7 +12,7 @@ from edgetl.heads.calibration import temperature
 from edgetl.heads.head import Head
 from edgetl.heads.reading import FOLDS, View
 from edgetl.heads.samples import Samples, places, quota
-from edgetl.heads.selection import ALPHAS, READERS, Trial, choose, limit, tune
+from edgetl.heads.selection import ALPHAS, LOGISTIC_ALPHA, READERS, Trial, choose, deserves_logistic, limit, try_logistic, tune
 from edgetl.heads.threads import single_thread
 from edgetl.heads.whitening import Spectrum, Whitening, whiten
 from edgetl.types import Array, HeadKind, Proportion, check_label
@@ -26,7 +26,8 @@ class Fit:
         head: the head.
         kind: the algorithm that was used.
         reason: why this one, in a sentence.
-        candidates: leave-one-out accuracy of every algorithm tried, all on the same samples (a part of them where they are many).
+        candidates: leave-one-out accuracy of every algorithm tried, all on the same samples (a part of them where they are many);
+            that of `logistic`, where `auto` tries it, is 5-fold on all samples.
         ids: the samples, int64 [n].
         truth: the label of each.
         predicted: the label each gets from a head trained without it.
@@ -78,7 +79,8 @@ class Learner:
         """
         fresh = self._samples.add(np.asarray(ids), embeddings, [check_label(label) for label in labels])
         if self._whitening is not None:
-            self._whitening.add(fresh) if self._bears(len(fresh)) else self._forget_factor()
+            with single_thread():
+                self._whitening.add(fresh) if self._bears(len(fresh)) else self._forget_factor()
 
     def remove(self, ids: Iterable[int]) -> None:
         """Removes samples, exactly: what is fitted afterwards never saw them.
@@ -88,7 +90,8 @@ class Learner:
         """
         keep, gone = self._samples.remove(ids)
         if self._whitening is not None:
-            self._whitening.remove(keep, gone) if self._bears(len(gone)) else self._forget_factor()
+            with single_thread():
+                self._whitening.remove(keep, gone) if self._bears(len(gone)) else self._forget_factor()
 
     def relabel(self, sample: int, label: str) -> None:
         """Moves one sample to another class.
@@ -130,9 +133,18 @@ class Learner:
         else:
             trial = tune(kind, views)
             reason, candidates = f"{kind} was asked for (alpha {trial.alpha:g})", {str(kind): trial.accuracy}
-        reading = trial.reading
         if not chosen.all():
-            reading = READERS[trial.kind](self._view(trial, classes, counts, means, place % FOLDS, views))
+
+            def everything(space: Whitening, alpha: float) -> View:
+                return View(self._samples.x, classes, counts, means, space.project(means), place % FOLDS, space, alpha)
+
+            # Nearest class mean needs no coordinates, so it gets those that are there.
+            space = views[trial.alpha].whitening if trial.kind == "ncm" else self._factor(trial.alpha)
+            trial = Trial.of(trial.kind, everything(space, trial.alpha))
+            if kind == "auto" and deserves_logistic(trial, len(names)):
+                trial, reason, accuracy = try_logistic(trial, reason, everything(self._factor(trial.alpha), LOGISTIC_ALPHA))
+                candidates = {**candidates, "logistic": accuracy}
+        reading = trial.reading
         said = tuple(names[i] for i in reading.predicted())
         weight, bias = (array.astype(np.float32) for array in reading.linear())
         head = Head(trial.kind, names, weight, bias, self._temperature(reading.held, classes, weight, bias), tuple(counts.tolist()))
@@ -170,11 +182,6 @@ class Learner:
     def _forget_factor(self) -> None:
         self._whitening = None
 
-    def _view(self, trial: Trial, classes: Array, counts: Array, means: Array, folds: Array, tried: Mapping[float, View]) -> View:
-        """The view of all samples; nearest class mean needs no coordinates, so it gets those that are there."""
-        space = tried[trial.alpha].whitening if trial.kind == "ncm" else self._factor(trial.alpha)
-        return View(self._samples.x, classes, counts, means, space.project(means), folds, space)
-
     def _factor(self, alpha: float) -> Whitening:
         if self._whitening is None or self._whitening.alpha != alpha:
             self._whitening = None  # two factors at once would double the memory
@@ -188,4 +195,4 @@ def _views(x: Array, classes: Array, place: Array, number: int) -> dict[float, V
     average = np.eye(number)[classes].T / counts[:, None]
     means, spectrum = average @ x, Spectrum(x)
     spaces = [spectrum.at(alpha) for alpha in ALPHAS]
-    return {space.alpha: View(x, classes, counts, means, average @ space.rows, place % FOLDS, space) for space in spaces}
+    return {space.alpha: View(x, classes, counts, means, average @ space.rows, place % FOLDS, space, space.alpha) for space in spaces}

@@ -24,6 +24,8 @@ class View:
         centres: the same means in the whitened coordinates, float64 [c, r].
         folds: fold of each row for an algorithm without an exact leave-one-out, int [n] in 0 to FOLDS - 1, spread over each class.
         whitening: the same samples where their regularised scatter is the identity.
+        alpha: the regularisation to use. LDA and ridge can only use the whitening's own; logistic regression takes any, and another one
+            costs it a few more steps.
     """
 
     x: Embeddings
@@ -33,6 +35,7 @@ class View:
     centres: Array
     folds: Array
     whitening: Whitening
+    alpha: float
 
 
 @dataclasses.dataclass(frozen=True)
