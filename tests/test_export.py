@@ -115,6 +115,7 @@ def test_an_onnx_model_is_one_file_with_pixels_in_and_a_free_batch(exported) -> 
     assert [node.op_type for node in model.graph.node].count("Transpose") == 1
 
 
+@pytest.mark.slow
 def test_onnx_int8_is_integer_in_every_convolution(photos: Path, tmp_path: Path) -> None:
     import onnx
     import onnxruntime
@@ -182,11 +183,13 @@ def test_the_result_is_json(exported) -> None:
     assert json.loads(json.dumps(to_json(exported[1])))["variants"][0]["parity"]["count"] == 24
 
 
+@pytest.mark.slow
 def test_an_export_says_nothing_on_its_own(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     edgetl_exporters.export(output=tmp_path / "x", backbone=SMALL, formats=("tflite",), precisions=("fp32",), random_weights=True)
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_openvino_and_nncf_find_no_telemetry(tmp_path: Path) -> None:
     code = (
         "import sys, edgetl_exporters\n"
