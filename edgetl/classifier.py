@@ -177,7 +177,7 @@ class Classifier:
         """Trains a head from the cached embeddings and makes it active; no backbone pass.
 
         Args:
-            kind: `ncm`, `lda`, `ridge`, `logistic`, or `auto`, which takes the one with the best leave-one-out accuracy.
+            kind: `ncm`, `lda`, `ridge`, `logistic`, or `auto`, which chooses by answers to photos left out (:mod:`edgetl.heads.selection`).
 
         Raises:
             TrainError: no sample, or a single class.

@@ -70,7 +70,7 @@ def main() -> None:
 @click.option("--backbone", default="efficientnet_lite0", show_default=True, help="Which network.")
 @click.option("--formats", default="onnx,tflite,openvino", show_default=True, help="Comma-separated.")
 @click.option("--precisions", default="fp32,int8", show_default=True, help="Comma-separated: fp32, fp16 (OpenVINO), int8.")
-@click.option("--calibrate", type=click.Path(), help="A folder of 120 or more photos like those the camera will see (some only prove parity); int8 needs it.")
+@click.option("--calibrate", type=click.Path(), help="A folder of 120 or more photos like those the camera will see; int8 needs it.")
 @click.option("--weights", type=click.Path(), help="A local state dict instead of the backbone's published weights.")
 @click.option("--random-weights", is_flag=True, help="Untrained weights, marked so in the bundle: for testing the plumbing only.")
 @click.option(

@@ -270,7 +270,7 @@ class TrainReport:
         method: how every sample was judged by a head that never saw it: `leave-one-out`, or `5-fold` for logistic.
         accuracy: the accuracy by that method, over all samples.
         per_class: the same per class.
-        candidates: the same for every algorithm that was tried.
+        candidates: the same for every algorithm that was tried, some on a part of the samples; its n says so.
         warnings: what the person should know, in sentences.
         seconds: wall time, s.
     """
@@ -331,7 +331,7 @@ class HeadInfo:
         kind: the algorithm.
         labels: the classes it knows.
         samples: how many samples it was trained from.
-        accuracy: its leave-one-out accuracy when it was trained.
+        accuracy: its leave-one-out (logistic: 5-fold) accuracy when it was trained.
         created: seconds since 1970 by the device's clock, which may be wrong; `head` orders, this only informs.
         size: its bytes in the store.
         active: whether `predict` uses it.

@@ -132,7 +132,7 @@ def teach(camera: Camera, pairs: Pairs) -> Step:
     words = (
         f"{len(pairs)} photos took {passes} backbone passes ({adding:.1f} s, decoding and saving included). The head was trained from the "
         f"cached embeddings in {1000 * report.seconds:.0f} ms, with {training} passes; the automatic choice fell on {report.reason}. "
-        "The accuracy is leave-one-out: every photo is judged by a head that has not seen it."
+        f"The accuracy is {report.method}: every photo is judged by a head that has not seen it."
     )
     return _accuracy_step("teach", "Teach functional and defective", words, report, started)
 
