@@ -13,7 +13,11 @@ import torch
 from torch import nn
 
 from edgetl.errors import ExportError, WeightsMissing
+from edgetl_exporters import pictures
 from edgetl_exporters.backbones import Backbone
+
+_SETTLED_ON = 16
+"""Pictures that untrained weights see."""
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
 
@@ -54,6 +58,7 @@ def load(
         torch.manual_seed(seed)
         network = backbone.build().eval()
     if random:
+        _settle(network, backbone, seed)
         return network, Weights(f"random, seed {seed}", None, True)
     path = _published(backbone) if file is None else Path(file)
     if not path.is_file():
@@ -63,6 +68,23 @@ def load(
         _check_name(path, content_hash)
     _fill(network, path, backbone)
     return network, Weights(backbone.weights_name if file is None else f"local file {path.name}", content_hash, False)
+
+
+def _settle(network: nn.Module, backbone: Backbone, seed: int) -> None:
+    """Lets the batch normalisations of untrained weights see pictures; as they are made, the signal fades to 1e-8 and int8 holds zeros."""
+    image = backbone.image
+    pixels = torch.from_numpy(pictures.scenes(_SETTLED_ON, image.width, image.height, seed)).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (backbone.mean, backbone.std))
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.momentum = None  # the plain average
+    with torch.no_grad():
+        network((pixels - mean) / std)
+    for norm, momentum in zip(norms, kept):
+        norm.eval()
+        norm.momentum = momentum
 
 
 def _published(backbone: Backbone) -> Path:
