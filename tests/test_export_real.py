@@ -93,3 +93,16 @@ def _ratio(bundle: Bundle, one: Variant, other: Variant, rounds: int = 40) -> fl
     for runtime in opened:
         runtime.close()
     return float(np.median(taken[0]) / np.median(taken[1]))
+
+
+def test_the_recipes_that_cannot_saturate_keep_their_bound_on_gray_cells_too(cell_photos: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    for cell in cell_photos[::10]:
+        (folder / cell.name).symlink_to(cell)
+    recipes = {"onnx_recipe": "onnx-u8s7", "openvino_recipe": "openvino-u8s7"}
+    made = edgetl_exporters.export(
+        output=tmp_path / "safe.edgetl", photos=folder, formats=("onnx", "openvino"), precisions=("int8",), **recipes
+    )
+    assert [variant.recipe for variant in made.variants] == list(recipes.values())
+    assert all(variant.parity.cosine_mean >= 0.98 for variant in made.variants)

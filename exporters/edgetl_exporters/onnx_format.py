@@ -13,11 +13,11 @@ import torch
 from edgetl.types import ImageSpec, Pixels
 from edgetl_exporters.graph import Graph
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.recipes import Recipe
 
 INPUT, OUTPUT = "image", "embedding"
 OPSET = 20
 _MAX_BATCH = 1024
+_FULL_RANGE = 127
 
 
 def export(graph: Graph, image: ImageSpec) -> bytes:
@@ -41,13 +41,13 @@ def export(graph: Graph, image: ImageSpec) -> bytes:
         return path.read_bytes()
 
 
-def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> bytes:
+def quantise(model: bytes, tensors: Pixels, levels: int) -> bytes:
     """Static per-channel QDQ (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
 
     Args:
         model: the float model.
         tensors: calibration images uint8 [n, h, w, 3].
-        recipe: an int8 recipe of this format.
+        levels: the largest integer weight, 127, or 64 to reduce the range.
     """
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -62,7 +62,7 @@ def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> bytes:
             _reader(tensors),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=recipe.settings["reduce_range"],
+            reduce_range=levels < _FULL_RANGE,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,

@@ -12,7 +12,6 @@ import numpy as np
 
 from edgetl.types import Pixels
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.recipes import Recipe
 
 
 def export(model: bytes, *, compress: bool = False) -> Mapping[str, bytes]:
@@ -26,13 +25,12 @@ def export(model: bytes, *, compress: bool = False) -> Mapping[str, bytes]:
         return _saved(_read(model), compress)
 
 
-def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> Mapping[str, bytes]:
+def quantise(model: bytes, tensors: Pixels) -> Mapping[str, bytes]:
     """NNCF's post-training quantisation, without its own bias correction: the weights come rounded and corrected.
 
     Args:
         model: the float ONNX model.
         tensors: calibration images uint8 [n, h, w, 3].
-        recipe: an int8 recipe of this format.
     """
     _refuse_telemetry()
     with quiet():
@@ -44,10 +42,10 @@ def quantise(model: bytes, tensors: Pixels, recipe: Recipe) -> Mapping[str, byte
         made = nncf.quantize(
             _read(model),
             images,
-            preset=nncf.QuantizationPreset(recipe.settings["preset"]),
+            preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(tensors),
             advanced_parameters=AdvancedQuantizationParameters(
-                overflow_fix=OverflowFix(recipe.settings["overflow_fix"]),
+                overflow_fix=OverflowFix.DISABLE,
                 disable_bias_correction=True,
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
             ),

@@ -24,7 +24,7 @@ from edgetl_exporters.recipes import Recipe
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "onnx": ("torch", "onnx", "onnxscript", "onnxruntime"),
     "tflite": ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
-    "openvino": ("torch", "onnxscript", "openvino", "nncf"),
+    "openvino": ("torch", "onnxscript", "onnxruntime", "openvino", "nncf"),
 }
 _SCENES = 24
 
@@ -67,6 +67,7 @@ class Maker:
         self._expected = embed(graph, self._proof)
         self._rounded = functools.lru_cache(None)(self._round)
         self._onnx = functools.lru_cache(None)(self._export_onnx)
+        self._qdq = functools.lru_cache(None)(self._quantise_onnx)
 
     def make(self, recipe: Recipe) -> tuple[NewVariant, Exported]:
         """Converts, quantises, proves.
@@ -100,11 +101,14 @@ class Maker:
         if recipe.format == "tflite":
             model = tflite_format.export(self._rounded(levels), self._backbone.image)
             return {"model.tflite": tflite_format.quantise(model, self._photos()) if levels else model}
-        model = self._onnx(levels)
+        if levels and recipe.settings["quantizer"] == "onnxruntime":
+            model = self._qdq(levels)
+        else:
+            model = self._onnx(levels)
         if recipe.format == "onnx":
-            return {"model.onnx": onnx_format.quantise(model, self._photos(), recipe) if levels else model}
-        if levels:
-            return openvino_format.quantise(model, self._photos(), recipe)
+            return {"model.onnx": model}
+        if levels and recipe.settings["quantizer"] == "nncf":
+            return openvino_format.quantise(model, self._photos())
         return openvino_format.export(model, compress=recipe.precision == "fp16")
 
     def _photos(self) -> Pixels:
@@ -117,6 +121,9 @@ class Maker:
 
     def _export_onnx(self, levels: int | None) -> bytes:
         return onnx_format.export(self._rounded(levels), self._backbone.image)
+
+    def _quantise_onnx(self, levels: int) -> bytes:
+        return onnx_format.quantise(self._onnx(levels), self._photos(), levels)
 
     def _run(self, format_: str, files: Mapping[str, bytes], tensors: Pixels) -> Embeddings:
         """The variant's embeddings [n, d], one photo at a time as a device embeds them."""
