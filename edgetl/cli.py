@@ -319,8 +319,10 @@ def _progress(label: str) -> Iterator[Progress]:
 def _add(shop: Classifier, path: Path, label: str | None, progress: Progress) -> AddReport:
     if path.is_dir():
         return shop.add_many(path, label=label, progress=progress)
-    if label is None:
+    if label is None and path.exists():
         raise click.UsageError(f"{path}: give the class of single photos with --label CLASS, or a folder ROOT/CLASS/PHOTO")
+    if label is None:
+        raise PhotoError(f"{path}: no such file or folder")
     return shop.add_many([(path, label)], progress=progress)
 
 

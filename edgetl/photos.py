@@ -205,5 +205,5 @@ def labelled_photos_in(folder: str | os.PathLike[str]) -> tuple[list[tuple[Path,
     photos, others = photos_in(root)
     loose = [path for path in photos if path.parent == root]
     if loose:
-        raise PhotoError(f"{loose[0]}: lies in {root} itself; expected {root}/<class>/<photo> (or give the class with --label)")
+        raise PhotoError(f"{loose[0]}: lies in {root} itself; expected {root}/<class>/<photo> (to teach one class, give it with --label)")
     return [(path, path.relative_to(root).parts[0]) for path in photos], others

@@ -84,9 +84,11 @@ def test_a_bad_photo_is_reported_and_the_rest_is_taught(run, folder: Path):
     ("arguments", "code", "words"),
     [
         (["train"], 1, "is not there"),
+        (["heads"], 1, "is not there"),
+        (["add", "nowhere"], 1, "no such file or folder"),
         (["predict", "missing.jpg"], 1, ""),
         (["add"], 2, "at least one photo"),
-        (["add", "photo.jpg"], 2, "--label"),
+        (["add", __file__], 2, "--label"),
         (["add", "nowhere.jpg", "--label", "a/b"], 1, "path separator"),
         (["forget"], 2, "--label CLASS or --input PHOTO"),
         (["inspect", "nowhere.edgetl"], 1, "no such bundle"),
@@ -100,6 +102,13 @@ def test_a_wrong_call_says_what_was_expected(run, arguments: list[str], code: in
     assert done.exit_code == code, done.output
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_is_not_there_leaves_no_trace(run, tmp_path: Path):
+    before = set(tmp_path.iterdir())
+    for verb in ("train", "heads", "rollback"):
+        assert run(verb).exit_code == 1
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_inspect_finds_a_changed_byte(run, bundle: Path):

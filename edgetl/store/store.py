@@ -58,11 +58,15 @@ class Store:
         path = Path(path).resolve()
         if not path.parent.is_dir():
             raise StoreError(f"{path}: the folder {path.parent} does not exist; make it with 'mkdir -p {path.parent}'")
+        make = None if read_only else fingerprint
+        if make is None and not _holds_something(path):
+            raise StoreError(f"{path} is not there, or empty; 'edgetl add' makes it")
         with contextlib.ExitStack() as undo:
             lock = None if read_only else WriterLock(path)
             if lock is not None:
                 undo.callback(lock.release)
-            _make_if_absent(path, None if read_only else fingerprint, encoding)
+            if make is not None and not _holds_something(path):
+                schema.create(path, make, encoding)
             schema.recognise(path)
             connection = Connection(path, read_only)
             undo.callback(connection.close)
@@ -222,10 +226,8 @@ class Store:
             return heads.info(db, self.path, heads.go_back(db, self.path))
 
 
-def _make_if_absent(path: Path, fingerprint: Fingerprint | None, encoding: EncodingName) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size:
-            return
-    if fingerprint is None:
-        raise StoreError(f"{path} is not there, or empty; 'edgetl add' makes it, or Store.open(path, fingerprint) without read_only")
-    schema.create(path, fingerprint, encoding)
+def _holds_something(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
