@@ -104,10 +104,12 @@ def test_a_wrong_call_says_what_was_expected(run, arguments: list[str], code: in
     assert "Traceback" not in done.stderr
 
 
-def test_a_store_that_is_not_there_leaves_no_trace(run, tmp_path: Path):
+def test_a_path_that_is_no_store_is_left_as_it_was(run, tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("this is another program's file")
     before = set(tmp_path.iterdir())
     for verb in ("train", "heads", "rollback"):
         assert run(verb).exit_code == 1
+        assert run(verb, "-s", tmp_path / "notes.txt").exit_code == 1
     assert set(tmp_path.iterdir()) == before
 
 

@@ -59,7 +59,10 @@ class Store:
         if not path.parent.is_dir():
             raise StoreError(f"{path}: the folder {path.parent} does not exist; make it with 'mkdir -p {path.parent}'")
         make = None if read_only else fingerprint
-        if make is None and not _holds_something(path):
+        # Before the lock, whose file would lie beside a path that was mistyped.
+        if _holds_something(path):
+            schema.recognise(path)
+        elif make is None:
             raise StoreError(f"{path} is not there, or empty; 'edgetl add' makes it")
         with contextlib.ExitStack() as undo:
             lock = None if read_only else WriterLock(path)
@@ -67,7 +70,6 @@ class Store:
                 undo.callback(lock.release)
             if make is not None and not _holds_something(path):
                 schema.create(path, make, encoding)
-            schema.recognise(path)
             connection = Connection(path, read_only)
             undo.callback(connection.close)
             store = cls(connection, lock)
