@@ -149,6 +149,7 @@ class Bundle:
         backbone: name, source and weights of the network.
         image: how photos become its input.
         dim: the embedding's length d, values.
+        levels: the lengths of the pooled stages that the embedding is made of; empty for the last stage alone.
         calibration: the calibration photos' hash, count and seed; None where nothing was quantised.
         variants: name -> variant, in the order of the export.
         created_by: the edgetl version that wrote it.
@@ -160,10 +161,13 @@ class Bundle:
         self.backbone: Mapping[str, Any] = _expect(dict, manifest["backbone"])
         self.image = ImageSpec(**manifest["image"])
         self.dim: int = _expect(int, manifest["dim"])
+        self.levels: tuple[int, ...] = tuple(_expect(int, level) for level in _expect(list, manifest.get("levels", [])))
         self.calibration: Mapping[str, Any] | None = _expect((dict, NoneType), manifest["calibration"])
         self.created_by: str = _expect(str, manifest["created_by"])
         self.variants: Mapping[str, Variant] = {name: _variant(name, value) for name, value in manifest["variants"].items()}
         self._golden = tuple(File(**value) for value in _expect(list, manifest["golden"]))
+        if self.levels and (min(self.levels) < 1 or sum(self.levels) != self.dim):
+            raise ValueError(f"levels {list(self.levels)} do not add up to dim {self.dim}")
         if self.dim < 1 or not self.variants:
             raise ValueError(f"dim {self.dim} and {len(self.variants)} variants, expected at least one of each")
         if _GOLDEN not in (file.path for file in self._golden):
@@ -209,7 +213,7 @@ class Bundle:
 
     def fingerprint(self, variant: Variant) -> Fingerprint:
         """Everything that changes the numbers of this variant's embeddings."""
-        return Fingerprint(variant.sha256, self.image, variant.family, variant.precision, self.dim)
+        return Fingerprint(variant.sha256, self.image, variant.family, variant.precision, self.dim, self.levels)
 
     def equivalent(self, ours: Fingerprint, theirs: Fingerprint) -> bool:
         """Whether two fingerprints are the same, or both are variants of this bundle whose parity proved them equal."""
@@ -278,6 +282,7 @@ def write(
     golden_photos: Sequence[bytes],
     golden_tensors: Pixels,
     variants: Sequence[NewVariant],
+    levels: Sequence[int] = (),
 ) -> Bundle:
     """Writes a bundle, all of it or nothing, and opens it.
 
@@ -290,6 +295,7 @@ def write(
         golden_photos: k encoded JPEG or PNG images.
         golden_tensors: uint8 [k, h, w, 3].
         variants: at least one.
+        levels: the lengths of the pooled stages that the embedding is made of, earliest first; empty for the last stage alone.
 
     Raises:
         BundleError: no variant, two of one name, or a target that exists and is no bundle.
@@ -315,6 +321,7 @@ def write(
             "backbone": backbone,
             "image": image,
             "dim": dim,
+            **({"levels": levels} if levels else {}),
             "calibration": calibration,
             "golden": golden,
             "variants": {v.name: _put_variant(folder, v) for v in variants},

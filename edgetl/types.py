@@ -120,6 +120,8 @@ class Fingerprint:
         family: the runtime family that computes it (`litert`, `onnxruntime`, `openvino`, `fake`).
         precision: `fp32`, `fp16` or `int8`.
         dim: the embedding's length d, values.
+        levels: the lengths of the pooled stages it is made of, earliest first, the last stage last; they add up to `dim`. Empty for the
+            last stage alone.
     """
 
     model: str
@@ -127,11 +129,12 @@ class Fingerprint:
     family: str
     precision: str
     dim: int
+    levels: tuple[int, ...] = ()
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) over all fields."""
-        return digest(self)
+        """sha256 (hex) over all fields; `levels` only where there are any, so that it is what it was before there were levels."""
+        return digest({name: value for name, value in to_json(self).items() if name != "levels" or value})
 
     def differences(self, other: Fingerprint) -> list[str]:
         """One line per field that differs, `name: mine != theirs`."""
@@ -141,7 +144,7 @@ class Fingerprint:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Fingerprint:
         """The inverse of :func:`to_json`."""
-        return cls(**{**value, "image": ImageSpec(**value["image"])})
+        return cls(**{**value, "image": ImageSpec(**value["image"]), "levels": tuple(value.get("levels", ()))})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,18 +210,45 @@ class Parity:
 
 
 @dataclasses.dataclass(frozen=True)
+class Capture:
+    """What the camera gave, measured when a photo was added.
+
+    Attributes:
+        width: of the photo as it came, pixels.
+        height: of the photo as it came, pixels.
+        brightness: mean luma of the model's input, gray levels in [0, 255].
+        contrast: standard deviation of that luma, gray levels.
+        sharpness: see :mod:`edgetl.quality`; higher is sharper.
+        taken: when, by the camera's own clock (EXIF), seconds since 1970; None where it does not say.
+        thumbnail: a small JPEG; empty where none is kept.
+    """
+
+    width: int
+    height: int
+    brightness: float
+    contrast: float
+    sharpness: float
+    taken: float | None = None
+    thumbnail: bytes = b""
+
+
+@dataclasses.dataclass(frozen=True)
 class Guess:
     """One prediction.
 
     Attributes:
-        label: the best class.
-        score: its probability, in [0, 1].
-        top: classes with their probabilities, best first.
+        label: the best class; None where the photo is like nothing taught, or like a reject class (`reason` says which).
+        score: the best class's probability, in [0, 1].
+        top: classes with their probabilities, best first; also where `label` is None.
+        reason: why there is no label, in a sentence; empty where there is one.
+        candidates: the conformal set: the classes it may be at the confidence asked for; None where none was asked for.
     """
 
-    label: str
+    label: str | None
     score: float
     top: tuple[tuple[str, float], ...]
+    reason: str = ""
+    candidates: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_every_value_becomes_json_and_its_digest_does_not_depend_on_order() -> N
 
 def test_a_fingerprint_names_every_field_that_differs() -> None:
     mine = Fingerprint("ab", ImageSpec(224, 224, 256), "litert", "int8", 1280)
-    theirs = Fingerprint("cd", ImageSpec(224, 224, 224), "openvino", "fp16", 1279)
+    theirs = Fingerprint("cd", ImageSpec(224, 224, 224), "openvino", "fp16", 1279, (279, 1000))
     assert mine.differences(mine) == []
     assert [line.split(":")[0] for line in mine.differences(theirs)] == [field.name for field in dataclasses.fields(Fingerprint)]
     assert Fingerprint.from_json(json.loads(json.dumps(to_json(mine)))) == mine
