@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import logging
 import os
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from collections.abc import Sized
 from pathlib import Path
 from types import TracebackType
-from typing import Union, cast
+from typing import cast
 
 import numpy as np
 
+from edgetl import intake
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
-from edgetl.errors import BundleMissing, EdgetlError, HeadError, LabelError, NotTrained, PhotoError, StoreCorrupt, StoreError, TrainError
+from edgetl.errors import BundleMissing, EdgetlError, LabelError, PhotoError, TrainError
 from edgetl.evaluation import evaluated, per_class_accuracy
-from edgetl.heads import Head, Learner
-from edgetl.photos import Source, labelled_photos_in, load, photos_in
-from edgetl.store import NewSample, Store
+from edgetl.heads import Head
+from edgetl.intake import Labelled, Progress
+from edgetl.memory import Memory, Ready
+from edgetl.photos import load
+from edgetl.store import Store
 from edgetl.types import (
     Added,
     AddReport,
@@ -39,14 +39,6 @@ from edgetl.types import (
     check_label,
     to_json,
 )
-
-log = logging.getLogger("edgetl")
-
-Labelled = Union[str, "os.PathLike[str]", Iterable[tuple[Photo, str]]]
-"""A folder `root/<class>/<photo>`, or pairs of photo and label."""
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total); total is 0 where it is not known."""
 
 _COMMIT_EVERY = 32
 
@@ -64,10 +56,7 @@ class Classifier:
     def __init__(self, embedder: Embedder | None, store: Store) -> None:
         """Use :meth:`open`."""
         self.embedder, self.store = embedder, store
-        self._lock = threading.RLock()
-        self._learner: Learner | None = None
-        self._seen = 0
-        self._head = self._readable_head()
+        self._memory = Memory(store)
 
     @classmethod
     def open(
@@ -130,8 +119,8 @@ class Classifier:
         """
         label, embedder = check_label(label), self._embedding()
         source = load(photo, color=color)
-        embedding = None if self._known(source) else embedder.embed(source)
-        return self._commit([_Ready(source.name, source.digest, label, embedding)])[0]
+        embedding = None if self._memory.knows(source) else embedder.embed(source)
+        return self._memory.put([Ready(source.name, source.digest, label, embedding)])[0]
 
     def add_many(
         self, photos: Labelled, *, label: str | None = None, color: ColorOrder = "rgb", progress: Progress | None = None
@@ -151,23 +140,23 @@ class Classifier:
         """
         started = time.perf_counter()
         embedder = self._embedding()
-        pairs, failed = _pairs(photos, label)
+        pairs, failed = intake.pairs(photos, label)
         total = len(pairs) if isinstance(pairs, Sized) else 0
         added: list[Added] = []
-        ready: list[_Ready] = []
+        ready: list[Ready] = []
 
         def commit() -> None:
-            added.extend(self._commit(ready))
+            added.extend(self._memory.put(ready))
             ready.clear()
             if progress is not None:
                 progress(len(added) + len(failed) - before, total)
 
         before = len(failed)
-        for pair, photo, made in embedder.embed_many(pairs, functools.partial(_source, color=color), skip=self._known):
+        for pair, photo, made in embedder.embed_many(pairs, functools.partial(intake.source, color=color), skip=self._memory.knows):
             if photo is None or isinstance(made, EdgetlError):
-                failed.append((_name(pair[0]), str(made)))
+                failed.append((intake.name(pair[0]), str(made)))
                 continue
-            ready.append(_Ready(photo.name, photo.digest, check_label(pair[1]), made))
+            ready.append(Ready(photo.name, photo.digest, check_label(pair[1]), made))
             if len(ready) >= _COMMIT_EVERY:
                 commit()
         commit()
@@ -184,15 +173,15 @@ class Classifier:
             StoreError: the head could not be made durable; the one before stays active.
         """
         started = time.perf_counter()
-        with self._changing("training"):
-            fit = self._learn().fit(kind)
+        with self._memory.changing("training"):
+            fit = self._memory.learner().fit(kind)
             made = dataclasses.replace(fit.head, fingerprint=self.store.fingerprint.digest)
             accuracy, per_class = per_class_accuracy(list(zip(fit.truth, fit.predicted)))
             report = {"asked": kind, "reason": fit.reason, "method": fit.method, "per_class": to_json(per_class), "warnings": fit.warnings}
             head = self.store.add_head(
                 kind=fit.kind, labels=made.labels, samples=accuracy.n, accuracy=accuracy, weights=made.to_bytes(), report=report
             )
-            self._head = made
+            self._memory.head = made
         return TrainReport(
             head, fit.kind, fit.reason, fit.method, accuracy, per_class, fit.candidates, tuple(fit.warnings), time.perf_counter() - started
         )
@@ -209,7 +198,7 @@ class Classifier:
             PhotoError: the photo cannot be used.
             NotTrained: no head is active.
         """
-        embedder, head = self._embedding(), self._trained()
+        embedder, head = self._embedding(), self._memory.trained()
         return guess(head, embedder.embed(load(photo, color=color)), top)
 
     def eval(self, photos: Labelled, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
@@ -226,16 +215,16 @@ class Classifier:
             PhotoError: the folder is missing or empty.
             NotTrained: no head is active.
         """
-        embedder, head = self._embedding(), self._trained()
-        pairs, failed = _pairs(photos, None)
+        embedder, head = self._embedding(), self._memory.trained()
+        pairs, failed = intake.pairs(photos)
         total = len(pairs) if isinstance(pairs, Sized) else 0
         outcomes: list[tuple[str, str]] = []
         taught = 0
-        for done, (pair, photo, made) in enumerate(embedder.embed_many(pairs, functools.partial(_source, color=color)), 1):
+        for done, (pair, photo, made) in enumerate(embedder.embed_many(pairs, functools.partial(intake.source, color=color)), 1):
             if photo is None or not isinstance(made, np.ndarray):
-                failed.append((_name(pair[0]), str(made)))
+                failed.append((intake.name(pair[0]), str(made)))
             else:
-                taught += self._known(photo)
+                taught += self._memory.knows(photo)
                 outcomes.append((check_label(pair[1]), head.labels[int(np.argmax(head.logits(made)))]))
             if progress is not None:
                 progress(done, total)
@@ -257,18 +246,16 @@ class Classifier:
         """
         if (label is None) == (photo is None):
             raise LabelError("forget takes either label= or photo=")
-        with self._changing("forgetting"):
+        with self._memory.changing("forgetting"):
             if label is not None:
-                removed = self.store.remove(label=check_label(label))
+                removed = self._memory.remove(label=check_label(label))
                 if not removed:
                     raise LabelError(f"{self.store.path}: no photo of class {label!r}; it has {', '.join(self.store.counts()) or 'none'}")
             else:
                 source = load(cast(Photo, photo))
-                removed = self.store.remove(photo=source.digest)
+                removed = self._memory.remove(photo=source.digest)
                 if not removed:
                     raise PhotoError(f"{self.store.path}: was never taught {source.name}; nothing was forgotten")
-            if self._learner is not None:
-                self._learner.remove([sample for sample in removed if sample <= self._seen])
             return ForgetReport(dict(Counter(removed.values())), self.store.counts(), self._train_again())
 
     def rollback(self) -> HeadInfo:
@@ -277,9 +264,9 @@ class Classifier:
         Raises:
             NotTrained: there is none.
         """
-        with self._changing("going back"):
+        with self._memory.changing("going back"):
             info = self.store.rollback()
-            self._head = self._active_head()
+            self._memory.use_active()
         return info
 
     def heads(self) -> list[HeadInfo]:
@@ -308,48 +295,6 @@ class Classifier:
             raise BundleMissing(f"{self.store.path} was opened without a bundle, which this needs; give one with -m BUNDLE")
         return self.embedder
 
-    def _trained(self) -> Head:
-        if self._head is None:
-            raise NotTrained(f"{self.store.path}: no head is active; train one with: edgetl train -s {self.store.path}")
-        return self._head
-
-    def _known(self, source: Source) -> bool:
-        return self.store.find(source.digest) is not None
-
-    def _active_head(self) -> Head | None:
-        active = self.store.active()
-        return None if active is None else Head.from_bytes(self.store.head_bytes(active.head))
-
-    def _readable_head(self) -> Head | None:
-        """The active head, or none, said aloud, where its bytes are damaged: the photos are not, so a training mends it."""
-        try:
-            return self._active_head()
-        except (StoreCorrupt, HeadError) as error:
-            log.warning("%s: the active head cannot be read (%s); train again, or go back to one before", self.store.path, error)
-            return None
-
-    def _learn(self) -> Learner:
-        """The learner with every sample of the store; what the store holds is what it learns from, rounding included."""
-        if self._learner is None:
-            self._learner = Learner(self.store.fingerprint.dim)
-        fresh = self.store.samples(after=self._seen)
-        if len(fresh.ids):
-            self._learner.add(fresh.ids, fresh.embeddings, fresh.labels)
-            self._seen = int(fresh.ids[-1])
-        return self._learner
-
-    @contextmanager
-    def _changing(self, doing: str) -> Iterator[None]:
-        """One change of store, learner and head: durable when it ends, or none of it happened, in memory neither."""
-        with self._lock:
-            try:
-                with self.store.transaction(doing):
-                    yield
-            except BaseException:
-                self._learner, self._seen = None, 0
-                self._head = self._readable_head()
-                raise
-
     def _train_again(self) -> int | None:
         active = self.store.active()
         if active is None:
@@ -358,80 +303,13 @@ class Classifier:
             return self.train(self.store.head_report(active.head)["asked"]).head
         except TrainError:
             self.store.activate(None)
-            self._head = None
+            self._memory.head = None
             return None
-
-    def _commit(self, ready: list[_Ready]) -> list[Added]:
-        """Stores a batch in one transaction: all of it is durable on return, or none of it happened."""
-        fresh: dict[bytes, NewSample] = {}
-        moved: dict[int, str] = {}
-        with self._changing("adding photos"):
-            outcomes = [self._place(photo, fresh, moved) for photo in ready]
-            self.store.add(fresh.values())
-            for sample, label in moved.items():
-                self.store.relabel(sample, label)
-                if self._learner is not None and sample <= self._seen:
-                    self._learner.relabel(sample, label)
-        return outcomes
-
-    def _place(self, photo: _Ready, fresh: dict[bytes, NewSample], moved: dict[int, str]) -> Added:
-        """Decides what becomes of one photo: new, known, or moved to another class."""
-        kept = self.store.find(photo.digest)
-        here = fresh.get(photo.digest)
-        if kept is None and here is None:
-            if photo.embedding is None:
-                raise StoreError(f"{photo.name} was forgotten while it was being added; add it again")
-            fresh[photo.digest] = NewSample(photo.digest, photo.label, photo.embedding, photo.name)
-            return Added(photo.name, photo.label, "added")
-        previous = here.label if here is not None else moved.get(kept.id, kept.label) if kept is not None else ""
-        if previous == photo.label:
-            return Added(photo.name, photo.label, "known")
-        if here is not None:
-            fresh[photo.digest] = dataclasses.replace(here, label=photo.label)
-        elif kept is not None:
-            moved[kept.id] = photo.label
-        return Added(photo.name, photo.label, "relabelled", previous)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Ready:
-    """A photo on its way into the store; its pixels are already let go."""
-
-    name: str
-    digest: bytes
-    label: str
-    embedding: Embeddings | None
 
 
 def _exists(store: str | os.PathLike[str]) -> bool:
     path = Path(store)
     return path.exists() and path.stat().st_size > 0
-
-
-def _name(photo: Photo) -> str:
-    return os.fspath(photo) if isinstance(photo, (str, os.PathLike)) else type(photo).__name__
-
-
-def _own(photo: Photo) -> Photo:
-    return photo.copy() if isinstance(photo, np.ndarray) else photo
-
-
-def _source(pair: tuple[Photo, str], color: ColorOrder) -> Source:
-    check_label(pair[1])
-    return load(pair[0], color=color)
-
-
-def _pairs(photos: Labelled, label: str | None) -> tuple[Iterable[tuple[Photo, str]], list[tuple[str, str]]]:
-    if not isinstance(photos, (str, os.PathLike)):
-        if label is not None:
-            raise LabelError(f"label {label!r} is for a folder; pairs carry their own labels")
-        # Photos are taken ahead of their embedding, and a camera may give the same buffer again.
-        return photos if isinstance(photos, Sized) else ((_own(photo), said) for photo, said in photos), []
-    if label is None:
-        return labelled_photos_in(photos)
-    label = check_label(label)
-    paths, others = photos_in(photos)
-    return [(path, label) for path in paths], others
 
 
 def guess(head: Head, embedding: Embeddings, top: int) -> Guess:

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import click
 
 from edgetl import bundle as bundles
-from edgetl.classifier import Classifier, Progress
+from edgetl.classifier import Classifier
 from edgetl.errors import EdgetlError, ExportError, PhotoError
+from edgetl.intake import Progress
 from edgetl.tables import render
 from edgetl.types import HEAD_KINDS, AddReport, HeadInfo, Proportion, to_json
 

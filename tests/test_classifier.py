@@ -17,6 +17,7 @@ from PIL import Image
 from edgetl import Classifier
 from edgetl.errors import BundleMissing, LabelError, NotTrained, PhotoError, StoreError, StoreLocked, TrainError
 from edgetl.heads import Head
+from edgetl.memory import Memory
 from edgetl.photos import Source
 from edgetl.runtimes import fake
 from edgetl.types import Embeddings, Pixels
@@ -377,15 +378,15 @@ def test_the_same_photo_from_many_threads_is_added_once(shop: Classifier) -> Non
 def test_a_photo_forgotten_while_it_is_added_again_is_refused_and_can_be_added(shop: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = coloured("red", 0)
     shop.add(photo, "red")
-    real = Classifier._known
+    real = Memory.knows
 
-    def known_and_then_forgotten(self: Classifier, source: Source) -> bool:
+    def known_and_then_forgotten(self: Memory, source: Source) -> bool:
         known = real(self, source)
-        self.forget(photo=photo)
+        shop.forget(photo=photo)
         return known
 
     with monkeypatch.context() as patch:
-        patch.setattr(Classifier, "_known", known_and_then_forgotten)
+        patch.setattr(Memory, "knows", known_and_then_forgotten)
         with pytest.raises(StoreError, match="bytes was forgotten while it was being added; add it again"):
             shop.add(photo, "red")
     assert shop.add(photo, "red").status == "added"

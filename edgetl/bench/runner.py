@@ -16,8 +16,9 @@ from edgetl.bench import charts, cold
 from edgetl.bench.record import FORMAT, VERSION, Record, Row, Skipped, Subject
 from edgetl.bench.scenarios import QUICK, SCENARIOS, Settings, Stand
 from edgetl.bundle import Bundle, Variant
-from edgetl.classifier import Classifier, Progress
+from edgetl.classifier import Classifier
 from edgetl.errors import GoldenMismatch, RuntimeUnavailable
+from edgetl.intake import Progress
 from edgetl.photos import load, photos_in
 from edgetl.preprocess import tensor
 from edgetl.types import ImageSpec, Pixels

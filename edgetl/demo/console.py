@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from edgetl.classifier import Progress
 from edgetl.demo.record import Step
+from edgetl.intake import Progress
 from edgetl.tables import render
 
 
