@@ -1,0 +1,42 @@
+"""The command line: the same verbs as :class:`edgetl.Classifier`. Results on stdout, talk on stderr; 0 ok, 1 refused, 2 usage."""
+
+from __future__ import annotations
+
+import logging
+from importlib import metadata
+from typing import Any
+
+import click
+
+from edgetl.cli import asking, history, models, teaching
+from edgetl.errors import EdgetlError
+
+
+class _Refusing(click.Group):
+    """Turns every error that edgetl raises on purpose into a sentence and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgetlError as error:
+            click.echo(f"refused: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Refusing, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(metadata.version("edgetl"), prog_name="edgetl")
+def main() -> None:
+    """Teach a camera new things where it stands."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("edgetl")
+    logger.handlers, logger.level, logger.propagate = [handler], logging.INFO, False
+
+
+for _verb in (
+    *(models.export, models.inspect, models.bench, models.demo),
+    *(teaching.add, teaching.train, teaching.forget),
+    *(asking.predict, asking.evaluate),
+    *(history.heads, history.rollback),
+):
+    main.add_command(_verb)

@@ -1,0 +1,57 @@
+"""Verbs that ask and change nothing: predict, eval."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgetl.cli.options import JSON, MODEL, PHOTOS, files, given, opened, progress_bar
+from edgetl.cli.output import PROPORTION, print_json, proportion, say_failed, say_warnings
+from edgetl.errors import PhotoError
+from edgetl.tables import render
+
+
+@click.command()
+@PHOTOS
+@MODEL
+@click.option("-k", "--top", type=click.IntRange(1), default=3, show_default=True, help="How many classes to print per photo.")
+@JSON
+def predict(photos: tuple[str, ...], more: tuple[str, ...], top: int, as_json: bool, **model: Any) -> None:
+    """Say what is on photos."""
+    guesses: dict[str, Any] = {}
+    failed: list[tuple[str, str]] = []
+    with opened(model, read_only=True) as shop:
+        for path in (file for start in given(photos, more) for file in files(Path(start))):
+            try:
+                guesses[str(path)] = shop.predict(path, top=top)
+            except PhotoError as error:
+                failed.append((str(path), str(error)))
+    if as_json:
+        print_json({"guesses": guesses, "failed": failed})
+    else:
+        for name, guess in guesses.items():
+            click.echo(f"{name}  " + "  ".join(f"{label} {score:.3f}" for label, score in guess.top))
+        say_failed(failed)
+    if failed and not guesses:
+        sys.exit(1)
+
+
+@click.command("eval")
+@click.argument("folder", type=click.Path())
+@MODEL
+@JSON
+def evaluate(folder: str, as_json: bool, **model: Any) -> None:
+    """Measure accuracy on a folder ROOT/CLASS/PHOTO that was not taught."""
+    with opened(model, read_only=True) as shop, progress_bar("evaluating") as progress:
+        report = shop.eval(folder, progress=progress)
+    if as_json:
+        return print_json(report)
+    rows = [*report.per_class.items(), ("all", report.accuracy)]
+    click.echo(render(("class", *PROPORTION), [(label, *proportion(value)) for label, value in rows]))
+    click.echo()
+    click.echo(render(("true \\ predicted", *report.labels), [(label, *row) for label, row in zip(report.labels, report.confusion)]))
+    say_warnings(report.warnings)
+    say_failed(report.failed)

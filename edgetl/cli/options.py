@@ -1,0 +1,78 @@
+"""Options and arguments that several verbs share."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgetl.classifier import Classifier
+from edgetl.intake import Progress
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+def options(*options: Callable[[Any], Any]) -> Callable[[Verb], Verb]:
+    """Several options as one decorator."""
+    return lambda verb: functools.reduce(lambda made, option: option(made), reversed(options), verb)
+
+
+BUNDLE = click.option("-m", "--bundle", required=True, envvar="EDGETL_BUNDLE", type=click.Path(), help="The bundle (or EDGETL_BUNDLE).")
+STORE = click.option("-s", "--store", required=True, envvar="EDGETL_STORE", type=click.Path(), help="The store (or EDGETL_STORE).")
+MODEL = options(
+    BUNDLE,
+    STORE,
+    click.option("--runtime", help="litert, onnxruntime or openvino (or EDGETL_RUNTIME); an error if it does not work here."),
+    click.option("--variant", help="A variant of the bundle, e.g. tflite-int8; an error if it does not work here."),
+    click.option("-t", "--threads", type=click.IntRange(1), help="Threads of the runtime; every core, at most 4, when not given."),
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+PHOTOS = options(
+    click.argument("photos", nargs=-1, type=click.Path()),
+    click.option("-i", "--input", "more", multiple=True, type=click.Path(), help="A photo or folder; may be repeated."),
+)
+
+
+@contextmanager
+def opened(model: dict[str, Any], *, read_only: bool = False) -> Iterator[Classifier]:
+    """The classifier that the options of MODEL name."""
+    with Classifier.open(**model, read_only=read_only) as shop:
+        yield shop
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """A bar on stderr that is drawn from the first call on; nothing where stderr is no terminal."""
+    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.length = max(total, done, 1)
+            bar.update(done - bar.pos)
+
+        yield advance
+
+
+def files(path: Path) -> Sequence[Path]:
+    """The photos of a folder, or the one file."""
+    from edgetl.photos import photos_in
+
+    return photos_in(path)[0] if path.is_dir() else [path]
+
+
+def given(photos: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    """What both forms of PHOTOS named."""
+    if not photos and not more:
+        raise click.UsageError("give at least one photo or folder")
+    return (*photos, *more)
+
+
+def required(value: str | None, name: str) -> str:
+    """A value that may be given in two ways, one of which must be used."""
+    if value is None:
+        raise click.UsageError(f"Missing argument '{name}'.")
+    return value
