@@ -17,7 +17,7 @@ import numpy as np
 from edgetl import intake
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
-from edgetl.errors import BundleMissing, EdgetlError, LabelError, PhotoError, TrainError
+from edgetl.errors import BundleMissing, EdgetlError, FingerprintMismatch, HeadError, LabelError, PhotoError, StoreError, TrainError
 from edgetl.evaluation import evaluated, per_class_accuracy
 from edgetl.heads import Head
 from edgetl.intake import Labelled, Progress
@@ -35,6 +35,7 @@ from edgetl.types import (
     HeadInfo,
     HeadKind,
     Photo,
+    Proportion,
     TrainReport,
     check_label,
     to_json,
@@ -269,9 +270,71 @@ class Classifier:
             self._memory.use_active()
         return info
 
+    def activate(self, head: int) -> HeadInfo:
+        """Makes a head of the history the active one; `rollback` undoes it.
+
+        Args:
+            head: its number.
+
+        Raises:
+            StoreError: there is no such head.
+        """
+        with self._memory.changing(f"activating head {head}"):
+            self.store.activate(head)
+            self._memory.use_active()
+        return self._info(head)
+
     def heads(self) -> list[HeadInfo]:
         """Every head ever trained, oldest first."""
         return self.store.heads()
+
+    def export_head(self, path: str | os.PathLike[str], head: int | None = None) -> HeadInfo:
+        """Writes a head to a safetensors file, with its labels, counts and fingerprint inside.
+
+        Args:
+            path: the file; it is replaced when it is there.
+            head: its number; None is the active one.
+
+        Raises:
+            NotTrained: none is active.
+            StoreError: there is no such head, or the file cannot be written.
+        """
+        if head is None:
+            self._memory.trained()
+            active = self.store.active()
+            assert active is not None
+            head = active.head
+        content = self.store.head_bytes(head)
+        _write(Path(path), content)
+        return self._info(head)
+
+    def import_head(self, path: str | os.PathLike[str]) -> HeadInfo:
+        """Adds a head that another store exported and makes it active; `rollback` undoes it.
+
+        Args:
+            path: the file that :meth:`export_head` wrote.
+
+        Raises:
+            HeadError: the file is missing, or is no head.
+            FingerprintMismatch: it reads the embeddings of another model.
+        """
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise HeadError(f"{path}: {error.strerror}; write one with: edgetl head export -o FILE") from error
+        made = Head.from_bytes(content, os.fspath(path))
+        if made.fingerprint != self.store.fingerprint.digest:
+            raise FingerprintMismatch(
+                f"{path} reads the embeddings of another model (fingerprint {made.fingerprint[:12] or 'none'}, {self.store.path} has "
+                f"{self.store.fingerprint.digest[:12]}); export it from a store of the same bundle and variant"
+            )
+        with self._memory.changing("adding a head from a file"):
+            report = {"asked": "auto", "reason": f"from the file {Path(path).name}", "method": "", "per_class": {}, "warnings": ()}
+            head = self.store.add_head(
+                kind=made.kind, labels=made.labels, samples=sum(made.counts), accuracy=Proportion(0, 0), weights=content, report=report
+            )
+            self._memory.use_active()
+        return self._info(head)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -295,6 +358,9 @@ class Classifier:
             raise BundleMissing(f"{self.store.path} was opened without a bundle, which this needs; give one with -m BUNDLE")
         return self.embedder
 
+    def _info(self, head: int) -> HeadInfo:
+        return next(info for info in self.store.heads() if info.head == head)
+
     def _train_again(self) -> int | None:
         active = self.store.active()
         if active is None:
@@ -310,6 +376,17 @@ class Classifier:
 def _exists(store: str | os.PathLike[str]) -> bool:
     path = Path(store)
     return path.exists() and path.stat().st_size > 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def guess(head: Head, embedding: Embeddings, top: int) -> Guess:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from pictures import encoded, picture
 
 from edgetl import Classifier
 from edgetl.cli import main
+from edgetl.runtimes import fake
 
-VERBS = ("add", "bench", "demo", "eval", "export", "forget", "heads", "inspect", "predict", "rollback", "train")
+VERBS = ("activate", "add", "bench", "demo", "eval", "export", "forget", "head", "heads", "inspect", "predict", "rollback", "train")
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_every_verb_is_there_and_has_help():
 
 
 def test_every_verb_that_prints_a_result_prints_it_as_json():
-    without = {"demo"}
+    without = {"demo", "head"}  # a page, and a group of verbs
     assert {verb for verb in VERBS if "--json" not in CliRunner().invoke(main, [verb, "-h"]).output} == without
 
 
@@ -136,3 +138,38 @@ def test_the_program_answers_without_a_runtime_or_a_workstation():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.startswith("edgetl, version ")
+
+
+def test_a_head_moves_to_another_store_of_the_same_model_and_only_there(taught, folder: Path, tmp_path: Path, bundle: Path):
+    photo = next(folder.rglob("*.jpg"))
+    said = json.loads(taught("predict", photo, "--json").stdout)["guesses"]
+    file = tmp_path / "head.safetensors"
+    done = taught("head", "export", "-o", file)
+    assert done.exit_code == 0
+    assert "classes blue, green, red" in done.stdout
+
+    other = tmp_path / "other.db"
+    assert taught("add", "-s", other, "--label", "red", folder / "red").exit_code == 0
+    done = taught("head", "import", file, "-s", other)
+    assert done.exit_code == 0
+    assert done.stdout.startswith("head 1 is active")
+    assert json.loads(taught("predict", photo, "-s", other, "--json").stdout)["guesses"] == said
+
+    foreign = fake.write_bundle(str(tmp_path / "foreign.edgetl"), encoded(picture(seed=1)), seed=1).path
+    strange = tmp_path / "strange.db"
+    assert taught("add", "-m", foreign, "-s", strange, "--label", "red", folder / "red").exit_code == 0
+    done = taught("head", "import", file, "-s", strange)
+    assert done.exit_code == 1
+    assert "reads the embeddings of another model" in done.stderr
+    assert taught("head", "import", tmp_path / "nothing", "-s", other).exit_code == 1
+    assert taught("head", "import", photo, "-s", other).exit_code == 1
+    assert taught("head", "export", "-o", tmp_path / "no folder" / "x").exit_code == 1
+
+
+def test_any_head_of_the_history_can_be_made_active_and_undone(taught):
+    assert taught("train", "--head", "ncm").exit_code == 0
+    assert taught("activate", 1).stdout.startswith("head 1 is active")
+    assert taught("rollback").stdout.startswith("head 2 is active")
+    done = taught("activate", 9)
+    assert done.exit_code == 1
+    assert "holds no head 9" in done.stderr

@@ -37,6 +37,6 @@ for _verb in (
     *(models.export, models.inspect, models.bench, models.demo),
     *(teaching.add, teaching.train, teaching.forget),
     *(asking.predict, asking.evaluate),
-    *(history.heads, history.rollback),
+    *(history.heads, history.rollback, history.activate, history.head),
 ):
     main.add_command(_verb)

@@ -1,4 +1,4 @@
-"""Verbs about the heads there were: heads, rollback."""
+"""Verbs about the heads there were: heads, rollback, activate, head export and import."""
 
 from __future__ import annotations
 
@@ -35,6 +35,52 @@ def rollback(store: str, as_json: bool) -> None:
     """Go back to the head that was active before this one."""
     with Classifier.open(None, store) as shop:
         info = shop.rollback()
+    _say_active(info, as_json)
+
+
+@click.command()
+@click.argument("head", type=click.IntRange(1))
+@STORE
+@JSON
+def activate(head: int, store: str, as_json: bool) -> None:
+    """Make HEAD of the history the active one; rollback undoes it."""
+    with Classifier.open(None, store) as shop:
+        info = shop.activate(head)
+    _say_active(info, as_json)
+
+
+@click.group()
+def head() -> None:
+    """Copy a head to a file, or take one from a file."""
+
+
+@head.command("export")
+@click.argument("number", required=False, type=click.IntRange(1))
+@STORE
+@click.option("-o", "--output", required=True, type=click.Path(), help="The safetensors file.")
+@JSON
+def export_head(number: int | None, store: str, output: str, as_json: bool) -> None:
+    """Write head NUMBER, or the active one, to a file: labels, counts and fingerprint are inside."""
+    with Classifier.open(None, store, read_only=True) as shop:
+        info = shop.export_head(output, number)
+    if as_json:
+        print_json(info)
+    else:
+        click.echo(f"{output}: head {info.head}, {info.kind}, classes {', '.join(info.labels)}, {info.size / 1e3:.0f} kB")
+
+
+@head.command("import")
+@click.argument("file", type=click.Path())
+@STORE
+@JSON
+def import_head(file: str, store: str, as_json: bool) -> None:
+    """Add a head that another store of the same model exported, and make it active; rollback undoes it."""
+    with Classifier.open(None, store) as shop:
+        info = shop.import_head(file)
+    _say_active(info, as_json)
+
+
+def _say_active(info: HeadInfo, as_json: bool) -> None:
     if as_json:
         print_json(info)
     else:
