@@ -1,0 +1,91 @@
+"""What is measured on a photo when it is added."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from pictures import encoded, picture
+from PIL import Image, ImageFilter
+from scipy import ndimage
+
+from edgetl.errors import PhotoError
+from edgetl.photos import Source, load
+from edgetl.preprocess import tensor
+from edgetl.quality import measure, sharpness
+from edgetl.types import ImageSpec
+
+SPEC = ImageSpec(224, 224, 256)
+
+
+def dated(when: str, fraction: str | None = None) -> Source:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769).update({0x9003: when, **({0x9291: fraction} if fraction else {})})
+    return load(encoded(picture(320, 240), exif=exif))
+
+
+def textured(seed: int = 0) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (112, 112), np.uint8)
+    return np.asarray(Image.fromarray(small).resize((224, 224), Image.Resampling.BICUBIC))
+
+
+def test_a_photo_is_measured_on_the_models_input_and_sized_as_it_came() -> None:
+    source = load(encoded(picture(640, 480, seed=1)))
+    pixels = tensor(source, SPEC)
+    made = measure(pixels, source)
+    luma = pixels @ np.array([0.299, 0.587, 0.114])
+    assert (made.width, made.height, made.taken) == (640, 480, None)
+    assert made.brightness == pytest.approx(luma.mean(), abs=0.6)  # Pillow rounds each pixel
+    assert made.contrast == pytest.approx(luma.std(), abs=0.6)
+    assert Image.open(io.BytesIO(made.thumbnail)).size == (96, 96)
+    assert len(made.thumbnail) <= 3000
+    assert measure(pixels, source, thumbnail=False).thumbnail == b""
+
+
+def test_pixels_have_a_size_and_no_date() -> None:
+    pixels = np.full((10, 30, 3), 7, np.uint8)
+    made = measure(np.full((8, 4, 3), 7, np.uint8), load(pixels))
+    assert (made.width, made.height, made.taken, made.brightness, made.contrast, made.sharpness) == (30, 10, None, 7.0, 0.0, 0.0)
+    assert Image.open(io.BytesIO(made.thumbnail)).size == (4, 8)
+
+
+def test_sharpness_is_crete_and_others_measure() -> None:
+    luma = textured().astype(float)
+    lost = []
+    for axis in (0, 1):
+        blurred = ndimage.uniform_filter1d(luma, 9, axis=axis)
+        inside = np.s_[4:-4, :] if axis == 0 else np.s_[:, 4:-4]
+        sharp, dull = (np.abs(np.diff(values[inside], axis=axis)) for values in (luma, blurred))
+        lost.append(np.maximum(sharp - dull, 0).sum() / sharp.sum())
+    assert sharpness(luma.astype(np.uint8)) == pytest.approx(min(lost), rel=1e-6)
+
+
+def test_a_blurred_and_a_moved_photo_are_less_sharp_and_a_darker_one_is_not() -> None:
+    luma = textured()
+    moved = ndimage.uniform_filter1d(luma, 9, axis=1)
+    blurred = np.asarray(Image.fromarray(luma).filter(ImageFilter.GaussianBlur(3)))
+    assert max(sharpness(moved), sharpness(blurred)) < 0.6 * sharpness(luma)
+    assert sharpness((luma * 0.5).astype(np.uint8)) == pytest.approx(sharpness(luma), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("when", "fraction", "seconds"),
+    [
+        ("2024:02:29 12:00:01", None, 1709208001.0),
+        ("2024:02:29 12:00:01", "25", 1709208001.25),
+        ("2024:02:29 12:00:01", "?", 1709208001.0),
+        ("2023:02:29 12:00:01", None, None),
+        ("0000:00:00 00:00:00", None, None),
+        ("1980:01:01 00:00:00", None, None),
+        ("yesterday", None, None),
+    ],
+)
+def test_the_date_is_the_cameras_and_nonsense_is_none(when: str, fraction: str | None, seconds: float | None) -> None:
+    source = dated(when, fraction)
+    assert measure(tensor(source, SPEC), source).taken == seconds
+
+
+def test_what_is_no_photo_is_refused() -> None:
+    with pytest.raises(PhotoError, match="not a photo"):
+        measure(np.zeros((8, 8, 3), np.uint8), Source("notes.txt", b"hello"))
