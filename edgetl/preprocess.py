@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,27 @@ _UPRIGHT = {
     8: "ROTATE_90",
 }
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, pixels."""
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One way to look at a photo.
+
+    Attributes:
+        flip: left becomes right.
+        side: side of what is shown, in sides of the centre crop; above 1 as far as the photo goes.
+        gamma: of the light; below 1 is brighter.
+    """
+
+    flip: bool = False
+    side: float = 1.0
+    gamma: float = 1.0
+
+
+VIEWS = (View(), View(flip=True), View(side=0.7), View(side=1.15), View(gamma=0.7))
+
 
 def tensor(source: Source, spec: ImageSpec) -> Pixels:
     """Decodes, scales the short side to `spec.resize`, crops the centre and turns it upright.
@@ -45,26 +67,71 @@ def tensor(source: Source, spec: ImageSpec) -> Pixels:
     content = source.content
     if isinstance(content, np.ndarray) and content.shape == (spec.height, spec.width, 3):
         return np.ascontiguousarray(content)
-    image = source.image()
     with decoding(source.name):
-        if spec.draft and isinstance(content, bytes):  # a PIL image is the caller's: it must not shrink under their hands
-            image.draft(None, (spec.draft * spec.resize, spec.draft * spec.resize))
-        return np.asarray(_centre(image, spec, source.name).convert("RGB"))
+        return _cut(*_opened(source, spec), spec)
 
 
-def _centre(image: Image.Image, spec: ImageSpec, name: str) -> Image.Image:
+def views(source: Source, spec: ImageSpec, n: int) -> Pixels:
+    """The photo and augmented copies of it, from one decode: the first `n` of :data:`VIEWS`.
+
+    Args:
+        source: the photo.
+        spec: the model's image spec.
+        n: how many, 1 to `len(VIEWS)`; each costs one backbone pass.
+
+    Returns:
+        uint8 [n, spec.height, spec.width, 3], RGB; row 0 is what :func:`tensor` gives.
+
+    Raises:
+        PhotoError: as :func:`tensor`.
+        ValueError: `n` is out of range.
+    """
+    if not 1 <= n <= len(VIEWS):
+        raise ValueError(f"{n} views of a photo were asked for; between 1 (the photo alone) and {len(VIEWS)} can be made")
+    with decoding(source.name):
+        photo, turn = _opened(source, spec)
+        return np.stack([_cut(photo, turn, spec, view) for view in VIEWS[:n]])
+
+
+def _opened(source: Source, spec: ImageSpec) -> tuple[Image.Image, int]:
+    """The photo, decoded where that was needed to give it a mode whose values can be averaged, and its EXIF orientation."""
+    image = source.image()
+    if spec.draft and isinstance(source.content, bytes):  # a PIL image is the caller's: it must not shrink under their hands
+        image.draft(None, (spec.draft * spec.resize, spec.draft * spec.resize))
+    turn = orientation(image)
+    return _plain(image, source.name), turn
+
+
+def _cut(photo: Image.Image, turn: int, spec: ImageSpec, view: View = VIEWS[0]) -> Pixels:
     from PIL import Image
 
-    turn = orientation(image)
     # Scaling before turning is the same picture (the box is symmetric) and turns 50 thousand pixels instead of 12 million.
     size = (spec.height, spec.width) if turn >= 5 else (spec.width, spec.height)
-    plain = _plain(image, name)
-    if plain.size != size:
-        plain = plain.resize(size, Image.Resampling[spec.filter.upper()], box=_box(plain.size, size, spec.resize))
-    return plain.transpose(Image.Transpose[_UPRIGHT[turn]]) if turn in _UPRIGHT else plain
+    exact = photo.size == size
+    if not (exact and view.side == 1):
+        box = (0.0, 0.0, float(size[0]), float(size[1])) if exact else _box(photo.size, size, spec.resize)
+        photo = photo.resize(size, Image.Resampling[spec.filter.upper()], box=_zoomed(box, photo.size, view.side))
+    upright = photo.transpose(Image.Transpose[_UPRIGHT[turn]]) if turn in _UPRIGHT else photo
+    pixels = np.asarray(upright.convert("RGB"))
+    if view.flip:
+        pixels = pixels[:, ::-1]
+    return pixels if view.gamma == 1 else _lit(view.gamma)[pixels]
 
 
-def _box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> tuple[float, float, float, float]:
+def _lit(gamma: float) -> Pixels:
+    return np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+
+
+def _zoomed(box: Box, size: tuple[int, int], side: float) -> Box:
+    """The box with its sides times `side` about its centre, as far as the photo goes."""
+    if side == 1:
+        return box
+    left, top, right, bottom = box
+    x, y = (right - left) * (side - 1) / 2, (bottom - top) * (side - 1) / 2
+    return max(left - x, 0.0), max(top - y, 0.0), min(right + x, size[0]), min(bottom + y, size[1])
+
+
+def _box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> Box:
     """The centre box of the photo that the crop will show, in its pixels: left, top, right, bottom.
 
     It begins on a whole pixel of the scaled photo, as where one scales first and crops then; half a pixel off, a photo that needs no

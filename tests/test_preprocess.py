@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from edgetl.errors import PhotoError
 from edgetl.photos import load
-from edgetl.preprocess import tensor
+from edgetl.preprocess import VIEWS, tensor, views
 from edgetl.types import ImageSpec, Photo, Pixels
 
 SPEC = ImageSpec(224, 224, 256)
@@ -237,3 +237,70 @@ def test_a_photo_of_the_input_size_is_taken_as_it_is_in_every_form(tmp_path: Pat
     np.testing.assert_array_equal(tensor(load(pixels[:, :, ::-1], color="bgr"), spec), pixels)
     exact_jpeg = encoded(image, quality=95)
     np.testing.assert_array_equal(made(exact_jpeg, spec), np.asarray(Image.open(io.BytesIO(exact_jpeg))))
+
+
+FORMS: dict[str, Photo] = {
+    "JPEG": encoded(picture(500, 400, seed=10)),
+    "JPEG that is drafted": encoded(picture(1500, 1200, seed=10)),
+    "PNG with a palette": encoded(picture(300, 280, seed=10).quantize(64), "PNG"),
+    "image": picture(300, 280, seed=10),
+    "gray array": gray(picture(300, 280, seed=10)),
+    "array of the input size": np.asarray(picture(224, 224, seed=10)),
+    "one pixel": picture(1, 1, seed=10),
+    "a strip": picture(3, 900, seed=10),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_first_view_is_the_photo_and_all_are_the_same_every_time(form: str) -> None:
+    source = load(FORMS[form])
+    made_once = views(source, SPEC, len(VIEWS))
+    assert (made_once.shape, made_once.dtype) == ((len(VIEWS), 224, 224, 3), np.uint8)
+    np.testing.assert_array_equal(made_once[0], tensor(source, SPEC))
+    np.testing.assert_array_equal(made_once[:2], views(source, SPEC, 2))
+    np.testing.assert_array_equal(made_once, views(load(FORMS[form]), SPEC, len(VIEWS)))
+
+
+def test_every_view_is_what_it_says_of_itself() -> None:
+    """Against a crop of its own side by the reference, mirrored and lit in floating point."""
+    image = picture(640, 480, seed=11)
+    for view, ours in zip(VIEWS, views(load(image), FULL, len(VIEWS))):
+        resize = max(224, round(256 / view.side))
+        expected = resized_and_cropped(image, ImageSpec(224, 224, resize)) / 255.0
+        expected = 255 * (expected[:, ::-1] if view.flip else expected) ** view.gamma
+        assert levels(ours, np.rint(expected).astype(np.uint8)) < 1.5, view
+        assert view == VIEWS[0] or levels(ours, made(image)) > 3, view
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_views_are_turned_upright_before_they_are_mirrored(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo = encoded(picture(500, 400, seed=12), "PNG", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(photo)))
+    for turned, plain in zip(views(load(photo), FULL, len(VIEWS)), views(load(upright), FULL, len(VIEWS))):
+        assert levels(turned, plain) < 1.0
+
+
+def test_all_views_come_from_one_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoders: list[str] = []
+    real = Image._getdecoder
+
+    def counted(mode: str, name: str, *rest: object) -> object:
+        decoders.append(name)
+        return real(mode, name, *rest)  # type: ignore[arg-type]  # passed on as they come
+
+    monkeypatch.setattr(Image, "_getdecoder", counted)
+    views(load(FORMS["JPEG"]), SPEC, len(VIEWS))
+    assert decoders == ["jpeg"]
+
+
+@pytest.mark.parametrize("n", [0, -1, len(VIEWS) + 1])
+def test_a_number_of_views_that_cannot_be_made_is_refused(n: int) -> None:
+    with pytest.raises(ValueError, match=f"between 1 .* and {len(VIEWS)}"):
+        views(load(FORMS["JPEG"]), SPEC, n)
+
+
+def test_a_damaged_photo_has_no_views() -> None:
+    with pytest.raises(PhotoError, match="corrupt or truncated"):
+        views(load(encoded(picture(500, 400))[:2000]), SPEC, 3)
