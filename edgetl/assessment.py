@@ -1,0 +1,325 @@
+"""Is it enough? How accurate each class is, how many more photos it needs, and which class to photograph next.
+
+The odds of an error fall with a class's number of photos n about as an inverse power law, e / (1 - e) = a n^-b: the law of Cortes et al.
+(1993, eq. 1; see Viering and Loog 2022, section 4) for errors that are not small beside 1. It is measured with the fit's own algorithm and
+regularisation at a quarter and a half of the bursts of every class, each tested on the rest, and at all of them, which is the fit's
+leave-one-out. What is uncertain is drawn: which photos there are by the Bayesian bootstrap (Rubin 1981), the level by a Beta posterior,
+and the exponent of a class from its own and from all classes' together (Efron and Morris 1975), with a spread for curves that are no
+power law.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from edgetl.evaluation import per_class_accuracy
+from edgetl.heads.learner import Fit
+from edgetl.heads.reading import FOLDS, View
+from edgetl.heads.samples import normalised, places, quota
+from edgetl.heads.selection import READERS
+from edgetl.heads.threads import single_thread
+from edgetl.heads.whitening import Spectrum
+from edgetl.types import Array, Embeddings, Proportion
+
+State = Literal["reached", "more", "far", "flat", "unknown"]
+TARGET = 0.95
+LEAST = 5
+"""With fewer bursts of a class there is too little to say."""
+HORIZON = 10
+"""A curve is not followed beyond this many times the bursts there are."""
+NEXT = 10
+"""The class to photograph next is the one for which so many photos help most."""
+_PARTS = (4, 2)
+_POOL, _EACH, _CLASSES = 256, 4, 100
+_DRAWS = 200
+_WEIGHT = 2.0
+_EXPONENT, _EXPONENT_SPREAD, _CLASS_SPREAD, _LAW_SPREAD = 0.7, 0.3, 0.2, 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassAssessment:
+    """One class.
+
+    Attributes:
+        photos: it was taught, count.
+        bursts: that these are; near-duplicates are one burst.
+        accuracy: by the fit's leave-one-out; n is the number of bursts.
+        state: `reached` (the target); `more` photos will do; `far` (more than 9 times what there is); `flat` (far, and 8 times the photos
+            would not halve the odds of an error: more of the same kind will hardly help); or `unknown` (too few to say).
+        more: about how many more photos, each a burst of its own, reach the target; 0 where it is reached, None where that is not known.
+        interval: the 80 % interval of `more`; None at its upper end is further than the curve is followed. None where that is not known.
+        taken_for: (class, photos) that it is most often mistaken for; None where it never is.
+        sentence: all of this in words.
+    """
+
+    photos: int
+    bursts: int
+    accuracy: Proportion
+    state: State
+    more: int | None
+    interval: tuple[int, int | None] | None
+    taken_for: tuple[str, int] | None
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Assessment:
+    """All classes.
+
+    Attributes:
+        target: the accuracy that is asked of every class, in (0, 1).
+        per_class: each class by name.
+        next: the class to photograph next; None where every class has reached the target.
+        reason: why that one, in a sentence.
+        method: how the curve was measured, in a sentence.
+    """
+
+    target: float
+    per_class: Mapping[str, ClassAssessment]
+    next: str | None
+    reason: str
+    method: str
+
+
+def assess(fit: Fit, embeddings: Embeddings, target: float = TARGET, seed: int = 0) -> Assessment:
+    """Says whether the photos are enough.
+
+    Args:
+        fit: the training to judge.
+        embeddings: of the fit's photos in its order, the photo itself and none of its views, float32 [m, d], of any length.
+        target: the accuracy that is asked of every class, in (0, 1).
+        seed: of the draws.
+
+    Raises:
+        ValueError: a target outside (0, 1), or embeddings that are not the fit's.
+    """
+    if not 0 < target < 1 or embeddings.ndim != 2 or len(embeddings) != len(fit.ids):
+        raise ValueError(
+            f"target {target} lies in (0, 1), and {len(fit.ids)} photos have embeddings [{len(fit.ids)}, d], not {embeddings.shape}"
+        )
+    labels = fit.head.labels
+    number = {label: i for i, label in enumerate(labels)}
+    classes = np.array([number[label] for label in fit.truth])
+    _, accuracies = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())
+    accuracy = [accuracies[label] for label in labels]
+    with single_thread():
+        curve = _measure(fit, embeddings, classes)
+    draws = _draw(curve, accuracy, seed)
+    wrong = Counter(pair for pair in zip(fit.truth, fit.predicted) if pair[0] != pair[1])
+    photos = np.bincount(classes, minlength=len(labels))
+    rivals: dict[str, tuple[str, int]] = {}
+    for (truth, said), count in sorted(wrong.items(), key=lambda item: (item[1], item[0])):
+        rivals[truth] = said, count
+    per_class = {
+        label: _judge(label, count, share, rivals.get(label), forecast, target)
+        for label, count, share, forecast in zip(labels, photos.tolist(), accuracy, draws.forecasts(target))
+    }
+    chosen, reason = _next(labels, per_class, draws, target)
+    return Assessment(target, per_class, chosen, reason, curve.method)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Curve:
+    """Errors of some photos at several sizes of the training set.
+
+    Attributes:
+        classes: class of each photo, int [p].
+        sizes: bursts per class at each size, float64 [s, c]; the last is all.
+        errors: how often each photo was missed at each size, in [0, 1], float64 [s, p]; only photos that were tested at every size.
+        method: in words.
+    """
+
+    classes: Array
+    sizes: Array
+    errors: Array
+    method: str
+
+
+def _measure(fit: Fit, embeddings: Embeddings, classes: Array) -> _Curve:
+    """The curve on one photo of each burst, at most `_POOL` of them (4 per class where classes are many, and 100 classes)."""
+    number = len(fit.head.labels)
+    _, first = np.unique(classes * (fit.bursts.max() + 1) + fit.bursts, return_index=True)
+    bursts = np.bincount(classes[first], minlength=number)
+    among = np.argsort(-bursts, kind="stable")[:_CLASSES]
+    first = first[np.isin(classes[first], among)]
+    place = places(fit.ids[first], classes[first], fit.bursts[first], 0)
+    limit = max(_POOL, _EACH * len(among))
+    if len(first) > limit:
+        kept = place < quota(bursts[among], limit)
+        first, place = first[kept], place[kept]
+    own, y = np.unique(classes[first], return_inverse=True)
+    x = normalised(embeddings[first])
+    # The heads see inner products only, so the rows of the Gram matrix's factor give the same answers as the embeddings, in fewer values.
+    gram = (x @ x.T).astype(np.float64)
+    x = np.linalg.cholesky(gram + 1e-6 * np.eye(len(x))).astype(np.float32)
+    steps = [_part(fit, x, y, place, part) for part in _PARTS]
+    last = fit.held[np.ix_(first, own)].argmax(1) != y
+    errors = np.array([*(step[0] for step in steps), last])
+    sizes = np.array([*(bursts / part for part in _PARTS), bursts], np.float64)
+    for row, (_, counts) in zip(sizes, steps):
+        row[own] = counts
+    tested = ~np.isnan(errors).any(0)
+    method = f"the learning curve was measured on {len(first)} of {len(fit.ids)} photos of {len(own)} classes, at a quarter, a half and all"
+    return _Curve(classes[first][tested], sizes, errors[:, tested], method)
+
+
+def _part(fit: Fit, x: Embeddings, y: Array, place: Array, part: int) -> tuple[Array, Array]:
+    """Trains on each of `part` parts of the photos; returns how often each of the others was missed, and the mean bursts per class."""
+    bursts = np.bincount(y)
+    wrong, tried, size = np.zeros(len(y)), np.zeros(len(y)), np.zeros(len(bursts))
+    for number in range(part):
+        # A class with fewer photos than there are parts lends them to several, so that none lacks a class.
+        inside = place % part == (number % np.minimum(bursts, part))[y]
+        weight, bias = _train(fit, x[inside], y[inside])
+        said = (x @ weight.T + bias).argmax(1)
+        wrong += ~inside & (said != y)
+        tried += ~inside
+        size += np.bincount(y[inside])
+    return np.divide(wrong, tried, out=np.full(len(y), np.nan), where=tried > 0), size / part
+
+
+def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
+    counts = np.bincount(y)
+    average = np.eye(len(counts))[y].T / counts[:, None]
+    space = Spectrum(x).at(fit.alpha)
+    view = View(x, y, counts, average @ x, average @ space.rows, np.arange(len(y)) % FOLDS, space, fit.alpha)
+    return READERS[fit.kind](view).linear()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Forecast:
+    """What one class may expect.
+
+    Attributes:
+        more: 10 %, 50 % and 90 % quantile of the further bursts it needs; inf beyond the horizon.
+        twice: by how much twice the bursts raise its accuracy.
+        flat: whether 8 times the bursts would not halve the odds of an error.
+    """
+
+    more: tuple[float, float, float]
+    twice: float
+    flat: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draws:
+    """Draws of what may be true.
+
+    Attributes:
+        odds: of an error now, float64 [draws, c].
+        exponent: b, above 0, float64 [draws, c].
+        bursts: per class, int [c].
+    """
+
+    odds: Array
+    exponent: Array
+    bursts: Array
+
+    def gains(self, more: Array | int) -> Array:
+        """By how much so many further bursts of a class, int or [c], raise its accuracy, mean over the draws, float64 [c]."""
+        odds = self.odds * (1 + more / self.bursts) ** -self.exponent
+        return (self.odds / (1 + self.odds) - odds / (1 + odds)).mean(0)  # type: ignore[no-any-return]
+
+    def forecasts(self, target: float) -> list[_Forecast]:
+        """What every class may expect."""
+        ratio = np.log(np.maximum(self.odds * target / (1 - target), 1)) / self.exponent
+        times = np.sort(np.where(ratio > math.log(HORIZON), np.inf, np.exp(np.minimum(ratio, math.log(HORIZON)))), axis=0)
+        more = (times[[_DRAWS // 10, _DRAWS // 2, _DRAWS - _DRAWS // 10]] - 1) * self.bursts
+        flat = np.median(self.exponent, axis=0) < 1 / 3
+        return [_Forecast(*row) for row in zip(map(tuple, more.T.tolist()), self.gains(self.bursts).tolist(), flat.tolist())]
+
+
+def _draw(curve: _Curve, accuracy: list[Proportion], seed: int) -> _Draws:
+    random = np.random.default_rng(seed)
+    bursts = np.array([one.n for one in accuracy])
+    missed = bursts - np.array([one.hits for one in accuracy])
+    mean = (missed.sum() + 0.5) / (bursts.sum() + 1)
+    level = random.beta(missed + _WEIGHT * mean, bursts - missed + _WEIGHT * (1 - mean), (_DRAWS, len(bursts)))
+    level = np.clip(level, 1e-6, 1 - 1e-6)
+    return _Draws(level / (1 - level), _exponents(curve, random), bursts)
+
+
+def _exponents(curve: _Curve, random: np.random.Generator) -> Array:
+    """Draws of every class's exponent, float64 [draws, c]."""
+    classes = curve.sizes.shape[1]
+    noise = random.standard_normal((3, _DRAWS, classes))
+    common = _EXPONENT + _EXPONENT_SPREAD * noise[0, :, :1]
+    slope, certain = np.zeros((_DRAWS, classes)), np.zeros(classes)
+    if len(curve.classes):
+        weight = random.standard_exponential((_DRAWS, len(curve.classes)))
+        member = np.eye(classes)[curve.classes]
+        half = 0.5 / len(curve.classes)
+        overall = np.clip(np.stack([weight @ errors for errors in curve.errors]) / weight.sum(1), half, 1 - half)[..., None]
+        shares = np.stack([weight @ (errors[:, None] * member) for errors in curve.errors])
+        own = (shares + _WEIGHT * overall) / (weight @ member + _WEIGHT)
+        pooled = _slope(curve.sizes.mean(1, keepdims=True), overall)
+        trust = _trust(_EXPONENT_SPREAD, pooled)
+        common = trust * pooled + (1 - trust) * common
+        slope = _slope(curve.sizes, own)
+        certain = _trust(_CLASS_SPREAD, slope)
+    drawn = certain * slope + (1 - certain) * (common + _CLASS_SPREAD * noise[1]) + _LAW_SPREAD * noise[2]
+    return np.clip(drawn, 0.02, 3)  # type: ignore[no-any-return]
+
+
+def _slope(sizes: Array, errors: Array) -> Array:
+    """The least-squares exponent of each draw and class, [draws, c], of errors [s, draws, c] at sizes [s, c]."""
+    away = np.log(sizes) - np.log(sizes).mean(0)
+    spread = (away**2).sum(0)
+    return -np.einsum("sc,src->rc", away, np.log(errors / (1 - errors))) / np.maximum(spread, 1e-9)  # type: ignore[no-any-return]
+
+
+def _trust(spread: float, slope: Array) -> Array:
+    """The weight of what was measured, whose variance is seen over the draws, beside a prior of this spread."""
+    return spread**2 / (spread**2 + slope.var(0))  # type: ignore[no-any-return]
+
+
+def _judge(
+    label: str, photos: int, accuracy: Proportion, rival: tuple[str, int] | None, forecast: _Forecast, target: float
+) -> ClassAssessment:
+    n = accuracy.n
+    state, said = _say(accuracy, forecast, f"{100 * target:g} %")
+    known = f"{label}: {accuracy} photo{'s' * (n != 1)}" + f" after bursts were joined ({photos} in all)" * (photos != n)
+    mistaken = f"; {rival[1]} of {photos} {'is' if rival[1] == 1 else 'are'} taken for {rival[0]!r}" if rival and state != "reached" else ""
+    low, middle, high = (None if math.isinf(end) else _whole(end) for end in forecast.more)
+    more, interval = (None, None) if state == "unknown" else (middle, None if low is None else (low, high))
+    return ClassAssessment(photos, n, accuracy, state, more, interval, rival, f"{known}; {said}{mistaken}")
+
+
+def _say(accuracy: Proportion, forecast: _Forecast, goal: str) -> tuple[State, str]:
+    n, (low, middle, high) = accuracy.n, forecast.more
+    if n < LEAST:
+        return "unknown", f"too few to say how many it needs for {goal}: photograph at least {LEAST - n} more from other views"
+    further = f"more than {_whole((HORIZON - 1) * n)}"
+    least, most = (further if math.isinf(end) else f"{_whole(end)}" for end in (low, high))
+    between = f" (80 % interval {least} to {most})" if least != most else ""
+    if middle == 0:
+        return "reached", f"{goal} seems reached" + (f" (80 % interval 0 to {most} more photos)" if high else "")
+    if not math.isinf(middle):
+        return "more", f"about {_whole(middle)} more photos for {goal}{between}"
+    twice = f"twice as many would make it about {100 * min(accuracy.value + forecast.twice, 1):.0f} %"
+    if forecast.flat:
+        return "flat", f"more photos of the same kind will hardly help: {twice}{between}"
+    return "far", f"{goal} needs {further} more photos{between}: {twice}"
+
+
+def _whole(more: float) -> int:
+    """Rounded up to two digits: a forecast has no third."""
+    step: int = 10 ** max(0, math.floor(math.log10(max(more, 1))) - 1)
+    return math.ceil(more / step - 1e-9) * step
+
+
+def _next(labels: tuple[str, ...], per_class: Mapping[str, ClassAssessment], draws: _Draws, target: float) -> tuple[str | None, str]:
+    open_ = [i for i, label in enumerate(labels) if per_class[label].state != "reached"]
+    if not open_:
+        return None, f"every class seems to have reached {100 * target:g} %"
+    gains = draws.gains(NEXT)
+    best = min(open_, key=lambda i: (-round(float(gains[i]), 6), draws.bursts[i], labels[i]))
+    one = per_class[labels[best]]
+    helps = f"{NEXT} more photos of {labels[best]!r} are expected to help most, by about {100 * gains[best]:.1f} points"
+    return labels[best], f"{helps}; it now has {one.accuracy} bursts"
