@@ -6,7 +6,8 @@ A folder, or the same folder as one stored (uncompressed) zip named `NAME.edgetl
                                  its own `sha256` is that of the rest as canonical JSON
     VARIANT/model.*              the model; OpenVINO's weights lie beside its graph
     golden/N.jpg                 test charts, encoded
-    golden/golden.safetensors    `tensors` uint8 [k, h, w, 3], and per variant `VARIANT` float32 [k, d]: what the charts become
+    golden/golden.safetensors    `tensors` uint8 [k, h, w, 3], and per variant `VARIANT` float32 [k, d]: what the charts become,
+                                 and `VARIANT/FAULT` float32 [k, d]: what they become with an input fault (see edgetl.faults)
 
 This is the only module that knows those names. Every byte is read through its sha256.
 """
@@ -115,6 +116,7 @@ class NewVariant:
         recipe: JSON-able: how it was converted.
         parity: its distance to the float embedding.
         golden: float32 [k, d], this variant's own embeddings of the golden tensors.
+        faults: input fault -> float32 [k, d], its embeddings of the golden tensors with that fault.
     """
 
     name: str
@@ -124,6 +126,7 @@ class NewVariant:
     recipe: Mapping[str, Any]
     parity: Parity | None
     golden: Embeddings
+    faults: Mapping[str, Embeddings] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,11 +137,13 @@ class Golden:
         photos: encoded test charts, k of them.
         tensors: uint8 [k, h, w, 3], what preprocessing made of them.
         embeddings: float32 [k, d], what the variant made of those.
+        faults: input fault -> float32 [k, d], what it made of those with that fault; empty in bundles of edgetl 0.1.
     """
 
     photos: tuple[bytes, ...]
     tensors: Pixels
     embeddings: Embeddings
+    faults: Mapping[str, Embeddings]
 
 
 class Bundle:
@@ -244,12 +249,15 @@ class Bundle:
         packed = next(file for file in self._golden if file.path == _GOLDEN)
         try:
             arrays = safetensors.numpy.load(self._checked(packed))
-            golden = Golden(photos, arrays["tensors"], arrays[variant.name])
+            prefix = f"{variant.name}/"
+            faults = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+            golden = Golden(photos, arrays["tensors"], arrays[variant.name], faults)
         except (safetensors.SafetensorError, KeyError) as error:
             raise BundleError(f"{self.path}: {_GOLDEN} is malformed ({error}); export the bundle again") from error
         k = len(photos)
         shape = (k, self.image.height, self.image.width, 3)
-        if not k or golden.tensors.shape != shape or golden.embeddings.shape != (k, self.dim):
+        embeddings = (golden.embeddings, *faults.values())
+        if not k or golden.tensors.shape != shape or any(made.shape != (k, self.dim) for made in embeddings):
             raise BundleError(f"{self.path}: {_GOLDEN} has other shapes than the manifest says; export the bundle again")
         return golden
 
@@ -312,7 +320,8 @@ def write(
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         folder = Path(scratch) / "bundle"
         golden = [_put(folder, f"golden/{i}.jpg", content) for i, content in enumerate(golden_photos)]
-        arrays = {"tensors": golden_tensors, **{v.name: np.ascontiguousarray(v.golden, dtype=np.float32) for v in variants}}
+        made = {name: array for v in variants for name, array in ((v.name, v.golden), *((f"{v.name}/{f}", a) for f, a in v.faults.items()))}
+        arrays = {"tensors": golden_tensors, **{name: np.ascontiguousarray(array, dtype=np.float32) for name, array in made.items()}}
         golden.append(_put(folder, _GOLDEN, safetensors.numpy.save(arrays)))
         manifest = {
             "format": FORMAT,
@@ -327,12 +336,12 @@ def write(
             "variants": {v.name: _put_variant(folder, v) for v in variants},
         }
         _put(folder, _MANIFEST, json.dumps({**to_json(manifest), "sha256": digest(manifest)}, indent=1).encode())
-        made = _zip(folder, Path(scratch) / "zip") if target.suffix == ".edgetl" else folder
+        whole = _zip(folder, Path(scratch) / "zip") if target.suffix == ".edgetl" else folder
         if target.is_dir():
             shutil.rmtree(target)
-        elif made.is_dir():
+        elif whole.is_dir():
             target.unlink(missing_ok=True)
-        made.replace(target)
+        whole.replace(target)
     return Bundle.open(target)
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar, Union
 
 import numpy as np
 
-from edgetl import machine
+from edgetl import faults, machine
 from edgetl.bundle import PRECISIONS, Bundle, Golden, Variant
 from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, LabelError, PhotoError, RuntimeUnavailable
 from edgetl.photos import Source
@@ -28,6 +28,8 @@ Prepared = tuple[Union[Source, None], Union[Pixels, Refusal, None]]
 _GOLDEN_COSINE = {"fp32": 0.999, "fp16": 0.999, "int8": 0.98}
 # JPEG decoders may differ by a level or two per pixel; any resize or colour fault moves the mean by more.
 _GOLDEN_LEVELS = 1.5
+# Nearer than this on the unit sphere is the same embedding (a cosine of 0.99995); which fault's is nearer still says nothing.
+_SAME = 0.01
 
 
 class Embedder:
@@ -171,13 +173,7 @@ class Embedder:
         """Refuses a machine on which the golden photos become something else than they were at export."""
         where = f"{self.bundle.path}: {self.variant.name} on {self.runtime.library}"
         for photo, expected in zip(golden.photos, golden.tensors):
-            pixels = tensor(Source("golden photo", photo), self.bundle.image)
-            levels = float(np.abs(pixels.astype(np.int16) - expected).mean())
-            if levels > _GOLDEN_LEVELS:
-                raise GoldenMismatch(
-                    f"{where}: the golden photo decodes to other pixels than at export (mean difference {levels:.1f} of 255 levels, at "
-                    f"most {_GOLDEN_LEVELS} expected): Pillow here decodes or resizes differently; pip install --upgrade pillow"
-                )
+            self._prove_pixels(where, Source("golden photo", photo), expected)
         try:
             made = self.runtime.embed(golden.tensors)
         except Exception as error:  # each library has its own exception types
@@ -185,19 +181,64 @@ class Embedder:
         if made.shape != golden.embeddings.shape:
             shapes = f"{list(made.shape)}, expected {list(golden.embeddings.shape)}"
             raise GoldenMismatch(f"{where}: the embedding has shape {shapes}; this is another model")
-        if not np.isfinite(made).all() or not made.any():
-            what = "all zero" if not made.any() else "not finite"
-            raise GoldenMismatch(f"{where}: the embedding of the golden photo is {what}: the runtime or its delegate is broken here")
-        lengths = np.linalg.norm(made, axis=1) * np.linalg.norm(golden.embeddings, axis=1)
-        cosine = float(((made * golden.embeddings).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
-        bound = _GOLDEN_COSINE[self.variant.precision]
+        if not made.any(axis=1).all():
+            raise GoldenMismatch(
+                f"{where}: the runtime or its delegate returns all zeros for the golden photo; it is broken here: choose another runtime"
+            )
+        if not np.isfinite(made).all():
+            raise GoldenMismatch(f"{where}: the embedding of the golden photo is not finite: the runtime or its delegate is broken here")
+        self._prove_embeddings(where, made, golden)
+
+    def _prove_pixels(self, where: str, photo: Source, expected: Pixels) -> None:
+        spec = self.bundle.image
+        pixels = tensor(photo, spec)
+        levels = _levels(pixels, expected)
+        if levels <= _GOLDEN_LEVELS:
+            return
+        distances = {name: _levels(pixels, wrong) for name, wrong in faults.of_photo(photo, spec).items()}
+        said = faults.named(distances, levels, spec) or "the golden photo decodes to other pixels than at export"
+        raise GoldenMismatch(
+            f"{where}: {said} (mean difference {levels:.1f} of 255 levels, at most {_GOLDEN_LEVELS} expected): Pillow here decodes or "
+            "resizes differently; pip install --upgrade pillow"
+        )
+
+    def _prove_embeddings(self, where: str, made: Embeddings, golden: Golden) -> None:
+        cosines = _cosines(made, golden.embeddings)
+        cosine, bound = float(cosines.min()), _GOLDEN_COSINE[self.variant.precision]
+        distances = {name: _distance(_cosines(made, wrong)) for name, wrong in golden.faults.items()}
+        # Asked within the bound too: to a network that hardly looks at colour, BGR is not far from RGB.
+        right = _distance(cosines)
+        said = faults.named(distances, right, self.bundle.image) if right > _SAME else None
+        numbers = f"cosine {cosine:.4f}, at least {bound} expected"
+        if said:
+            raise GoldenMismatch(
+                f"{where}: {said}: the golden photo embeds as with that fault, not as at export ({numbers}). The fault lies between the "
+                "tensor and the model: choose another variant or runtime, or export the bundle again"
+            )
         if cosine < bound:
             parity = self.variant.parity
             raise GoldenMismatch(
-                f"{where}: the golden photo embeds to something else than at export (cosine {cosine:.4f}, at least {bound} expected). "
+                f"{where}: the golden photo embeds to something else than at export ({numbers}). "
                 f"Exported on {parity.machine if parity else 'another machine'} with recipe {self.variant.recipe.get('name')}; this is "
                 f"{machine.instruction_set()}: choose another variant, or export with a recipe for this instruction set"
             )
+
+
+def _levels(pixels: Pixels, expected: Pixels) -> float:
+    """Mean absolute difference, levels of 255."""
+    return float(np.abs(pixels.astype(np.int16) - expected).mean())
+
+
+def _cosines(made: Embeddings, expected: Embeddings) -> Embeddings:
+    """Cosine of each row with its counterpart, float32 [k]."""
+    lengths = np.linalg.norm(made, axis=1) * np.linalg.norm(expected, axis=1)
+    cosines: Embeddings = (made * expected).sum(axis=1) / np.maximum(lengths, 1e-30)
+    return cosines
+
+
+def _distance(cosines: Embeddings) -> float:
+    """Mean distance on the unit sphere."""
+    return float(np.sqrt(np.maximum(2 - 2 * cosines.astype(np.float64), 0)).mean())
 
 
 def _ahead(

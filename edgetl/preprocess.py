@@ -109,7 +109,7 @@ def _cut(photo: Image.Image, turn: int, spec: ImageSpec, view: View = VIEWS[0]) 
     size = (spec.height, spec.width) if turn >= 5 else (spec.width, spec.height)
     exact = photo.size == size
     if not (exact and view.side == 1):
-        box = (0.0, 0.0, float(size[0]), float(size[1])) if exact else _box(photo.size, size, spec.resize)
+        box = (0.0, 0.0, float(size[0]), float(size[1])) if exact else centre_box(photo.size, size, spec.resize)
         photo = photo.resize(size, Image.Resampling[spec.filter.upper()], box=_zoomed(box, photo.size, view.side))
     upright = photo.transpose(Image.Transpose[_UPRIGHT[turn]]) if turn in _UPRIGHT else photo
     pixels = np.asarray(upright.convert("RGB"))
@@ -131,7 +131,7 @@ def _zoomed(box: Box, size: tuple[int, int], side: float) -> Box:
     return max(left - x, 0.0), max(top - y, 0.0), min(right + x, size[0]), min(bottom + y, size[1])
 
 
-def _box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> Box:
+def centre_box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> Box:
     """The centre box of the photo that the crop will show, in its pixels: left, top, right, bottom.
 
     It begins on a whole pixel of the scaled photo, as where one scales first and crops then; half a pixel off, a photo that needs no

@@ -41,7 +41,7 @@ def read_all(path: Path) -> list[object]:
     variant = opened.variant("fake-fp32")
     golden = opened.golden(variant)
     spoken = (opened.backbone, opened.image, opened.dim, opened.calibration, opened.created_by, opened.variants)
-    arrays = (golden.tensors.tobytes(), golden.embeddings.tobytes())
+    arrays = [array.tobytes() for array in (golden.tensors, golden.embeddings, *(golden.faults[name] for name in sorted(golden.faults)))]
     model = opened.model(variant)
     assert opened.verify() == 3
     return [json.dumps(to_json(spoken), sort_keys=True), model, golden.photos, arrays]
@@ -249,6 +249,16 @@ def test_golden_arrays_of_another_shape_than_the_manifest_says_are_refused(unpac
     opened = Bundle.open(unpacked)
     with pytest.raises(BundleError, match="other shapes than the manifest says"):
         opened.golden(opened.variant("fake-fp32"))
+
+
+def test_the_embeddings_of_the_input_faults_are_kept_and_must_fit_too(tmp_path: Path) -> None:
+    made = np.arange(8, dtype=np.float32)[None]
+    opened = write(tmp_path / "a", dataclasses.replace(variant("a", 0), faults={"bgr": made}), variant("b", 1))
+    np.testing.assert_array_equal(opened.golden(opened.variant("a")).faults["bgr"], made)
+    assert opened.golden(opened.variant("b")).faults == {}
+    opened = write(tmp_path / "a", dataclasses.replace(variant("a", 0), faults={"bgr": made[:, 1:]}))
+    with pytest.raises(BundleError, match="other shapes than the manifest says"):
+        opened.golden(opened.variant("a"))
 
 
 def test_golden_arrays_that_cannot_be_read_are_refused(unpacked: Path) -> None:

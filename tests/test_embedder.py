@@ -142,24 +142,16 @@ def test_a_store_may_be_read_by_a_variant_that_parity_proved_equal_and_by_no_oth
 
 
 class Wrong(fake.Model):
-    """The fake runtime with a fault like those of real devices."""
+    """The fake runtime with a fault like those of real devices; those with a name are in test_input_contract.py."""
 
 
-class Bgr(Wrong):
-    def embed(self, batch: Pixels) -> Embeddings:
-        return super().embed(batch[:, :, :, ::-1])
-
-
-class UnitRange(Wrong):
-    def embed(self, batch: Pixels) -> Embeddings:
-        return super().embed((batch // 2 + 128).astype(np.uint8))
-
-
-class Zero(Wrong):
-    """What GPU and NPU delegates are known to give."""
+class ZeroOnce(Wrong):
+    """A delegate that gives up after the first photo of a batch."""
 
     def embed(self, batch: Pixels) -> Embeddings:
-        return np.zeros_like(super().embed(batch))
+        made = super().embed(batch)
+        made[-1] = 0
+        return made
 
 
 class NotANumber(Wrong):
@@ -187,10 +179,8 @@ class Raising(Wrong):
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        (Bgr, "embeds to something else than at export"),
-        (UnitRange, "embeds to something else than at export"),
         (Flipped, "embeds to something else than at export"),
-        (Zero, "all zero: the runtime or its delegate is broken"),
+        (ZeroOnce, "the runtime or its delegate returns all zeros for the golden photo"),
         (NotANumber, "not finite: the runtime or its delegate is broken"),
         (OtherDim, r"shape \[1, 63\], expected \[1, 64\]"),
         (Raising, r"cannot embed the golden photo \(Got: 32 Expected: 224\)"),
@@ -209,16 +199,6 @@ def test_a_device_that_computes_something_else_is_refused_before_anything_is_wri
     assert isinstance(caught.value, BundleError)
     assert sorted(tmp_path.iterdir()) == before
     assert len(closed) == 1
-
-
-def squashed(source: Source, spec: ImageSpec) -> Pixels:
-    return np.asarray(source.image().convert("RGB").resize((spec.width, spec.height)))
-
-
-def test_a_device_that_resizes_differently_is_refused(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgetl.embedder.tensor", squashed)
-    with pytest.raises(GoldenMismatch, match=r"decodes to other pixels than at export \(mean difference .* of 255 levels"):
-        Classifier.open(bundle, tmp_path / "shop.db")
 
 
 @pytest.fixture

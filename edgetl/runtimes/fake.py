@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgetl import bundle
+from edgetl import bundle, faults
 from edgetl.photos import Source
 from edgetl.preprocess import tensor
 from edgetl.types import Embeddings, ImageSpec, Pixels
@@ -62,8 +62,16 @@ def write_bundle(path: str, golden_photo: bytes, *, dim: int = 64, size: int = 3
     content = model(dim, size=size, seed=seed)
     image = ImageSpec(width=size, height=size, resize=size * 8 // 7)
     tensors = tensor(Source("golden", golden_photo), image)[None]
+    embed = Model({"model.json": content}, 1).embed
     variant = bundle.NewVariant(
-        "fake-fp32", "fake", "fp32", {"model.json": content}, {"name": "fake"}, None, Model({"model.json": content}, 1).embed(tensors)
+        "fake-fp32",
+        "fake",
+        "fp32",
+        {"model.json": content},
+        {"name": "fake"},
+        None,
+        embed(tensors),
+        {name: embed(wrong) for name, wrong in faults.of_tensors(tensors).items()},
     )
     backbone = {
         "name": "fake",

@@ -10,6 +10,7 @@ from importlib import metadata
 
 import numpy as np
 
+from edgetl import faults
 from edgetl.bundle import FAMILIES, NewVariant
 from edgetl.errors import CalibrationError
 from edgetl.runtimes import open_runtime
@@ -78,8 +79,9 @@ class Maker:
         start = time.perf_counter()
         name = f"{recipe.format}-{recipe.precision}"
         files = self._files(recipe)
-        made = self._run(recipe.format, files, np.concatenate([self._proof, self._golden]))
-        count = len(self._proof)
+        count, charts = len(self._proof), len(self._golden)
+        wrong = faults.of_tensors(self._golden, self._backbone.mean, self._backbone.std)
+        made = self._run(recipe.format, files, np.concatenate([self._proof, self._golden, *wrong.values()]))
         measured = parity.measure(self._expected, made[:count], self._bound(recipe))
         parity.check(name, measured, _hint(recipe))
         stated = {
@@ -89,7 +91,8 @@ class Maker:
             "libraries": {library: metadata.version(library) for library in _LIBRARIES[recipe.format]},
             "proved_on": f"{count} drawn scenes" if self._calibration is None else f"{count} held-back photos",
         }
-        variant = NewVariant(name, recipe.format, recipe.precision, files, stated, measured, made[count:])
+        golden, *faulty = made[count:].reshape(1 + len(wrong), charts, -1)
+        variant = NewVariant(name, recipe.format, recipe.precision, files, stated, measured, golden, dict(zip(wrong, faulty)))
         size = sum(len(content) for content in files.values())
         return variant, Exported(name, recipe.name, size, measured, time.perf_counter() - start)
 
