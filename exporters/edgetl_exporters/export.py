@@ -14,7 +14,7 @@ import numpy as np
 from edgetl import bundle, preprocess
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.photos import load
-from edgetl.types import to_json
+from edgetl.types import Pixels, to_json
 from edgetl_exporters import backbones, calibration, graph, pictures, recipes
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.variants import Exported, Maker
@@ -22,8 +22,13 @@ from edgetl_exporters.weights import load as load_weights
 
 Progress = Callable[[int, int], None]
 
+LEVELS = ("last", "multi")
+
 _COLLECT, _VARIANT = 20, 10
 """Steps of the progress bar: for decoding the photos, and for each variant."""
+
+_SCENES = 24
+"""Drawn scenes on which levels are balanced where no photos were given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,7 @@ class ExportResult:
         path: the bundle.
         backbone: its name.
         weights: where they came from.
+        levels: the lengths of the pooled stages that the embedding is made of; empty for the last stage alone.
         calibration: the calibration photos' hash and counts; None where no photos were given.
         variants: one per format and precision, in that order.
         skipped: (file, reason) per photo that was chosen but could not be used.
@@ -44,6 +50,7 @@ class ExportResult:
     path: str
     backbone: str
     weights: str
+    levels: tuple[int, ...]
     calibration: Mapping[str, Any] | None
     variants: tuple[Exported, ...]
     skipped: tuple[tuple[str, str], ...]
@@ -57,6 +64,7 @@ def export(
     backbone: str = "efficientnet_lite0",
     formats: Sequence[str] = recipes.FORMATS,
     precisions: Sequence[str] = ("fp32", "int8"),
+    levels: str = "last",
     photos: str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
     random_weights: bool = False,
@@ -72,6 +80,7 @@ def export(
         backbone: one of :data:`edgetl_exporters.BACKBONES`.
         formats: some of `onnx`, `tflite`, `openvino`.
         precisions: some of `fp32`, `fp16` (OpenVINO only), `int8`; a precision that a format does not offer is refused.
+        levels: `last`, the pooled last stage, or `multi`, the pooled outputs of some middle stages before it (:data:`LEVELS`).
         photos: a folder of 120 or more photos like those the camera will see; int8 needs it, the others are proved on it.
         weights: a local state dict instead of the published weights.
         random_weights: untrained weights, marked as such in the manifest.
@@ -88,6 +97,8 @@ def export(
     """
     start = time.perf_counter()
     chosen = backbones.backbone(backbone)
+    if levels not in LEVELS:
+        raise ExportError(f"unknown levels {levels!r}; known are {', '.join(LEVELS)}")
     plan = _plan(formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe})
     if photos is None and any(recipe.levels for recipe in plan):
         raise CalibrationError(
@@ -98,7 +109,9 @@ def export(
     network, origin = load_weights(chosen, file=weights, random=random_weights, seed=seed)
     found = None if photos is None else calibration.collect(photos, chosen.image, seed=seed, progress=steps.within(_COLLECT))
     golden = np.stack([preprocess.tensor(load(chart), chosen.image) for chart in pictures.charts()])
-    maker = Maker(chosen, graph.build(chosen, network), found, golden, seed)
+    built = graph.build(chosen, network, chosen.stages if levels == "multi" else ())
+    lengths = graph.balance(built, _scenes(chosen, seed) if found is None else found.tensors)
+    maker = Maker(chosen, built, found, golden, seed)
     steps.to(_COLLECT)
     made = []
     for i, recipe in enumerate(plan, 1):
@@ -109,7 +122,8 @@ def export(
         output,
         backbone={"name": chosen.name, "source": chosen.source, "weights": to_json(origin)},
         image=chosen.image,
-        dim=chosen.dim,
+        dim=sum(lengths) or chosen.dim,
+        levels=lengths,
         calibration=stated,
         golden_photos=pictures.charts(),
         golden_tensors=golden,
@@ -119,6 +133,7 @@ def export(
         path=os.fspath(output),
         backbone=chosen.name,
         weights=origin.source,
+        levels=lengths,
         calibration=stated,
         variants=tuple(exported for _, exported in made),
         skipped=() if found is None else found.skipped,
@@ -135,6 +150,10 @@ def _plan(formats: Sequence[str], precisions: Sequence[str], wanted: Mapping[str
         for name in dict.fromkeys(formats)
         for precision in dict.fromkeys(precisions)
     ]
+
+
+def _scenes(chosen: backbones.Backbone, seed: int) -> Pixels:
+    return pictures.scenes(_SCENES, chosen.image.width, chosen.image.height, seed)
 
 
 class _Steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,32 +18,48 @@ from edgetl_exporters.backbones import Backbone
 class Graph(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
     """Pixels [n, h, w, 3] in [0, 255] (uint8 or float) -> embedding float32 [n, d].
 
+    The embedding is the pooled output of the last stage; where middle stages were chosen, theirs come before it, earliest first.
+
     Only the mean is subtracted here; the division by std is folded into the first convolution, which is exact because its
     padding is zero on both sides of a scaling. The mean is a whole row [1, 1, w, 3] rather than [3]: ONNX Runtime's and XNNPACK's
     inner loop then runs over a row instead of three values (measured in ONNX Runtime: 0.07 ms instead of 0.62 ms for 224x224).
+
+    Attributes:
+        features: the stages, run one after the other.
+        scales: number of a middle stage -> what its pooled output is multiplied by.
     """
 
     mean: torch.Tensor
 
-    def __init__(self, features: nn.Module, mean: tuple[float, float, float], width: int) -> None:
+    def __init__(self, features: nn.Sequential, mean: tuple[float, float, float], width: int, stages: Sequence[int] = ()) -> None:
         super().__init__()
         self.features = features
+        self.scales = dict.fromkeys(stages, 1.0)
         self.register_buffer("mean", torch.tensor(mean).repeat(width, 1)[None, None])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        maps = self.features((image.to(torch.float32) - self.mean).permute(0, 3, 1, 2))
-        # keepdim, then flatten: litert-torch otherwise puts a transpose before the mean.
-        pooled: torch.Tensor = maps.mean((2, 3), keepdim=True).flatten(1)
-        return pooled
+        levels = self.levels(image)
+        return torch.cat(levels, 1) if len(levels) > 1 else levels[0]
+
+    def levels(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """The parts of the embedding, float32 [n, d_l] each: the chosen middle stages, then the last."""
+        maps = (image.to(torch.float32) - self.mean).permute(0, 3, 1, 2)
+        made = []
+        for number, stage in enumerate(self.features):
+            maps = stage(maps)
+            if number in self.scales:
+                made.append(_pool(maps) * self.scales[number])
+        return [*made, _pool(maps)]
 
 
-def build(backbone: Backbone, network: nn.Module) -> Graph:
+def build(backbone: Backbone, network: nn.Module, stages: Sequence[int] = ()) -> Graph:
     """Cuts the classifier off, folds every batch normalisation and the division by std into the convolutions.
 
     Args:
         backbone: which network it is.
         network: the classifier network; it is not changed.
+        stages: numbers of the middle stages whose pooled outputs precede the last one's; :func:`balance` scales them.
     """
     features = backbone.features(copy.deepcopy(network)).eval()
     convolutions, normalisations = _traced(features, torch.zeros(1, 3, backbone.image.height, backbone.image.width))
@@ -51,9 +68,28 @@ def build(backbone: Backbone, network: nn.Module) -> Graph:
         _replace(features, normalisation, nn.Identity())
     first = convolutions[0]
     first.weight.data /= torch.tensor(backbone.std).view(1, 3, 1, 1)
-    graph = Graph(features, backbone.mean, backbone.image.width)
+    graph = Graph(features, backbone.mean, backbone.image.width, stages)
     graph.eval()
     return graph
+
+
+def balance(graph: Graph, tensors: Pixels) -> tuple[int, ...]:
+    """Scales every middle level to the last one's energy, the mean squared distance from the mean embedding.
+
+    Args:
+        graph: changed in place.
+        tensors: uint8 [n, h, w, 3], the images on which the energies are measured.
+
+    Returns:
+        The levels' lengths, the last one's last; nothing where there is no middle level.
+    """
+    if not graph.scales:
+        return ()
+    with torch.inference_mode():
+        lengths = tuple(level.shape[1] for level in graph.levels(torch.from_numpy(np.array(tensors[:1]))))
+    *middle, last = np.split(embed(graph, tensors).astype(np.float64).var(0), np.cumsum(lengths)[:-1])
+    graph.scales = {stage: scale * float(np.sqrt(last.sum() / level.sum())) for (stage, scale), level in zip(graph.scales.items(), middle)}
+    return lengths
 
 
 def use_half_the_cores() -> None:
@@ -66,6 +102,11 @@ def embed(graph: nn.Module, tensors: Pixels, batch: int = 16) -> Embeddings:
     with torch.inference_mode():
         rows = [graph(torch.from_numpy(np.array(tensors[i : i + batch]))).numpy() for i in range(0, len(tensors), batch)]
     return np.concatenate(rows).astype(np.float32)
+
+
+def _pool(maps: torch.Tensor) -> torch.Tensor:
+    # keepdim, then flatten: litert-torch otherwise puts a transpose before the mean.
+    return maps.mean((2, 3), keepdim=True).flatten(1)
 
 
 def _traced(features: nn.Module, image: torch.Tensor) -> tuple[list[Any], dict[str, Any]]:
