@@ -8,11 +8,24 @@ from collections.abc import Sequence
 from edgetl.types import EvalReport, Proportion
 
 
-def per_class_accuracy(outcomes: Sequence[tuple[str, str]]) -> tuple[Proportion, dict[str, Proportion]]:
-    """Accuracy of (true, predicted) pairs, overall and per true class."""
-    n = Counter(truth for truth, _ in outcomes)
-    hits = Counter(truth for truth, said in outcomes if truth == said)
-    return Proportion(sum(hits.values()), len(outcomes)), {label: Proportion(hits[label], n[label]) for label in sorted(n)}
+def per_class_accuracy(
+    outcomes: Sequence[tuple[str, str]], bursts: Sequence[int] | None = None
+) -> tuple[Proportion, dict[str, Proportion]]:
+    """Accuracy of (true, predicted) pairs, overall and per true class.
+
+    Args:
+        outcomes: (true, predicted) per photo.
+        bursts: the burst of each photo. Frames of one burst are no independent evidence: with bursts n counts those that have photos of
+            the class, and one is right if more than half of its photos of that class are. None counts photos.
+    """
+    cells = range(len(outcomes)) if bursts is None else [int(burst) for burst in bursts]
+    photos, hits = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+    for (truth, said), cell in zip(outcomes, cells, strict=True):
+        photos[truth, cell] += 1
+        hits[truth, cell] += truth == said
+    n = Counter(truth for truth, _ in photos)
+    right = Counter(cell[0] for cell in photos if 2 * hits[cell] > photos[cell])
+    return Proportion(right.total(), len(photos)), {label: Proportion(right[label], n[label]) for label in sorted(n)}
 
 
 def evaluated(outcomes: Sequence[tuple[str, str]], known: Sequence[str], failed: Sequence[tuple[str, str]], taught: int) -> EvalReport:

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgetl.heads.groups import Loss, groups_of, inverse
 from edgetl.heads.reading import Reading, View, without_own
+from edgetl.heads.whitening import Inverse
+from edgetl.types import Array
 
 
 def read(view: View) -> Reading:
-    """Scores x^T A m - m^T A m / 2 with A = (W + alpha I)^-1; leave-one-out is exact at the same alpha.
+    """Scores x^T A m - m^T A m / 2 with A = (W + alpha I)^-1; leave-one-burst-out is exact at the same alpha.
 
     Without x, a sample of class y with n others and mean m: u = x - m, W' = W - (n+1)/n u u^T and m' = m - u/n, so that A' follows from
     A by Sherman and Morrison (1950). The scatter is not divided by a count: that scales all logits alike, and the temperature absorbs it.
@@ -34,7 +37,24 @@ def read(view: View) -> Reading:
     u_u = x_u - along[row, y] + cross[y, y]
     u_means = along - cross[y]
     shrink = np.where(left > 0, 1 + step, 0)
-    gain = shrink / np.maximum(1 - shrink * u_u, 1e-9)
+    gain = shrink / np.maximum(1 - shrink * u_u, 1 / (1 + 4 * shrink / view.alpha))
     held = along + (gain * x_u)[:, None] * u_means - (np.diag(cross) + gain[:, None] * u_means**2) / 2
     own = held[row, y] + (1 + gain * u_u) * (step * (u_means[row, y] - x_u) - step**2 * u_u / 2)
-    return Reading(solved, -np.diag(cross) / 2, white, without_own(held, y, own, left))
+    held = without_own(held, y, own, left)
+    for rows in groups_of(view.bursts):
+        held[rows] = _without(view, rows, solve, along[rows], cross)
+    return Reading(solved, -np.diag(cross) / 2, white, held)
+
+
+def _without(view: View, rows: Array, solve: Inverse, along: Array, cross: Array) -> Array:
+    """Logits float64 [b, g, c] of groups of rows, int [b, g], from heads without them.
+
+    By Woodbury's identity A' = A + A U^T S U A with S = (C^-1 - U A U^T)^-1, which is C + C U A' U^T C: no eigenvalue of S is above
+    |C| + |C|^2 |U|^2 / alpha, and |U|^2 is at most 4 g, because embeddings have norm 1.
+    """
+    loss = Loss.of(view.classes[rows], view.counts, solve.gram(view.whitening.rows[rows]), along, cross)
+    most = loss.most + 4 * rows.shape[1] * loss.most**2 / view.alpha
+    onto = inverse(loss.within - loss.u_u, 1 / most) @ loss.u_means
+    squares = loss.squares + (loss.u_means * onto).sum(1)
+    held: Array = np.where(loss.gone[:, None], -np.inf, loss.x_means + loss.x_u @ onto - squares[:, None] / 2)
+    return held

@@ -8,17 +8,29 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from edgetl.errors import TrainError
-from edgetl.heads.calibration import temperature
+from edgetl.heads.bursts import Bursts
 from edgetl.heads.head import Head
+from edgetl.heads.oddities import oddities
 from edgetl.heads.reading import FOLDS, View
-from edgetl.heads.samples import Samples, places, quota
-from edgetl.heads.selection import ALPHAS, LOGISTIC_ALPHA, READERS, Trial, choose, deserves_logistic, limit, try_logistic, tune
+from edgetl.heads.samples import Samples, cells_of, folds, normalised, places, quota
+from edgetl.heads.selection import (
+    ALPHAS,
+    LOGISTIC_ALPHA,
+    READERS,
+    Trial,
+    choose,
+    compare_levels,
+    deserves_logistic,
+    limit,
+    try_logistic,
+    tune,
+)
 from edgetl.heads.threads import single_thread
 from edgetl.heads.whitening import Spectrum, Whitening, whiten
-from edgetl.types import Array, HeadKind, Proportion, check_label
+from edgetl.types import Array, Embeddings, HeadKind, Proportion, check_label
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
     """What a training gave.
 
@@ -27,23 +39,36 @@ class Fit:
         kind: the algorithm that was used.
         reason: why this one, in a sentence.
         candidates: leave-one-out accuracy of every algorithm tried, all on the same samples (a part of them where they are many);
-            that of `logistic`, where `auto` tries it, is 5-fold on all samples.
-        ids: the samples, int64 [n].
+            that of `logistic`, where `auto` tries it, is 5-fold on all samples. Counted in bursts, as
+            :func:`edgetl.evaluation.per_class_accuracy` does.
+        alpha: the regularisation of the head, in units of squared normalised embeddings.
+        ids: the photos, int64 [m], in the learner's order.
         truth: the label of each.
-        predicted: the label each gets from a head trained without it.
-        method: how `predicted` came about, `leave-one-out` (exact, at the chosen regularisation) or `5-fold`.
+        predicted: the label each gets from a head trained without its burst. Where nothing of its class is left then, it is another class.
+        held: the logits behind `predicted`, of the photo itself, float64 [m, c] in the order of `head.labels`; -inf for a class of which
+            nothing was left.
+        bursts: the burst of each photo, int64 [m], numbered from 0 in the order of their smallest ids.
+        method: how `predicted` came about, `leave-one-out` (of whole bursts; exact, at the chosen regularisation) or `5-fold`.
         warnings: what the person should know, in sentences.
+        part: the choice itself on the samples it was made on, at most about `selection.LIMIT` rows; where `auto` took `logistic` this is
+            what it would have taken without it. With `whole` it is what rejection reads; both are valid until the learner changes.
+        whole: the algorithm that was used, on all samples; `part` itself where they are few.
     """
 
     head: Head
     kind: HeadKind
     reason: str
     candidates: Mapping[str, Proportion]
+    alpha: float
     ids: Array
     truth: tuple[str, ...]
     predicted: tuple[str, ...]
+    held: Array
+    bursts: Array
     method: str
     warnings: tuple[str, ...]
+    part: Trial = dataclasses.field(repr=False)
+    whole: Trial = dataclasses.field(repr=False)
 
 
 class Learner:
@@ -51,56 +76,86 @@ class Learner:
 
     Up to a few hundred samples every fit starts afresh from their Gram matrix. Beyond that the regularised scatter is factored once, and
     samples that come or go are signed rows beside the factor (:mod:`edgetl.heads.whitening`), until they are too many or the
-    regularisation changes; then it is factored again. Labels are not in the factor: relabelling is free.
+    regularisation changes; then it is factored again. Labels are not in the factor: relabelling is free. Nothing drifts: class sums are
+    exact (:func:`edgetl.heads.samples.normalised`), and the factor is made anew from the samples before many rows stand beside it.
+
+    A photo may come as several views of itself, rows with one id: the photo first, then augmented copies. Every row weighs the same in a
+    fit. What is left out to judge a head is always a whole burst (:mod:`edgetl.heads.bursts`), with all views of its photos.
 
     Memory: the embeddings as float32 [n, d], the same again in the factor's coordinates, and one float64 [d, d] (2,000 x 1280: 34 MB).
     """
 
-    def __init__(self, dim: int) -> None:
-        """Makes an empty learner for embeddings of `dim` values."""
+    def __init__(self, dim: int, levels: Sequence[int] = ()) -> None:
+        """Makes an empty learner for embeddings of `dim` values.
+
+        Args:
+            dim: values of an embedding.
+            levels: the lengths of the pooled stages that an embedding is made of, the last stage last; with more than one, a fit says what
+                they gain over the last one alone.
+
+        Raises:
+            TrainError: `levels` do not add up to `dim`.
+        """
+        if levels and sum(levels) != dim:
+            raise TrainError(f"levels of {' + '.join(map(str, levels))} = {sum(levels)} values do not make an embedding of {dim}")
+        self._levels = tuple(levels)
         self._samples = Samples(dim)
+        self._bursts = Bursts()
         self._whitening: Whitening | None = None
         self._patience = max(64, dim // 8)
 
     def __len__(self) -> int:
+        """How many photos."""
         return len(self._samples)
 
-    def add(self, ids: Array | Sequence[int], embeddings: Array, labels: Sequence[str]) -> None:
-        """Adds samples.
+    def add(
+        self,
+        ids: Array | Sequence[int],
+        embeddings: Array,
+        labels: Sequence[str],
+        taken: Array | Sequence[float] | None = None,
+    ) -> None:
+        """Adds photos.
 
         Args:
-            ids: a number of each, int [n], none of them there already.
+            ids: the photo of each row, int [n], none of them there already; rows of one photo are neighbours, the photo itself first.
             embeddings: float [n, d], of any length; they are L2-normalised here.
-            labels: class name of each.
+            labels: class name of each row.
+            taken: when each row's photo was taken, seconds since 1970 by the camera's clock, NaN where unknown; None where all are.
 
         Raises:
             TrainError: shapes that do not fit, a NaN or an infinity, or a known id; nothing was added.
             LabelError: a class name that is not allowed; nothing was added.
         """
-        fresh = self._samples.add(np.asarray(ids), embeddings, [check_label(label) for label in labels])
+        before = len(self._samples)
+        times = None if taken is None else np.asarray(taken, np.float64)
+        fresh = self._samples.add(np.asarray(ids), embeddings, [check_label(label) for label in labels], times)
+        self._bursts.add(len(self._samples) - before)
         if self._whitening is not None:
             with single_thread():
                 self._whitening.add(fresh) if self._bears(len(fresh)) else self._forget_factor()
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Removes samples, exactly: what is fitted afterwards never saw them.
+        """Removes photos with all their views, exactly: what is fitted afterwards never saw them.
 
         Raises:
             KeyError: an id that is not there; nothing was removed.
         """
+        first = self._samples.first
         keep, gone = self._samples.remove(ids)
+        self._bursts.remove(keep[first])
         if self._whitening is not None:
             with single_thread():
                 self._whitening.remove(keep, gone) if self._bears(len(gone)) else self._forget_factor()
 
-    def relabel(self, sample: int, label: str) -> None:
-        """Moves one sample to another class.
+    def relabel(self, photo: int, label: str) -> None:
+        """Moves one photo to another class.
 
         Raises:
             KeyError: an id that is not there.
             LabelError: a class name that is not allowed.
         """
-        self._samples.relabel(sample, check_label(label))
+        self._samples.relabel(photo, check_label(label))
 
     def fit(self, kind: HeadKind = "auto", seed: int = 0) -> Fit:
         """Fits a head to all samples, on one BLAS thread.
@@ -118,63 +173,80 @@ class Learner:
         if not names:
             raise TrainError("there is no sample to train from; add photos of at least two classes")
         if len(names) == 1:
-            raise TrainError(f"there is one class, {names[0]!r} ({counts[0]} samples); add photos of a second one to tell it from")
+            raise TrainError(f"there is one class, {names[0]!r} ({len(self)} samples); add photos of a second one to tell it from")
         with single_thread():
             return self._fit(kind, seed, names, counts, means)
 
     def _fit(self, kind: HeadKind, seed: int, names: tuple[str, ...], counts: Array, means: Array) -> Fit:
-        number = {name: i for i, name in enumerate(names)}
-        classes = np.array([number[label] for label in self._samples.labels])
-        place = places(self._samples.ids, classes, seed)
-        chosen = place < (quota(counts, limit(len(names))) if len(classes) > limit(len(names)) else len(classes))
-        views = _views(self._samples.x[chosen], classes[chosen], place[chosen], len(names))
+        rows, chosen = self._rows(names, seed)
+        views = _views(rows.where(chosen), len(names))
+        photos = len(self)
         if kind == "auto":
-            trial, reason, candidates = choose(views, len(classes))
+            part, reason, candidates = choose(views, photos)
         else:
-            trial = tune(kind, views)
-            reason, candidates = f"{kind} was asked for (alpha {trial.alpha:g})", {str(kind): trial.accuracy}
+            part = tune(kind, views)
+            reason, candidates = f"{kind} was asked for (alpha {part.alpha:g})", {str(kind): part.accuracy}
+        if len(self._levels) > 1:
+            last = rows.where(chosen).last(self._levels[-1])
+            said, alone = compare_levels(part, _views(last, len(names)), len(self._levels))
+            reason, candidates = f"{reason}; {said}", {**candidates, f"{part.kind}, last level alone": alone.accuracy}
+        whole = part
         if not chosen.all():
 
             def everything(space: Whitening, alpha: float) -> View:
-                return View(self._samples.x, classes, counts, means, space.project(means), place % FOLDS, space, alpha)
+                return rows.view(counts, means, space.project(means), space, alpha)
 
             # Nearest class mean needs no coordinates, so it gets those that are there.
-            space = views[trial.alpha].whitening if trial.kind == "ncm" else self._factor(trial.alpha)
-            trial = Trial.of(trial.kind, everything(space, trial.alpha))
-            if kind == "auto" and deserves_logistic(trial, len(names)):
-                trial, reason, accuracy = try_logistic(trial, reason, everything(self._factor(trial.alpha), LOGISTIC_ALPHA))
+            space = views[part.alpha].whitening if part.kind == "ncm" else self._factor(part.alpha)
+            whole = Trial.of(part.kind, everything(space, part.alpha))
+            if kind == "auto" and deserves_logistic(whole, len(names)):
+                whole, reason, accuracy = try_logistic(whole, reason, everything(self._factor(part.alpha), LOGISTIC_ALPHA))
                 candidates = {**candidates, "logistic": accuracy}
-        reading = trial.reading
-        said = tuple(names[i] for i in reading.predicted())
-        weight, bias = (array.astype(np.float32) for array in reading.linear())
-        head = Head(trial.kind, names, weight, bias, self._temperature(reading.held, classes, weight, bias), tuple(counts.tolist()))
-        method = "5-fold" if trial.kind == "logistic" else "leave-one-out"
-        truth = tuple(self._samples.labels)
-        return Fit(head, trial.kind, reason, candidates, self._samples.ids.copy(), truth, said, method, self._warnings(names, counts))
+        weight, bias = (array.astype(np.float32) for array in whole.reading.linear())
+        first, classes, bursts = rows.first, rows.classes[rows.first], rows.bursts[rows.first]
+        return Fit(
+            head=Head(whole.kind, names, weight, bias, self._temperature(whole, weight, bias), tuple(np.bincount(classes).tolist())),
+            kind=whole.kind,
+            reason=reason,
+            candidates=candidates,
+            alpha=whole.alpha,
+            ids=self._samples.ids[first],
+            truth=tuple(names[i] for i in classes),
+            predicted=tuple(names[i] for i in whole.reading.predicted(rows.classes)[first]),
+            held=whole.reading.held[first],
+            bursts=bursts,
+            method="5-fold" if whole.kind == "logistic" else "leave-one-out",
+            warnings=oddities(self._samples.x, classes, bursts, names),
+            part=part,
+            whole=whole,
+        )
 
-    def _temperature(self, held: Array, classes: Array, weight: Array, bias: Array) -> float:
+    def _rows(self, names: tuple[str, ...], seed: int) -> tuple[_Rows, Array]:
+        """All samples as an algorithm takes them, and on which of them, bool [n], the choice is made."""
+        number = {name: i for i, name in enumerate(names)}
+        samples = self._samples
+        first = samples.first
+        ids, itself = samples.ids[first], np.zeros(len(samples.ids), bool)
+        itself[first] = True
+        photo = np.cumsum(itself) - 1
+        classes = np.array([number[label] for label in samples.labels])
+        bursts = self._bursts.find(samples.x if itself.all() else samples.x[first], samples.taken[first], ids)
+        fold = folds(ids, classes[first], bursts, seed, FOLDS)
+        place, most = places(ids, classes[first], bursts, seed), limit(len(names), len(first), len(photo))
+        chosen = place < (quota(np.bincount(classes[first]), most) if len(first) > most else len(first))
+        return _Rows(samples.x, classes, bursts[photo], fold[photo], itself), chosen[photo]
+
+    def _temperature(self, trial: Trial, weight: Array, bias: Array) -> float:
         """The temperature that fits the held-out logits; without any, one at which the photos taught have odds of about e : 1."""
-        fitted = temperature(held, classes)
+        fitted = trial.temperature()
         if np.isfinite(fitted):
             return fitted
+        classes = trial.view.classes
         logits = self._samples.x @ weight.T + bias
         own = logits[np.arange(len(classes)), classes]
         logits[np.arange(len(classes)), classes] = -np.inf
         margin = float((own - logits.max(1)).mean())
         return margin if margin > 1e-12 else 1.0
-
-    def _warnings(self, names: tuple[str, ...], counts: Array) -> tuple[str, ...]:
-        said = []
-        lone = [name for name, count in zip(names, counts) if count == 1]
-        if lone:
-            shown = ", ".join(map(repr, lone[:5])) + (f" and {len(lone) - 5} more" if len(lone) > 5 else "")
-            said.append(f"one photo only of {shown}: left out, nothing of its class remains, so it counts as missed; add a second photo")
-        x = self._samples.x
-        if (x[-1] == x[0]).all() and (x == x[0]).all():
-            said.append(f"all {len(x)} embeddings are the same, so the classes cannot be told apart; check the camera and the runtime")
-        elif zeros := int(((x.max(1) == 0) & (x.min(1) == 0)).sum()):
-            said.append(f"{zeros} of {len(x)} embeddings are all zero; check the runtime with `edgetl inspect`")
-        return tuple(said)
 
     def _bears(self, more: int) -> bool:
         return self._whitening is not None and len(self._whitening.signs) + more <= self._patience
@@ -189,10 +261,37 @@ class Learner:
         return self._whitening
 
 
-def _views(x: Array, classes: Array, place: Array, number: int) -> dict[float, View]:
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """What a view holds of each row: embedding, class, burst and fold, and whether it is the photo itself."""
+
+    x: Embeddings
+    classes: Array
+    bursts: Array
+    folds: Array
+    first: Array
+
+    def where(self, chosen: Array) -> _Rows:
+        if chosen.all():
+            return self
+        return _Rows(self.x[chosen], self.classes[chosen], self.bursts[chosen], self.folds[chosen], self.first[chosen])
+
+    def last(self, width: int) -> _Rows:
+        """The same with the last `width` values of each embedding only."""
+        return dataclasses.replace(self, x=normalised(np.ascontiguousarray(self.x[:, -width:])))
+
+    def view(self, counts: Array, means: Array, centres: Array, space: Whitening, alpha: float) -> View:
+        cells = cells_of(self.classes, self.bursts)
+        _, cell, size = np.unique(cells[self.first], return_inverse=True, return_counts=True)
+        evidence = np.zeros(len(cells))
+        evidence[self.first] = 1 / size[cell.reshape(-1)]
+        return View(self.x, self.classes, counts, means, centres, self.bursts, evidence, self.folds, space, alpha)
+
+
+def _views(rows: _Rows, number: int) -> dict[float, View]:
     """The view of a few samples at every alpha that is tried."""
-    counts = np.bincount(classes, minlength=number)
-    average = np.eye(number)[classes].T / counts[:, None]
-    means, spectrum = average @ x, Spectrum(x)
+    counts = np.bincount(rows.classes, minlength=number)
+    average = np.eye(number)[rows.classes].T / counts[:, None]
+    means, spectrum = average @ rows.x, Spectrum(rows.x)
     spaces = [spectrum.at(alpha) for alpha in ALPHAS]
-    return {space.alpha: View(x, classes, counts, means, average @ space.rows, place % FOLDS, space, space.alpha) for space in spaces}
+    return {space.alpha: rows.view(counts, means, average @ space.rows, space, space.alpha) for space in spaces}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgetl.heads.reading import FOLDS, Reading, View, without_own
+from edgetl.heads.reading import FOLDS, Reading, View
 from edgetl.types import Array
 
 _MEMORY = 12
@@ -33,15 +33,15 @@ def read(view: View) -> Reading:
     # float32 coordinates give a gradient little better than this, and no prediction needs it better.
     precision = 1e-6 if rows.dtype == np.float64 else 1e-3
     weight, bias = _parts(_searched(view, np.ones((n, 1)), precision)[0], view)
-    held, left = np.empty((n, number)), np.empty(n, np.int64)
+    held = np.empty((n, number))
     together = max(1, _ABREAST // number)
     for first in range(0, FOLDS, together):
         folds = np.arange(first, min(first + together, FOLDS))
         for fold, model in zip(folds, _searched(view, view.folds[:, None] != folds, _HELD)):
             out, (w, b) = view.folds == fold, _parts(model, view)
-            held[out] = rows[out] @ w.T + b
-            left[out] = (view.counts - np.bincount(view.classes[out], minlength=number))[view.classes[out]]
-    return Reading(weight, bias, view.whitening, without_own(held, view.classes, held[np.arange(n), view.classes], left))
+            gone = np.bincount(view.classes[out], minlength=number) == view.counts
+            held[out] = np.where(gone, -np.inf, rows[out] @ w.T + b)
+    return Reading(weight, bias, view.whitening, held)
 
 
 def minimise(function: Callable[[Array], tuple[float, Array]], solve: Callable[[Array], Array], start: Array, precision: float) -> Array:

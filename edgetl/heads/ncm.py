@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgetl.heads.groups import Loss, groups_of
 from edgetl.heads.reading import Reading, View, without_own
 
 
 def read(view: View) -> Reading:
-    """Scores x.m - |m|^2/2, which orders classes by Euclidean distance; leave-one-out is exact.
+    """Scores x.m - |m|^2/2, which orders classes by Euclidean distance; leave-one-burst-out is exact.
 
     Without x its class mean is m' = m + (m - x) / (n - 1).
     """
@@ -24,4 +25,8 @@ def read(view: View) -> Reading:
     norms = np.einsum("nd,nd->n", x, x)
     moved = mine + step * (mine - norms)
     shorter = (1 + step) ** 2 * square - 2 * step * (1 + step) * mine + step**2 * norms
-    return Reading(means, -squares / 2 - means @ origin, None, without_own(held, view.classes, moved - shorter / 2, left))
+    held = without_own(held, view.classes, moved - shorter / 2, left)
+    for rows in groups_of(view.bursts):
+        loss = Loss.of(view.classes[rows], view.counts, x[rows] @ x[rows].swapaxes(1, 2), along[rows], means @ means.T)
+        held[rows] = np.where(loss.gone[:, None], -np.inf, loss.x_means - loss.squares[:, None] / 2)
+    return Reading(means, -squares / 2 - means @ origin, None, held)

@@ -19,10 +19,14 @@ class View:
     Attributes:
         x: L2-normalised embeddings, float32 [n, d].
         classes: class of each row, int [n].
-        counts: samples per class, int [c].
+        counts: rows per class, int [c].
         means: class means, float64 [c, d].
         centres: the same means in the whitened coordinates, float64 [c, r].
-        folds: fold of each row for an algorithm without an exact leave-one-out, int [n] in 0 to FOLDS - 1, spread over each class.
+        bursts: burst of each row, int [n], from 0; the rows of a burst, the views of a photo among them, are left out together.
+        evidence: what each row counts for when a head is judged by the rows left out, float64 [n]: the photos that a burst has in one class
+            share one, because they are no independent evidence, and an augmented view has none.
+        folds: fold of each row for an algorithm without an exact leave-one-out, int [n] in 0 to FOLDS - 1, spread over each class; no fold
+            cuts a burst.
         whitening: the same samples where their regularised scatter is the identity.
         alpha: the regularisation to use. LDA and ridge can only use the whitening's own; logistic regression takes any, and another one
             costs it a few more steps.
@@ -33,6 +37,8 @@ class View:
     counts: Array
     means: Array
     centres: Array
+    bursts: Array
+    evidence: Array
     folds: Array
     whitening: Whitening
     alpha: float
@@ -46,7 +52,7 @@ class Reading:
         weight: float64 [c, r], of the coordinates in `space`; [c, d] without one.
         bias: float64 [c].
         space: the whitening whose coordinates it reads, or None if it reads the normalised embedding.
-        held: logits of each sample from a head that was trained without it, float64 [n, c]; -inf for a class of which none was left.
+        held: logits of each row from a head that was trained without its burst, float64 [n, c]; -inf for a class of which none was left.
     """
 
     weight: Array
@@ -62,9 +68,14 @@ class Reading:
         weight, bias = (self.weight, self.bias) if self.space is None else self.space.unproject(self.weight, self.bias)
         return weight - weight.mean(0), bias - bias.mean()
 
-    def predicted(self) -> Array:
-        """The predicted class of each sample when it was left out, int [n]."""
-        return self.held.argmax(1)  # type: ignore[no-any-return]
+    def predicted(self, classes: Array) -> Array:
+        """The predicted class of each row when it was left out, int [n].
+
+        A row of `classes` [n] of which nothing was left is never right: where no class was left at all, it is the one after its own.
+        """
+        said = self.held.argmax(1)
+        nothing = np.isneginf(self.held[np.arange(len(said)), said])
+        return np.where(nothing, (classes + 1) % self.held.shape[1], said)  # type: ignore[no-any-return]
 
 
 def without_own(held: Array, classes: Array, own: Array, left: Array) -> Array:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgetl.heads.groups import groups_of, inverse
 from edgetl.heads.reading import Reading, View, without_own
 
 
 def read(view: View) -> Reading:
-    """Scores are the regression's values; leave-one-out is exact by the leverages h: y - (y - f) / (1 - h) (Allen 1974, PRESS).
+    """Scores are the regression's values; leave-one-burst-out is exact by the leverages h: y - (y - f) / (1 - h) (Allen 1974, PRESS).
 
     With K = (T + lambda I)^-1 for the scatter T about the mean m, f(x) = share + (x - m)^T K sum_i (x_i - m) y_i, and
-    h = 1/n + (x - m)^T K (x - m). Lambda is chosen like LDA's alpha.
+    h = 1/n + (x - m)^T K (x - m). A burst is its block of the hat matrix: y - (I - H)^-1 (y - f), where no eigenvalue of (I - H)^-1
+    is above 1 + g / (n - g) + 4 g / lambda for g rows, because embeddings have norm 1. Lambda is chosen like LDA's alpha.
     """
     white, row, total = view.whitening, np.arange(len(view.classes)), len(view.classes)
     share = view.counts / total
@@ -23,9 +25,17 @@ def read(view: View) -> Reading:
 
     along = (white.rows @ solved.T.astype(white.rows.dtype)).astype(np.float64)
     leverage = 1 / total + solve.quadratic(white.rows) - 2 * along[:, -1] + mean @ solved[-1]
-    free = np.maximum(1 - leverage, 1e-9)[:, None]
+    free = np.maximum(1 - leverage, 1 / (1 + 1 / (total - 1) + 4 / view.alpha))[:, None]
     values = along[:, :-1] + offset
     # For the targets that are zero y - (y - f) / (1 - h) is this; the own class' target is one.
     held = values / free
     own = 1 - (1 - values[row, view.classes]) / free[:, 0]
-    return Reading(solved[:-1], offset, white, without_own(held, view.classes, own, view.counts[view.classes] - 1))
+    held = without_own(held, view.classes, own, view.counts[view.classes] - 1)
+    for rows in groups_of(view.bursts):
+        size, targets = rows.shape[1], np.eye(len(view.counts))[view.classes[rows]]
+        gone = targets.sum(1) == view.counts
+        centred = solve.gram(white.rows[rows]) - along[rows, -1][:, :, None] - along[rows, -1][:, None] + mean @ solved[-1]
+        most = np.full(len(rows), 1 + size / max(total - size, 1) + 4 * size / view.alpha)
+        free = inverse(np.eye(size) - centred - 1 / total, 1 / most)
+        held[rows] = np.where(gone[:, None], -np.inf, targets - free @ (targets - values[rows]))
+    return Reading(solved[:-1], offset, white, held)

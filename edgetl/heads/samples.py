@@ -9,6 +9,8 @@ import numpy as np
 from edgetl.errors import TrainError
 from edgetl.types import Array, Embeddings
 
+_GRID = np.float32(2**30)
+
 
 class Rows:
     """An array [n, width] that grows at its end without moving what is there each time."""
@@ -37,93 +39,114 @@ class Rows:
 
 
 class Samples:
-    """Rows in the order they came, L2-normalised; an all-zero embedding stays zero.
+    """Rows in the order they came, L2-normalised; an all-zero embedding stays zero. The views of a photo are neighbours with one id.
 
-    A class's sum is kept in float64, so that a million changes leave it equal to a batch's.
+    A class's sum is exact: see :func:`normalised`. So it is the same after any changes, however many, as of a batch.
 
     Attributes:
-        ids: the samples' numbers, int64 [n].
+        ids: the photo of each row, int64 [n].
         labels: class name of each row.
+        taken: when each was taken, seconds since 1970 by the camera's clock, NaN where unknown, float64 [n].
     """
 
     def __init__(self, dim: int) -> None:
         self.ids = np.empty(0, np.int64)
         self._x = Rows(np.empty((0, dim), np.float32))
         self.labels: list[str] = []
-        self._rows: dict[int, int] = {}
+        self.taken = np.empty(0)
+        self._rows: dict[int, slice] = {}
         self._counts: dict[str, int] = {}
         self._sums: dict[str, Array] = {}
 
     def __len__(self) -> int:
-        return len(self.labels)
+        """How many photos."""
+        return len(self._rows)
 
     @property
     def x(self) -> Embeddings:
         """The normalised embeddings, float32 [n, d]; a view, valid until the next change."""
         return self._x.array
 
-    def add(self, ids: Array, embeddings: Array, labels: Sequence[str]) -> Embeddings:
-        """Appends samples and returns their normalised embeddings, float32 [n, d].
+    @property
+    def first(self) -> Array:
+        """The row of each photo itself, the first of its views, int [m]."""
+        return _starts(self.ids)
+
+    def add(self, ids: Array, embeddings: Array, labels: Sequence[str], taken: Array | None = None) -> Embeddings:
+        """Appends rows and returns their normalised embeddings, float32 [n, d].
 
         Raises:
-            TrainError: shapes that do not fit, a NaN or an infinity, or an id that is there already; nothing was added.
+            TrainError: shapes that do not fit, a NaN or an infinity, an id that is there already, or a photo whose views are apart or have
+                two labels; nothing was added.
         """
         ids, x, labels = np.asarray(ids, np.int64).reshape(-1), np.asarray(embeddings, np.float32), list(labels)
-        if x.shape != (len(ids), self.x.shape[1]) or len(labels) != len(ids):
+        taken = np.full(len(ids), np.nan) if taken is None else np.asarray(taken, np.float64).reshape(-1)
+        if x.shape != (len(ids), self.x.shape[1]) or not len(labels) == len(taken) == len(ids):
             raise TrainError(
-                f"{len(ids)} ids and {len(labels)} labels came with embeddings {list(x.shape)}; expected [{len(ids)}, {self.x.shape[1]}]"
+                f"{len(ids)} ids, {len(labels)} labels and {len(taken)} times came with embeddings {list(x.shape)}; "
+                f"expected [{len(ids)}, {self.x.shape[1]}]"
             )
-        new = {int(sample) for sample in ids}
-        if len(new) < len(ids) or not new.isdisjoint(self._rows):
-            raise TrainError("a sample with the same id was added before; remove it first")
+        starts = _starts(ids)
+        photos = ids[starts].tolist()
+        if len(set(photos)) < len(photos) or not self._rows.keys().isdisjoint(photos):
+            raise TrainError("a photo with the same id was added before; remove it first, and give all views of a photo at once, in a row")
+        for i in np.flatnonzero(ids[1:] == ids[:-1]).tolist():
+            if labels[i] != labels[i + 1]:
+                raise TrainError(f"photo {ids[i]} has a view of {labels[i]!r} and one of {labels[i + 1]!r}; give all its views one label")
         normal = normalised(x)
         if not np.isfinite(normal.sum()):
             broken = ids[~np.isfinite(normal).all(1)][0]
             raise TrainError(f"the embedding of sample {broken} holds a NaN or an infinity; forget that photo and add it again")
-        self._rows.update({sample: len(self) + i for i, sample in enumerate(ids.tolist())})
         self.ids = np.concatenate([self.ids, ids])
+        self._index(starts + len(self.labels))
         self._x.append(normal)
         self.labels += labels
+        self.taken = np.concatenate([self.taken, taken])
         for label in dict.fromkeys(labels):
             rows = normal[[i for i, other in enumerate(labels) if other == label]]
             self._count(label, len(rows), rows.sum(0, dtype=np.float64))
         return normal
 
     def remove(self, ids: Iterable[int]) -> tuple[Array, Embeddings]:
-        """Drops samples; returns which rows are kept, bool [n], and the embeddings that were dropped, float32 [k, d].
+        """Drops photos; returns which rows are kept, bool [n], and the embeddings that were dropped, float32 [k, d].
 
         Raises:
             KeyError: an id that is not there; nothing was removed.
         """
-        rows = sorted({self._rows[int(sample)] for sample in ids})
-        keep = np.ones(len(self), bool)
-        keep[rows] = False
-        gone = self.x[rows]
-        for row in rows:
+        keep = np.ones(len(self.labels), bool)
+        for rows in [self._rows[int(photo)] for photo in ids]:
+            keep[rows] = False
+        gone = self.x[~keep]
+        for row in np.flatnonzero(~keep):
             self._count(self.labels[row], -1, -self.x[row].astype(np.float64))
-        self.ids = self.ids[keep]
+        self.ids, self.taken = self.ids[keep], self.taken[keep]
         self._x.keep(keep)
         self.labels = [label for label, kept in zip(self.labels, keep) if kept]
-        self._rows = {int(sample): row for row, sample in enumerate(self.ids)}
+        self._rows.clear()
+        self._index(self.first)
         return keep, gone
 
-    def relabel(self, sample: int, label: str) -> None:
-        """Moves one sample to another class.
+    def relabel(self, photo: int, label: str) -> None:
+        """Moves one photo to another class.
 
         Raises:
             KeyError: an id that is not there.
         """
-        row = self._rows[int(sample)]
-        vector = self.x[row].astype(np.float64)
-        self._count(self.labels[row], -1, -vector)
-        self._count(label, 1, vector)
-        self.labels[row] = label
+        rows = self._rows[int(photo)]
+        number, total = rows.stop - rows.start, self.x[rows].sum(0, dtype=np.float64)
+        self._count(self.labels[rows.start], -number, -total)
+        self._count(label, number, total)
+        self.labels[rows] = [label] * number
 
     def classes(self) -> tuple[tuple[str, ...], Array, Array]:
-        """Class names in order, their counts int64 [c] and their means float64 [c, d]."""
+        """Class names in order, their numbers of rows int64 [c] and their means float64 [c, d]."""
         names = tuple(sorted(self._counts))
         counts = np.array([self._counts[name] for name in names], np.int64)
         return names, counts, np.array([self._sums[name] for name in names]).reshape(len(names), self.x.shape[1]) / counts[:, None]
+
+    def _index(self, starts: Array) -> None:
+        stops = np.append(starts[1:], len(self.ids))
+        self._rows.update(zip(self.ids[starts].tolist(), map(slice, starts.tolist(), stops.tolist())))
 
     def _count(self, label: str, number: int, total: Array) -> None:
         self._counts[label] = self._counts.get(label, 0) + number
@@ -133,7 +156,11 @@ class Samples:
 
 
 def normalised(x: Embeddings) -> Embeddings:
-    """Rows of `x` float32 [n, d] divided by their L2 norm; zero rows stay zero, and rows with a NaN or an infinity get NaN."""
+    """Rows of `x` float32 [n, d] divided by their L2 norm; zero rows stay zero, and rows with a NaN or an infinity get NaN.
+
+    Values are rounded to multiples of 2^-30, which is finer than float32 holds of a row's larger values. A float64 holds every sum of
+    up to 2^23 such rows exactly, so that sums do not depend on the order of what came and went, nor drift, however often they change.
+    """
     norms = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
     # Where the squares leave float32's range there is still a direction: such rows are scaled to a largest value of 1 first.
     odd = ~((norms[:, 0] > 1e-15) & (norms[:, 0] < 1e18))
@@ -143,20 +170,56 @@ def normalised(x: Embeddings) -> Embeddings:
         x[odd] = np.divide(x[odd], top, out=np.zeros_like(x[odd]), where=top != 0)
         norms[odd] = np.sqrt(np.einsum("nd,nd->n", x[odd], x[odd]))[:, None]
     divided: Embeddings = x / np.where(norms == 0, np.float32(1), norms)
+    divided *= _GRID
+    np.rint(divided, out=divided)
+    divided /= _GRID
     return divided
 
 
-def places(ids: Array, classes: Array, seed: int) -> Array:
-    """Each row's place in a shuffle of its own class, int [n]; it depends on the ids and the seed, never on the order of the rows."""
-    key = (ids.astype(np.uint64) + np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
-    key = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-    order = np.lexsort((ids, key ^ (key >> np.uint64(32)), classes))
-    counts = np.bincount(classes)
-    place = np.empty(len(ids), np.int64)
-    place[order] = np.arange(len(ids)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return place
+def places(ids: Array, classes: Array, bursts: Array, seed: int) -> Array:
+    """Each photo's place in a shuffle of its own class, int [m]: one of every burst, then a second of every burst, and so on.
+
+    It depends on the ids and the seed, never on the order of the photos.
+    """
+    key = _shuffled(ids, seed)
+    cells = np.unique(cells_of(classes, bursts), return_inverse=True)[1].reshape(-1)
+    turn = _ranks(cells, np.lexsort((ids, key, cells)))
+    return _ranks(classes, np.lexsort((ids, key, turn, classes)))
+
+
+def cells_of(classes: Array, bursts: Array) -> Array:
+    """A number that rows share which have class and burst in common, int [n]."""
+    return classes * (bursts.max(initial=0) + 1) + bursts  # type: ignore[no-any-return]
+
+
+def folds(ids: Array, classes: Array, bursts: Array, seed: int, number: int) -> Array:
+    """A fold from 0 to `number` - 1 for each photo, int [m], spread over each class; a burst is never cut."""
+    order = np.lexsort((ids, _shuffled(ids, seed), bursts))
+    speaker = order[_starts(bursts[order])]
+    place = places(ids[speaker], classes[speaker], bursts[speaker], seed)
+    return place[np.searchsorted(bursts[speaker], bursts)] % number
 
 
 def quota(counts: Array, limit: int) -> int:
     """The largest q, at least 1, for which the first q samples of every class are at most `limit` together."""
     return max((q for q in range(2, limit + 1) if np.minimum(counts, q).sum() <= limit), default=1)
+
+
+def _shuffled(ids: Array, seed: int) -> Array:
+    """A number for each id that looks drawn by chance, uint64 [m]."""
+    key = (ids.astype(np.uint64) + np.uint64(seed)) * np.uint64(0x9E3779B97F4A7C15)
+    key = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    return key ^ (key >> np.uint64(32))  # type: ignore[no-any-return]
+
+
+def _ranks(groups: Array, order: Array) -> Array:
+    """Each row's place within its group, int [m], where `order` sorts the rows by group first."""
+    counts = np.bincount(groups)
+    rank = np.empty(len(groups), np.int64)
+    rank[order] = np.arange(len(groups)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rank
+
+
+def _starts(values: Array) -> Array:
+    """Where a run of equal values begins, int [m]."""
+    return np.flatnonzero(np.append(True, values[1:] != values[:-1])[: len(values)])

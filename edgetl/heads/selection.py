@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from edgetl.heads import lda, logistic, ncm, ridge
-from edgetl.heads.calibration import brier, brier_of_each
-from edgetl.heads.reading import Reading, View
-from edgetl.types import HeadKind, Proportion
+from edgetl.heads.calibration import brier_of_each, temperature
+from edgetl.heads.reading import FOLDS, Reading, View
+from edgetl.heads.samples import cells_of
+from edgetl.types import Array, HeadKind, Proportion
 
 READERS: Mapping[HeadKind, Callable[[View], Reading]] = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read, "logistic": logistic.read}
 CANDIDATES: tuple[HeadKind, ...] = ("lda", "ridge", "ncm")
@@ -34,33 +35,55 @@ _MISSED, _PHOTOS, _CLASSES = 0.1, 200, 10
 class Trial:
     """One algorithm at one alpha.
 
+    What counts is a burst's photos of one class, together: they are no independent evidence.
+
     Attributes:
         kind: the algorithm.
         alpha: its regularisation.
-        reading: what it gave on the samples it was tried on.
-        hits: whether each of them was predicted right when it was left out, bool [n].
+        view: the samples it was tried on.
+        reading: what it gave on them.
+        hits: whether more than half of a burst's photos of a class were predicted right when they were left out, bool [k].
+        losses: the mean of their Brier scores (1950), float64 [k].
     """
 
     kind: HeadKind
     alpha: float
+    view: View
     reading: Reading
-    hits: np.typing.NDArray[np.bool_]
+    hits: Array
+    losses: Array
 
     @classmethod
     def of(cls, kind: HeadKind, view: View) -> Trial:
         """Tries an algorithm."""
         reading = READERS[kind](view)
-        return cls(kind, view.alpha, reading, reading.predicted() == view.classes)
+        judged = view.evidence > 0
+        classes = view.classes[judged]
+        cell = np.unique(cells_of(classes, view.bursts[judged]), return_inverse=True)[1].reshape(-1)
+        right = np.bincount(cell, reading.predicted(view.classes)[judged] == classes)
+        losses = np.bincount(cell, view.evidence[judged] * brier_of_each(_bounded(reading.held[judged], classes), classes))
+        return cls(kind, view.alpha, view, reading, 2 * right > np.bincount(cell), losses)
 
     @property
     def accuracy(self) -> Proportion:
         """The share of hits."""
         return Proportion(int(self.hits.sum()), len(self.hits))
 
+    def temperature(self) -> float:
+        """The temperature that fits what was held out; NaN where nothing could be."""
+        judged = self.view.evidence > 0
+        return temperature(_bounded(self.reading.held[judged], self.view.classes[judged]), self.view.classes[judged])
 
-def limit(classes: int) -> int:
-    """How many samples a choice is made on."""
-    return max(LIMIT, _LEAST * classes)
+    @property
+    def says_something(self) -> bool:
+        """Whether any photo has others of its class left when its burst is left out."""
+        own = self.reading.held[np.arange(len(self.view.classes)), self.view.classes]
+        return bool(np.isfinite(own[self.view.evidence > 0]).any())
+
+
+def limit(classes: int, photos: int, rows: int) -> int:
+    """How many photos a choice is made on; with several views of each they are fewer, but never fewer than half of LIMIT."""
+    return max(LIMIT * photos // rows, LIMIT // 2, _LEAST * classes)
 
 
 def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
@@ -73,7 +96,7 @@ def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
     best, best_loss = None, np.inf
     for view in views.values():
         trial = Trial.of(kind, view)
-        loss = round(brier(trial.reading.held, view.classes), 9)
+        loss = round(float(trial.losses.mean()), 9)
         if best is None or loss < best_loss:
             best, best_loss = trial, loss
         if kind == "ncm":
@@ -90,24 +113,22 @@ def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[st
 
     Args:
         views: the samples to choose on, at each alpha.
-        total: how many samples there are in all.
+        total: how many photos there are in all.
     """
     trials = [tune(kind, views) for kind in CANDIDATES]
-    accuracies: dict[str, Proportion] = {trial.kind: trial.accuracy for trial in trials}
-    view = next(iter(views.values()))
-    if view.counts.max() == 1:
-        only = next(trial for trial in trials if trial.kind == "ridge")
-        return only, "ridge, because with one photo per class nothing can be left out to compare by, and it does best there", {}
     chosen = trials[0]
+    if not chosen.says_something:
+        only = next(trial for trial in trials if trial.kind == "ridge")
+        lone = "with one photo, or one burst of them, per class"
+        return only, f"ridge, because {lone} nothing can be left out to compare by, and it does best there", {}
     for rival in trials[1:]:
         won, lost = int((rival.hits & ~chosen.hits).sum()), int((chosen.hits & ~rival.hits).sum())
         if won - lost > 2 * np.sqrt(won + lost):
             chosen = rival
     others = ", ".join(f"{trial.kind} {100 * trial.accuracy.value:.1f} %" for trial in trials if trial is not chosen)
     margin = "" if chosen is trials[0] else ", by more than chance"
-    photos = f"{chosen.accuracy.n} photos" if chosen.accuracy.n == total else f"{chosen.accuracy.n} of {total} photos"
-    reason = f"{chosen.kind}: compared on {photos}, each left out once, it gets {100 * chosen.accuracy.value:.1f} % right"
-    return chosen, f"{reason} (alpha {chosen.alpha:g}), against {others}{margin}", accuracies
+    reason = f"{chosen.kind}: compared on {_tried_on(chosen.view, total)}, it gets {100 * chosen.accuracy.value:.1f} % right"
+    return chosen, f"{reason} (alpha {chosen.alpha:g}), against {others}{margin}", {trial.kind: trial.accuracy for trial in trials}
 
 
 def deserves_logistic(trial: Trial, classes: int) -> bool:
@@ -135,13 +156,46 @@ def try_logistic(chosen: Trial, reason: str, view: View) -> tuple[Trial, str, Pr
         view: all samples, at logistic regression's alpha.
     """
     rival = Trial.of("logistic", view)
-    losses = [brier_of_each(trial.reading.held, view.classes) for trial in (chosen, rival)]
-    gain = losses[0] - losses[1]
+    gain = chosen.losses - rival.losses
     better = bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
     right, before = (f"{100 * trial.accuracy.value:.1f} %" for trial in (rival, chosen))
-    tried, scores = f"on all {len(gain)} photos, in 5 folds", f"its Brier score of {losses[1].mean():.3f} against {losses[0].mean():.3f}"
+    score = f"its Brier score of {rival.losses.mean():.3f} against {chosen.losses.mean():.3f}"
+    tried = f"on all {len(gain)} {_noun(view)}, in {FOLDS} folds"
     if better:
         said = f"logistic: {tried}, it gets {right} right (alpha {rival.alpha:g}), against {chosen.kind} {before}"
-        return rival, f"{said}, and {scores} is better by more than a standard error", rival.accuracy
+        return rival, f"{said}, and {score} is better by more than a standard error", rival.accuracy
     said = f"{reason}; logistic (alpha {rival.alpha:g}), {tried}, gets {right} right against {before}"
-    return chosen, f"{said}, and {scores} is not better by more than a standard error", rival.accuracy
+    return chosen, f"{said}, and {score} is not better by more than a standard error", rival.accuracy
+
+
+def compare_levels(chosen: Trial, last: Mapping[float, View], count: int) -> tuple[str, Trial]:
+    """What all levels of the embedding gain over the last one alone, in a sentence, and the trial of the last one alone.
+
+    Args:
+        chosen: what was chosen for all levels, on the samples it was chosen on.
+        last: the same samples with the last level's values only, at each alpha.
+        count: how many levels there are.
+    """
+    alone = tune(chosen.kind, last)
+    return f"all {count} levels get {chosen.accuracy}, the last alone {alone.accuracy}", alone
+
+
+def _tried_on(view: View, total: int) -> str:
+    judged = view.evidence > 0
+    photos = int(judged.sum())
+    several = len(np.unique(view.bursts[judged])) < photos
+    counted = f"{photos} photos" if photos == total else f"{photos} of {total} photos"
+    return f"{counted} ({round(view.evidence.sum())} bursts), each burst left out once" if several else f"{counted}, each left out once"
+
+
+def _noun(view: View) -> str:
+    return "photos" if (view.evidence[view.evidence > 0] == 1).all() else "bursts"
+
+
+def _bounded(held: Array, classes: Array) -> Array:
+    """Held-out logits [n, c] in which a class of which nothing was left, other than a row's own, is as unlikely as the least likely one."""
+    if not (missing := np.isneginf(held)).any():
+        return held
+    missing[np.arange(len(held)), classes] = False
+    least = np.where(np.isneginf(held), np.inf, held).min(1)
+    return np.where(missing, np.where(np.isfinite(least), least, 0)[:, None], held)

@@ -83,6 +83,11 @@ class Inverse:
         """The inverse times each row of `vectors` [m, r]."""
         return vectors - (vectors @ self._rows.T) @ self._core @ self._rows  # type: ignore[no-any-return]
 
+    def gram(self, points: Array) -> Array:
+        """q^T A z among each g points of `points` [b, g, r], float64 [b, g, g]."""
+        along = points @ self._rows.T.astype(points.dtype)
+        return points @ points.swapaxes(1, 2) - (along @ self._core) @ along.swapaxes(1, 2)  # type: ignore[no-any-return]
+
     def quadratic(self, points: Array) -> Array:
         """q^T A q for each row of `points` [n, r], float64 [n]."""
         along = points @ self._rows.T.astype(points.dtype)

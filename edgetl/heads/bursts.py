@@ -1,0 +1,148 @@
+"""Which photos are frames of one burst: near-duplicates, or taken in the same second."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgetl.types import Array, Embeddings
+
+COSINE = 0.985
+CROWD = 30
+_LIMIT = 2 - 2 * COSINE
+_DOUBT = 1e-5
+"""Squared distances that differ from the limit by less are computed again in float64; float32 products err by about a tenth of this."""
+_BLOCK, _WIDTH, _FEW, _DENSE = 256, 64, 64, 0.02
+
+
+class Bursts:
+    """The bursts of a set of photos; adding k photos to n compares k with n.
+
+    Photos belong together when their embeddings' cosine is above COSINE or their cameras say the same second, and so do all that are
+    linked by such pairs: bursts are connected components, whatever the order in which the photos came. A second that more than CROWD
+    photos claim is a clock that stands still, and is not believed.
+    """
+
+    def __init__(self) -> None:
+        self._alike = np.empty(0, np.int64)
+        self._next = 0
+
+    def add(self, count: int) -> None:
+        """Photos were appended."""
+        self._alike = np.append(self._alike, np.full(count, -1))
+
+    def remove(self, keep: Array) -> None:
+        """Only the photos where `keep`, bool [m], is true are still there; what they linked is compared anew."""
+        broken = self._alike[~keep]
+        self._alike = self._alike[keep]
+        self._alike[np.isin(self._alike, broken)] = -1
+
+    def find(self, x: Embeddings, taken: Array, ids: Array) -> Array:
+        """The burst of each photo, int64 [m], numbered from 0 in the order of their smallest ids.
+
+        Args:
+            x: L2-normalised embedding of each photo, float32 [m, d].
+            taken: seconds by the camera's clock, NaN where unknown, float64 [m].
+            ids: int64 [m].
+        """
+        fresh = np.flatnonzero(self._alike < 0)
+        if len(fresh):
+            self._alike[fresh] = self._next + np.arange(len(fresh))
+            self._next += len(fresh)
+            _link(self._alike, x, fresh)
+        bursts = self._alike.copy()
+        _join(bursts, *_same_second(taken))
+        order = np.argsort(ids)
+        _, first, number = np.unique(bursts[order], return_index=True, return_inverse=True)
+        made = np.empty(len(ids), np.int64)
+        made[order] = np.argsort(np.argsort(first))[number.reshape(-1)]
+        return made
+
+
+def _link(numbers: Array, x: Embeddings, fresh: Array) -> None:
+    """Joins the components `numbers` of near-duplicates, in place, where one of the two is in `fresh`, int [k]."""
+    old = np.ones(len(x), bool)
+    old[fresh] = False
+    order = np.concatenate([fresh, np.flatnonzero(old)])
+    near = _Shadow(x) if len(fresh) > _FEW else None
+    for start in range(0, len(fresh), _BLOCK):
+        rows, columns = order[start : min(start + _BLOCK, len(fresh))], order[start:]
+        pairs = near.pairs(rows, columns) if near is not None else None
+        a, b = _near(x, rows, columns) if pairs is None else _exact(x, *pairs)
+        _join(numbers, a, b)
+
+
+class _Shadow:
+    """The rows in a few directions, and how far each is from their span: two rows are at least as far apart as their shadows.
+
+    The directions span some of the rows, so that they hold most of what distinguishes them.
+    """
+
+    def __init__(self, x: Embeddings) -> None:
+        some = x[np.linspace(0, len(x) - 1, min(_WIDTH, len(x))).astype(np.int64)]
+        basis = np.linalg.qr((some - some.mean(0)).T)[0]
+        inside = x @ basis
+        outside = np.sqrt(np.maximum(np.einsum("nd,nd->n", x, x) - np.einsum("nk,nk->n", inside, inside), 0))
+        shadow = np.column_stack([inside, outside])
+        half = np.einsum("nk,nk->n", shadow, shadow) / 2
+        self._left = np.column_stack([-shadow, half, np.ones_like(half)])
+        self._right = np.column_stack([shadow, np.ones_like(half), half])
+
+    def pairs(self, rows: Array, columns: Array) -> tuple[Array, Array] | None:
+        """The pairs that may be near; None where they are so many that comparing all is faster."""
+        close = self._left[rows] @ self._right[columns].T < (_LIMIT + 10 * _DOUBT) / 2
+        found = np.flatnonzero(close)
+        if len(found) > _DENSE * close.size + len(rows):
+            return None
+        a, b = np.divmod(found, len(columns))
+        return rows[a], columns[b]
+
+
+def _near(x: Embeddings, rows: Array, columns: Array) -> tuple[Array, Array]:
+    """The near pairs between some rows and some others, by one product of matrices."""
+    square = np.einsum("nd,nd->n", x, x)
+    distance = square[rows, None] + square[columns] - 2 * (x[rows] @ x[columns].T)
+    a, b = np.divmod(np.flatnonzero(distance < _LIMIT + _DOUBT), len(columns))
+    sure = distance[a, b] < _LIMIT - _DOUBT
+    doubtful = _exact(x, rows[a[~sure]], columns[b[~sure]])
+    return np.concatenate([rows[a[sure]], doubtful[0]]), np.concatenate([columns[b[sure]], doubtful[1]])
+
+
+def _exact(x: Embeddings, a: Array, b: Array) -> tuple[Array, Array]:
+    """Those of the pairs that are near, by differences in float64, whose sum depends on nothing but the two rows."""
+    keep = np.empty(len(a), bool)
+    for start in range(0, len(a), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        gap = x[a[part]].astype(np.float64) - x[b[part]]
+        keep[part] = np.square(gap, out=gap).sum(1) < _LIMIT
+    return a[keep], b[keep]
+
+
+def _same_second(taken: Array) -> tuple[Array, Array]:
+    """Pairs of neighbours among the photos of each second that is believed."""
+    known = np.flatnonzero(np.isfinite(taken))
+    second, claims = np.unique(np.floor(taken[known]), return_inverse=True, return_counts=True)[1:]
+    second = second.reshape(-1)
+    trusted = claims[second] <= CROWD
+    known, second = known[trusted], second[trusted]
+    order = np.argsort(second, kind="stable")
+    same = np.flatnonzero(second[order][1:] == second[order][:-1])
+    return known[order[same]], known[order[same + 1]]
+
+
+def _join(numbers: Array, a: Array, b: Array) -> None:
+    """Gives all photos linked by the pairs (a, b) one number, in place: the smallest in their component.
+
+    Every number points to a smaller one that it is linked with until nothing changes (Shiloach and Vishkin 1982).
+    """
+    while True:
+        first, second = numbers[a], numbers[b]
+        differ = first != second
+        if not differ.any():
+            return
+        names, at = np.unique(numbers, return_inverse=True)
+        parent = np.arange(len(names))
+        first, second = np.searchsorted(names, first[differ]), np.searchsorted(names, second[differ])
+        np.minimum.at(parent, np.maximum(first, second), np.minimum(first, second))
+        while (parent[parent] != parent).any():
+            parent = parent[parent]
+        numbers[:] = names[parent][at.reshape(-1)]
