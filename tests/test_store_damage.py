@@ -14,21 +14,28 @@ import pytest
 from edgetl.errors import EdgetlError, StoreCorrupt, StoreError
 from edgetl.store import NewSample, Store
 from edgetl.store.encoding import encode
-from edgetl.types import Fingerprint, ImageSpec, Proportion
+from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 64)
 ROWS = np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32)
 PHOTOS = [hashlib.sha256(b"%d" % k).digest() for k in range(len(ROWS))]
 WEIGHTS = [random.Random(k).randbytes(700) for k in range(3)]
+CAPTURES = {  # every third photo was measured, some have augmented copies
+    k: Capture(640, 480, 100.5, 20.25, 3.0 + k, 1.7e9 + k, random.Random(1000 + k).randbytes(500 + 40 * k)) for k in range(0, len(ROWS), 3)
+}
+
+
+def taught(k: int) -> NewSample:
+    row = ROWS[k] if k % 10 else np.stack([ROWS[k], -ROWS[k]])
+    return NewSample(PHOTOS[k], f"class{k % 7}", row, f"folder/{k}.jpg", CAPTURES.get(k))
 
 
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "shop.db"
     with Store.open(path, FINGERPRINT) as store:
-        store.add(
-            NewSample(photo, f"class{k % 7}", row, f"folder/{k}.jpg") for k, (photo, row) in enumerate(zip(PHOTOS, ROWS, strict=True))
-        )
+        for start in range(0, len(ROWS), 30):
+            store.add([taught(k) for k in range(start, start + 30)])
         for weights in WEIGHTS:
             store.add_head(kind="ncm", labels=["a", "b"], samples=3, accuracy=Proportion(1, 2), weights=weights, report={})
     return path
@@ -51,6 +58,10 @@ def read(path: Path) -> object:
             heads,
             store.active(),
             [store.head_bytes(info.head) for info in heads],
+            kept.taken.tobytes(),
+            store.captures(),
+            [store.thumbnail(sample) for sample in dict.fromkeys(kept.ids.tolist())],
+            store.events(),
         )
 
 
@@ -63,6 +74,38 @@ def test_a_flipped_bit_in_any_samples_embedding_is_noticed_and_the_row_and_class
                 store.samples()
             with pytest.raises(StoreCorrupt, match=rf"sample {k + 1} of"):
                 store.find(PHOTOS[k])
+
+
+def test_a_flipped_bit_in_a_thumbnail_is_noticed_and_keeps_no_embedding_back(path):
+    whole, chance = path.read_bytes(), random.Random(2)
+    for k, capture in list(CAPTURES.items())[:30]:
+        beginning = capture.thumbnail[:300]  # a long one goes on in pages of its own
+        flip(path, whole, 8 * whole.index(beginning) + chance.randrange(8 * len(beginning)))
+        with Store.open(path, None, read_only=True) as store:
+            assert len(store.samples().ids) == 330
+            with pytest.raises(StoreCorrupt, match=rf"shop\.db: the thumbnail of sample {k + 1} fails its check"):
+                store.thumbnail(k + 1)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("DELETE FROM thumbnail WHERE id = 4", "the thumbnail of sample 4 fails its check"),
+        ("UPDATE thumbnail SET jpeg = (SELECT jpeg FROM thumbnail WHERE id = 1) WHERE id = 4", "the thumbnail of sample 4 fails its check"),
+        ("UPDATE sample SET capture = NULL WHERE id = 4", "sample 4 of class 'class3' fails its check"),
+        ("UPDATE sample SET views = 2 WHERE id = 4", "sample 4 of class 'class3' fails its check"),
+        ("DELETE FROM event WHERE id = 10", "an event is missing from the log"),
+        ("DELETE FROM event WHERE id = 4", "an event is missing from the log"),
+        ("UPDATE event SET why = 'nothing' WHERE id = 4", "event 4 of the log fails its check"),
+        ("UPDATE event SET head = 2 WHERE id = 4", "event 4 of the log fails its check"),
+    ],
+)
+def test_a_row_that_another_program_changed_is_noticed(path, damage, words):
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(damage)
+        db.commit()
+    with pytest.raises(StoreCorrupt, match=words):
+        read(path)
 
 
 def test_a_flipped_bit_anywhere_is_harmless_or_noticed_and_never_a_silent_change(path):

@@ -79,7 +79,7 @@ handler = logging.Handler()
 handler.emit = lambda record: said.append(record.getMessage())
 logging.getLogger("edgetl").addHandler(handler)
 ballast = folder / "ballast"
-ballast.write_bytes(bytes(3_000_000))
+ballast.write_bytes(bytes(3_300_000))
 store, kept = Store.open(path, FINGERPRINT), []
 def fill():
     for k in range(1000):

@@ -5,7 +5,9 @@ a CRC32 that is checked when the row is read, because SQLite's own `integrity_ch
 """
 
 from edgetl.store.encoding import EncodingName
+from edgetl.store.events import Event
 from edgetl.store.samples import NewSample, Sample, Samples
 from edgetl.store.store import Store
+from edgetl.store.traces import Removed
 
-__all__ = ["EncodingName", "NewSample", "Sample", "Samples", "Store"]
+__all__ = ["EncodingName", "Event", "NewSample", "Removed", "Sample", "Samples", "Store"]

@@ -58,7 +58,7 @@ class Connection:
         self.read_only = read_only
         self._refusal = "it is open for reading; open it with read_only=False" if read_only else None
         self._closed = False
-        self._erasing = False
+        self._erasing = not read_only and self._journal() > 0  # what another process left there may have been deleted since
         self._lock = threading.RLock()
         try:
             uri = f"{path.as_uri()}?{_mode(path, read_only)}"
@@ -127,9 +127,47 @@ class Connection:
         """Asks the transaction under way to leave no copy of deleted rows in the journal either."""
         self._erasing = True
 
+    def finish_erasing(self) -> None:
+        """Tries again to empty the journal where a reader in the midst of it kept :meth:`erase` from being done."""
+        with self._lock:
+            if self._erasing and not self._refusal:
+                self._fold_journal()
+
+    def refuse_within(self, doing: str) -> None:
+        """Refuses what cannot be done in the midst of a transaction.
+
+        Raises:
+            StoreError: one is under way.
+        """
+        if self._db_in_transaction():
+            raise StoreError(f"{self.path}: {doing} is refused in the midst of another change; do it afterwards")
+
+    def vacuum(self) -> int:
+        """Writes the file anew without its free pages, and returns the bytes by which it shrank.
+
+        They are 0 while a reader is in the midst of the file: then the first change after it shrinks the file.
+
+        Raises:
+            StoreError: a transaction is under way, or there is no room for the copy; nothing was changed.
+        """
+        doing = "making the file smaller"
+        with self._lock:
+            self._refuse(doing)
+            self.refuse_within(doing)
+            before = self.path.stat().st_size
+            try:
+                self._db.execute("VACUUM")
+            except sqlite3.Error as error:
+                raise self._poisoned(error, doing) from error
+            self._erasing = True
+            self._fold_journal()
+            return max(0, before - self.path.stat().st_size)
+
     def close(self) -> None:
         """Folds the journal into the file and lets go of it; a second call does nothing."""
         with self._lock:
+            if not self._db_in_transaction():
+                self.finish_erasing()
             self._closed = True
             self._refusal = "it is closed; open it again"
             self._db.close()
@@ -158,9 +196,14 @@ class Connection:
         self._refusal = f"the disk failed before ({error}); {CURE}"
         return type(made)(f"{made}; {CURE}")
 
+    def _journal(self) -> int:
+        """Its size, bytes."""
+        journal = Path(f"{self.path}-wal")
+        return journal.stat().st_size if journal.exists() else 0
+
     def _fold_journal(self) -> None:
         try:
-            if self._erasing or Path(f"{self.path}-wal").stat().st_size > JOURNAL_LIMIT:
+            if self._erasing or self._journal() > JOURNAL_LIMIT:
                 (busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 self._erasing = self._erasing and bool(busy)  # a reader still needs the journal: the next commit tries again
         except (sqlite3.Error, OSError) as error:  # not raised: what was committed is safe in the journal

@@ -27,6 +27,11 @@ ENCODINGS: tuple[EncodingName, ...] = get_args(EncodingName)
 LEVELS = 127
 
 
+def row_size(dim: int, encoding: EncodingName) -> int:
+    """Bytes of one encoded embedding of `dim` values."""
+    return 2 * dim if encoding == "float16" else dim + 4
+
+
 def encode(embeddings: Embeddings, encoding: EncodingName) -> list[bytes]:
     """Packs finite embeddings float32 [n, d] into n rows of bytes.
 
@@ -42,9 +47,8 @@ def encode(embeddings: Embeddings, encoding: EncodingName) -> list[bytes]:
 
 
 def decode(rows: Sequence[bytes], encoding: EncodingName, out: Embeddings) -> None:
-    """Unpacks n rows of bytes into `out`, float32 [n, d]."""
-    dim = out.shape[1]
-    raw = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), 2 * dim if encoding == "float16" else dim + 4)
+    """Unpacks rows of bytes, each of one or several encoded embeddings, into `out`, float32 [n, d], n being their number in all."""
+    raw = np.frombuffer(b"".join(rows), np.uint8).reshape(len(out), row_size(out.shape[1], encoding))
     if encoding == "float16":
         out[:] = raw.view("<f2")
     else:

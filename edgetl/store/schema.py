@@ -46,6 +46,23 @@ MIGRATIONS: list[str] = [
     CREATE TABLE activation (id INTEGER PRIMARY KEY, head INTEGER REFERENCES head (id), crc INTEGER NOT NULL);
     CREATE INDEX activation_head ON activation (head);
     """,
+    # The index knows every row's views, so that reading can make room for all embeddings before it reads one.
+    """
+    ALTER TABLE sample ADD COLUMN views INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE sample ADD COLUMN capture BLOB;
+    DROP INDEX sample_label;
+    CREATE INDEX sample_label ON sample (label, views);
+    CREATE TABLE thumbnail (id INTEGER PRIMARY KEY REFERENCES sample (id) ON DELETE CASCADE, jpeg BLOB NOT NULL);
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        clock REAL NOT NULL,
+        who TEXT NOT NULL,
+        what TEXT NOT NULL,
+        why TEXT NOT NULL,
+        head INTEGER REFERENCES head (id),
+        crc INTEGER NOT NULL
+    );
+    """,
 ]
 
 
@@ -57,12 +74,29 @@ def create(path: Path, fingerprint: Fingerprint, encoding: EncodingName) -> None
     """
     if encoding not in ENCODINGS:
         raise StoreError(f"{path}: encoding {encoding!r} is not known; choose one of {', '.join(ENCODINGS)}")
+    with drafted(path) as draft:
+        write(draft, fingerprint, encoding)
+
+
+@contextlib.contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """A path beside `path`; what is there when the block ends takes the name `path`, and nothing of it stays where the block fails.
+
+    Raises:
+        StoreError: a journal of a store that is gone, or a disk that does not take it.
+    """
     _refuse_orphan_journal(path)
     draft = path.with_name(path.name + ".new")
-    with _removed_on_failure(path, draft):
-        _write(draft, fingerprint, encoding)
+    _remove(draft)
+    try:
+        yield draft
         draft.replace(path)
         _sync_folder(path.parent)
+    except BaseException as error:
+        _remove(draft)
+        if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, StoreError):
+            raise failure(error, path, "making it") from error
+        raise
 
 
 def recognise(path: Path) -> None:
@@ -97,7 +131,10 @@ def migrate(connection: Connection) -> None:
         known = f"this edgetl knows {len(MIGRATIONS)}"
         raise StoreError(f"{connection.path} has schema {version} and {known}: a newer edgetl made it; run 'pip install -U edgetl'")
     if version < len(MIGRATIONS) and connection.read_only:
-        raise StoreError(f"{connection.path} has the older schema {version}; open it once for writing, which brings it up to date")
+        raise StoreError(
+            f"{connection.path} has the older schema {version}; open it once for writing, which brings it up to date: "
+            f"'edgetl train -s {connection.path}' does"
+        )
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         with connection.transaction(f"bringing its tables to schema {number}") as db:
             _run(db, number, script)
@@ -131,7 +168,8 @@ def check_fingerprint(path: Path, stored: Fingerprint, given: Fingerprint | None
         )
 
 
-def _write(draft: Path, fingerprint: Fingerprint, encoding: EncodingName) -> None:
+def write(draft: Path, fingerprint: Fingerprint, encoding: EncodingName) -> None:
+    """Writes the tables and the model's row into a file that is not there yet."""
     db = sqlite3.connect(draft, isolation_level=None)
     with contextlib.closing(db):
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
@@ -149,16 +187,6 @@ def _run(db: sqlite3.Connection, number: int, script: str) -> None:
     for statement in filter(str.strip, script.split(";")):  # `executescript` would commit what is under way
         db.execute(statement)
     db.execute(f"PRAGMA user_version={number}")
-
-
-@contextlib.contextmanager
-def _removed_on_failure(path: Path, draft: Path) -> Iterator[None]:
-    _remove(draft)
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        _remove(draft)
-        raise failure(error, path, "making it") from error
 
 
 def _remove(draft: Path) -> None:

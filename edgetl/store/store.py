@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgetl.errors import StoreError
-from edgetl.store import heads, samples, schema
+from edgetl.store import captures, events, heads, samples, schema, traces
 from edgetl.store.connection import Connection
-from edgetl.store.encoding import EncodingName
+from edgetl.store.encoding import EncodingName, row_size
+from edgetl.store.events import Event
 from edgetl.store.lock import WriterLock
 from edgetl.store.samples import NewSample, Sample, Samples
-from edgetl.types import Fingerprint, HeadInfo, Proportion
+from edgetl.store.traces import Removed
+from edgetl.types import Capture, Fingerprint, HeadInfo, Proportion
+
+NAMED = 5
+"""Classes that an event names before it only counts them."""
 
 
 class Store:
@@ -101,7 +107,7 @@ class Store:
             yield
 
     def add(self, new: Iterable[NewSample]) -> list[int]:
-        """Adds samples in one transaction and returns their ids, in order.
+        """Adds samples in one transaction, with an event in the log, and returns their ids, in order.
 
         Raises:
             StoreError: NaN or infinity, a wrong shape, a photo that is in the store already; then none of them was added.
@@ -111,15 +117,35 @@ class Store:
             return []
         rows = samples.pack(self.path, batch, self.fingerprint.dim, self.encoding)
         with self._connection.transaction(f"adding {len(batch)} photos") as db:
-            return samples.insert(db, self.path, batch, rows)
+            ids = samples.insert(db, self.path, batch, rows)
+            events.insert(db, "add", _told(batch), None)
+            return ids
 
     def find(self, photo: bytes) -> Sample | None:
         """The sample of the photo with this sha256 (32 bytes), or None."""
         with self._connection.reading() as db:
             return samples.find(db, self.path, photo)
 
+    def sample(self, sample: int) -> Sample:
+        """The sample with this number.
+
+        Raises:
+            StoreError: there is no such sample.
+        """
+        with self._connection.reading() as db:
+            return samples.get(db, self.path, int(sample))
+
+    def thumbnail(self, sample: int) -> bytes:
+        """A sample's thumbnail, empty where none is kept.
+
+        Raises:
+            StoreError: there is no such sample.
+        """
+        with self._connection.reading() as db:
+            return samples.thumbnail(db, self.path, int(sample))
+
     def relabel(self, sample: int, label: str) -> None:
-        """Gives a sample another class.
+        """Gives a sample another class; its number stays.
 
         Raises:
             StoreError: there is no such sample.
@@ -127,8 +153,8 @@ class Store:
         with self._connection.transaction(f"relabelling sample {sample}") as db:
             samples.relabel(db, self.path, int(sample), label)
 
-    def remove(self, *, label: str | None = None, photo: bytes | None = None) -> dict[int, str]:
-        """Removes a class, a photo, or a photo if it is of a class; returns what it removed, id to label.
+    def remove(self, *, label: str | None = None, photo: bytes | None = None) -> Removed:
+        """Removes a class, a photo, or a photo if it is of a class; returns what it removed, a mapping of id to label.
 
         The removed bytes are overwritten in the file and dropped from the journal, there as soon as no reader is in the midst of it.
 
@@ -142,6 +168,30 @@ class Store:
             self._connection.erase()
         return removed
 
+    def traces(self, removed: Removed) -> int:
+        """How many pieces of what was removed are still in the store's file or journal, and in no row that remains.
+
+        0 is the proof that it is gone, and what is to be expected unless a reader is still in the midst of the file.
+
+        Raises:
+            StoreError: a transaction is under way, so that nothing is in the file yet.
+        """
+        self._connection.refuse_within("looking for traces")
+        self._connection.finish_erasing()
+        with self._connection.reading() as db:
+            return traces.count(db, self.path, removed)
+
+    def vacuum(self) -> int:
+        """Gives the room of what was removed back to the disk; returns the bytes by which the file shrank.
+
+        It needs room for a second copy while it works. While a reader is in the midst of the file it returns 0, and the first change
+        after that shrinks the file.
+
+        Raises:
+            StoreError: a transaction is under way, or the disk is full; the store is as it was.
+        """
+        return self._connection.vacuum()
+
     def counts(self) -> dict[str, int]:
         """Samples per class. It reads the index only, so unlike :meth:`samples` it does not check the rows."""
         with self._connection.reading() as db:
@@ -151,6 +201,40 @@ class Store:
         """All samples with an id above `after`, in the order of their ids."""
         with self._connection.reading() as db:
             return samples.read(db, self.path, int(after), self.fingerprint.dim, self.encoding)
+
+    def sources(self, ids: Iterable[int]) -> list[str]:
+        """Where these samples came from, in the order asked for.
+
+        Raises:
+            StoreError: there is no such sample.
+        """
+        with self._connection.reading() as db:
+            return [samples.get(db, self.path, int(sample)).source for sample in ids]
+
+    def captures(self) -> dict[int, Capture]:
+        """What was measured of every photo, by sample, without thumbnails; a photo of which nothing was measured is left out."""
+        size = row_size(self.fingerprint.dim, self.encoding)
+        with self._connection.reading() as db:
+            rows = (row for chunk in samples.chunks(db, self.path, 0, size) for row in chunk)
+            return {row[0]: captures.unpack(row[7]) for row in rows if row[7] is not None}
+
+    def log(self, what: str, why: str, head: int | None = None) -> None:
+        """Writes an event to the log; inside :meth:`transaction`, with the changes that it tells of.
+
+        What was forgotten must not live on in the log: name classes, counts and what the person typed, no photo (see `events`).
+
+        Args:
+            what: one word: `train`, `forget`, `rollback`, `activate`, `merge`, `import`, `adapt`, `relabel`; :meth:`add` writes its own.
+            why: a sentence.
+            head: the head that it made or chose.
+        """
+        with self._connection.transaction("writing the log") as db:
+            events.insert(db, what, why, None if head is None else int(head))
+
+    def events(self, last: int | None = None) -> list[Event]:
+        """The log, oldest first; only its last lines where `last` is given."""
+        with self._connection.reading() as db:
+            return events.read(db, self.path, last)
 
     def add_head(
         self,
@@ -226,6 +310,14 @@ class Store:
         """
         with self._connection.transaction("going back to the head before") as db:
             return heads.info(db, self.path, heads.go_back(db, self.path))
+
+
+def _told(batch: Sequence[NewSample]) -> str:
+    """`3 photos: 2 of 'cup', 1 of 'mug'`."""
+    each = Counter(sample.label for sample in batch).most_common()
+    parts = [f"{n} of {label!r}" for label, n in each[:NAMED]]
+    rest = [f"the others of {len(each) - NAMED} more classes"] if len(each) > NAMED else []
+    return f"{len(batch)} photo{'s' if len(batch) > 1 else ''}: {', '.join(parts + rest)}"
 
 
 def _holds_something(path: Path) -> bool:

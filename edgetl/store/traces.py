@@ -1,0 +1,98 @@
+"""The proof that what was removed is gone: pieces of it, looked for in the store's files.
+
+A row may be spread over several pages, and a part of it may be left where the rest was overwritten; so of every 512 bytes of a removed
+embedding, thumbnail or photo digest 32 consecutive ones are looked for, those whose beginning is the most varied. Pieces that
+the remaining rows hold as well (JPEGs share their tables) prove nothing and do not count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+PIECE, SPACING, KEY = 32, 512, 8
+BLOCK = 4 * 2**20
+
+# Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4) into a table that fits the cache.
+GOLDEN, BITS = np.uint64(0x9E3779B97F4A7C15), 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Removed(Mapping[int, str]):
+    """The samples that were removed, id to label.
+
+    Attributes:
+        labels: the same as a dictionary.
+        pieces: what :func:`count` looks for.
+    """
+
+    labels: Mapping[int, str]
+    pieces: frozenset[bytes]
+
+    def __getitem__(self, sample: int) -> str:
+        return self.labels[sample]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def pieces(content: bytes) -> list[bytes]:
+    """The pieces of one content that stand for it; none where it is too short or too uniform to be told from anything else."""
+    made = []
+    for start in range(0, len(content), SPACING):
+        segment = content[start : start + SPACING]
+        best = max((segment[at : at + PIECE] for at in range(0, len(segment), PIECE)), key=lambda piece: len(set(piece[:KEY])))
+        if len(best) >= KEY and len(set(best[:KEY])) > KEY // 2:
+            made.append(best)
+    return made
+
+
+def count(db: sqlite3.Connection, path: Path, removed: Removed) -> int:
+    """How many pieces of what was removed are left in the store's file or its journal, and in no row that remains."""
+    left = {piece for name in (path, Path(f"{path}-wal")) for block in _blocks(name) for piece in _found(removed.pieces, block)}
+    rows = db.execute("SELECT photo, embedding, jpeg FROM sample LEFT JOIN thumbnail USING (id)")
+    while left and (chunk := rows.fetchmany(256)):
+        left -= _found(frozenset(left), b"".join(part for row in chunk for part in row if isinstance(part, bytes)))
+    return len(left)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """A file's content in blocks that overlap by less than a piece."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        tail = b""
+        while block := file.read(BLOCK):
+            yield tail + block
+            tail = block[1 - PIECE :]
+
+
+def _found(pieces: frozenset[bytes], data: bytes) -> set[bytes]:
+    """The pieces that occur in `data`: a table of the hashes of their first 8 bytes picks the places to look at."""
+    keyed: dict[int, list[bytes]] = {}
+    for piece in pieces:
+        keyed.setdefault(int.from_bytes(piece[:KEY], "little"), []).append(piece)
+    keys = np.array(sorted(keyed), np.uint64)
+    table = np.zeros(2**BITS, bool)
+    table[_hashes(keys)] = True
+    found: set[bytes] = set()
+    for shift in range(min(KEY, max(0, len(data) - KEY + 1))):
+        words = np.frombuffer(data, "<u8", count=(len(data) - shift) // KEY, offset=shift)
+        places = np.flatnonzero(table[_hashes(words)])
+        for place in places[np.isin(words[places], keys)]:
+            at = shift + KEY * int(place)
+            found.update(piece for piece in keyed[int(words[place])] if data.startswith(piece, at))
+    return found
+
+
+def _hashes(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    hashes: npt.NDArray[np.uint64] = words * GOLDEN >> np.uint64(64 - BITS)
+    return hashes
