@@ -24,7 +24,8 @@ NAMES: Mapping[str, str] = {
 _HALF = 127.5
 _CLEARLY = 0.5
 """A fault is named where the mismatch lies at most this share of its distance from the right result away from the fault's. With
-EfficientNet-Lite0 in LiteRT, ONNX Runtime and OpenVINO, fp32 and int8, the fault that was put in lay at 0.00 to 0.23, every other above 0.8."""
+EfficientNet-Lite0 in LiteRT, ONNX Runtime and OpenVINO, fp32 and int8, the fault that was put in lay at 0.00 to 0.23, every other from 0.8
+upwards."""
 
 
 def of_tensors(tensors: Pixels, mean: float | tuple[float, ...] = _HALF, std: float | tuple[float, ...] = _HALF) -> dict[str, Pixels]:

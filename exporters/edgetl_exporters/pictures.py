@@ -19,8 +19,8 @@ def charts() -> list[bytes]:
     The wide one is a flame (black, red, yellow, white): other colours and other ranges move its embedding far. The tall one is a gray zone
     plate, rings that get finer outwards up to two pixels: without the right filter they leave other rings behind. Both sides are unequal,
     so that a squash differs from a crop. Measured with EfficientNet-Lite0 (worst of six variants, int8 calibrated on ImageNet photos and
-    on solar cells; refused is a cosine below 0.98 or more than 1.5 levels): BGR 0.87, [0, 1] for [-1, 1] 0.85; squash 66 levels, nearest 33,
-    bilinear 13. (A chart of six coloured squares let BGR pass at 0.981 in int8, and nearest at 1.1 levels.)
+    on solar cells; refused is a cosine below 0.98 or more than 1.5 levels): BGR 0.87, [0, 1] for [-1, 1] 0.85; squash 66 levels, nearest
+    33, bilinear 13. (A chart of six coloured squares let BGR pass at 0.981 in int8, and nearest at 1.1 levels.)
     """
     return [_jpeg(_flame(*_FLAME_SIZE)), _jpeg(_zone_plate(*_ZONE_SIZE))]
 
