@@ -1,0 +1,150 @@
+"""What is wrong with one photo that is about to be added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+import numpy as np
+
+from edgetl.doctor.finding import Finding, Kind
+from edgetl.doctor.past import MEASURES, RECENT, Look, Past
+from edgetl.heads.bursts import COSINE, CROWD
+from edgetl.types import Array, Capture, Embeddings
+
+Said = Iterator[tuple[Kind, str]]
+
+_DARK, _BRIGHT = 50, 210
+"""Gray levels that two standard deviations above, or below, the mean reach. Below 50 lie 0.2 % of 1,500 solar cells (they are black) and
+none of 1,500 flowers, 1,500 sign digits, 592 magnetic tiles and 1,000 ImageNet photos; of the same darkened to 15 % all do, and a covered
+lens. Above 210 lies none of them, and of the same three times as light 60 % of sign digits and solar cells."""
+_FLAT = 4
+"""Gray levels of contrast; below lie 0.1 % of the solar cells and none of the others."""
+_BLURRED = 0.15
+"""Sharpness; below lies none of those photos. Where the photos before were sharper than that, see _MARGIN."""
+_TINY = 64
+"""Pixels of the shorter side: less than a third of what a model reads."""
+_ENOUGH = 20
+_MARGIN = 0.2
+"""How far outside the range of everything seen, in widths of that range, a measure must be. Of 300 photos of each data set, in random
+order, the six measures together then speak of 0.5 to 1.6 % after the first 20 (without a margin 6 to 11 %)."""
+_ODDS = 20
+"""How many times as likely another class must be. With a head of 10 to 60 photos per class that is so of 0.3 to 1.0 % of the flowers under
+their own class, 0.7 to 1.2 % of the sign digits and 1.1 to 3.7 % of the magnetic tiles; under a wrong one of 12 to 41, 74 to 93 and 6 to
+62 %."""
+_SAYS = {
+    "brightness": "its brightness",
+    "contrast": "its contrast",
+    "sharpness": "its sharpness",
+    "length": "the length of its embedding",
+    "density": "the density of its embedding",
+    "nearest": "its cosine to the most similar photo",
+}
+_DETAIL = MEASURES.index("sharpness")
+
+
+def check(
+    source: str,
+    label: str,
+    capture: Capture | None,
+    embedding: Embeddings,
+    past: Past,
+    probabilities: Mapping[str, float] | None = None,
+) -> tuple[Finding, ...]:
+    """Says what is wrong with a photo that is about to be added: of most photos, nothing.
+
+    Args:
+        source: where it came from.
+        label: the class it is said to be of.
+        capture: what was measured of it; None where nothing was.
+        embedding: float32 [d].
+        past: the photos before it.
+        probabilities: of every class that the active head knows, which was not taught this photo.
+    """
+    look = past.look(label, capture, embedding)
+    said = chain(
+        _of_capture(capture, look, past) if capture is not None else (),
+        _of_embedding(look, past),
+        _of_label(label, look, capture, past),
+        _of_head(label, probabilities or {}),
+    )
+    return tuple(Finding(kind, text, source, label) for kind, text in said)
+
+
+def _of_capture(capture: Capture, look: Look, past: Past) -> Said:
+    mean, contrast, sharpness = capture.brightness, capture.contrast, capture.sharpness
+    levels = f"brightness {mean:.0f} and contrast {contrast:.0f} of 255 gray levels"
+    if mean + 2 * contrast < _DARK:
+        yield "dark", f"too dark ({levels}): add light, expose longer, or take the cover off the lens"
+    elif mean - 2 * contrast > _BRIGHT:
+        yield "overexposed", f"overexposed ({levels}): less light, or a shorter exposure"
+    elif contrast < _FLAT:
+        yield "flat", f"shows nothing ({levels}): is the lens covered, or fogged?"
+    elif sharpness < _BLURRED:
+        yield "blurred", f"blurred (sharpness {sharpness:.2f}, at least {_BLURRED} expected): hold still, focus, wipe the lens"
+    elif past.seen[_DETAIL] >= _ENOUGH and _outside(look.measures, past)[_DETAIL] < 0:
+        before = f"{past.low[_DETAIL]:.2f} to {past.high[_DETAIL]:.2f}"
+        yield (
+            "blurred",
+            f"blurred (sharpness {sharpness:.2f}, the {past.seen[_DETAIL]} photos before had {before}): hold still, focus, wipe the lens",
+        )
+    if min(capture.width, capture.height) < _TINY:
+        yield "tiny", f"tiny ({capture.width}x{capture.height} pixels, at least {_TINY} expected): go nearer, or crop less"
+
+
+def _of_embedding(look: Look, past: Past) -> Said:
+    recent = look.cosines[:RECENT]
+    nearest = int(recent.argmax())
+    kept = past.kept[nearest]
+    if kept is not None and recent[nearest] > COSINE:
+        before = (len(past) - 1 - nearest) % RECENT + 1
+        ago = "the photo before" if before == 1 else f"{before} photos before"
+        same = f"nearly the same as {kept.source}, {ago} (cosine {recent[nearest]:.3f})"
+        yield "repeated", f"{same}: it counts as another frame of it; move the camera or the object"
+        return
+    outside = _outside(look.measures, past)
+    outside[_DETAIL] = max(outside[_DETAIL], 0)  # a blurred photo is named so
+    worst = int(np.abs(outside).argmax())
+    if outside[worst] and past.seen[worst] >= _ENOUGH:
+        value, low, high = look.measures[worst], past.low[worst], past.high[worst]
+        range_ = f"{_SAYS[MEASURES[worst]]} is {value:.3g}, of the {past.seen[worst]} photos before {low:.3g} to {high:.3g}"
+        yield "unlike", f"unlike everything seen so far ({range_}): was the camera changed, the lens covered, or is it night?"
+
+
+def _outside(measures: Array, past: Past) -> Array:
+    """How far each measure is beyond the range of the past and its margin, in widths of it: below 0, above it, or 0 inside."""
+    known = (past.seen >= _ENOUGH) & ~np.isnan(measures)
+    low, high = np.where(known, past.low, 0.0), np.where(known, past.high, 0.0)
+    value, width = np.where(known, measures, 0.0), np.maximum(high - low, 1e-3 * np.abs(high) + 1e-9)
+    below, above = np.minimum(value - low, 0) / width, np.maximum(value - high, 0) / width
+    above[MEASURES.index("nearest")] = 0
+    beyond: Array = np.minimum(below + _MARGIN, 0) + np.maximum(above - _MARGIN, 0)
+    return beyond
+
+
+def _of_label(label: str, look: Look, capture: Capture | None, past: Past) -> Said:
+    """The most similar photo of another class, where it is a frame of the same burst."""
+    second = np.nan if capture is None or capture.taken is None else np.floor(capture.taken)
+    same = [kept is not None and np.floor(kept.taken) == second for kept in past.kept]
+    trusted = sum(same[:RECENT]) <= CROWD
+    others = [
+        (float(cosine), kept)
+        for kept, cosine, together in zip(past.kept, look.cosines.tolist(), same)
+        if kept is not None and kept.label != label and (cosine > COSINE or (together and trusted))
+    ]
+    if others:
+        cosine, kept = max(others, key=lambda other: other[0])
+        why = f"cosine {cosine:.3f}" if cosine > COSINE else "taken in the same second"
+        yield "two-labels", f"{kept.source} is of the same burst ({why}) and was added as {kept.label!r}: one of the two labels is wrong"
+
+
+def _of_head(label: str, probabilities: Mapping[str, float]) -> Said:
+    if label not in probabilities:
+        return
+    best = max(probabilities, key=lambda name: probabilities[name])
+    own, other = probabilities[label], probabilities[best]
+    if best != label and other > 0.5 and other > _ODDS * own:
+        yield (
+            "mislabelled",
+            f"likely mislabelled: it looks like {best!r} ({100 * other:.0f} %), not {label!r} ({100 * own:.1f} %); look at it again",
+        )

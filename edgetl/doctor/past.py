@@ -1,0 +1,132 @@
+"""What a new photo is compared with: the range of what was measured so far, and a few hundred embeddings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from edgetl.heads.bursts import COSINE
+from edgetl.heads.samples import normalised
+from edgetl.store import Samples
+from edgetl.types import Array, Capture, Embeddings
+
+RECENT = 64
+"""The last photos, each of which a new one may repeat."""
+SPREAD = 256
+"""Photos drawn from all before, each with the same chance (Vitter 1985, algorithm R), so that a class taught long ago is among them."""
+MEASURES = ("brightness", "contrast", "sharpness", "length", "density", "nearest")
+_ACQUAINTED = 5
+"""Of a class with fewer photos nothing need be near: its first photos are meant to be new."""
+
+
+class Kept(NamedTuple):
+    """A photo that is kept for comparison: its source, its class, and the second it was taken (NaN where unknown)."""
+
+    source: str
+    label: str
+    taken: float
+
+
+class Look(NamedTuple):
+    """A new photo beside the past.
+
+    Attributes:
+        measures: brightness, contrast and sharpness of the capture; the embedding's L2 norm and its L1 norm over that of an even one of
+            the same L2 norm; its cosine to the nearest kept photo that is no frame of the same burst. NaN where unknown. float64 [6].
+        unit: the embedding, L2-normalised, float32 [d].
+        cosines: to each kept photo, float32 [RECENT + SPREAD]; 0 where there is none yet.
+    """
+
+    measures: Array
+    unit: Embeddings
+    cosines: Embeddings
+
+
+class Past:
+    """A summary of the photos added so far, of fixed size: 320 embeddings (1.6 MB at d = 1280) and the range of each measure.
+
+    Attributes:
+        low: the least of each measure so far, float64 [6], in the order of MEASURES; infinite before the first.
+        high: the greatest.
+        seen: of how many photos, int64 [6].
+        kept: the photos that are kept for comparison; the first RECENT places hold the last ones, None where there is none yet.
+        counts: photos per class.
+    """
+
+    def __init__(self, dim: int) -> None:
+        """Begins with no photo; embeddings have `dim` values."""
+        self._units = np.zeros((RECENT + SPREAD, dim), np.float32)
+        self._random = np.random.default_rng(0)
+        self.kept: list[Kept | None] = [None] * len(self._units)
+        self.low, self.high = np.full(len(MEASURES), np.inf), np.full(len(MEASURES), -np.inf)
+        self.seen = np.zeros(len(MEASURES), np.int64)
+        self.counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    @classmethod
+    def of(cls, samples: Samples, captures: Mapping[int, Capture], sources: Mapping[int, str]) -> Past:
+        """The past of a store, as if its photos were added one by one.
+
+        Args:
+            samples: all of them; of a photo's views the first one counts.
+            captures: by sample id, where there is one.
+            sources: by sample id, where it is known.
+        """
+        past = cls(samples.embeddings.shape[1])
+        for photo in photos(samples, captures, sources):
+            past.add(*photo)
+        return past
+
+    def look(self, label: str, capture: Capture | None, embedding: Embeddings) -> Look:
+        """Compares a photo that is about to be added.
+
+        Args:
+            label: its class.
+            capture: what was measured of it.
+            embedding: float32 [d], of any length.
+        """
+        unit: Embeddings = normalised(np.asarray(embedding, np.float32)[None])[0]
+        cosines: Embeddings = self._units @ unit
+        measures = np.full(len(MEASURES), np.nan)
+        if capture is not None:
+            measures[:3] = capture.brightness, capture.contrast, capture.sharpness
+        measures[3] = np.sqrt(np.dot(embedding, embedding))
+        measures[4] = np.abs(unit).sum() / np.sqrt(len(unit))
+        others = cosines[(cosines < COSINE) & (cosines != 0)]
+        if len(others) and self.counts[label] >= _ACQUAINTED:
+            measures[5] = others.max()
+        return Look(measures, unit, cosines)
+
+    def add(self, source: str, label: str, capture: Capture | None, embedding: Embeddings) -> None:
+        """Makes a photo part of the past."""
+        look, total = self.look(label, capture, embedding), len(self)
+        self.low, self.high = np.fmin(self.low, look.measures), np.fmax(self.high, look.measures)
+        self.seen += ~np.isnan(look.measures)
+        self.counts[label] += 1
+        photo = Kept(source, label, np.nan if capture is None or capture.taken is None else capture.taken)
+        self._keep(total % RECENT, photo, look.unit)
+        place = total if total < SPREAD else int(self._random.integers(total + 1))
+        if place < SPREAD:
+            self._keep(RECENT + place, photo, look.unit)
+
+    def _keep(self, place: int, photo: Kept, unit: Embeddings) -> None:
+        self.kept[place], self._units[place] = photo, unit
+
+
+def photos(
+    samples: Samples, captures: Mapping[int, Capture], sources: Mapping[int, str]
+) -> Iterator[tuple[str, str, Capture | None, Embeddings]]:
+    """Source, class, capture and embedding of each photo, in the order of their ids; see :meth:`Past.of`."""
+    for row in first_rows(samples.ids).tolist():
+        sample = int(samples.ids[row])
+        yield sources.get(sample, f"sample {sample}"), samples.labels[row], captures.get(sample), samples.embeddings[row]
+
+
+def first_rows(ids: Array) -> Array:
+    """The row of each photo's first view, int [m], in the order of the ids, int [n]."""
+    return np.unique(ids, return_index=True)[1]

@@ -1,0 +1,102 @@
+"""Which photos are likely mislabelled, the likeliest first."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edgetl.heads import Fit
+from edgetl.heads.threads import single_thread
+from edgetl.types import Array, Embeddings
+
+NEIGHBOURS = 20
+_RANKED = 1024
+_BLOCK = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Suspect:
+    """A photo that looks like another class than its own.
+
+    Attributes:
+        sample: its number in the store.
+        source: where it came from.
+        label: its class.
+        looks: the class that it looks like.
+        score: how much of the evidence for one of the two speaks for `looks`, in (0.5, 1].
+    """
+
+    sample: int
+    source: str
+    label: str
+    looks: str
+    score: float
+
+
+def suspicion(fit: Fit, units: Embeddings) -> tuple[Array, Array, Array]:
+    """Ranks the photos by how much more they look like another class than like their own.
+
+    The evidence for a class is the product of two: the probability that a head gives it that was trained without the photo's burst, and the
+    mean of the same over the 20 most similar photos of other bursts. The first alone is what confident learning ranks by (Northcutt,
+    Jiang and Chuang 2021, section 3.2, normalised margin). With 10 % of the labels changed at random, flowers, 10 drawings each, so
+    many of the first 20 were changed ones, by both / by the first alone: at 20 per class 0.70 / 0.65 (of the 10), at 50 0.66 / 0.61, at
+    100 0.85 / 0.78, at 300 0.97 / 0.92, with all 4,317 1.00 / 0.99. Neighbours' labels instead of their probabilities did as well from 100
+    on and worse below; training again without the worst ones did worse; so did the margin over each class's mean.
+
+    Args:
+        fit: with logits of photos held out.
+        units: L2-normalised embeddings in the order of `fit.ids`, float32 [m, d].
+
+    Returns:
+        Rows of `fit.ids`, the most suspicious first, int [k]; the class each looks like, int [k]; and its score, float64 [k] in [0, 1]. At
+        most the 1024 whose own probabilities are the most suspicious are ranked. A photo whose class has no other burst is none of them.
+    """
+    labels = list(fit.head.labels)
+    own = np.array([labels.index(label) for label in fit.truth])
+    likely = _softmax(fit.held / fit.head.temperature)
+    judged = np.flatnonzero(np.isfinite(fit.held[np.arange(len(own)), own]))
+    first = _odds(likely, own)[1]
+    rows = judged[np.argsort(-first[judged], kind="stable")[:_RANKED]]
+    with single_thread():
+        evidence = likely[rows] * _neighbours(likely, units - units.mean(0), fit.bursts, rows)
+    looks, score = _odds(evidence, own[rows])
+    order = np.argsort(-score, kind="stable")
+    return rows[order], looks[order], score[order]
+
+
+def _odds(evidence: Array, own: Array) -> tuple[Array, Array]:
+    """The likeliest other class, int [k], and its share of the evidence for it and for the own class, float64 [k]."""
+    at = np.arange(len(own))
+    others = evidence.copy()
+    others[at, own] = -1.0
+    looks = others.argmax(1)
+    best, mine = evidence[at, looks], evidence[at, own]
+    both = best + mine
+    return looks, np.divide(best, both, out=np.full(len(own), 0.5), where=both > 0)
+
+
+def _neighbours(likely: Array, x: Array, bursts: Array, rows: Array) -> Array:
+    """Mean of `likely` [m, c] over each row's nearest photos of other bursts, weighted by their cosine, float64 [k, c]; 1 without any."""
+    norms = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
+    x = np.divide(x, norms, out=np.zeros_like(x), where=norms > 1e-6)
+    k = min(NEIGHBOURS, len(x) - 1)
+    made = np.ones((len(rows), likely.shape[1]))
+    for start in range(0, len(rows) if k > 0 else 0, _BLOCK):
+        part = rows[start : start + _BLOCK]
+        cosines = x[part] @ x.T
+        cosines[bursts[part][:, None] == bursts] = 0.0
+        near = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+        weight = np.maximum(np.take_along_axis(cosines, near, 1), 0).astype(np.float64)
+        total = weight.sum(1)
+        mean = np.einsum("nk,nkc->nc", weight, likely[near])
+        made[start : start + _BLOCK] = np.where(total[:, None] > 0, mean / np.where(total > 0, total, 1)[:, None], 1.0)
+    return made
+
+
+def _softmax(logits: Array) -> Array:
+    """Softmax of float64 [m, c]; a row of nothing but -inf is even."""
+    top = logits.max(1, keepdims=True)
+    raised = np.exp(np.where(np.isfinite(top), logits - np.where(np.isfinite(top), top, 0), 0.0))
+    shares: Array = raised / raised.sum(1, keepdims=True)
+    return shares
