@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import logging
 import os
 import threading
@@ -16,20 +17,35 @@ from edgetl import faults, machine
 from edgetl.bundle import PRECISIONS, Bundle, Golden, Variant
 from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, LabelError, PhotoError, RuntimeUnavailable
 from edgetl.photos import Source
-from edgetl.preprocess import tensor
+from edgetl.preprocess import tensor, views
+from edgetl.quality import measure
 from edgetl.runtimes import FAMILIES, Runtime, open_runtime
-from edgetl.types import Embeddings, Fingerprint, Pixels
+from edgetl.types import Capture, Embeddings, Fingerprint, Pixels
 
 log = logging.getLogger("edgetl")
 Item = TypeVar("Item")
 Refusal = Union[PhotoError, LabelError]
-Prepared = tuple[Union[Source, None], Union[Pixels, Refusal, None]]
+Prepared = tuple[Pixels, Union[Capture, None]]
+Opened = tuple[Union[Source, None], Union[Prepared, Refusal, None]]
 
 _GOLDEN_COSINE = {"fp32": 0.999, "fp16": 0.999, "int8": 0.98}
 # JPEG decoders may differ by a level or two per pixel; any resize or colour fault moves the mean by more.
 _GOLDEN_LEVELS = 1.5
 # Nearer than this on the unit sphere is the same embedding (a cosine of 0.99995); which fault's is nearer still says nothing.
 _SAME = 0.01
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Embedded:
+    """One photo, embedded.
+
+    Attributes:
+        views: float32 [v, d]; row 0 is the photo itself, the others are augmented copies of it.
+        capture: what was measured of it; None where that was not asked for.
+    """
+
+    views: Embeddings
+    capture: Capture | None
 
 
 class Embedder:
@@ -109,6 +125,19 @@ class Embedder:
         """
         return self.infer(tensor(source, self.bundle.image), source.name)
 
+    def teach(self, source: Source, views: int = 1) -> Embedded:
+        """Embeds one photo that is to be taught, with augmented copies, and measures it.
+
+        Args:
+            source: the photo.
+            views: how many embeddings, the photo's own included; each costs a backbone pass (see :func:`edgetl.preprocess.views`).
+
+        Raises:
+            PhotoError: the photo cannot be used.
+        """
+        pixels, capture = self._prepare(source, views, measured=True)
+        return Embedded(self._run(pixels, source.name), capture)
+
     def infer(self, pixels: Pixels, name: str = "array") -> Embeddings:
         """Embeds one prepared tensor uint8 [h, w, 3] to float32 [d].
 
@@ -116,14 +145,7 @@ class Embedder:
             PhotoError: its embedding is not finite; `name` says which photo it was.
             RuntimeUnavailable: the embedder is closed.
         """
-        with self._lock:
-            if self._closed:
-                raise RuntimeUnavailable(f"{self.bundle.path}: {self.variant.name} was closed; open it again")
-            made: Embeddings = self.runtime.embed(pixels[None])[0]
-        if not np.isfinite(made).all():
-            raise PhotoError(
-                f"{name}: its embedding by {self.variant.name} on {self.runtime.library} holds NaN or infinity; it is not used"
-            )
+        made: Embeddings = self._run(pixels[None], name)[0]
         return made
 
     def embed_many(
@@ -140,20 +162,38 @@ class Embedder:
             The item; its photo, None where it could not be read; and its embedding float32 [d], the error that stopped it, or None
             where it was skipped.
         """
+        for item, photo, made in self._stream(items, source, skip, 1, measured=False):
+            yield item, photo, made.views[0] if isinstance(made, Embedded) else made
 
-        def prepare(item: Item) -> Prepared:
+    def teach_many(
+        self, items: Iterable[Item], source: Callable[[Item], Source], *, skip: Callable[[Source], bool] = lambda _: False, views: int = 1
+    ) -> Iterator[tuple[Item, Source | None, Embedded | Refusal | None]]:
+        """Embeds many photos that are to be taught; as :meth:`embed_many`, with augmented copies, and each is measured.
+
+        Args:
+            items: anything.
+            source: turns an item into its photo; called in a worker thread.
+            skip: whether a photo needs no embedding; called in a worker thread.
+            views: how many embeddings of each, the photo's own included.
+        """
+        return self._stream(items, source, skip, views, measured=True)
+
+    def _stream(
+        self, items: Iterable[Item], source: Callable[[Item], Source], skip: Callable[[Source], bool], views: int, *, measured: bool
+    ) -> Iterator[tuple[Item, Source | None, Embedded | Refusal | None]]:
+        def prepare(item: Item) -> Opened:
             photo = None
             try:
                 photo = source(item)
-                return photo, None if skip(photo) else tensor(photo, self.bundle.image)
+                return photo, None if skip(photo) else self._prepare(photo, views, measured=measured)
             except (PhotoError, LabelError) as error:
                 return photo, error
 
-        def finish(photo: Source | None, prepared: Pixels | Refusal | None) -> Embeddings | Refusal | None:
-            if not isinstance(prepared, np.ndarray):
+        def finish(photo: Source | None, prepared: Prepared | Refusal | None) -> Embedded | Refusal | None:
+            if not isinstance(prepared, tuple):
                 return prepared
             try:
-                return self.infer(prepared, photo.name if photo else "photo")
+                return Embedded(self._run(prepared[0], photo.name if photo else "photo"), prepared[1])
             except PhotoError as error:
                 return error
 
@@ -161,6 +201,22 @@ class Embedder:
             for item, future in _ahead(pool, prepare, items, 2 * machine.cores()):
                 photo, prepared = future.result()
                 yield item, photo, finish(photo, prepared)
+
+    def _prepare(self, photo: Source, number: int, *, measured: bool) -> Prepared:
+        spec = self.bundle.image
+        pixels = tensor(photo, spec)[None] if number == 1 else views(photo, spec, number)
+        return pixels, measure(pixels[0], photo) if measured else None
+
+    def _run(self, tensors: Pixels, name: str) -> Embeddings:
+        with self._lock:
+            if self._closed:
+                raise RuntimeUnavailable(f"{self.bundle.path}: {self.variant.name} was closed; open it again")
+            made: Embeddings = self.runtime.embed(tensors)
+        if not np.isfinite(made).all():
+            raise PhotoError(
+                f"{name}: its embedding by {self.variant.name} on {self.runtime.library} holds NaN or infinity; it is not used"
+            )
+        return made
 
     def close(self) -> None:
         """Releases the model, once whoever is using it is done; a second call does nothing."""
@@ -242,10 +298,10 @@ def _distance(cosines: Embeddings) -> float:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Prepared], items: Iterable[Item], most: int
-) -> Iterator[tuple[Item, Future[Prepared]]]:
+    pool: ThreadPoolExecutor, work: Callable[[Item], Opened], items: Iterable[Item], most: int
+) -> Iterator[tuple[Item, Future[Opened]]]:
     """Like `pool.map`, with at most `most` results waiting: the photos of a big folder must not pile up in memory."""
-    pending: collections.deque[tuple[Item, Future[Prepared]]] = collections.deque()
+    pending: collections.deque[tuple[Item, Future[Opened]]] = collections.deque()
     try:
         for item in items:
             pending.append((item, pool.submit(work, item)))
