@@ -111,7 +111,7 @@ def export(
     golden = np.stack([preprocess.tensor(load(chart), chosen.image) for chart in pictures.charts()])
     built = graph.build(chosen, network, chosen.stages if levels == "multi" else ())
     lengths = graph.balance(built, _scenes(chosen, seed) if found is None else found.tensors)
-    maker = Maker(chosen, built, found, golden, seed)
+    maker = Maker(chosen, built, lengths, found, golden, seed)
     steps.to(_COLLECT)
     made = []
     for i, recipe in enumerate(plan, 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edgetl import machine
@@ -42,6 +44,27 @@ def check(name: str, parity: Parity, hint: str) -> None:
             f"(worst photo {parity.cosine_min:.5f}, largest difference {parity.max_abs:.4g}, nearest neighbour the same for "
             f"{100 * parity.neighbour_agreement:.0f} % of {parity.count} photos, measured on {parity.machine}); {hint}"
         )
+
+
+def levels(name: str, expected: Embeddings, made: Embeddings, lengths: Sequence[int], bound: float, hint: str) -> tuple[Parity, ...]:
+    """Compares embeddings [n, d] level by level: one that went wrong can hide in a whole that is near.
+
+    Args:
+        name: the variant's.
+        expected: the float embeddings.
+        made: the variant's.
+        lengths: of the levels; they add up to d.
+        bound: the lowest mean cosine, of every level as of the whole.
+        hint: what to try instead.
+
+    Raises:
+        ParityError: naming the level.
+    """
+    ends = np.cumsum(lengths)[:-1]
+    measured = [measure(*pair, bound) for pair in zip(np.split(expected, ends, axis=1), np.split(made, ends, axis=1))]
+    for number, parity in enumerate(measured, 1):
+        check(f"{name}, level {number} of {len(lengths)}", parity, hint)
+    return tuple(measured)
 
 
 def _unit(embeddings: Embeddings) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 import numpy as np
@@ -52,17 +52,20 @@ class Exported:
 class Maker:
     """Makes variants of one graph; each conversion that several of them need is done once."""
 
-    def __init__(self, backbone: Backbone, graph: Graph, calibration: Calibration | None, golden: Pixels, seed: int) -> None:
+    def __init__(
+        self, backbone: Backbone, graph: Graph, lengths: Sequence[int], calibration: Calibration | None, golden: Pixels, seed: int
+    ) -> None:
         """Embeds the proof photos with torch: the held-back photos, or drawn scenes where no photos were given.
 
         Args:
             backbone: what is exported.
             graph: its float graph.
+            lengths: of the levels that its embedding is made of; empty for the last stage alone.
             calibration: the photos; int8 needs them.
             golden: the test charts uint8 [k, h, w, 3].
             seed: of the drawn scenes.
         """
-        self._backbone, self._graph, self._calibration, self._golden = backbone, graph, calibration, golden
+        self._backbone, self._graph, self._lengths, self._calibration, self._golden = backbone, graph, lengths, calibration, golden
         image = backbone.image
         self._proof = pictures.scenes(_SCENES, image.width, image.height, seed) if calibration is None else calibration.held_back
         self._expected = embed(graph, self._proof)
@@ -90,11 +93,25 @@ class Maker:
             "settings": dict(recipe.settings),
             "libraries": {library: metadata.version(library) for library in _LIBRARIES[recipe.format]},
             "proved_on": f"{count} drawn scenes" if self._calibration is None else f"{count} held-back photos",
+            **({"levels": self._levels(recipe, made[:count])} if self._lengths else {}),
         }
         golden, *faulty = made[count:].reshape(1 + len(wrong), charts, -1)
         variant = NewVariant(name, recipe.format, recipe.precision, files, stated, measured, golden, dict(zip(wrong, faulty)))
         size = sum(len(content) for content in files.values())
         return variant, Exported(name, recipe.name, size, measured, time.perf_counter() - start)
+
+    def _levels(self, recipe: Recipe, made: Embeddings) -> list[dict[str, float]]:
+        """Each level's length, its scale and its own distance to the float one.
+
+        Raises:
+            ParityError: a level further from the float one than allowed.
+        """
+        name = f"{recipe.format}-{recipe.precision}"
+        proved = parity.levels(name, self._expected, made, self._lengths, self._bound(recipe), _hint(recipe))
+        return [
+            {"length": length, "scale": scale, "cosine_mean": level.cosine_mean, "cosine_min": level.cosine_min}
+            for length, scale, level in zip(self._lengths, [*self._graph.scales.values(), 1.0], proved)
+        ]
 
     def _bound(self, recipe: Recipe) -> float:
         return {"fp32": recipes.FP32_BOUND, "fp16": recipes.FP16_BOUND, "int8": self._backbone.int8_bound}[recipe.precision]
