@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.neighbors import NearestCentroid
@@ -23,11 +25,12 @@ def data(seed: int, n: int, d: int, c: int) -> tuple[np.ndarray, np.ndarray]:
     return normalised((rng.standard_normal((c, d))[y] + 2 * rng.standard_normal((n, d)) + 1).astype(np.float32)), y
 
 
-def view(x: np.ndarray, y: np.ndarray, space: Whitening) -> View:
+def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | None = None) -> View:
     counts = np.bincount(y)
     means = np.stack([x[y == k].mean(0, dtype=np.float64) for k in range(len(counts))])
     alone = np.arange(len(y))
-    return View(x, y, counts, means, space.project(means), alone, np.ones(len(y)), alone % 5, space, space.alpha)
+    together = alone if bursts is None else bursts
+    return View(x, y, counts, means, space.project(means), together, np.ones(len(y)), together % 5, space, space.alpha)
 
 
 def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:
@@ -152,7 +155,54 @@ def test_held_out_logits_are_those_of_a_refit_without_the_sample(kind: str, alph
     for space in spaces(x, alpha):
         reading = read(view(x, y, space))
         same_for_argmax(reading.held, np.array(expected), 1e-5)
-        np.testing.assert_array_equal(reading.predicted(y[:len(x)]), np.argmax(expected, 1))
+        np.testing.assert_array_equal(reading.predicted(y[: len(x)]), np.argmax(expected, 1))
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    kind=st.sampled_from(["ncm", "lda", "ridge"]),
+    alpha=st.sampled_from(ALPHAS),
+    n=st.integers(9, 40),
+    d=st.sampled_from([6, 60]),
+    groups=st.integers(1, 20),
+    whole_class=st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_held_out_logits_are_those_of_a_refit_without_the_burst(
+    seed: int, kind: str, alpha: float, n: int, d: int, groups: int, whole_class: bool
+) -> None:
+    """Bursts of any size, within a class or across classes, one that is a whole class, one that is everything."""
+    x, y = data(seed, n, d, 3)
+    rng = np.random.default_rng(seed)
+    bursts = rng.integers(0, groups, n)
+    if whole_class:
+        bursts[y == 1] = bursts[0]
+    if rng.random() < 0.5:  # frames of a burst are nearly the same photo
+        first = np.array([np.flatnonzero(bursts == burst)[0] for burst in bursts])
+        x = normalised(x[first] + np.float32(0.01) * rng.standard_normal(x.shape).astype(np.float32))
+    expected = np.full((n, 3), -np.inf)
+    for burst in np.unique(bursts):
+        out = bursts == burst
+        if not out.all():
+            w, b = refit(kind, x[~out], y[~out], alpha, 3)
+            expected[out] = x[out].astype(np.float64) @ w.T + b
+    read = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind]
+    for space in [Spectrum(x).at(alpha), whiten(x, alpha)]:
+        held = read(view(x, y, space, bursts)).held
+        if not (bursts == bursts[0]).all():
+            same_for_argmax(held, expected, 1e-5 if space.rows.dtype == np.float64 else 1e-3)
+        else:
+            assert np.isneginf(held).all()
+
+
+def test_logistic_regression_never_cuts_a_burst() -> None:
+    x, y = data(12, 60, 12, 3)
+    bursts = np.random.default_rng(0).integers(0, 12, 60)
+    held = logistic.read(view(x, y, Spectrum(x).at(0.3), bursts)).held
+    for fold in range(5):
+        out = bursts % 5 == fold
+        oracle = LogisticRegression(C=1 / 0.3, tol=1e-10, max_iter=10_000).fit(x[~out].astype(np.float64), y[~out])
+        same_for_argmax(held[out], oracle.decision_function(x[out].astype(np.float64)), 0.03)
 
 
 def test_a_sample_that_is_held_out_cannot_change_its_own_logits() -> None:

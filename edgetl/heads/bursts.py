@@ -6,8 +6,19 @@ import numpy as np
 
 from edgetl.types import Array, Embeddings
 
-COSINE = 0.985
+COSINE = 0.975
+"""Above this two EfficientNet-Lite0 embeddings are taken to show the same thing.
+
+It joins most frames of a camera at rest and seldom different things. Found among five simulated frames of each of 150 photos of hand
+signs, flowers, ImageNet, solar cells and gray tiles (int8): with a camera at rest (sensor noise, light +-2 %, JPEG) 93 to 99 %, held in a
+hand (shifts to 1 %, turns to 0.5 degrees, light +-3 %) 75 to 93 %, shaken (3 %, 1.5 degrees, 5 %) 10 to 58 %; at 0.985 it is 69 to 98, 15
+to 86 and 0 to 24 %. Joined though taught as different photos: no hand sign of 2,062, 2 flowers of 2,159, no ImageNet photo of 1,000. On
+the gray data embeddings are closer: 48 % of 592 tiles, where 87 % of the pairs are the same tile by its number (the file names tell; 592
+photos show about 180 tiles, and leave-one-out says 91 % by photos, 76 % by these bursts, 58 % by tiles), and 42 % of 2,624 solar cells,
+in bursts of up to 172, which moves the mean class accuracy by 0.2 points. At 0.97 one burst holds 82 tiles, at 0.96 one holds 212.
+"""
 CROWD = 30
+"""How many photos of one second are believed: about the frames per second of a camera's fastest burst and of its video."""
 _LIMIT = 2 - 2 * COSINE
 _DOUBT = 1e-5
 """Squared distances that differ from the limit by less are computed again in float64; float32 products err by about a tenth of this."""
@@ -60,15 +71,16 @@ class Bursts:
 
 def _link(numbers: Array, x: Embeddings, fresh: Array) -> None:
     """Joins the components `numbers` of near-duplicates, in place, where one of the two is in `fresh`, int [k]."""
+    if len(fresh) <= _FEW:
+        _join(numbers, *_near(x, fresh, x, np.arange(len(x))))
+        return
     old = np.ones(len(x), bool)
     old[fresh] = False
-    order = np.concatenate([fresh, np.flatnonzero(old)])
-    near = _Shadow(x) if len(fresh) > _FEW else None
+    order, shadow = np.concatenate([fresh, np.flatnonzero(old)]), _Shadow(x)
     for start in range(0, len(fresh), _BLOCK):
         rows, columns = order[start : min(start + _BLOCK, len(fresh))], order[start:]
-        pairs = near.pairs(rows, columns) if near is not None else None
-        a, b = _near(x, rows, columns) if pairs is None else _exact(x, *pairs)
-        _join(numbers, a, b)
+        pairs = shadow.pairs(rows, columns)
+        _join(numbers, *(_near(x, rows, x[columns], columns) if pairs is None else _exact(x, *pairs)))
 
 
 class _Shadow:
@@ -97,24 +109,31 @@ class _Shadow:
         return rows[a], columns[b]
 
 
-def _near(x: Embeddings, rows: Array, columns: Array) -> tuple[Array, Array]:
-    """The near pairs between some rows and some others, by one product of matrices."""
-    square = np.einsum("nd,nd->n", x, x)
-    distance = square[rows, None] + square[columns] - 2 * (x[rows] @ x[columns].T)
+def _near(x: Embeddings, rows: Array, others: Embeddings, columns: Array) -> tuple[Array, Array]:
+    """The near pairs between some rows of `x` and some others, whose places are `columns`, by one product of matrices."""
+    distance = 2 - 2 * (x[rows] @ others.T)
+    if (zero := ~x[rows].any(1)).any():  # an all-zero embedding is like another one
+        distance[np.ix_(zero, ~others.any(1))] = 0
     a, b = np.divmod(np.flatnonzero(distance < _LIMIT + _DOUBT), len(columns))
-    sure = distance[a, b] < _LIMIT - _DOUBT
-    doubtful = _exact(x, rows[a[~sure]], columns[b[~sure]])
-    return np.concatenate([rows[a[sure]], doubtful[0]]), np.concatenate([columns[b[sure]], doubtful[1]])
+    return _decided(x, rows[a], columns[b], distance[a, b])
 
 
 def _exact(x: Embeddings, a: Array, b: Array) -> tuple[Array, Array]:
-    """Those of the pairs that are near, by differences in float64, whose sum depends on nothing but the two rows."""
-    keep = np.empty(len(a), bool)
+    """Those of the pairs that are near."""
+    distance = np.empty(len(a), np.float32)
     for start in range(0, len(a), _BLOCK):
         part = slice(start, start + _BLOCK)
-        gap = x[a[part]].astype(np.float64) - x[b[part]]
-        keep[part] = np.square(gap, out=gap).sum(1) < _LIMIT
-    return a[keep], b[keep]
+        gap = x[a[part]] - x[b[part]]
+        distance[part] = np.einsum("nd,nd->n", gap, gap)
+    return _decided(x, a, b, distance)
+
+
+def _decided(x: Embeddings, a: Array, b: Array, distance: Array) -> tuple[Array, Array]:
+    """Those of the pairs that are near; what float32 leaves open is summed in float64, which depends on nothing but the two rows."""
+    near = distance < _LIMIT
+    for i in np.flatnonzero(np.abs(distance - _LIMIT) <= _DOUBT):
+        near[i] = np.square(x[a[i]].astype(np.float64) - x[b[i]]).sum() < _LIMIT
+    return a[near], b[near]
 
 
 def _same_second(taken: Array) -> tuple[Array, Array]:
