@@ -18,6 +18,7 @@ from edgetl.store import NewSample, Store
 from edgetl.types import Fingerprint, ImageSpec, Proportion
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 4)
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where waiting for the disk costs nothing
 LABELS = st.sampled_from(["mug", "cup", "茶壶"])
 PHOTOS = st.integers(0, 9)
 
@@ -33,7 +34,7 @@ def embedding(photo: int) -> np.ndarray:
 class StoreModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY))
         self.store = Store.open(self.folder / "shop.db", FINGERPRINT)
         self.samples: dict[int, tuple[int, str]] = {}
         self.heads: dict[int, bytes] = {}

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgetl.errors import FingerprintMismatch, StoreCorrupt, StoreError
@@ -66,37 +66,48 @@ MIGRATIONS: list[str] = [
 ]
 
 
-def create(path: Path, fingerprint: Fingerprint, encoding: EncodingName) -> None:
-    """Makes an empty store; it appears under its name complete, or not at all.
+def create(
+    path: Path, fingerprint: Fingerprint, encoding: EncodingName, fill: Callable[[sqlite3.Connection], object] = lambda db: None
+) -> None:
+    """Makes a store; it appears under its name complete, or not at all.
+
+    Args:
+        path: the file.
+        fingerprint: the model whose embeddings it is to hold.
+        encoding: how it is to keep them.
+        fill: writes what it holds from the beginning, in the transaction that it is given.
 
     Raises:
         StoreError: an unknown encoding, a journal of a store that is gone, or a disk that does not take it.
     """
     if encoding not in ENCODINGS:
         raise StoreError(f"{path}: encoding {encoding!r} is not known; choose one of {', '.join(ENCODINGS)}")
-    with drafted(path) as draft:
-        write(draft, fingerprint, encoding)
-
-
-@contextlib.contextmanager
-def drafted(path: Path) -> Iterator[Path]:
-    """A path beside `path`; what is there when the block ends takes the name `path`, and nothing of it stays where the block fails.
-
-    Raises:
-        StoreError: a journal of a store that is gone, or a disk that does not take it.
-    """
     _refuse_orphan_journal(path)
     draft = path.with_name(path.name + ".new")
-    _remove(draft)
-    try:
-        yield draft
+    with _removed_on_failure(path, draft):
+        _write(draft, fingerprint, encoding, fill)
         draft.replace(path)
         _sync_folder(path.parent)
-    except BaseException as error:
-        _remove(draft)
-        if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, StoreError):
-            raise failure(error, path, "making it") from error
-        raise
+
+
+def locate(path: str | os.PathLike[str]) -> Path:
+    """The absolute path.
+
+    Raises:
+        StoreError: there is no such folder.
+    """
+    path = Path(path).resolve()
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: the folder {path.parent} does not exist; make it with 'mkdir -p {path.parent}'")
+    return path
+
+
+def holds_something(path: Path) -> bool:
+    """Whether there is a file that is not empty."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def recognise(path: Path) -> None:
@@ -168,9 +179,9 @@ def check_fingerprint(path: Path, stored: Fingerprint, given: Fingerprint | None
         )
 
 
-def write(draft: Path, fingerprint: Fingerprint, encoding: EncodingName) -> None:
-    """Writes the tables and the model's row into a file that is not there yet."""
+def _write(draft: Path, fingerprint: Fingerprint, encoding: EncodingName, fill: Callable[[sqlite3.Connection], object]) -> None:
     db = sqlite3.connect(draft, isolation_level=None)
+    db.text_factory = bytes
     with contextlib.closing(db):
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         db.execute("BEGIN")
@@ -178,8 +189,9 @@ def write(draft: Path, fingerprint: Fingerprint, encoding: EncodingName) -> None
             _run(db, number, script)
         text = json.dumps(to_json(fingerprint), sort_keys=True)
         db.execute("INSERT INTO store VALUES (?, ?, ?)", (text, encoding, checksum(1, text.encode(), encoding.encode())))
+        fill(db)
         db.execute("COMMIT")
-        if db.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
+        if db.execute("PRAGMA journal_mode=WAL").fetchone() != (b"wal",):
             raise sqlite3.OperationalError("this file system cannot hold a write-ahead journal; choose a local disk")
 
 
@@ -187,6 +199,18 @@ def _run(db: sqlite3.Connection, number: int, script: str) -> None:
     for statement in filter(str.strip, script.split(";")):  # `executescript` would commit what is under way
         db.execute(statement)
     db.execute(f"PRAGMA user_version={number}")
+
+
+@contextlib.contextmanager
+def _removed_on_failure(path: Path, draft: Path) -> Iterator[None]:
+    _remove(draft)
+    try:
+        yield
+    except BaseException as error:
+        _remove(draft)
+        if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, StoreError):
+            raise failure(error, path, "making it") from error
+        raise
 
 
 def _remove(draft: Path) -> None:

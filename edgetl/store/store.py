@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from edgetl.errors import StoreError
@@ -61,12 +60,10 @@ class Store:
             StoreCorrupt: not a store, or a damaged one.
             FingerprintMismatch: it holds another model's embeddings.
         """
-        path = Path(path).resolve()
-        if not path.parent.is_dir():
-            raise StoreError(f"{path}: the folder {path.parent} does not exist; make it with 'mkdir -p {path.parent}'")
+        path = schema.locate(path)
         make = None if read_only else fingerprint
         # Before the lock, whose file would lie beside a path that was mistyped.
-        if _holds_something(path):
+        if schema.holds_something(path):
             schema.recognise(path)
         elif make is None:
             raise StoreError(f"{path} is not there, or empty; 'edgetl add' makes it")
@@ -74,7 +71,7 @@ class Store:
             lock = None if read_only else WriterLock(path)
             if lock is not None:
                 undo.callback(lock.release)
-            if make is not None and not _holds_something(path):
+            if make is not None and not schema.holds_something(path):
                 schema.create(path, make, encoding)
             connection = Connection(path, read_only)
             undo.callback(connection.close)
@@ -318,10 +315,3 @@ def _told(batch: Sequence[NewSample]) -> str:
     parts = [f"{n} of {label!r}" for label, n in each[:NAMED]]
     rest = [f"the others of {len(each) - NAMED} more classes"] if len(each) > NAMED else []
     return f"{len(batch)} photo{'s' if len(batch) > 1 else ''}: {', '.join(parts + rest)}"
-
-
-def _holds_something(path: Path) -> bool:
-    try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
-        return False
