@@ -21,7 +21,7 @@ import numpy as np
 from edgetl.evaluation import per_class_accuracy
 from edgetl.heads.learner import Fit
 from edgetl.heads.reading import FOLDS, View
-from edgetl.heads.samples import normalised, places, quota
+from edgetl.heads.samples import places, quota
 from edgetl.heads.selection import READERS
 from edgetl.heads.threads import single_thread
 from edgetl.heads.whitening import Spectrum
@@ -87,29 +87,26 @@ class Assessment:
     method: str
 
 
-def assess(fit: Fit, embeddings: Embeddings, target: float = TARGET, seed: int = 0) -> Assessment:
+def assess(fit: Fit, target: float = TARGET, seed: int = 0) -> Assessment:
     """Says whether the photos are enough.
 
     Args:
-        fit: the training to judge.
-        embeddings: of the fit's photos in its order, the photo itself and none of its views, float32 [m, d], of any length.
+        fit: the training to judge; its learner has not changed since.
         target: the accuracy that is asked of every class, in (0, 1).
         seed: of the draws.
 
     Raises:
-        ValueError: a target outside (0, 1), or embeddings that are not the fit's.
+        ValueError: a target outside (0, 1).
     """
-    if not 0 < target < 1 or embeddings.ndim != 2 or len(embeddings) != len(fit.ids):
-        raise ValueError(
-            f"target {target} lies in (0, 1), and {len(fit.ids)} photos have embeddings [{len(fit.ids)}, d], not {embeddings.shape}"
-        )
+    if not 0 < target < 1:
+        raise ValueError(f"a target accuracy lies between 0 and 1, not {target}; 0.95 asks for 95 %")
     labels = fit.head.labels
     number = {label: i for i, label in enumerate(labels)}
     classes = np.array([number[label] for label in fit.truth])
     _, accuracies = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())
     accuracy = [accuracies[label] for label in labels]
     with single_thread():
-        curve = _measure(fit, embeddings, classes)
+        curve = _measure(fit, classes)
     draws = _draw(curve, accuracy, seed)
     wrong = Counter(pair for pair in zip(fit.truth, fit.predicted) if pair[0] != pair[1])
     photos = np.bincount(classes, minlength=len(labels))
@@ -141,7 +138,7 @@ class _Curve:
     method: str
 
 
-def _measure(fit: Fit, embeddings: Embeddings, classes: Array) -> _Curve:
+def _measure(fit: Fit, classes: Array) -> _Curve:
     """The curve on one photo of each burst, at most `_POOL` of them (4 per class where classes are many, and 100 classes)."""
     number = len(fit.head.labels)
     _, first = np.unique(classes * (fit.bursts.max() + 1) + fit.bursts, return_index=True)
@@ -154,7 +151,7 @@ def _measure(fit: Fit, embeddings: Embeddings, classes: Array) -> _Curve:
         kept = place < quota(bursts[among], limit)
         first, place = first[kept], place[kept]
     own, y = np.unique(classes[first], return_inverse=True)
-    x = normalised(embeddings[first])
+    x = fit.whole.view.x[np.flatnonzero(fit.whole.view.evidence)[first]]
     # The heads see inner products only, so the rows of the Gram matrix's factor give the same answers as the embeddings, in fewer values.
     gram = (x @ x.T).astype(np.float64)
     x = np.linalg.cholesky(gram + 1e-6 * np.eye(len(x))).astype(np.float32)
@@ -188,7 +185,8 @@ def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
     counts = np.bincount(y)
     average = np.eye(len(counts))[y].T / counts[:, None]
     space = Spectrum(x).at(fit.alpha)
-    view = View(x, y, counts, average @ x, average @ space.rows, np.arange(len(y)) % FOLDS, space, fit.alpha)
+    each = np.arange(len(y))
+    view = View(x, y, counts, average @ x, average @ space.rows, each, np.ones(len(y)), each % FOLDS, space, fit.alpha)
     return READERS[fit.kind](view).linear()
 
 

@@ -11,9 +11,8 @@ from typing import Any
 
 from edgetl.evaluation import per_class_accuracy
 from edgetl.heads.learner import Fit
-from edgetl.types import Proportion
+from edgetl.types import ALLOWED_LOSS, Proportion
 
-ALLOWED_LOSS = 0.10
 LEAST_LOSS = 2
 """A class is harmed by at least this many bursts: one burst is no evidence, and with ten it would be 10 points."""
 
