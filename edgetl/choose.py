@@ -17,7 +17,7 @@ import numpy as np
 
 from edgetl import machine
 from edgetl.bundle import Bundle
-from edgetl.embedder import Embedder
+from edgetl.embedder import Embedded, Embedder
 from edgetl.errors import BundleError, RuntimeUnavailable, TrainError
 from edgetl.evaluation import per_class_accuracy
 from edgetl.heads import Learner
@@ -26,7 +26,7 @@ from edgetl.logme import logme
 from edgetl.photos import labelled_photos_in, load
 from edgetl.store.encoding import row_size
 from edgetl.tables import render
-from edgetl.types import Embeddings, Proportion
+from edgetl.types import Proportion
 
 WARM_UP, QUERIES, ROTATED = 10, 100, 32
 """Photos embedded before the clock is read, after that, and different ones among them."""
@@ -245,19 +245,17 @@ def _drawn(pairs: Sequence[Labelled], per_class: int | None, seed: int) -> list[
 def _measured(
     path: str, embedder: Embedder, pairs: list[Labelled], seed: int, failed: dict[str, str], one: Callable[[int], None]
 ) -> Candidate:
-    rows: list[Embeddings] = []
-    kept: list[Labelled] = []
-    for done, (pair, _, made) in enumerate(embedder.embed_many(pairs, lambda pair: load(pair[0])), 1):
-        if isinstance(made, np.ndarray):
-            rows.append(made)
-            kept.append(pair)
+    kept: list[tuple[Labelled, Embedded]] = []
+    for done, (pair, _, made) in enumerate(embedder.teach_many(pairs, lambda pair: load(pair[0])), 1):
+        if isinstance(made, Embedded):
+            kept.append((pair, made))
         else:
             failed[str(pair[0])] = str(made)
         one(done)
-    fingerprint, labels = embedder.fingerprint, [label for _, label in kept]
-    embeddings = np.array(rows, np.float32).reshape(-1, fingerprint.dim)
+    fingerprint, labels = embedder.fingerprint, [label for (_, label), _ in kept]
+    embeddings = np.array([made.views[0] for _, made in kept], np.float32).reshape(-1, fingerprint.dim)
     learner = Learner(fingerprint.dim, fingerprint.levels)
-    learner.add(np.arange(len(rows)), embeddings, labels)
+    learner.add(np.arange(len(kept)), embeddings, labels, [made.capture.taken or math.nan for _, made in kept if made.capture])
     fit = learner.fit("auto", seed)
     accuracy, _ = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())
     return Candidate(
@@ -270,8 +268,8 @@ def _measured(
         accuracy=accuracy,
         head=fit.kind,
         logme=logme(embeddings, labels),
-        photos=len(rows),
-        latency=_timed(embedder, [photo for photo, _ in kept]),
+        photos=len(kept),
+        latency=_timed(embedder, [photo for (photo, _), _ in kept]),
         size=embedder.variant.size,
         sample=row_size(fingerprint.dim, "int8"),
     )

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import coloured, encoded, picture
+from PIL import Image
 from scipy import optimize, stats
 
 from edgetl import choose as choosing
@@ -166,6 +167,18 @@ def test_at_most_so_many_photos_of_a_class_and_which_ones_depends_on_that_class_
     assert len(after["green"]) == 4
     made = choose(bundles[:1], folder, per_class=4, seed=1)
     assert (made.classes, made.candidates[0].photos) == ({"blue": 4, "green": 4, "red": 4}, 12)
+
+
+def test_photos_of_one_second_count_once(bundles: list[Path], folder: Path) -> None:
+    (before,) = choose(bundles[:1], folder).candidates
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2026:05:01 10:00:00"
+    for label in ("red", "green", "blue"):
+        for photo in (folder / label).iterdir():
+            Image.open(photo).save(photo, exif=exif, quality="keep")
+    (after,) = choose(bundles[:1], folder).candidates
+    assert (before.photos, after.photos) == (18, 18)
+    assert before.accuracy.n > after.accuracy.n == 3
 
 
 def test_a_choice_without_any_working_bundle_is_a_table_of_reasons(bundles: list[Path], folder: Path) -> None:

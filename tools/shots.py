@@ -1,0 +1,50 @@
+"""What the benchmarks of heads and of views share: the data sets, who is taught and who is asked, and the interval over seeds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from scipy.stats import t as student
+
+from edgetl.photos import labelled_photos_in
+
+SETS = ("flowers", "sign-digits", "magnetic-tiles")
+KEPT = 0.3
+"""The share of every class that is asked and never taught."""
+
+Array = np.ndarray[Any, Any]
+
+
+def photos_of(name: str) -> tuple[list[Path], Array]:
+    """The photos of one data set of $EDGETL_DATA, and the number of each one's class, int [n]."""
+    folder = os.environ.get("EDGETL_DATA")
+    if not folder:
+        raise click.UsageError(f"EDGETL_DATA is not set: the folder that holds {name}/CLASS/PHOTO")
+    pairs, _ = labelled_photos_in(Path(folder) / name)
+    return [path for path, _ in pairs], np.unique([label for _, label in pairs], return_inverse=True)[1]
+
+
+def split(y: Array, shots: Sequence[int], seed: int) -> tuple[dict[int, Array], Array]:
+    """Which photos each number of shots teaches, and which are asked whatever the shots; fewer shots are a part of more.
+
+    Args:
+        y: class number of each photo, int [n].
+        shots: photos per class; a class with fewer teaches what it has beyond the KEPT share.
+        seed: of the shuffle.
+    """
+    random = np.random.default_rng(seed)
+    orders = [random.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
+    most = [min(max(shots), int(len(order) * (1 - KEPT))) for order in orders]
+    taught = {number: np.concatenate([order[: min(number, top)] for order, top in zip(orders, most)]) for number in shots}
+    return taught, np.concatenate([order[top:] for order, top in zip(orders, most)])
+
+
+def half(values: Sequence[float]) -> float:
+    """Half the 95 % t-interval of a mean; NaN for a single value."""
+    n = len(values)
+    return float(student.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5) if n > 1 else float("nan")
