@@ -12,9 +12,13 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from edgetl.errors import HeadError, LabelError
+from edgetl.heads.rejection import COVERAGE, SCORES, Rejection, is_nothing
 from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
 
-FORMAT = "edgetl-head-1"
+FORMAT = "edgetl-head-2"
+_FORMATS = ("edgetl-head-1", FORMAT)
+"""The first had no rejection."""
+_REJECTION = ("weight", "bias", "offset", "form")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +33,7 @@ class Head:
         temperature: the logits are divided by this before the softmax; fitted on held-out logits.
         counts: samples per class that it was trained from; empty where unknown.
         fingerprint: digest of the embeddings' fingerprint; empty where unknown.
+        rejection: what tells that a photo is like nothing taught; None where that is not reliable.
     """
 
     kind: str
@@ -38,6 +43,7 @@ class Head:
     temperature: float
     counts: tuple[int, ...] = ()
     fingerprint: str = ""
+    rejection: Rejection | None = None
 
     def logits(self, embeddings: Array) -> Embeddings:
         """Scores float32 [n, c] of embeddings float32 [n, d], or [c] of one embedding [d]; the highest is the prediction.
@@ -66,6 +72,28 @@ class Head:
         scaled /= scaled.sum(-1, keepdims=True)
         return scaled
 
+    def decide(self, embedding: Embeddings) -> tuple[Embeddings, str]:
+        """Probabilities float32 [c] of one embedding [d], and why it gets no label: a sentence, empty where it gets the most probable one.
+
+        It gets none where that class is a reject class (:func:`edgetl.heads.rejection.is_nothing`) or where it is like nothing taught.
+
+        Raises:
+            HeadError: as :meth:`logits`.
+        """
+        x = np.asarray(embedding, np.float32)
+        probabilities = self.probabilities(x)
+        best = self.labels[int(probabilities.argmax())]
+        if is_nothing(best):
+            return probabilities, f"it looks like {best!r}, which stands for nothing that has a name"
+        if self.rejection is None:
+            return probabilities, ""
+        norm = math.sqrt(x.dot(x))
+        value, least = self.rejection.measure(x * np.float32(1 / norm if norm > 0 else 1)), self.rejection.threshold
+        if value >= least:
+            return probabilities, ""
+        measured = f"its {self.rejection.score} score is {value:.3g}, and {COVERAGE:.0%} of photos taught reach {least:.3g}"
+        return probabilities, f"it looks like nothing taught: {measured}"
+
     def to_bytes(self) -> bytes:
         """The head as a safetensors file; the inverse of :meth:`from_bytes`."""
         stated = {
@@ -76,6 +104,10 @@ class Head:
             "fingerprint": self.fingerprint,
         }
         arrays = {"weight": self.weight, "bias": self.bias, "temperature": np.array([self.temperature], np.float64)}
+        if self.rejection is not None:
+            stated["rejection"] = self.rejection.score
+            arrays |= {f"rejection.{name}": getattr(self.rejection, name) for name in _REJECTION}
+            arrays["rejection.threshold"] = np.array([self.rejection.threshold], np.float64)
         return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, stated))
 
     @classmethod
@@ -106,13 +138,27 @@ def _read(data: bytes) -> Head:
     arrays = {name: _array(entry) for name, entry in deserialize(data)}  # type: ignore[no-untyped-call]
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     stated = header["__metadata__"]
-    if stated["format"] != FORMAT:
-        raise HeadError(f"format {stated['format']!r} is unknown; this edgetl reads {FORMAT!r}")
+    if stated["format"] not in _FORMATS:
+        raise HeadError(f"format {stated['format']!r} is unknown; this edgetl reads {' and '.join(map(repr, _FORMATS))}")
     labels, counts = tuple(json.loads(stated["labels"])), tuple(json.loads(stated["counts"]))
+    rejection = None
+    if "rejection" in stated:
+        weight, bias, offset, form = (arrays[f"rejection.{name}"] for name in _REJECTION)
+        threshold = _number(arrays["rejection.threshold"], "rejection.threshold")
+        rejection = Rejection(stated["rejection"], weight, bias, offset, form, threshold)
     head = Head(
-        stated["kind"], labels, arrays["weight"], arrays["bias"], _temperature(arrays["temperature"]), counts, stated["fingerprint"]
+        stated["kind"],
+        labels,
+        arrays["weight"],
+        arrays["bias"],
+        _number(arrays["temperature"], "temperature"),
+        counts,
+        stated["fingerprint"],
+        rejection,
     )
     _check(head)
+    if rejection is not None:
+        _check_rejection(rejection, head.weight.shape)
     return head
 
 
@@ -123,9 +169,9 @@ def _array(entry: dict[str, Any]) -> Array:
     return array
 
 
-def _temperature(array: Array) -> float:
+def _number(array: Array, name: str) -> float:
     if array.shape != (1,):
-        raise HeadError(f"temperature has shape {list(array.shape)}; expected [1]")
+        raise HeadError(f"{name} has shape {list(array.shape)}; expected [1]")
     return float(array[0])
 
 
@@ -149,3 +195,17 @@ def _check(head: Head) -> None:
         raise HeadError(f"temperature is {head.temperature}; expected a number above 0")
     if head.counts and (len(head.counts) != classes or not all(type(count) is int and count >= 0 for count in head.counts)):
         raise HeadError(f"counts {head.counts!r} do not fit {classes} classes")
+
+
+def _check_rejection(rejection: Rejection, shape: tuple[int, ...]) -> None:
+    classes = shape[0]
+    if rejection.score not in SCORES or classes < 2:
+        raise HeadError(f"rejection by {rejection.score!r} of {classes} classes; expected one of {', '.join(SCORES)} and at least two")
+    for name, expected in zip(_REJECTION, (shape, (classes,), (classes,), (classes, classes))):
+        array = getattr(rejection, name)
+        if array.shape != expected or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise HeadError(
+                f"rejection.{name} is {array.dtype} {list(array.shape)}; expected float32 {list(expected)} without NaN or infinity"
+            )
+    if not math.isfinite(rejection.threshold):
+        raise HeadError(f"rejection.threshold is {rejection.threshold}; expected a finite number")

@@ -1,0 +1,159 @@
+"""How photos score where their class is not known: leave-one-class-out, and leave-one-burst-out for the classes that are.
+
+All follows from products x^T A z of a few rows and the class means, with A = (W + alpha I)^-1 as in :mod:`edgetl.heads.lda`. A class that
+goes takes its own scatter out of W and its mean out of the background, so that what is left never saw it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgetl.heads.groups import Loss, inverse
+from edgetl.heads.reading import View
+from edgetl.types import Array
+
+REMOVED, SMALL = 1024, 1 / 8
+"""Of a class left out at most REMOVED rows are taken out of the scatter, and of one that has at most the share SMALL of all rows only those
+that are scored; its mean goes wholly."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a model says of m photos whose bursts it never saw.
+
+    Attributes:
+        logits: x^T A m - m^T A m / 2, float64 [m, c]; -inf for a class that is not there.
+        squares: x^T A x, [m].
+        background: the squared Mahalanobis distance to the mean of all classes under the total scatter, [m].
+        nearness: x^T m - m^T m / 2, which orders classes by their distance, [m, c]; -inf for a class that is not there.
+    """
+
+    logits: Array
+    squares: Array
+    background: Array
+    nearness: Array
+
+
+class Absence:
+    """Some photos, each standing for its burst, to be scored by models that lack the burst and any one class.
+
+    Attributes:
+        classes: class of each photo, int [m].
+        offsets: m^T A m / 2 of each class mean in the model that lacks nothing, [c].
+    """
+
+    def __init__(self, view: View, rows: Array) -> None:
+        """Takes the photos `rows`, int [m], no two of one burst; all rows of their bursts have their class."""
+        self._view, self.classes = view, view.classes[rows]
+        means = view.centres
+        self.solve = view.whitening.inverse(means * np.sqrt(view.counts)[:, None], -np.ones(len(means)))
+        self.means = self.solve.apply(means)
+        self.cross = means @ self.means.T
+        mates = np.setdiff1d(np.flatnonzero(np.isin(view.bursts, view.bursts[rows])), rows)
+        self._rows = np.concatenate([rows, mates])
+        self._points = view.whitening.rows[self._rows]
+        self._along = (self._points @ self.means.T.astype(self._points.dtype)).astype(np.float64)
+        self._batches = [(at, self.solve.gram(self._points[at])) for at in _batches(view.bursts[self._rows], len(rows))]
+        self._nearness = self._near()
+
+    def without(self, drop: int | None = None) -> Answer:
+        """The answers of models that lack each photo's burst and, where one is given, the class `drop`."""
+        m, number = self._nearness.shape
+        keep = np.arange(number) != (-1 if drop is None else drop)
+        made = Answer(np.full((m, number), -np.inf), np.empty(m), np.empty(m), np.where(keep, self._nearness, -np.inf))
+        lost = None if drop is None else self._scatter(drop)
+        for at, gram, seen in self._groups(drop):
+            along, cross = self._along[at], self.cross
+            if lost is not None:
+                rows, means, onto_rows, onto_means = lost
+                gram = gram + rows[at] @ onto_rows[at].swapaxes(1, 2)
+                along, cross = along + rows[at] @ onto_means.T, cross + means @ onto_means.T
+            along, cross, counts = along[..., keep], cross[np.ix_(keep, keep)], self._view.counts[keep]
+            loss = Loss.of((np.cumsum(keep) - 1)[self._view.classes[self._rows[at]]], counts, gram, along, cross) if seen else None
+            made.logits[np.ix_(at[:, 0], keep)], made.squares[at[:, 0]] = _gaussian(loss, gram, along, cross, self._view.alpha)
+            made.background[at[:, 0]] = _background(gram, along, cross, counts, seen, self._view.alpha)
+        return made
+
+    def _groups(self, drop: int | None) -> Iterator[tuple[Array, Array, bool]]:
+        """Places and products of the bursts that a model has seen and must forget, and of single photos of the class that it lacks."""
+        for at, gram in self._batches:
+            unknown = self.classes[at[:, 0]] == drop
+            if not unknown.all():
+                yield at[~unknown], gram[~unknown], True
+            if unknown.any():
+                yield at[unknown, :1], gram[unknown, :1, :1], False
+
+    def _scatter(self, drop: int) -> tuple[Array, Array, Array, Array]:
+        """What taking U = x - m of a class out of W adds to products: p A' q = p A q + (p A U^T) (I - U A U^T)^-1 (U A q).
+
+        Returns:
+            The first factor for rows [f, k] and means [c, k], and the rest transposed, for rows and for means.
+        """
+        view, kind = self._view, self._points.dtype
+        some, others = self._rows[view.classes[self._rows] == drop], np.flatnonzero(view.classes == drop)
+        if view.counts[drop] > SMALL * len(view.classes):
+            some = np.union1d(some, others[np.linspace(0, len(others) - 1, min(len(others), REMOVED)).astype(np.int64)])
+        apart = view.whitening.rows[some] - view.centres[drop].astype(kind)
+        solved = self.solve.apply(apart).astype(kind)
+        rows, means = self._points @ solved.T, self.means.astype(kind) @ apart.T
+        rest = np.eye(len(apart), dtype=kind) - apart @ solved.T
+        onto = np.linalg.solve(rest, np.concatenate([rows, means]).T).T.astype(np.float64)
+        return rows.astype(np.float64), means.astype(np.float64), onto[: len(rows)], onto[len(rows) :]
+
+    def _near(self) -> Array:
+        """Nearness of every photo when its burst is left out, [m, c]; a class that is left out as well is only a column less."""
+        view, made = self._view, np.empty((len(self.classes), len(self._view.counts)))
+        cross = view.means @ view.means.T
+        for at, _ in self._batches:
+            x = view.x[self._rows[at]].astype(np.float64)
+            loss = Loss.of(view.classes[self._rows[at]], view.counts, x @ x.swapaxes(1, 2), x @ view.means.T, cross)
+            made[at[:, 0]] = np.where(loss.gone, -np.inf, loss.x_means[:, 0] - loss.squares / 2)
+        return made
+
+
+def _batches(bursts: Array, m: int) -> Iterator[Array]:
+    """Groups of one size together, int [b, g]: places of the rows of a burst, first the one among the first `m`."""
+    order = np.lexsort((np.arange(len(bursts)), bursts))
+    starts = np.flatnonzero(np.diff(bursts[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(order)))
+    for size in np.unique(sizes):
+        yield order[starts[sizes == size][:, None] + np.arange(size)]
+
+
+def _gaussian(loss: Loss | None, gram: Array, along: Array, cross: Array, alpha: float) -> tuple[Array, Array]:
+    """Logits [b, c] and x^T A x [b] of each group's first row, in the model without the group if `loss` is given."""
+    if loss is None:
+        return along[:, 0] - np.diag(cross) / 2, gram[:, 0, 0]
+    most = loss.most + 4 * gram.shape[1] * loss.most**2 / alpha
+    solved = inverse(loss.within - loss.u_u, 1 / most)
+    pull = (loss.x_u[:, :1] @ solved)[:, 0]
+    squares = loss.squares + (loss.u_means * (solved @ loss.u_means)).sum(1)
+    logits = loss.x_means[:, 0] + (pull[:, None] @ loss.u_means)[:, 0] - squares / 2
+    return np.where(loss.gone, -np.inf, logits), gram[:, 0, 0] + (pull * loss.x_u[:, 0]).sum(1)
+
+
+def _background(gram: Array, along: Array, cross: Array, counts: Array, seen: bool, alpha: float) -> Array:
+    """(x - o)^T K (x - o) for the mean o of n rows and K = (T + alpha I)^-1 with their scatter T = W + M^T N M, float64 [b].
+
+    By Woodbury K = A - A M^T (N^-1 + M A M^T)^-1 M A, for class means M taken from o. Without a group V of g rows x - o, with Q = V K V^T,
+    E = I - 1 1^T / n and w = e_0 + 1 / (n - g), it is w^T Q (E - Q)^-1 e_0, by Woodbury again and because E w = e_0.
+    """
+    n, size = counts.sum(), gram.shape[1]
+    share = counts / n
+    origin = cross @ share
+    shift, level = along @ share, origin @ share
+    means = cross - origin - origin[:, None] + level
+    form = np.linalg.inv(np.diag(1 / counts) + means)
+    rows = along - shift[..., None] - origin + level
+    inner = gram - shift[..., None] - shift[:, None] + level - (rows @ form) @ rows.swapaxes(1, 2)
+    made: Array = inner[:, 0, 0]
+    if not seen:
+        return made
+    most = n / (n - size) + 4 * size * (n / (n - size)) ** 2 / alpha
+    solved = inverse(np.eye(size) - 1 / n - inner, np.full(len(inner), 1 / most))[:, :, 0]
+    weight = np.eye(size)[0] + 1 / (n - size)
+    made = ((weight @ inner) * solved).sum(1)
+    return made

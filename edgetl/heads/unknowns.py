@@ -1,0 +1,252 @@
+"""How well the unknown can be told from the known here: which score, at which threshold, and what it is worth.
+
+One class after the other is left out (:mod:`edgetl.heads.absence`): its photos are then truly unknown, and those of the other classes,
+each left out with its burst, are known. Reject classes (:data:`edgetl.heads.rejection.NOTHING`) are in every model that is tried; they are
+neither held out, because they are no news to the head, nor counted as known, because they are not to be accepted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgetl.heads.absence import Absence, Answer
+from edgetl.heads.calibration import softmax, temperature
+from edgetl.heads.reading import View
+from edgetl.heads.rejection import COVERAGE, SCORES, Rejection, Score, is_nothing
+from edgetl.types import Array, Proportion
+
+KNOWN, TRIED, HELD, _MOST_UNKNOWN = 384, 96, 12, 12
+"""The threshold is set on at most KNOWN photos. At most HELD classes are left out in turn, and at most _MOST_UNKNOWN photos of each judged
+against at most TRIED known ones."""
+LEAST_CLASSES, LEAST_AUROC, _LEAST_PHOTOS = 4, 0.7, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassMean:
+    """A mean over classes with its 95 % t interval: classes are what varies, however many photos each has.
+
+    Attributes:
+        value: the mean.
+        interval: within [0, 1]; all of it for fewer than 3 classes.
+        n: classes.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    n: int
+
+    @classmethod
+    def of(cls, values: Array) -> ClassMean:
+        """The mean of one value per class, each in [0, 1]."""
+        n, value = len(values), float(np.mean(values))
+        if n < 3:
+            return cls(value, (0.0, 1.0), n)
+        half = _student(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+        return cls(value, (max(0.0, value - half), min(1.0, value + half)), n)
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.interval[0]:.2f}, {self.interval[1]:.2f}] over {self.n} classes"
+
+
+@dataclasses.dataclass(frozen=True)
+class RejectionReport:
+    """What telling the unknown from the known is worth here.
+
+    Attributes:
+        reliable: whether it is worth using; if not, no threshold is active.
+        reason: why, in a sentence.
+        score: the score that was chosen; None where none could be tried.
+        auroc: of every score: the chance that a known photo scores higher than one of a class the model does not know.
+        coverage: known photos accepted, each scored without its burst.
+        false_accept: the share of photos of an unknown class that is accepted; None where none could be tried.
+        classes: classes left out in turn.
+        photos: photos scored, one per burst.
+    """
+
+    reliable: bool
+    reason: str
+    score: Score | None
+    auroc: Mapping[str, ClassMean]
+    coverage: Proportion
+    false_accept: ClassMean | None
+    classes: int
+    photos: int
+
+
+def auroc(known: Array, unknown: Array) -> float:
+    """The chance that a known score [m] is above an unknown one [k], ties counting half (Mann and Whitney 1947)."""
+    ordered = np.sort(known)
+    below = np.searchsorted(ordered, unknown, "left") + np.searchsorted(ordered, unknown, "right")
+    return float(1 - below.mean() / (2 * len(known)))
+
+
+def calibrate(view: View, labels: Sequence[str], place: Array) -> tuple[Rejection | None, RejectionReport]:
+    """Chooses the score and the threshold, and measures both.
+
+    Args:
+        view: everything that was taught, in coordinates of its own scatter.
+        labels: the classes' names.
+        place: each row's place in a shuffle of its own class, int [n]; where photos are many, the first ones are used.
+
+    Returns:
+        The rejection, or None where it is not reliable, and the report.
+    """
+    nothing = np.array([is_nothing(label) for label in labels])
+    photos = _photos(view, nothing, place)
+    rows = _balanced(photos, view.classes, KNOWN)
+    counts = np.bincount(view.classes[photos], minlength=len(labels))
+    possible = np.flatnonzero(counts >= _LEAST_PHOTOS)
+    if (why := _too_little(int((~nothing).sum()), len(possible), len(rows))) is not None:
+        return None, RejectionReport(False, why, None, {}, Proportion(0, 0), None, 0, len(rows))
+    taught = Absence(view, rows)
+    answer = taught.without()
+    heat = temperature(answer.logits, taught.classes)
+    held = possible[np.linspace(0, len(possible) - 1, min(HELD, len(possible))).astype(np.int64)]
+    pairs = _leave_out(view, photos, held, nothing, heat)
+    areas = {score: np.array([auroc(*pair[score]) for pair in pairs]) for score in SCORES}
+    chosen = _best(areas)
+    known = scores(answer, heat, nothing)[chosen][np.isfinite(answer.logits[np.arange(len(rows)), taught.classes])]
+    threshold = _threshold(known)
+    accepted = np.array([(pair[chosen][1] >= _threshold(pair[chosen][0])).mean() for pair in pairs])
+    area = ClassMean.of(areas[chosen])
+    reliable, reason = _verdict(area, len(possible))
+    report = RejectionReport(
+        reliable,
+        reason,
+        chosen,
+        {score: ClassMean.of(values) for score, values in areas.items()},
+        Proportion(int((known >= threshold).sum()), len(known)),
+        ClassMean.of(accepted),
+        len(held),
+        len(rows),
+    )
+    return (_fitted(view, taught, chosen, heat, threshold) if reliable else None), report
+
+
+def scores(answer: Answer, heat: float, nothing: Array) -> dict[Score, Array]:
+    """Every score of each photo, [m]; -inf where the best class is one that stands for nothing, bool [c]."""
+    ordered = np.sort(answer.logits, 1)
+    made: dict[Score, Array] = {
+        "mahalanobis": answer.background - answer.squares + 2 * ordered[:, -1],
+        "probability": softmax(answer.logits / heat).max(1),
+        "margin": ordered[:, -1] - ordered[:, -2],
+        "distance": answer.nearness.max(1),
+    }
+    refused = nothing[answer.logits.argmax(1)]
+    return {score: np.where(refused, -np.inf, values) for score, values in made.items()}
+
+
+def _photos(view: View, nothing: Array, place: Array) -> Array:
+    """One row per burst, those of reject classes and of bursts with two labels left out, in the order of their places, int [k]."""
+    order = np.lexsort((place, view.evidence <= 0))
+    bursts, first = np.unique(view.bursts[order], return_index=True)
+    low, high = np.full(len(bursts), len(view.counts)), np.full(len(bursts), -1)
+    number = np.searchsorted(bursts, view.bursts)
+    np.minimum.at(low, number, view.classes)
+    np.maximum.at(high, number, view.classes)
+    rows = order[first[(low == high) & ~nothing[low]]]
+    return rows[np.argsort(place[rows], kind="stable")]  # type: ignore[no-any-return]
+
+
+def _balanced(rows: Array, classes: Array, limit: int) -> Array:
+    """The first rows of every class, as many of each as fit into `limit` together, but at least two."""
+    counts = np.bincount(classes[rows])
+    quota = next((q for q in range(limit, 2, -1) if np.minimum(counts, q).sum() <= limit), 2)
+    return _first(rows, classes, quota)
+
+
+def _first(rows: Array, classes: Array, quota: int) -> Array:
+    """The first `quota` rows of every class."""
+    order = np.argsort(classes[rows], kind="stable")
+    own = classes[rows[order]]
+    rank = np.arange(len(rows)) - np.searchsorted(own, own)
+    return rows[order[rank < quota]]
+
+
+def _leave_out(view: View, photos: Array, held: Array, nothing: Array, heat: float) -> list[dict[Score, tuple[Array, Array]]]:
+    """For each class of `held`: the scores of known photos and of its own, from models without it."""
+    known = _balanced(photos, view.classes, TRIED)
+    more = _first(photos[np.isin(view.classes[photos], held)], view.classes, _MOST_UNKNOWN)
+    rows = np.concatenate([known, np.setdiff1d(more, known)])
+    some, pairs = Absence(view, rows), []
+    for drop in held:
+        answer = some.without(int(drop))
+        unknown = some.classes == drop
+        fair = ~unknown & np.isfinite(answer.logits[np.arange(len(rows)), some.classes]) & (np.arange(len(rows)) < len(known))
+        pairs.append({score: (values[fair], values[unknown]) for score, values in scores(answer, heat, nothing).items()})
+    return pairs
+
+
+def _best(areas: Mapping[Score, Array]) -> Score:
+    """`mahalanobis`, unless another is better by more than 2 standard errors of the difference over the classes left out."""
+    chosen = SCORES[0]
+    for rival in SCORES[1:]:
+        gain = areas[rival] - areas[chosen]
+        if gain.mean() > 2 * gain.std(ddof=1) / math.sqrt(len(gain)):
+            chosen = rival
+    return chosen
+
+
+def _threshold(known: Array) -> float:
+    """The k-th lowest of n scores, k = (1 - COVERAGE)(n + 1): a new known photo is below it with a chance of at most k / (n + 1)."""
+    k = int((1 - COVERAGE) * (len(known) + 1) + 1e-9)
+    return float(np.sort(known)[k - 1]) if k else -math.inf
+
+
+def _too_little(classes: int, possible: int, photos: int) -> str | None:
+    """Why nothing can be tried, if so."""
+    said = "cannot reject reliably here:"
+    if classes < 3:
+        return f"{said} with {classes} classes, leaving one out leaves nothing to compare; {LEAST_CLASSES} are needed"
+    if possible < 3:
+        return (
+            f"{said} {possible} of {classes} classes have {_LEAST_PHOTOS} photos or more (a burst counts once); {LEAST_CLASSES} are needed"
+        )
+    needed = math.ceil(1 / (1 - COVERAGE) - 1e-9) - 1
+    if photos < needed:
+        return f"{said} a threshold that accepts {COVERAGE:.0%} of what is known needs {needed} photos (a burst counts once), not {photos}"
+    return None
+
+
+def _verdict(area: ClassMean, classes: int) -> tuple[bool, str]:
+    worth = f"a known photo scores higher than one of a class left out with a chance of {area}"
+    if classes < LEAST_CLASSES:
+        return False, f"cannot reject reliably here: {classes} classes have enough photos, and at least {LEAST_CLASSES} are needed; {worth}"
+    if area.interval[0] < LEAST_AUROC:
+        return False, f"cannot reject reliably here: {worth}, and the lower end should be {LEAST_AUROC} at least"
+    return True, f"what is like nothing taught gets no label: {worth}"
+
+
+def _fitted(view: View, model: Absence, score: Score, heat: float, threshold: float) -> Rejection:
+    """The rejection of the model that lacks nothing."""
+    number = len(view.counts)
+    offset, form = np.zeros(number), np.zeros((number, number))
+    if score == "distance":
+        weight, bias = view.means, -np.einsum("cd,cd->c", view.means, view.means) / 2
+    else:
+        origin = view.counts @ view.centres / view.counts.sum()
+        centred = view.centres - origin
+        solved = model.solve.apply(centred)
+        cross = centred @ solved.T
+        scale = 1 / heat if score == "probability" else 1.0
+        weight, bias = view.whitening.unproject(solved * scale, (-solved @ origin - np.diag(cross) / 2) * scale)
+        if score == "mahalanobis":
+            offset, form = np.diag(cross) / 2, np.linalg.inv(np.diag(1 / view.counts) + cross)
+    w, b, o, f = (np.asarray(array, np.float32) for array in (weight, bias, offset, form))
+    return Rejection(score, w, b, o, f, threshold)
+
+
+def _student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t with at least 2 degrees of freedom, by Abramowitz and Stegun 26.7.5; 1 % low at 2."""
+    z = 1.959963984540054
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + math.fsum(term / freedom**power for power, term in enumerate(terms, 1))
