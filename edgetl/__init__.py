@@ -13,11 +13,13 @@ light head is trained from those in milliseconds::
 from edgetl import errors
 from edgetl.bundle import Bundle
 from edgetl.classifier import Classifier
-from edgetl.types import Added, AddReport, EvalReport, ForgetReport, Guess, HeadInfo, ImageSpec, Proportion, TrainReport
+from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
+from edgetl.types import EvalReport, Guess, HeadInfo, ImageSpec, Proportion
 
 __all__ = [
     "AddReport",
     "Added",
+    "AssessReport",
     "Bundle",
     "Classifier",
     "EvalReport",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import time
@@ -10,36 +9,25 @@ from collections import Counter
 from collections.abc import Sized
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from edgetl import intake
+from edgetl import intake, training
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
 from edgetl.errors import BundleMissing, EdgetlError, FingerprintMismatch, HeadError, LabelError, PhotoError, StoreError, TrainError
-from edgetl.evaluation import evaluated, per_class_accuracy
+from edgetl.evaluation import evaluated
 from edgetl.heads import Head
 from edgetl.intake import Labelled, Progress
 from edgetl.memory import Memory, Ready
 from edgetl.photos import load
-from edgetl.store import Store
-from edgetl.types import (
-    Added,
-    AddReport,
-    ColorOrder,
-    Embeddings,
-    EvalReport,
-    ForgetReport,
-    Guess,
-    HeadInfo,
-    HeadKind,
-    Photo,
-    Proportion,
-    TrainReport,
-    check_label,
-    to_json,
-)
+from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
+from edgetl.store import Event, Store
+from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, EvalReport, Guess, HeadInfo, HeadKind, Photo, Proportion, check_label
+
+if TYPE_CHECKING:
+    from edgetl.doctor import Diagnosis
 
 _COMMIT_EVERY = 32
 
@@ -103,7 +91,7 @@ class Classifier:
             kept.close()
             raise
 
-    def add(self, photo: Photo, label: str, *, color: ColorOrder = "rgb") -> Added:
+    def add(self, photo: Photo, label: str, *, color: ColorOrder = "rgb", views: int = 1, strict: bool = False) -> Added:
         """Teaches one photo; durable when it returns.
 
         The same photo again costs no backbone pass; under another label it moves there.
@@ -112,6 +100,9 @@ class Classifier:
             photo: a path, bytes, a PIL image, or uint8 pixels.
             label: its class; a new one needs nothing else.
             color: the channel order of pixels.
+            views: how many embeddings of it, its own included; the others are augmented copies (see :func:`edgetl.preprocess.views` for
+                what they gain), and each costs a backbone pass.
+            strict: refuse a photo on which the doctor sees something, instead of saying so in `Added.findings`.
 
         Raises:
             PhotoError: the photo cannot be used.
@@ -120,11 +111,21 @@ class Classifier:
         """
         label, embedder = check_label(label), self._embedding()
         source = load(photo, color=color)
-        embedding = None if self._memory.knows(source) else embedder.embed(source)
-        return self._memory.put([Ready(source.name, source.digest, label, embedding)])[0]
+        made = None if self._memory.knows(source) else embedder.teach(source, views)
+        ready = self._memory.examine(Ready(source.name, source.digest, label, made))
+        if strict:
+            _refuse(ready)
+        return self._memory.put([ready])[0]
 
     def add_many(
-        self, photos: Labelled, *, label: str | None = None, color: ColorOrder = "rgb", progress: Progress | None = None
+        self,
+        photos: Labelled,
+        *,
+        label: str | None = None,
+        color: ColorOrder = "rgb",
+        views: int = 1,
+        strict: bool = False,
+        progress: Progress | None = None,
     ) -> AddReport:
         """Teaches many photos; each is durable once `progress` has counted it. One bad photo never stops the others.
 
@@ -132,6 +133,8 @@ class Classifier:
             photos: a folder `root/<class>/<photo>`, pairs of photo and label, or, with `label`, a folder of photos.
             label: one class for every photo of the folder.
             color: the channel order of pixels.
+            views: how many embeddings of each photo, as in :meth:`add`.
+            strict: leave out photos on which the doctor sees something; they are among `failed` then.
             progress: called with (photos done, photos in all or 0).
 
         Raises:
@@ -153,39 +156,51 @@ class Classifier:
                 progress(len(added) + len(failed) - before, total)
 
         before = len(failed)
-        for pair, photo, made in embedder.embed_many(pairs, functools.partial(intake.source, color=color), skip=self._memory.knows):
+        read = functools.partial(intake.source, color=color)
+        for pair, photo, made in embedder.teach_many(pairs, read, skip=self._memory.knows, views=views):
             if photo is None or isinstance(made, EdgetlError):
                 failed.append((intake.name(pair[0]), str(made)))
                 continue
-            ready.append(Ready(photo.name, photo.digest, check_label(pair[1]), made))
+            one = self._memory.examine(Ready(photo.name, photo.digest, check_label(pair[1]), made))
+            try:
+                if strict:
+                    _refuse(one)
+            except PhotoError as error:
+                failed.append((one.name, str(error)))
+                continue
+            ready.append(one)
             if len(ready) >= _COMMIT_EVERY:
                 commit()
         commit()
         return AddReport(tuple(added), tuple(failed), self.store.counts(), time.perf_counter() - started)
 
-    def train(self, kind: HeadKind = "auto") -> TrainReport:
+    def assess(self, kind: HeadKind = "auto") -> AssessReport:
+        """Says whether the photos are enough: accuracy per class, how many more it needs, which class to photograph next. Changes nothing.
+
+        Args:
+            kind: the algorithm that :meth:`train` would be asked for.
+
+        Raises:
+            TrainError: no sample, or a single class.
+        """
+        with self._memory.steady():
+            return training.assess(self._memory, kind)
+
+    def train(self, kind: HeadKind = "auto", *, allow_loss: float = ALLOWED_LOSS) -> TrainReport:
         """Trains a head from the cached embeddings and makes it active; no backbone pass.
+
+        A head that harms classes known before is kept without being active; `TrainReport.kept` says why.
 
         Args:
             kind: `ncm`, `lda`, `ridge`, `logistic`, or `auto`, which chooses by answers to photos left out (:mod:`edgetl.heads.selection`).
+            allow_loss: the accuracy that a class known before may lose, in [0, 1]; 1 makes any head active.
 
         Raises:
             TrainError: no sample, or a single class.
             StoreError: the head could not be made durable; the one before stays active.
         """
-        started = time.perf_counter()
         with self._memory.changing("training"):
-            fit = self._memory.learner().fit(kind)
-            made = dataclasses.replace(fit.head, fingerprint=self.store.fingerprint.digest)
-            accuracy, per_class = per_class_accuracy(list(zip(fit.truth, fit.predicted)))
-            report = {"asked": kind, "reason": fit.reason, "method": fit.method, "per_class": to_json(per_class), "warnings": fit.warnings}
-            head = self.store.add_head(
-                kind=fit.kind, labels=made.labels, samples=accuracy.n, accuracy=accuracy, weights=made.to_bytes(), report=report
-            )
-            self._memory.head = made
-        return TrainReport(
-            head, fit.kind, fit.reason, fit.method, accuracy, per_class, fit.candidates, tuple(fit.warnings), time.perf_counter() - started
-        )
+            return training.train(self._memory, kind, allow_loss, "asked for")
 
     def predict(self, photo: Photo, *, top: int = 5, color: ColorOrder = "rgb") -> Guess:
         """Says what is on a photo.
@@ -231,8 +246,8 @@ class Classifier:
                 progress(done, total)
         return evaluated(outcomes, head.labels, failed, taught)
 
-    def forget(self, *, label: str | None = None, photo: Photo | None = None) -> ForgetReport:
-        """Removes a class or one photo, exactly: the next head is the one that never saw it.
+    def forget(self, *, label: str | None = None, photo: Photo | None = None, vacuum: bool = False) -> ForgetReport:
+        """Removes a class or one photo, exactly: the next head is the one that never saw it, and the report proves it.
 
         Where a head is active, a new one is trained at once; the old one stays in the history, so `rollback` brings it back (the
         photos stay forgotten).
@@ -240,6 +255,7 @@ class Classifier:
         Args:
             label: every photo of this class.
             photo: this photo, by its bytes.
+            vacuum: give the freed room back to the disk, which takes room for a second copy meanwhile.
 
         Raises:
             LabelError: neither or both were given, or the store has no such class.
@@ -257,7 +273,14 @@ class Classifier:
                 removed = self._memory.remove(photo=source.digest)
                 if not removed:
                     raise PhotoError(f"{self.store.path}: was never taught {source.name}; nothing was forgotten")
-            return ForgetReport(dict(Counter(removed.values())), self.store.counts(), self._train_again())
+            gone = dict(Counter(removed.values()))
+            why = ", ".join(f"{n} of {name!r}" for name, n in gone.items())
+            self.store.log("forget", why)
+            head = self._train_again(f"{why} forgotten")
+            difference = None if head is None else training.distance(self._memory, self._asked(head))
+            counts = self.store.counts()
+        freed = self.store.vacuum() if vacuum else 0
+        return ForgetReport(gone, counts, head, difference, self.store.traces(removed), freed)
 
     def rollback(self) -> HeadInfo:
         """Makes the head active that was active before this one.
@@ -268,6 +291,7 @@ class Classifier:
         with self._memory.changing("going back"):
             info = self.store.rollback()
             self._memory.use_active()
+            self.store.log("rollback", f"back to head {info.head}", info.head)
         return info
 
     def activate(self, head: int) -> HeadInfo:
@@ -282,6 +306,7 @@ class Classifier:
         with self._memory.changing(f"activating head {head}"):
             self.store.activate(head)
             self._memory.use_active()
+            self.store.log("activate", "asked for", head)
         return self._info(head)
 
     def heads(self) -> list[HeadInfo]:
@@ -334,7 +359,29 @@ class Classifier:
                 kind=made.kind, labels=made.labels, samples=sum(made.counts), accuracy=Proportion(0, 0), weights=content, report=report
             )
             self._memory.use_active()
+            self.store.log("import", f"from the file {Path(path).name}", head)
         return self._info(head)
+
+    def events(self, last: int | None = None) -> list[Event]:
+        """The log: what was done, in which order, by whom and why.
+
+        Args:
+            last: only so many of the latest; None is all.
+        """
+        return self.store.events(last)
+
+    def doctor(self) -> Diagnosis:
+        """Examines every photo of the store: findings, and the photos that look like another class than their own, ranked."""
+        from edgetl.doctor import diagnose
+
+        with self._memory.steady():
+            samples = self.store.samples()
+            ids = list(dict.fromkeys(samples.ids.tolist()))
+            try:
+                fit = self._memory.learner().fit()
+            except TrainError:
+                fit = None
+            return diagnose(samples, self.store.captures(), dict(zip(ids, self.store.sources(ids))), fit)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -361,16 +408,24 @@ class Classifier:
     def _info(self, head: int) -> HeadInfo:
         return next(info for info in self.store.heads() if info.head == head)
 
-    def _train_again(self) -> int | None:
+    def _asked(self, head: int) -> HeadKind:
+        return cast(HeadKind, self.store.head_report(head)["asked"])
+
+    def _train_again(self, why: str) -> int | None:
         active = self.store.active()
         if active is None:
             return None
         try:
-            return self.train(self.store.head_report(active.head)["asked"]).head
+            return training.train(self._memory, self._asked(active.head), None, why).head
         except TrainError:
             self.store.activate(None)
             self._memory.head = None
             return None
+
+
+def _refuse(photo: Ready) -> None:
+    if photo.findings:
+        raise PhotoError(f"{photo.name}: {'; '.join(finding.text for finding in photo.findings)} (strict: not added)")
 
 
 def _exists(store: str | os.PathLike[str]) -> bool:

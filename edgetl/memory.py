@@ -7,12 +7,17 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from edgetl.embedder import Embedded
 from edgetl.errors import HeadError, NotTrained, StoreCorrupt, StoreError
 from edgetl.heads import Head, Learner
 from edgetl.photos import Source
-from edgetl.store import NewSample, Store
-from edgetl.types import Added, Embeddings
+from edgetl.reports import Added
+from edgetl.store import NewSample, Removed, Store
+
+if TYPE_CHECKING:  # the doctor is loaded when the first photo is taught
+    from edgetl.doctor import Finding, Past
 
 log = logging.getLogger("edgetl")
 
@@ -25,13 +30,15 @@ class Ready:
         name: where it came from.
         digest: sha256, 32 bytes.
         label: its class.
-        embedding: float32 [d]; None where the store has the photo.
+        made: its embeddings and what was measured; None where the store has the photo.
+        findings: what the doctor saw on it.
     """
 
     name: str
     digest: bytes
     label: str
-    embedding: Embeddings | None
+    made: Embedded | None
+    findings: tuple[Finding, ...] = ()
 
 
 class Memory:
@@ -48,6 +55,7 @@ class Memory:
         self._lock = threading.RLock()
         self._learner: Learner | None = None
         self._seen = 0
+        self._past: Past | None = None
         self.head = self._readable_head()
 
     @contextmanager
@@ -58,9 +66,15 @@ class Memory:
                 with self.store.transaction(doing):
                     yield
             except BaseException:
-                self._learner, self._seen = None, 0
+                self._learner, self._seen, self._past = None, 0, None
                 self.head = self._readable_head()
                 raise
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Nobody else changes anything meanwhile."""
+        with self._lock:
+            yield
 
     def trained(self) -> Head:
         """The active head.
@@ -75,10 +89,10 @@ class Memory:
     def learner(self) -> Learner:
         """The learner with every sample of the store; what the store holds is what it learns from, rounding included."""
         if self._learner is None:
-            self._learner = Learner(self.store.fingerprint.dim)
+            self._learner = Learner(self.store.fingerprint.dim, self.store.fingerprint.levels)
         fresh = self.store.samples(after=self._seen)
         if len(fresh.ids):
-            self._learner.add(fresh.ids, fresh.embeddings, fresh.labels)
+            self._learner.add(fresh.ids, fresh.embeddings, fresh.labels, fresh.taken)
             self._seen = int(fresh.ids[-1])
         return self._learner
 
@@ -90,6 +104,29 @@ class Memory:
         """
         return self.store.find(photo.digest) is not None
 
+    def examine(self, photo: Ready) -> Ready:
+        """The photo with what the doctor sees on it, beside the photos before it; it is then one of those."""
+        if photo.made is None:
+            return photo
+        from edgetl.doctor import check
+
+        with self._lock:
+            past, embedding, capture = self.past(), photo.made.views[0], photo.made.capture
+            odds = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
+            findings = check(photo.name, photo.label, capture, embedding, past, odds)
+            past.add(photo.name, photo.label, capture, embedding)
+        return dataclasses.replace(photo, findings=findings)
+
+    def past(self) -> Past:
+        """What a new photo is compared with."""
+        if self._past is None:
+            from edgetl.doctor import Past
+
+            samples = self.store.samples()
+            ids = list(dict.fromkeys(samples.ids.tolist()))
+            self._past = Past.of(samples, self.store.captures(), dict(zip(ids, self.store.sources(ids))))
+        return self._past
+
     def put(self, ready: Sequence[Ready]) -> list[Added]:
         """Stores a batch in one transaction: all of it is durable on return, or none of it happened."""
         fresh: dict[bytes, NewSample] = {}
@@ -99,15 +136,17 @@ class Memory:
             self.store.add(fresh.values())
             for sample, label in moved.items():
                 self.store.relabel(sample, label)
+                self.store.log("relabel", f"a photo is {label!r} now")
                 if self._learner is not None and sample <= self._seen:
                     self._learner.relabel(sample, label)
         return outcomes
 
-    def remove(self, *, label: str | None = None, photo: bytes | None = None) -> dict[int, str]:
+    def remove(self, *, label: str | None = None, photo: bytes | None = None) -> Removed:
         """Removes a class or a photo from store and learner; returns the samples it removed, id to label."""
         removed = self.store.remove(label=label, photo=photo)
         if self._learner is not None:
             self._learner.remove([sample for sample in removed if sample <= self._seen])
+        self._past = None
         return removed
 
     def use_active(self) -> None:
@@ -135,10 +174,10 @@ class Memory:
         kept = self.store.find(photo.digest)
         here = fresh.get(photo.digest)
         if kept is None and here is None:
-            if photo.embedding is None:
+            if photo.made is None:
                 raise StoreError(f"{photo.name} was forgotten while it was being added; add it again")
-            fresh[photo.digest] = NewSample(photo.digest, photo.label, photo.embedding, photo.name)
-            return Added(photo.name, photo.label, "added")
+            fresh[photo.digest] = NewSample(photo.digest, photo.label, photo.made.views, photo.name, photo.made.capture)
+            return Added(photo.name, photo.label, "added", findings=photo.findings)
         previous = here.label if here is not None else moved.get(kept.id, kept.label) if kept is not None else ""
         if previous == photo.label:
             return Added(photo.name, photo.label, "known")

@@ -30,6 +30,9 @@ ColorOrder = Literal["rgb", "bgr"]
 HeadKind = Literal["ncm", "lda", "ridge", "logistic", "auto"]
 HEAD_KINDS: tuple[HeadKind, ...] = ("ncm", "lda", "ridge", "logistic", "auto")
 
+ALLOWED_LOSS = 0.10
+"""The accuracy that a class known before may lose by a training."""
+
 MAX_LABEL = 100
 
 
@@ -252,71 +255,6 @@ class Guess:
 
 
 @dataclasses.dataclass(frozen=True)
-class Added:
-    """What became of one photo.
-
-    Attributes:
-        source: the photo's path, or a word for its kind.
-        label: its class.
-        status: `added`; `known` (the same bytes under the same label: nothing was computed); or `relabelled`.
-        previous: the label it had before, when `relabelled`.
-    """
-
-    source: str
-    label: str
-    status: Literal["added", "known", "relabelled"]
-    previous: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class AddReport:
-    """What became of many photos.
-
-    Attributes:
-        photos: one entry per photo that is in the store now.
-        failed: (source, reason) per photo that could not be used; the others were not affected.
-        counts: samples per class in the whole store afterwards.
-        seconds: wall time, s.
-    """
-
-    photos: tuple[Added, ...]
-    failed: tuple[tuple[str, str], ...]
-    counts: Mapping[str, int]
-    seconds: float
-
-    def number(self, status: str) -> int:
-        """How many photos have this status."""
-        return sum(photo.status == status for photo in self.photos)
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainReport:
-    """What a training gave.
-
-    Attributes:
-        head: the new head's number in the history.
-        kind: the algorithm that was used.
-        reason: why this one, in a sentence.
-        method: how every sample was judged by a head that never saw it: `leave-one-out`, or `5-fold` for logistic.
-        accuracy: the accuracy by that method, over all samples.
-        per_class: the same per class.
-        candidates: the same for every algorithm that was tried, some on a part of the samples; its n says so.
-        warnings: what the person should know, in sentences.
-        seconds: wall time, s.
-    """
-
-    head: int
-    kind: str
-    reason: str
-    method: str
-    accuracy: Proportion
-    per_class: Mapping[str, Proportion]
-    candidates: Mapping[str, Proportion]
-    warnings: tuple[str, ...]
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
 class EvalReport:
     """Accuracy on labelled photos that were not taught.
 
@@ -335,21 +273,6 @@ class EvalReport:
     confusion: tuple[tuple[int, ...], ...]
     failed: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class ForgetReport:
-    """What a `forget` removed.
-
-    Attributes:
-        removed: samples removed, per class.
-        counts: samples per class that remain.
-        head: the head trained without them, or None where fewer than two classes remain (then no head is active).
-    """
-
-    removed: Mapping[str, int]
-    counts: Mapping[str, int]
-    head: int | None
 
 
 @dataclasses.dataclass(frozen=True)

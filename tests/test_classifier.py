@@ -439,7 +439,7 @@ def test_on_a_full_disk_nothing_acknowledged_is_lost(shop: Classifier, open_shop
         nonlocal acknowledged
         acknowledged = done
 
-    fill_up(shop, 6)
+    fill_up(shop, 60)
     with pytest.raises(StoreError, match="full"):
         shop.add_many([(coloured("blue", seed), "blue") for seed in range(600)], progress=count)
     assert 0 < acknowledged < 600

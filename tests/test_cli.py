@@ -14,7 +14,23 @@ from edgetl import Classifier
 from edgetl.cli import main
 from edgetl.runtimes import fake
 
-VERBS = ("activate", "add", "bench", "demo", "eval", "export", "forget", "head", "heads", "inspect", "predict", "rollback", "train")
+VERBS = (
+    "activate",
+    "add",
+    "bench",
+    "demo",
+    "doctor",
+    "eval",
+    "export",
+    "forget",
+    "head",
+    "heads",
+    "inspect",
+    "log",
+    "predict",
+    "rollback",
+    "train",
+)
 
 
 @pytest.fixture

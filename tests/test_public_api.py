@@ -18,6 +18,7 @@ from edgetl.runtimes import fake
 NAMES = [
     "AddReport",
     "Added",
+    "AssessReport",
     "Bundle",
     "Classifier",
     "EvalReport",
@@ -29,7 +30,10 @@ NAMES = [
     "TrainReport",
     "errors",
 ]
-VERBS = ["add", "add_many", "close", "counts", "eval", "forget", "heads", "open", "predict", "rollback", "train"]
+VERBS = [
+    *("activate", "add", "add_many", "assess", "close", "counts", "doctor", "eval", "events", "export_head", "forget", "heads"),
+    *("import_head", "open", "predict", "rollback", "train"),
+]
 
 WORKSTATION = ["torch", "torchvision", "tensorflow", "onnx", "scipy", "sklearn", "nncf", "litert_torch", "ai_edge_quantizer", "pandas"]
 RUNTIMES = ["ai_edge_litert", "tflite_runtime", "onnxruntime", "openvino"]

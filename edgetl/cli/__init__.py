@@ -36,7 +36,7 @@ def main() -> None:
 for _verb in (
     *(models.export, models.inspect, models.bench, models.demo),
     *(teaching.add, teaching.train, teaching.forget),
-    *(asking.predict, asking.evaluate),
-    *(history.heads, history.rollback, history.activate, history.head),
+    *(asking.predict, asking.evaluate, asking.doctor),
+    *(history.heads, history.log, history.rollback, history.activate, history.head),
 ):
     main.add_command(_verb)

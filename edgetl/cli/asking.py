@@ -1,4 +1,4 @@
-"""Verbs that ask and change nothing: predict, eval."""
+"""Verbs that ask and change nothing: predict, eval, doctor."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from edgetl.cli.options import JSON, MODEL, PHOTOS, files, given, opened, progress_bar
-from edgetl.cli.output import PROPORTION, print_json, proportion, say_failed, say_warnings
+from edgetl.classifier import Classifier
+from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, files, given, opened, progress_bar
+from edgetl.cli.output import PROPORTION, print_json, proportion, say_failed, say_findings, say_warnings
 from edgetl.errors import PhotoError
 from edgetl.tables import render
 
@@ -55,3 +56,25 @@ def evaluate(folder: str, as_json: bool, **model: Any) -> None:
     click.echo(render(("true \\ predicted", *report.labels), [(label, *row) for label, row in zip(report.labels, report.confusion)]))
     say_warnings(report.warnings)
     say_failed(report.failed)
+
+
+@click.command()
+@STORE
+@click.option("-k", "--top", type=click.IntRange(1), default=20, show_default=True, help="How many suspects to print.")
+@JSON
+def doctor(store: str, top: int, as_json: bool) -> None:
+    """Examine every photo of a store: light, sharpness, repetitions, and labels that are likely wrong."""
+    with Classifier.open(None, store, read_only=True) as shop:
+        report = shop.doctor()
+    if as_json:
+        return print_json(report)
+    click.echo(render(("class", "photos", "views"), [(one.label, one.photos, one.bursts) for one in report.classes]))
+    if report.suspects:
+        rows = [(place, one.source, one.label, one.looks, f"{one.score:.3f}") for place, one in enumerate(report.suspects[:top], 1)]
+        click.echo()
+        click.echo(render(("", "suspect photo", "label", "looks like", "score"), rows))
+        more = f"{len(report.suspects) - top} more with -k; " if len(report.suspects) > top else ""
+        click.echo(f"{more}right a label with `edgetl add -l CLASS PHOTO`, drop a photo with `edgetl forget -i PHOTO`", err=True)
+    say_findings(report.findings)
+    say_failed(report.failed)
+    say_warnings(report.notes)

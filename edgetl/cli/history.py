@@ -30,6 +30,21 @@ def heads(store: str, as_json: bool) -> None:
 
 @click.command()
 @STORE
+@click.option("-n", "--last", type=click.IntRange(1), help="Only so many of the latest.")
+@JSON
+def log(store: str, last: int | None, as_json: bool) -> None:
+    """Show what was done to a store, in which order, by whom and why."""
+    with Classifier.open(None, store, read_only=True) as shop:
+        events = shop.events(last)
+    if as_json:
+        print_json(events)
+    else:
+        rows = [(one.event, one.who, one.what, one.head or "", one.why, _when(one.clock)) for one in events]
+        click.echo(render(("event", "who", "what", "head", "why", "when (device clock)"), rows))
+
+
+@click.command()
+@STORE
 @JSON
 def rollback(store: str, as_json: bool) -> None:
     """Go back to the head that was active before this one."""
@@ -88,5 +103,10 @@ def _say_active(info: HeadInfo, as_json: bool) -> None:
 
 
 def _head(info: HeadInfo) -> tuple[object, ...]:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
-    return "*" if info.active else "", info.head, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), when
+    return (
+        "*" if info.active else "", info.head, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), _when(info.created),
+    )  # fmt: skip
+
+
+def _when(clock: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(clock))

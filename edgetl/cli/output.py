@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgetl.tables import render
 from edgetl.types import Proportion, to_json
+
+if TYPE_CHECKING:
+    from edgetl.assessment import Assessment
+    from edgetl.doctor import Finding
+
+_SHOWN = 5
 
 PROPORTION = ("right", "of", "%", "95 % interval")
 
@@ -22,6 +30,27 @@ def proportion(value: Proportion) -> tuple[object, ...]:
 def print_json(value: Any) -> None:
     """Prints a result for programs."""
     click.echo(json.dumps(to_json(value), indent=1, ensure_ascii=False))
+
+
+def print_assessment(accuracy: Proportion, assessment: Assessment) -> None:
+    """One row per class: what it is worth, and what it still needs."""
+    rows = [(label, one.photos, one.bursts, *proportion(one.accuracy), one.sentence) for label, one in assessment.per_class.items()]
+    photos = sum(one.photos for one in assessment.per_class.values())
+    click.echo(render(("class", "photos", "bursts", *PROPORTION, "is it enough?"), [*rows, ("all", photos, "", *proportion(accuracy), "")]))
+    click.echo(f"next: {assessment.reason}", err=True)
+
+
+def say_findings(findings: Sequence[Finding]) -> None:
+    """Says what the doctor saw, each kind's first ones."""
+    kinds = Counter(finding.kind for finding in findings)
+    said = Counter[str]()
+    for finding in findings:
+        said[finding.kind] += 1
+        if said[finding.kind] <= _SHOWN:
+            click.echo(f"{finding.kind}: {f'{finding.photo}: ' if finding.photo else ''}{finding.text}", err=True)
+    for kind, n in kinds.items():
+        if n > _SHOWN:
+            click.echo(f"{kind}: {n - _SHOWN} more (--json lists all)", err=True)
 
 
 def say_failed(failed: Sequence[tuple[str, str]]) -> None:

@@ -10,35 +10,43 @@ import click
 
 from edgetl.classifier import Classifier
 from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, given, opened, progress_bar
-from edgetl.cli.output import PROPORTION, print_json, proportion, say_failed, say_warnings
+from edgetl.cli.output import print_assessment, print_json, say_failed, say_findings, say_warnings
 from edgetl.errors import PhotoError
-from edgetl.intake import Progress
+from edgetl.reports import AddReport
 from edgetl.tables import render
-from edgetl.types import HEAD_KINDS, AddReport
+from edgetl.types import ALLOWED_LOSS, HEAD_KINDS, to_json
 
 
 @click.command()
 @PHOTOS
 @MODEL
 @click.option("-l", "--label", help="The class of every photo given; without it, folders are ROOT/CLASS/PHOTO.")
+@click.option("--strict", is_flag=True, help="Leave out photos on which the doctor sees something.")
+@click.option("--views", type=click.IntRange(1), default=1, show_default=True, help="Embeddings per photo; each costs a backbone pass.")
 @JSON
-def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, as_json: bool, **model: Any) -> None:
-    """Teach photos: embed each once and keep it. Train afterwards."""
+def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, strict: bool, views: int, as_json: bool, **model: Any) -> None:
+    """Teach photos: embed each once and keep it, and say whether they are enough. Train afterwards."""
     with opened(model) as shop, progress_bar("adding") as progress:
-        reports = [_add(shop, Path(path), label, progress) for path in given(photos, more)]
+        options = {"views": views, "strict": strict, "progress": progress}
+        reports = [_add(shop, Path(path), label, options) for path in given(photos, more)]
         counts = shop.counts
+        standing = shop.assess() if len(counts) > 1 else None
     added = tuple(photo for report in reports for photo in report.photos)
     failed = tuple(failure for report in reports for failure in report.failed)
     whole = AddReport(added, failed, counts, sum(report.seconds for report in reports))
     if as_json:
-        print_json(whole)
+        print_json({**to_json(whole), "standing": standing})
     else:
-        click.echo(render(("class", "photos"), list(counts.items())))
+        if standing is None:
+            click.echo(render(("class", "photos"), list(counts.items())))
+        else:
+            print_assessment(standing.accuracy, standing.assessment)
         statuses = ", ".join(f"{whole.number(status)} {status}" for status in ("added", "known", "relabelled"))
         click.echo(f"{statuses}, {len(failed)} not used, in {whole.seconds:.1f} s", err=True)
         for photo in added:
             if photo.status == "relabelled":
                 click.echo(f"relabelled: {photo.source}: {photo.previous} -> {photo.label}", err=True)
+        say_findings([*whole.findings, *(standing.findings if standing else ())])
         say_failed(failed)
     if failed and not added:
         sys.exit(1)
@@ -47,17 +55,27 @@ def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, as_js
 @click.command()
 @STORE
 @click.option("--head", "kind", type=click.Choice(HEAD_KINDS), default="auto", show_default=True, help="The algorithm.")
+@click.option(
+    "--allow-loss", type=click.FloatRange(0, 1), default=ALLOWED_LOSS, show_default=True,
+    help="The accuracy that a class known before may lose; a head that takes more is kept, not active.",
+)  # fmt: skip
 @JSON
-def train(store: str, kind: Any, as_json: bool) -> None:
+def train(store: str, kind: Any, allow_loss: float, as_json: bool) -> None:
     """Train a head from the kept embeddings; no photo is touched."""
     with Classifier.open(None, store) as shop:
-        report = shop.train(kind)
+        report = shop.train(kind, allow_loss=allow_loss)
     if as_json:
-        return print_json(report)
-    rows = [*report.per_class.items(), ("all", report.accuracy)]
-    click.echo(render(("class", *PROPORTION), [(label, *proportion(value)) for label, value in rows]))
-    click.echo(f"head {report.head}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
-    say_warnings(report.warnings)
+        print_json(report)
+    else:
+        print_assessment(report.accuracy, report.assessment)
+        click.echo(f"head {report.head}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
+        if report.change is not None and report.active:
+            click.echo(f"before and after: {report.change.reason}", err=True)
+        say_findings(report.findings)
+        say_warnings(report.warnings)
+    if not report.active:
+        click.echo(f"refused: {report.kept}", err=True)
+        sys.exit(1)
 
 
 @click.command()
@@ -65,26 +83,39 @@ def train(store: str, kind: Any, as_json: bool) -> None:
 @click.option("-l", "--label", help="Every photo of this class.")
 @click.option("-i", "--input", "photo", type=click.Path(), help="This photo.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--vacuum", is_flag=True, help="Give the freed room back to the disk.")
 @JSON
-def forget(store: str, label: str | None, photo: str | None, yes: bool, as_json: bool) -> None:
+def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: bool, as_json: bool) -> None:
     """Remove a class or a photo, exactly; the head is trained again without it."""
     if (label is None) == (photo is None):
         raise click.UsageError("give either --label CLASS or --input PHOTO")
     if not yes and sys.stdin.isatty():
         click.confirm(f"forget {label or photo}? Its embeddings cannot be brought back.", abort=True, err=True)
     with Classifier.open(None, store) as shop:
-        report = shop.forget(label=label, photo=photo)
+        report = shop.forget(label=label, photo=photo, vacuum=vacuum)
     if as_json:
         return print_json(report)
     click.echo(render(("class", "forgotten", "left"), [(name, n, report.counts.get(name, 0)) for name, n in report.removed.items()]))
-    click.echo("no head is active now" if report.head is None else f"head {report.head} is active, trained without them", err=True)
+    gone = (
+        "nothing of them is left in the file"
+        if not report.traces
+        else f"{report.traces} pieces of them are left while a reader has it open"
+    )
+    click.echo(gone + (f", which shrank by {report.freed / 1e3:.0f} kB" if vacuum else ""), err=True)
+    if report.head is None:
+        click.echo("no head is active now", err=True)
+    else:
+        click.echo(
+            f"head {report.head} is active, trained without them; it differs from one fitted afresh by {report.difference:.1e} at most",
+            err=True,
+        )
 
 
-def _add(shop: Classifier, path: Path, label: str | None, progress: Progress) -> AddReport:
+def _add(shop: Classifier, path: Path, label: str | None, options: dict[str, Any]) -> AddReport:
     if path.is_dir():
-        return shop.add_many(path, label=label, progress=progress)
+        return shop.add_many(path, label=label, **options)
     if label is None and path.exists():
         raise click.UsageError(f"{path}: give the class of single photos with --label CLASS, or a folder ROOT/CLASS/PHOTO")
     if label is None:
         raise PhotoError(f"{path}: no such file or folder")
-    return shop.add_many([(path, label)], progress=progress)
+    return shop.add_many([(path, label)], **options)

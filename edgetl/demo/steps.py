@@ -16,7 +16,8 @@ from edgetl.demo.record import Example, Step, merged, subset
 from edgetl.errors import PhotoError
 from edgetl.heads import Head, Learner
 from edgetl.runtimes import Runtime
-from edgetl.types import Embeddings, EvalReport, HeadInfo, Pixels, Proportion, TrainReport
+from edgetl.reports import TrainReport
+from edgetl.types import Embeddings, EvalReport, HeadInfo, Pixels, Proportion
 
 Pairs = Sequence[tuple[Path, str]]
 

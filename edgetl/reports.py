@@ -1,0 +1,137 @@
+"""What the verbs that change something report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from edgetl.types import Proportion
+
+if TYPE_CHECKING:  # values only: whoever makes one has its module loaded
+    from edgetl.assessment import Assessment
+    from edgetl.doctor import Finding
+    from edgetl.guard import Change
+
+
+@dataclasses.dataclass(frozen=True)
+class Added:
+    """What became of one photo.
+
+    Attributes:
+        source: the photo's path, or a word for its kind.
+        label: its class.
+        status: `added`; `known` (the same bytes under the same label: nothing was computed); or `relabelled`.
+        previous: the label it had before, when `relabelled`.
+        findings: what the doctor saw on it, when `added`.
+    """
+
+    source: str
+    label: str
+    status: Literal["added", "known", "relabelled"]
+    previous: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class AddReport:
+    """What became of many photos.
+
+    Attributes:
+        photos: one entry per photo that is in the store now.
+        failed: (source, reason) per photo that could not be used; the others were not affected.
+        counts: samples per class in the whole store afterwards.
+        seconds: wall time, s.
+    """
+
+    photos: tuple[Added, ...]
+    failed: tuple[tuple[str, str], ...]
+    counts: Mapping[str, int]
+    seconds: float
+
+    def number(self, status: str) -> int:
+        """How many photos have this status."""
+        return sum(photo.status == status for photo in self.photos)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the doctor saw on all of them."""
+        return tuple(finding for photo in self.photos for finding in photo.findings)
+
+
+@dataclasses.dataclass(frozen=True)
+class AssessReport:
+    """What a head trained now would be worth.
+
+    Attributes:
+        accuracy: over all bursts, each judged by a head that never saw it: near-duplicate photos are one burst and count once.
+        method: how: `leave-one-out`, or `5-fold` for logistic.
+        assessment: the same per class, whether it is enough, and which class to photograph next.
+        findings: what the doctor says of the classes.
+        warnings: what the person should know, in sentences.
+    """
+
+    accuracy: Proportion
+    method: str
+    assessment: Assessment
+    findings: tuple[Finding, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainReport:
+    """What a training gave.
+
+    Attributes:
+        head: the new head's number in the history.
+        kind: the algorithm that was used.
+        reason: why this one, in a sentence.
+        active: whether the new head is the active one; if not, `kept` says why.
+        kept: why the head is kept without being active, and what can be done; empty where it is active.
+        method: how every photo was judged by a head that never saw its burst: `leave-one-out`, or `5-fold` for logistic.
+        accuracy: the accuracy by that method, over all bursts: near-duplicate photos are one burst and count once.
+        per_class: the same per class.
+        candidates: the same for every algorithm that was tried, some on a part of the samples; its n says so.
+        assessment: whether that is enough: a forecast per class, and which class to photograph next.
+        change: what it does to the classes that the head before knew; None where none was active, or it kept no record.
+        findings: what the doctor says of the classes.
+        warnings: what the person should know, in sentences.
+        seconds: wall time, s.
+    """
+
+    head: int
+    kind: str
+    reason: str
+    active: bool
+    kept: str
+    method: str
+    accuracy: Proportion
+    per_class: Mapping[str, Proportion]
+    candidates: Mapping[str, Proportion]
+    assessment: Assessment
+    change: Change | None
+    findings: tuple[Finding, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ForgetReport:
+    """What a `forget` removed, and the proof.
+
+    Attributes:
+        removed: samples removed, per class.
+        counts: samples per class that remain.
+        head: the head trained without them, or None where fewer than two classes remain (then no head is active).
+        difference: largest absolute difference between the logits of that head and of one fitted afresh to what remains, over what
+            remains; None without a head.
+        traces: pieces of the removed embeddings and thumbnails that are still in the store's file; 0 unless a reader has it open.
+        freed: bytes by which the file shrank, where that was asked for.
+    """
+
+    removed: Mapping[str, int]
+    counts: Mapping[str, int]
+    head: int | None
+    difference: float | None
+    traces: int
+    freed: int

@@ -1,0 +1,121 @@
+"""From what is remembered to a head: fitted, judged, compared with the head before, and made active or kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgetl.evaluation import per_class_accuracy
+from edgetl.heads import Fit, Head
+from edgetl.memory import Memory
+from edgetl.reports import AssessReport, TrainReport
+from edgetl.types import ALLOWED_LOSS, Array, HeadKind, Proportion, to_json
+
+if TYPE_CHECKING:
+    from edgetl.doctor import Finding
+    from edgetl.guard import Change
+
+
+def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) -> TrainReport:
+    """Trains a head; it becomes active unless it harms the classes known before. Within a change of the memory.
+
+    Args:
+        memory: what to train from.
+        kind: the algorithm, or `auto`.
+        allow_loss: the accuracy that a class known before may lose, in [0, 1]; None makes the head active whatever it does.
+        why: for the log.
+
+    Raises:
+        TrainError: no sample, or a single class.
+    """
+    from edgetl import guard
+
+    started = time.perf_counter()
+    fit = memory.learner().fit(kind)
+    head = dataclasses.replace(fit.head, fingerprint=memory.store.fingerprint.digest)
+    judged = _judged(memory, fit)
+    per_class = {label: one.accuracy for label, one in judged.assessment.per_class.items()}
+    change = _change(memory, fit, allow_loss)
+    harmful = change is not None and allow_loss is not None and bool(change.harmful)
+    record = guard.Record.of(fit)
+    report = {
+        "asked": kind, "reason": fit.reason, "method": fit.method, "per_class": per_class, "warnings": fit.warnings, "record": record,
+        "kept": change.reason if change is not None and harmful else "",
+    }  # fmt: skip
+    number = _keep(memory, head, judged.accuracy, report, activate=not harmful)
+    kept = f"{change.reason}. {change.advice(number)}" if change is not None and harmful else ""
+    memory.store.log("train", f"{why}: {fit.reason}" + (f"; kept inactive: {change.reason}" if change and harmful else ""), number)
+    return TrainReport(
+        number, fit.kind, fit.reason, not harmful, kept, fit.method, judged.accuracy, per_class, fit.candidates, judged.assessment, change,
+        judged.findings, fit.warnings, time.perf_counter() - started,
+    )  # fmt: skip
+
+
+def assess(memory: Memory, kind: HeadKind) -> AssessReport:
+    """Says what a head would be worth, without making one.
+
+    Raises:
+        TrainError: no sample, or a single class.
+    """
+    return _judged(memory, memory.learner().fit(kind))
+
+
+def distance(memory: Memory, kind: HeadKind) -> float:
+    """Largest absolute difference between the active head's logits and those of a head fitted afresh, over the photos that are there."""
+    from edgetl.heads import Learner
+
+    samples = memory.store.samples()
+    fresh = Learner(memory.store.fingerprint.dim, memory.store.fingerprint.levels)
+    fresh.add(samples.ids, samples.embeddings, samples.labels, samples.taken)
+    again = fresh.fit(kind).head
+    return float(np.abs(memory.trained().logits(samples.embeddings) - again.logits(samples.embeddings)).max())
+
+
+def _judged(memory: Memory, fit: Fit) -> AssessReport:
+    from edgetl import assessment
+
+    accuracy, _ = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())
+    made = assessment.assess(fit)
+    return AssessReport(accuracy, fit.method, made, _findings(memory, fit), fit.warnings)
+
+
+def _findings(memory: Memory, fit: Fit) -> tuple[Finding, ...]:
+    """What the doctor says of the classes."""
+    from edgetl.doctor import check_classes
+
+    return check_classes(fit.truth, fit.bursts, _names(memory, fit))
+
+
+def _names(memory: Memory, fit: Fit) -> list[str]:
+    """Where the photos of bursts under two labels came from; empty for all others, whose names nobody will print."""
+    names = [""] * len(fit.ids)
+    first: dict[int, str] = {}
+    mixed = {burst for burst, label in zip(fit.bursts.tolist(), fit.truth) if first.setdefault(burst, label) != label}
+    rows: Array = np.flatnonzero(np.isin(fit.bursts, list(mixed)))
+    for row, name in zip(rows.tolist(), memory.store.sources(fit.ids[rows].tolist())):
+        names[row] = name
+    return names
+
+
+def _change(memory: Memory, fit: Fit, allow_loss: float | None) -> Change | None:
+    from edgetl import guard
+
+    active = memory.store.active()
+    record = None if active is None else memory.store.head_report(active.head).get("record")
+    if record is None:
+        return None
+    return guard.compare(guard.Record.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
+
+
+def _keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool) -> int:
+    number = memory.store.add_head(
+        kind=head.kind, labels=head.labels, samples=sum(head.counts), accuracy=accuracy, weights=head.to_bytes(), report=to_json(report),
+        activate=activate,
+    )  # fmt: skip
+    if activate:
+        memory.head = head
+    return number
