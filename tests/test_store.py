@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import json
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,7 @@ from hypothesis.extra import numpy as arrays
 from edgetl.errors import FingerprintMismatch, NotTrained, StoreError, StoreLocked
 from edgetl.store import NewSample, Store, schema
 from edgetl.store.encoding import decode, encode
-from edgetl.types import Fingerprint, ImageSpec, Proportion
+from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion, to_json
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 16)
 
@@ -65,7 +68,8 @@ def test_samples_come_back_in_the_order_of_their_ids_after_reopening(path):
         assert store.samples(after=3).embeddings.shape == (0, 16)
         assert store.counts() == {"mug": 2, "茶壶 🫖": 1}
         found = store.find(photo(1))
-        assert (found.id, found.label, found.source) == (2, "茶壶 🫖", "茶壶 🫖/1.jpg")
+        assert (found.id, found.label, found.source, found.capture) == (2, "茶壶 🫖", "茶壶 🫖/1.jpg", None)
+        assert store.sample(2) == found
         assert store.find(photo(9)) is None
         assert (store.fingerprint, store.encoding, store.path) == (FINGERPRINT, "int8", path.resolve())
 
@@ -85,12 +89,16 @@ def test_an_embedding_that_is_not_finite_keeps_its_whole_batch_out(path, encodin
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (dataclasses.replace(sample(2), embedding=np.zeros(15, np.float32)), r"shape \[15\], the store's have \[16\]"),
+        (dataclasses.replace(sample(2), embedding=np.zeros(15, np.float32)), r"shape \[15\], the store's have \[16\] or \[v, 16\]"),
+        (dataclasses.replace(sample(2), embedding=np.zeros((0, 16), np.float32)), r"shape \[0, 16\]"),
+        (dataclasses.replace(sample(2), embedding=np.zeros((2, 8), np.float32)), r"shape \[2, 8\]"),
+        (dataclasses.replace(sample(2), embedding=np.zeros((1, 1, 16), np.float32)), r"shape \[1, 1, 16\]"),
+        (dataclasses.replace(sample(2), embedding=np.full((2, 16), np.nan, np.float32)), "holds NaN"),
         (dataclasses.replace(sample(2), photo=b"short"), "5 bytes, a sha256 has 32"),
         (sample(1), "in the store already; relabel it"),
         (sample(0), "in the store already; relabel it"),
     ],
-    ids=["wrong shape", "wrong digest", "twice in the batch", "known"],
+    ids=["wrong shape", "no view", "wrong length", "three axes", "a view with NaN", "wrong digest", "twice in the batch", "known"],
 )
 def test_a_batch_with_one_bad_sample_stays_out_whole(store, bad, words):
     store.add([sample(0)])
@@ -127,11 +135,128 @@ def test_remove_takes_exactly_what_fits_and_leaves_no_byte_of_it_in_the_file_or_
         store.remove()
 
 
+def test_a_photo_may_have_several_views_which_are_consecutive_rows_with_its_id(path):
+    rows = np.random.default_rng(0).normal(size=(6, 16)).astype(np.float32)
+    for encoding in ("int8", "float16"):
+        with Store.open(path.with_name(encoding), FINGERPRINT, encoding=encoding) as store:
+            views = [rows[:3], rows[3], rows[4:6]]
+            store.add(dataclasses.replace(sample(k, f"c{k}"), embedding=embedding) for k, embedding in enumerate(views))
+            kept = store.samples()
+            assert (kept.ids.tolist(), kept.labels) == ([1, 1, 1, 2, 3, 3], ["c0", "c0", "c0", "c1", "c2", "c2"])
+            assert np.allclose(kept.embeddings, rows, atol=0.02)
+            assert np.isnan(kept.taken).all()
+            assert store.counts() == {"c0": 1, "c1": 1, "c2": 1}
+            assert store.samples(after=1).embeddings.tobytes() == kept.embeddings[3:].tobytes()
+            assert store.remove(photo=photo(0)) == {1: "c0"}
+            assert store.samples().ids.tolist() == [2, 3, 3]
+
+
+@pytest.mark.parametrize("thumbnail", [b"", b"small", bytes(range(256)) * 100], ids=["none", "small", "of several pages"])
+@pytest.mark.parametrize("taken", [None, 0.0, 1.7e9 + 0.25], ids=["unknown", "1970", "2023"])
+def test_what_was_measured_of_a_photo_comes_back_exactly(store, taken, thumbnail):
+    capture = Capture(4032, 3024, 101.1, 1 / 3, 1e-9, taken, thumbnail)
+    store.add([sample(1), dataclasses.replace(sample(2), capture=capture)])
+    without = dataclasses.replace(capture, thumbnail=b"")
+    assert (store.sample(2).capture, store.find(photo(2)).capture, store.captures()) == (without, without, {2: without})
+    assert (store.thumbnail(2), store.thumbnail(1)) == (thumbnail, b"")
+    assert np.array_equal(store.samples().taken, [np.nan, np.nan if taken is None else taken], equal_nan=True)
+    assert store.sources([2, 1]) == ["mug/2.jpg", "mug/1.jpg"]
+    for ask in (store.sample, store.thumbnail, lambda number: store.sources([1, number])):
+        with pytest.raises(StoreError, match="holds no sample 3"):
+            ask(3)
+
+
+SEEN = Capture(640, 480, 100.0, 20.0, 3.0, None)
+
+
+def seen(k: int, label: str = "mug") -> NewSample:
+    """A photo with views and a thumbnail that fill pages of their own."""
+    random = np.random.default_rng(k)
+    views = random.normal(size=(1 + k % 300, 16)).astype(np.float32)
+    return dataclasses.replace(sample(k, label), embedding=views, capture=dataclasses.replace(SEEN, thumbnail=random.bytes(k % 7 * 1500)))
+
+
+def test_nothing_of_removed_photos_can_be_found_in_the_file_or_the_journal(store):
+    for start in range(0, 300, 20):
+        store.add([seen(k, f"c{k % 7}") for k in range(start, start + 20)])
+    gone = [store.remove(label="c3"), store.remove(photo=photo(5)), store.remove(label="c0", photo=photo(7)), store.remove(label="never")]
+    assert [len(removed) for removed in gone] == [43, 1, 1, 0]
+    assert len(gone[0].pieces) > 43 * 10
+    assert [store.traces(removed) for removed in gone] == [0, 0, 0, 0]
+    with store._connection.reading() as db:
+        pass
+    db.execute("PRAGMA secure_delete=OFF")  # what is looked for would be found
+    careless = store.remove(label="c4")
+    assert store.traces(careless) > len(careless.pieces) / 2
+    store.vacuum()
+    assert store.traces(careless) == 0
+
+
+def test_a_photo_that_another_one_shares_bytes_with_leaves_no_trace_of_its_own(store):
+    one, other = seen(290), dataclasses.replace(seen(290), photo=photo(1), label="cup")
+    store.add([one, other])
+    assert store.traces(store.remove(label="mug")) == 0
+    assert len(store.samples().ids) == 291
+
+
+def test_traces_stay_while_a_reader_is_in_the_midst_of_the_file_and_go_with_it(store, path):
+    store.add([seen(k, f"c{k % 2}") for k in range(290, 300)])
+    with store._connection.reading() as db:
+        pass
+    db.execute("PRAGMA busy_timeout=1")
+    with Store.open(path, None, read_only=True) as reader:
+        assert store.traces(store.remove(photo=photo(290))) == 0  # a reader that reads nothing just now is in nobody's way
+        with reader._connection.reading():
+            assert reader.counts() == {"c0": 4, "c1": 5}
+            removed = store.remove(label="c0")
+            assert store.traces(removed) >= 4
+            assert store.vacuum() == 0
+            assert reader.counts() == {"c0": 4, "c1": 5}
+        assert store.traces(removed) == 0
+        assert reader.counts() == {"c1": 5}
+        with store.transaction("a change"), pytest.raises(StoreError, match="looking for traces is refused in the midst of another change"):
+            store.traces(removed)
+
+
+def test_a_journal_that_a_reader_kept_from_being_emptied_is_emptied_by_the_next_writer(path):
+    with Store.open(path, FINGERPRINT) as store:
+        store.add([seen(k, f"c{k % 2}") for k in range(290, 300)])
+        with store._connection.reading() as db:
+            pass
+        db.execute("PRAGMA busy_timeout=1")
+        reader = Store.open(path, None, read_only=True)
+        with reader._connection.reading():
+            reader.counts()
+            removed = store.remove(label="c0")
+            store.close()
+    with Store.open(path, None) as store:
+        assert store.traces(removed) == 0
+    reader.close()
+
+
+def test_vacuum_gives_the_room_of_removed_photos_back(store, path):
+    store.add([seen(k, f"c{k % 2}") for k in range(200, 300)])
+    train(store, "c1")
+    store.remove(label="c0")
+    before, kept, size = store.events(), store.samples(), path.stat().st_size
+    given_back = store.vacuum()
+    assert given_back == size - path.stat().st_size > size / 3
+    assert (store.events(), store.active().head, store.vacuum()) == (before, 1, 0)
+    assert store.samples().embeddings.tobytes() == kept.embeddings.tobytes()
+    assert store.add([seen(400)]) == [101]
+    with store.transaction("a change"), pytest.raises(StoreError, match="smaller is refused in the midst of another change"):
+        store.vacuum()
+    with Store.open(path, None, read_only=True) as reader, pytest.raises(StoreError, match="it is open for reading"):
+        reader.vacuum()
+
+
 def test_relabel_changes_the_class_and_nothing_else(store):
-    store.add([sample(1), sample(2)])
+    store.add([sample(1), dataclasses.replace(sample(2), capture=dataclasses.replace(SEEN, thumbnail=b"jpeg"))])
     before = store.samples().embeddings
-    store.relabel(store.samples().ids[0], "cup")
-    assert store.samples().labels == ["cup", "mug"]
+    for number in store.samples().ids:
+        store.relabel(number, f"cup {number}")
+    assert store.samples().labels == ["cup 1", "cup 2"]
+    assert (store.captures(), store.thumbnail(2), store.counts()) == ({2: SEEN}, b"jpeg", {"cup 1": 1, "cup 2": 1})
     assert np.array_equal(store.samples().embeddings, before)
     with pytest.raises(StoreError, match="holds no sample 9"):
         store.relabel(9, "cup")
@@ -371,6 +496,42 @@ def test_an_older_schema_is_brought_up_to_date_by_a_writer_only_and_a_newer_one_
     monkeypatch.undo()
     with pytest.raises(StoreError, match=r"shop\.db has schema 3 and this edgetl knows 2.*pip install -U edgetl"):
         Store.open(path, FINGERPRINT)
+
+
+def crc(row: int, *fields: bytes) -> int:
+    """The checksum of schema 1, by its words: the id, then each field after its length."""
+    return zlib.crc32(row.to_bytes(8, "little") + b"".join(len(field).to_bytes(4, "little") + field for field in fields))
+
+
+def test_a_store_of_schema_1_is_brought_up_to_date_and_keeps_everything(path):
+    rows = np.stack([sample(k).embedding for k in range(50)])
+    with sqlite3.connect(path) as db:
+        db.executescript(f"PRAGMA application_id={schema.APPLICATION_ID}; PRAGMA user_version=1; {schema.MIGRATIONS[0]}")
+        told = json.dumps(to_json(FINGERPRINT))
+        db.execute("INSERT INTO store VALUES (?, 'int8', ?)", (told, crc(1, told.encode(), b"int8")))
+        for k, row in enumerate(encode(rows, "int8"), 1):
+            db.execute(
+                "INSERT INTO sample VALUES (?, ?, 'mug', 'a.jpg', ?, ?)", (k, photo(k), crc(k, photo(k), b"mug", b"a.jpg", row), row)
+            )
+    db.execute("PRAGMA journal_mode=WAL")
+    db.close()
+    with pytest.raises(StoreError, match=r"older schema 1; open it once for writing.*'edgetl train -s .*shop\.db' does"):
+        Store.open(path, FINGERPRINT, read_only=True)
+    with Store.open(path, FINGERPRINT) as store:
+        kept = store.samples()
+        assert kept.ids.tolist() == list(range(1, 51))
+        assert np.allclose(kept.embeddings, rows, atol=0.02)
+        assert (store.captures(), store.events(), store.thumbnail(1)) == ({}, [], b"")
+        assert store.add([dataclasses.replace(sample(99), capture=SEEN)]) == [51]
+        store.relabel(1, "cup")
+        assert store.traces(store.remove(photo=photo(2))) == 0
+    with Store.open(path, FINGERPRINT, read_only=True) as store:
+        assert store.counts() == {"cup": 1, "mug": 49}
+        assert store.captures() == {51: SEEN}
+    with Store.open(path.with_name("new.db"), FINGERPRINT), contextlib.closing(sqlite3.connect(path.with_name("new.db"))) as new:
+        tables = "SELECT name, sql FROM sqlite_schema ORDER BY name"
+        with contextlib.closing(sqlite3.connect(path)) as old:
+            assert new.execute(tables).fetchall() == old.execute(tables).fetchall()
 
 
 NORMAL = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)

@@ -115,6 +115,50 @@ with Store.open(path, None, read_only=True) as store:
 print("done")
 """
 
+LEAVE_ROOM = """
+ballast = folder / "ballast"
+
+def leave_room(size):
+    disk = os.statvfs(folder)
+    ballast.write_bytes(bytes(disk.f_bavail * disk.f_frsize - size))
+"""
+
+VACUUM = """
+os.environ["SQLITE_TMPDIR"] = str(folder.parent)  # so that it is the journal that does not fit
+store = Store.open(path, FINGERPRINT)
+for k in range(120):
+    store.add(batch(k))
+for k in range(0, 120, 8):
+    store.remove(label=str(k))
+kept, size = store.samples(), path.stat().st_size
+leave_room(500_000)
+message = refused(store.vacuum)
+assert message.startswith(f"{path}: making the file smaller failed: database or disk is full; everything saved before is kept"), message
+assert store.samples().embeddings.tobytes() == kept.embeddings.tobytes()
+assert "is refused: the disk failed before" in refused(store.vacuum)
+store.close()
+ballast.unlink()
+with Store.open(path, FINGERPRINT) as store:
+    assert store.samples().embeddings.tobytes() == kept.embeddings.tobytes()
+    assert store.vacuum() > 0
+    assert store.samples().embeddings.tobytes() == kept.embeddings.tobytes()
+print("done")
+"""
+
+MERGE = """
+from edgetl.store.merge import merge
+with Store.open(folder / "a.db", FINGERPRINT) as store:
+    for k in range(100):
+        store.add(batch(k))
+leave_room(1_000_000)
+message = refused(lambda: merge([folder / "a.db"], path))
+assert message == f"{path}: making it failed: database or disk is full", message
+assert not path.exists() and not (folder / "shop.db.new").exists()
+ballast.unlink()
+assert sum(merge([folder / "a.db"], path).counts.values()) == 1000
+print("done")
+"""
+
 NO_ROOM_AT_ALL = """
 (folder / "ballast").write_bytes(bytes(200_000))
 try:
@@ -194,3 +238,11 @@ def test_a_store_that_does_not_fit_is_not_half_made(disk):
 
 def test_a_store_on_a_read_only_disk_is_read_and_says_why_it_is_not_written(disk):
     run(READ_ONLY, disk, size="2m")
+
+
+def test_a_vacuum_that_does_not_fit_leaves_the_store_as_it_was(disk):
+    run(LEAVE_ROOM + VACUUM, disk, size="8m")
+
+
+def test_a_merge_that_does_not_fit_leaves_nothing(disk):
+    run(LEAVE_ROOM + MERGE, disk, size="8m")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
+import random
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from edgetl.errors import NotTrained, StoreError
 from edgetl.store import NewSample, Store
-from edgetl.types import Fingerprint, ImageSpec, Proportion
+from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 4)
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where waiting for the disk costs nothing
@@ -31,6 +34,17 @@ def embedding(photo: int) -> np.ndarray:
     return np.array([127, photo, -photo, 0], np.float32)  # int8 keeps it exactly
 
 
+def views(photo: int) -> np.ndarray:
+    """The photo, and as many augmented copies as its number divided by 3 leaves."""
+    return np.stack([embedding(photo), *[-embedding(photo)] * (photo % 3)])
+
+
+def capture(photo: int) -> Capture | None:
+    """Some photos were not measured, some have no thumbnail, and some thumbnails fill several pages."""
+    taken = None if photo % 4 == 1 else 1e9 + photo
+    return Capture(photo, 480, 1.5, 2.5, 3.5, taken, random.Random(photo).randbytes(photo % 3 * 3000)) if photo % 4 else None
+
+
 class StoreModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -40,6 +54,7 @@ class StoreModel(RuleBasedStateMachine):
         self.heads: dict[int, bytes] = {}
         self.actives: list[int | None] = []
         self.given = 0
+        self.events: list[tuple[str, str]] = []
 
     def teardown(self) -> None:
         self.store.close()
@@ -52,13 +67,15 @@ class StoreModel(RuleBasedStateMachine):
     @rule(photos=st.lists(PHOTOS, max_size=4), label=LABELS)
     def add(self, photos: list[int], label: str) -> None:
         known = {photo for photo, _ in self.samples.values()}
-        new = [NewSample(digest(photo), label, embedding(photo), str(photo)) for photo in photos]
+        new = [NewSample(digest(photo), label, views(photo), str(photo), capture(photo)) for photo in photos]
         if len(set(photos)) < len(photos) or known & set(photos):
             with contextlib.suppress(StoreError):
                 raise AssertionError(f"a photo was added twice: {self.store.add(new)}")
             return
         ids = list(range(self.given + 1, self.given + 1 + len(photos)))
         assert self.store.add(new) == ids
+        if ids:
+            self.events.append(("add", self.store.events(1)[0].why))
         self.given += len(photos)
         self.samples.update({row: (photo, label) for row, photo in zip(ids, photos, strict=True)})
 
@@ -75,7 +92,9 @@ class StoreModel(RuleBasedStateMachine):
         fits = {
             row: kept[1] for row, kept in self.samples.items() if (label is None or kept[1] == label) and (not by_photo or kept[0] == photo)
         }
-        assert self.store.remove(label=label, photo=digest(photo) if by_photo else None) == fits
+        removed = self.store.remove(label=label, photo=digest(photo) if by_photo else None)
+        assert removed == fits
+        assert self.store.traces(removed) == 0
         for row in fits:
             del self.samples[row]
 
@@ -107,6 +126,15 @@ class StoreModel(RuleBasedStateMachine):
         assert self.store.rollback().head == self.active
 
     @rule()
+    def log(self) -> None:
+        self.store.log("train", "told", len(self.heads) or None)
+        self.events.append(("train", "told"))
+
+    @rule()
+    def vacuum(self) -> None:
+        assert self.store.vacuum() >= 0
+
+    @rule()
     def reopen(self) -> None:
         self.store.close()
         self.store = Store.open(self.folder / "shop.db", None)
@@ -114,10 +142,20 @@ class StoreModel(RuleBasedStateMachine):
     @invariant()
     def same_state(self) -> None:
         kept = self.store.samples()
-        assert kept.ids.tolist() == sorted(self.samples)
-        assert kept.labels == [self.samples[row][1] for row in sorted(self.samples)]
-        assert kept.embeddings.tolist() == [embedding(self.samples[row][0]).tolist() for row in sorted(self.samples)]
-        assert self.store.counts() == {label: kept.labels.count(label) for label in kept.labels}
+        photos = {row: self.samples[row][0] for row in sorted(self.samples)}
+        assert kept.ids.tolist() == [row for row, photo in photos.items() for _ in views(photo)]
+        assert kept.labels == [self.samples[row][1] for row in kept.ids.tolist()]
+        assert kept.embeddings.tolist() == [view for photo in photos.values() for view in views(photo).tolist()]
+        assert self.store.counts() == Counter(label for _, label in self.samples.values())
+        measured = {row: capture(photo) for row, photo in photos.items()}
+        assert [self.store.thumbnail(row) for row in photos] == [(seen and seen.thumbnail) or b"" for seen in measured.values()]
+        assert self.store.captures() == {row: dataclasses.replace(seen, thumbnail=b"") for row, seen in measured.items() if seen}
+        taken = [(seen and seen.taken) or np.nan for seen in map(measured.__getitem__, kept.ids.tolist())]
+        assert np.array_equal(kept.taken, taken, equal_nan=True)
+        assert self.store.sources(photos) == [str(photo) for photo in photos.values()]
+        assert [(event.event, event.what, event.why) for event in self.store.events()] == [
+            (k, *told) for k, told in enumerate(self.events, 1)
+        ]
         assert {info.head: self.store.head_bytes(info.head) for info in self.store.heads()} == self.heads
         assert [info.head for info in self.store.heads() if info.active] == [self.active] * (self.active is not None)
         active = self.store.active()
