@@ -153,7 +153,8 @@ def _measure(fit: Fit, classes: Array) -> _Curve:
     own, y = np.unique(classes[first], return_inverse=True)
     x = fit.whole.view.x[np.flatnonzero(fit.whole.view.evidence)[first]]
     # The heads see inner products only, so the rows of the Gram matrix's factor give the same answers as the embeddings, in fewer values.
-    gram = (x @ x.T).astype(np.float64)
+    # In float64: near-duplicates would leave a float32 product with eigenvalues below zero.
+    gram = (doubled := x.astype(np.float64)) @ doubled.T
     x = np.linalg.cholesky(gram + 1e-6 * np.eye(len(x))).astype(np.float32)
     steps = [_part(fit, x, y, place, part) for part in _PARTS]
     last = fit.held[np.ix_(first, own)].argmax(1) != y
