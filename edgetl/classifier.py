@@ -203,7 +203,10 @@ class Classifier:
             return training.train(self._memory, kind, allow_loss, "asked for")
 
     def predict(self, photo: Photo, *, top: int = 5, color: ColorOrder = "rgb") -> Guess:
-        """Says what is on a photo.
+        """Says what is on a photo; no label, with the reason, where it is like nothing taught or like a reject class.
+
+        `none`, `background` and `unknown` are reject classes. Whether other unknown things can be rejected here is measured at every
+        training (`TrainReport.rejection`).
 
         Args:
             photo: a path, bytes, a PIL image, or uint8 pixels.
@@ -446,6 +449,6 @@ def _write(path: Path, content: bytes) -> None:
 
 def guess(head: Head, embedding: Embeddings, top: int) -> Guess:
     """What a head says of one embedding float32 [d], its `top` best classes listed."""
-    probabilities = head.probabilities(embedding)
+    probabilities, reason = head.decide(embedding)
     ranked = tuple((head.labels[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable")[: max(top, 1)])
-    return Guess(ranked[0][0], ranked[0][1], ranked)
+    return Guess(None if reason else ranked[0][0], ranked[0][1], ranked, reason)

@@ -34,7 +34,9 @@ def predict(photos: tuple[str, ...], more: tuple[str, ...], top: int, as_json: b
         print_json({"guesses": guesses, "failed": failed})
     else:
         for name, guess in guesses.items():
-            click.echo(f"{name}  " + "  ".join(f"{label} {score:.3f}" for label, score in guess.top))
+            click.echo(f"{name}  " + ("" if guess.label else "unknown: ") + "  ".join(f"{label} {score:.3f}" for label, score in guess.top))
+            if guess.reason:
+                click.echo(f"{name}: {guess.reason}", err=True)
         say_failed(failed)
     if failed and not guesses:
         sys.exit(1)

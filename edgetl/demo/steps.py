@@ -133,7 +133,8 @@ def teach(camera: Camera, pairs: Pairs) -> Step:
     words = (
         f"{len(pairs)} photos took {passes} backbone passes ({adding:.1f} s, decoding and saving included). The head was trained from the "
         f"cached embeddings in {1000 * report.seconds:.0f} ms, with {training} passes; the automatic choice fell on {report.reason}. "
-        f"The accuracy is {report.method}: every photo is judged by a head that has not seen it."
+        f"The accuracy is {report.method}: every photo is judged by a head that has not seen it, nor a near-duplicate of it. Is it enough? "
+        f"{' '.join(one.sentence + '.' for one in report.assessment.per_class.values())}"
     )
     return _accuracy_step("teach", "Teach functional and defective", words, report, started)
 
@@ -156,14 +157,24 @@ def extend(camera: Camera, pairs: Pairs) -> tuple[Step, Lesson]:
         rows.append((f"{label} (new)", str(len(new)), str(camera.add(new, label))))
     report, training = camera.train()
     others = camera.backbone.passes - before - sum(int(row[2]) for row in rows) - training
-    rows = [("old classes", str(old), str(others)), *rows, ("training the new head", str(report.accuracy.n), str(training))]
+    rows = [("old classes", str(old), str(others)), *rows, ("training the new head", str(sum(camera.shop.counts.values())), str(training))]
     words = (
         f"Two classes that did not exist a moment ago. Only their own photos went through the backbone; the {old} old photos were not "
         f"read again. The new head knows {len(report.per_class)} classes and was trained in {1000 * report.seconds:.0f} ms; the automatic "
-        f"choice fell on {report.reason}."
+        f"choice fell on {report.reason}. {_verdict(camera, report)}"
     )
     step = Step("extend", "Add the polycrystalline classes", words, ("what", "photos", "backbone passes"), tuple(rows), _since(started))
     return step, Lesson(old, others, report)
+
+
+def _verdict(camera: Camera, report: TrainReport) -> str:
+    """What the new head does to the old classes; it is used here whatever that is, since the next step measures just that."""
+    if report.change is None:
+        return ""
+    if not report.active:
+        camera.shop.activate(report.head)
+        return f"It would have been kept without being active ({report.change.reason}); the demo made it active all the same."
+    return f"What it does to the old classes: {report.change.reason}."
 
 
 def compare(camera: Camera, pairs: Pairs, before: EvalReport) -> tuple[Step, EvalReport]:
@@ -196,8 +207,8 @@ def forget(camera: Camera, label: str) -> tuple[Step, float]:
     forgetting = _since(started)
 
     keep = [i for i, name in enumerate(samples.labels) if name != label]
-    learner = Learner(samples.embeddings.shape[1])
-    learner.add(samples.ids[keep], samples.embeddings[keep], [samples.labels[i] for i in keep])
+    learner = Learner(samples.embeddings.shape[1], shop.store.fingerprint.levels)
+    learner.add(samples.ids[keep], samples.embeddings[keep], [samples.labels[i] for i in keep], samples.taken[keep])
     fit = learner.fit()
     never = fit.head.logits(samples.embeddings)
     made = Head.from_bytes(shop.store.head_bytes(report.head)).logits(samples.embeddings)
@@ -211,7 +222,8 @@ def forget(camera: Camera, label: str) -> tuple[Step, float]:
         ("embeddings compared", str(len(samples.ids))),
     )
     words = (
-        f"“{label}” was forgotten in {1000 * forgetting:.0f} ms: its embeddings are gone from the store, and the head was trained again. "
+        f"“{label}” was forgotten in {1000 * forgetting:.0f} ms: its embeddings and thumbnails are gone from the store (its file was searched "
+        f"for them: {report.traces} pieces left), and the head was trained again. "
         f"To see that nothing of it is left, a second head ({fit.kind}) was trained from the other classes alone, and both judged every "
         "embedding, the forgotten ones included."
     )
