@@ -29,7 +29,11 @@ class Backbone:
         int8_bound: the lowest mean cosine to the float embedding at which an int8 variant is accepted.
         build: makes the whole classifier network, untrained.
         features: the part of it that turns normalised float NCHW images into feature maps [n, d, h, w], stage by stage.
-        stages: the numbers in `features` of the middle stages that a multi-level embedding holds beside the last one.
+        stages: the numbers in `features` of the middle stages that a multi-level embedding holds beside the last one: the last block
+            of each width from 1/16 of the input's resolution on. Measured on EfficientNet-Lite0 (mean accuracy over magnetic tiles,
+            hand signs and flowers at 5 / 20 / 60 photos per class, 4 seeds): last stage alone 54.3/70.4/79.4; with the last middle one
+            54.6/71.4/80.9; with all three 55.5/73.4/83.4; with one at 1/8 as well 54.1/73.2/83.3; with every block from 1/16 on
+            54.5/73.9/83.9, for 2704 values instead of 1904.
         classifier: the part that turns embeddings [n, d] into scores of the 1000 ImageNet classes.
         weights_name: the pretrained weights' name, for the manifest.
         fetch: returns the local file of the pretrained weights, downloaded by torchvision where it does so.
