@@ -70,6 +70,13 @@ class Fit:
     part: Trial = dataclasses.field(repr=False)
     whole: Trial = dataclasses.field(repr=False)
 
+    @property
+    def photos(self) -> Embeddings:
+        """The L2-normalised embeddings of the photos themselves, float32 [m, d] in the order of `ids`; valid until the learner changes."""
+        view = self.whole.view
+        photos: Embeddings = view.x[view.evidence > 0]
+        return photos
+
 
 class Learner:
     """Everything a head is fitted from, in memory; the same after any order of changes as after one batch.
