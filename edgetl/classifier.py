@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Sized
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from edgetl import intake, training
+from edgetl import intake, training, transfer
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
-from edgetl.errors import BundleMissing, EdgetlError, FingerprintMismatch, HeadError, LabelError, PhotoError, StoreError, TrainError
+from edgetl.errors import BundleMissing, EdgetlError, LabelError, PhotoError, TrainError
 from edgetl.evaluation import evaluated
 from edgetl.heads import Head
 from edgetl.intake import Labelled, Progress
@@ -24,10 +24,12 @@ from edgetl.memory import Memory, Ready
 from edgetl.photos import load
 from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
 from edgetl.store import Event, Store
-from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, EvalReport, Guess, HeadInfo, HeadKind, Photo, Proportion, check_label
+from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, EvalReport, Guess, HeadInfo, HeadKind, Photo, check_label
 
 if TYPE_CHECKING:
+    from edgetl.adapter import AdapterKind, AdaptReport
     from edgetl.doctor import Diagnosis
+    from edgetl.explanation import Explanation
 
 _COMMIT_EVERY = 32
 
@@ -220,6 +222,28 @@ class Classifier:
         embedder, head = self._embedding(), self._memory.trained()
         return guess(head, embedder.embed(load(photo, color=color)), top)
 
+    def explain(self, photo: Photo, *, k: int = 5, color: ColorOrder = "rgb") -> Explanation:
+        """Says why a photo gets its answer: the stored photos most like it, margins, and what is the trouble, if anything is.
+
+        Args:
+            photo: a path, bytes, a PIL image, or uint8 pixels.
+            k: how many stored photos to show; :meth:`edgetl.store.Store.thumbnail` has their pictures.
+            color: the channel order of pixels.
+
+        Raises:
+            PhotoError: the photo cannot be used.
+            NotTrained: no head is active.
+        """
+        from edgetl import explanation
+
+        embedder, head = self._embedding(), self._memory.trained()
+        made = embedder.teach(load(photo, color=color))
+        with self._memory.steady():
+            samples = self.store.samples()
+            taught = explanation.Taught.of(samples, self.store.captures(), self.store.sources(dict.fromkeys(samples.ids.tolist())))
+        embedding = made.views[0]
+        return explanation.explain(guess(head, embedding, len(head.labels)), embedding, made.capture, taught, k)
+
     def eval(self, photos: Labelled, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
         """Measures accuracy on labelled photos; teaches nothing.
 
@@ -248,6 +272,46 @@ class Classifier:
             if progress is not None:
                 progress(done, total)
         return evaluated(outcomes, head.labels, failed, taught)
+
+    def adapt(
+        self,
+        photos: Labelled,
+        kind: AdapterKind | Literal["auto"] = "auto",
+        *,
+        labelled: bool = False,
+        progress: Progress | None = None,
+    ) -> AdaptReport:
+        """Adapts the head to photos of a new place or camera, which need no labels, if that helps; otherwise nothing changes.
+
+        The adapted head is one of the history, and active: `rollback` undoes it, and the next training begins without it.
+
+        Args:
+            photos: a folder of photos as the camera sees them now.
+            kind: which adapter; `auto` tries all (see :mod:`edgetl.adapter`).
+            labelled: the folder is `root/<class>/<photo>`, or these are pairs; the labels train nothing, they judge.
+            progress: called with (photos done, photos in all or 0).
+
+        Raises:
+            PhotoError: the folder is missing or empty.
+            NotTrained: no head is active.
+            TrainError: too few photos, here or in the store.
+        """
+        from edgetl import adapting
+
+        embedder, _ = self._embedding(), self._memory.trained()
+        pairs, _ = intake.pairs(photos, None if labelled else "unlabelled")
+        total = len(pairs) if isinstance(pairs, Sized) else 0
+        target: list[Embeddings] = []
+        labels: list[str | None] = []
+        for done, (pair, _, made) in enumerate(embedder.embed_many(pairs, functools.partial(intake.source, color="rgb")), 1):
+            if isinstance(made, np.ndarray):
+                target.append(made)
+                labels.append(pair[1])
+            if progress is not None:
+                progress(done, total)
+        embeddings = np.array(target, np.float32).reshape(len(target), self.store.fingerprint.dim)
+        with self._memory.changing("adapting"):
+            return adapting.adapt(self._memory, self._asked(), embeddings, labels if labelled else None, kind)
 
     def forget(self, *, label: str | None = None, photo: Photo | None = None, vacuum: bool = False) -> ForgetReport:
         """Removes a class or one photo, exactly: the next head is the one that never saw it, and the report proves it.
@@ -280,7 +344,7 @@ class Classifier:
             why = ", ".join(f"{n} of {name!r}" for name, n in gone.items())
             self.store.log("forget", why)
             head = self._train_again(f"{why} forgotten")
-            difference = None if head is None else training.distance(self._memory, self._asked(head))
+            difference = None if head is None else training.distance(self._memory, self._asked())
             counts = self.store.counts()
         freed = self.store.vacuum() if vacuum else 0
         return ForgetReport(gone, counts, head, difference, self.store.traces(removed), freed)
@@ -327,14 +391,7 @@ class Classifier:
             NotTrained: none is active.
             StoreError: there is no such head, or the file cannot be written.
         """
-        if head is None:
-            self._memory.trained()
-            active = self.store.active()
-            assert active is not None
-            head = active.head
-        content = self.store.head_bytes(head)
-        _write(Path(path), content)
-        return self._info(head)
+        return self._info(transfer.write_head(self._memory, path, head))
 
     def import_head(self, path: str | os.PathLike[str]) -> HeadInfo:
         """Adds a head that another store exported and makes it active; `rollback` undoes it.
@@ -346,23 +403,8 @@ class Classifier:
             HeadError: the file is missing, or is no head.
             FingerprintMismatch: it reads the embeddings of another model.
         """
-        try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise HeadError(f"{path}: {error.strerror}; write one with: edgetl head export -o FILE") from error
-        made = Head.from_bytes(content, os.fspath(path))
-        if made.fingerprint != self.store.fingerprint.digest:
-            raise FingerprintMismatch(
-                f"{path} reads the embeddings of another model (fingerprint {made.fingerprint[:12] or 'none'}, {self.store.path} has "
-                f"{self.store.fingerprint.digest[:12]}); export it from a store of the same bundle and variant"
-            )
         with self._memory.changing("adding a head from a file"):
-            report = {"asked": "auto", "reason": f"from the file {Path(path).name}", "method": "", "per_class": {}, "warnings": ()}
-            head = self.store.add_head(
-                kind=made.kind, labels=made.labels, samples=sum(made.counts), accuracy=Proportion(0, 0), weights=content, report=report
-            )
-            self._memory.use_active()
-            self.store.log("import", f"from the file {Path(path).name}", head)
+            head = transfer.read_head(self._memory, path)
         return self._info(head)
 
     def events(self, last: int | None = None) -> list[Event]:
@@ -411,15 +453,16 @@ class Classifier:
     def _info(self, head: int) -> HeadInfo:
         return next(info for info in self.store.heads() if info.head == head)
 
-    def _asked(self, head: int) -> HeadKind:
-        return cast(HeadKind, self.store.head_report(head)["asked"])
+    def _asked(self) -> HeadKind:
+        """What the active head was asked to be."""
+        active = self.store.active()
+        return "auto" if active is None else cast(HeadKind, self.store.head_report(active.head)["asked"])
 
     def _train_again(self, why: str) -> int | None:
-        active = self.store.active()
-        if active is None:
+        if self.store.active() is None:
             return None
         try:
-            return training.train(self._memory, self._asked(active.head), None, why).head
+            return training.train(self._memory, self._asked(), None, why).head
         except TrainError:
             self.store.activate(None)
             self._memory.head = None
@@ -434,17 +477,6 @@ def _refuse(photo: Ready) -> None:
 def _exists(store: str | os.PathLike[str]) -> bool:
     path = Path(store)
     return path.exists() and path.stat().st_size > 0
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    draft = path.with_name(path.name + ".new")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def guess(head: Head, embedding: Embeddings, top: int) -> Guess:

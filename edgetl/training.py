@@ -46,7 +46,7 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
         "asked": kind, "reason": fit.reason, "method": fit.method, "per_class": per_class, "warnings": fit.warnings, "record": record,
         "kept": change.reason if change is not None and harmful else "",
     }  # fmt: skip
-    number = _keep(memory, head, judged.accuracy, report, activate=not harmful)
+    number = keep(memory, head, judged.accuracy, report, activate=not harmful)
     kept = f"{change.reason}. {change.advice(number)}" if change is not None and harmful else ""
     memory.store.log("train", f"{why}: {fit.reason}" + (f"; kept inactive: {change.reason}" if change and harmful else ""), number)
     return TrainReport(
@@ -111,7 +111,8 @@ def _change(memory: Memory, fit: Fit, allow_loss: float | None) -> Change | None
     return guard.compare(guard.Record.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
 
 
-def _keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool) -> int:
+def keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool) -> int:
+    """Writes a head to the history, and makes it active if told so; returns its number."""
     number = memory.store.add_head(
         kind=head.kind, labels=head.labels, samples=sum(head.counts), accuracy=accuracy, weights=head.to_bytes(), report=to_json(report),
         activate=activate,

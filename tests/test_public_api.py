@@ -31,8 +31,8 @@ NAMES = [
     "errors",
 ]
 VERBS = [
-    *("activate", "add", "add_many", "assess", "close", "counts", "doctor", "eval", "events", "export_head", "forget", "heads"),
-    *("import_head", "open", "predict", "rollback", "train"),
+    *("activate", "adapt", "add", "add_many", "assess", "close", "counts", "doctor", "eval", "events", "explain", "export_head", "forget"),
+    *("heads", "import_head", "open", "predict", "rollback", "train"),
 ]
 
 WORKSTATION = ["torch", "torchvision", "tensorflow", "onnx", "scipy", "sklearn", "nncf", "litert_torch", "ai_edge_quantizer", "pandas"]
