@@ -46,7 +46,7 @@ def make(path: Path, *batch: NewSample, **options: object) -> Path:
 def held(path: Path) -> Counter[tuple[object, ...]]:
     """Every photo with all that is kept of it, but its number."""
     with sqlite3.connect(path) as db:
-        columns = "photo, label, source, embedding, views, capture, jpeg"
+        columns = "photo, label, source, embedding, capture, jpeg"
         rows = Counter(db.execute(f"SELECT {columns} FROM sample LEFT JOIN thumbnail USING (id)"))
     db.close()
     with Store.open(path, None, read_only=True) as store:  # every checksum is right too

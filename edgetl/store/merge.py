@@ -147,8 +147,7 @@ class _Source:
     def rows(self) -> Iterator[tuple[samples.Row, bytes]]:
         """Each row with its thumbnail; as a generator, so that an error of the target's is not taken for one of this store's."""
         with self.connection.reading() as db:
-            size = row_size(self.fingerprint.dim, self.encoding)
-            for chunk in samples.chunks(db, self.connection.path, 0, size, CHUNK):
+            for chunk in samples.chunks(db, self.connection.path, 0, CHUNK):
                 for row in map(samples.Row._make, chunk):
                     yield row, captures.thumbnail(db, self.connection.path, row.id, row.capture)
 
@@ -199,7 +198,8 @@ class _Merging:
     def _encoded(self, store: _Source, row: samples.Row) -> bytes:
         if store.encoding == self.encoding:
             return row.embedding
-        embeddings = np.empty((row.views, store.fingerprint.dim), np.float32)
+        dim = store.fingerprint.dim
+        embeddings = np.empty((len(row.embedding) // row_size(dim, store.encoding), dim), np.float32)
         decode([row.embedding], store.encoding, embeddings)
         return b"".join(encode(embeddings, self.encoding))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple, Union
 
@@ -22,7 +22,7 @@ from edgetl.types import Capture, Embeddings
 CHUNK = 4096
 """Rows decoded at a time: beside the result, reading needs memory for these only."""
 
-COLUMNS = "id, crc, photo, label, source, embedding, views, capture"
+COLUMNS = "id, crc, photo, label, source, embedding, capture"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,12 +87,11 @@ class Row(NamedTuple):
     label: bytes
     source: bytes
     embedding: bytes
-    views: int
     capture: bytes | None
 
 
 # Named fields would cost a fifth of the time that reading 20,000 rows takes.
-RawRow = tuple[int, int, bytes, bytes, bytes, bytes, int, Union[bytes, None]]
+RawRow = tuple[int, int, bytes, bytes, bytes, bytes, Union[bytes, None]]
 
 
 def pack(path: Path, samples: Sequence[NewSample], dim: int, encoding: EncodingName) -> list[bytes]:
@@ -128,8 +127,7 @@ def insert(db: sqlite3.Connection, path: Path, samples: Sequence[NewSample], emb
         # A file name may hold bytes that are no text (lone surrogates); SQLite keeps text only.
         source = sample.source.encode("utf-8", "backslashreplace")
         capture = None if sample.capture is None else captures.pack(sample.capture)
-        views = sample.embedding.size // sample.embedding.shape[-1]
-        row = Row(number, 0, sample.photo, sample.label.encode(), source, embedding, views, capture)
+        row = Row(number, 0, sample.photo, sample.label.encode(), source, embedding, capture)
         try:
             write(db, row, b"" if sample.capture is None else sample.capture.thumbnail)
         except sqlite3.IntegrityError as error:
@@ -143,9 +141,9 @@ def write(db: sqlite3.Connection, row: Row, thumbnail: bytes) -> None:
     Raises:
         sqlite3.IntegrityError: the photo, or the id, is in the store already.
     """
-    number, _, photo, label, source, embedding, views, capture = row
-    values = (number, _checksum(row), photo, label.decode(), source.decode(), embedding, views, capture)
-    db.execute(f"INSERT INTO sample ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    number, _, photo, label, source, embedding, capture = row
+    values = (number, checksum(number, *row[2:]), photo, label.decode(), source.decode(), embedding, capture)
+    db.execute(f"INSERT INTO sample ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
     if thumbnail:
         db.execute("INSERT INTO thumbnail VALUES (?, ?)", (row.id, thumbnail))
 
@@ -182,7 +180,7 @@ def relabel(db: sqlite3.Connection, path: Path, sample: int, label: str) -> None
         StoreError: there is no such sample.
     """
     row = _present(db, path, sample)._replace(label=label.encode())
-    db.execute("UPDATE sample SET label = ?, crc = ? WHERE id = ?", (label, _checksum(row), sample))
+    db.execute("UPDATE sample SET label = ?, crc = ? WHERE id = ?", (label, checksum(sample, *row[2:]), sample))
 
 
 def remove(db: sqlite3.Connection, label: str | None, photo: bytes | None) -> Removed:
@@ -207,65 +205,55 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
 
 def read(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: EncodingName) -> Samples:
     """All samples with an id above `after`."""
-    _, n = _extent(db, after)
-    ids, embeddings, taken = np.empty(n, np.int64), np.empty((n, dim), np.float32), np.empty(n)
+    n = _count(db, after)
+    embeddings = np.empty((n, dim), np.float32)
+    ids, taken = [np.empty(0, np.int64)], [np.empty(0)]
     labels: list[str] = []
-    names: dict[bytes, str] = {}
     start = 0
-    for chunk in chunks(db, path, after, row_size(dim, encoding)):
-        views = [row[6] for row in chunk]
-        stop = start + sum(views)
-        ids[start:stop] = np.repeat([row[0] for row in chunk], views)
-        taken[start:stop] = np.repeat(captures.taken([row[7] for row in chunk]), views)
-        for row in chunk:
-            name = names.get(row[3]) or names.setdefault(row[3], row[3].decode())
-            labels += [name] * row[6]
-        decode([row[5] for row in chunk], encoding, embeddings[start:stop])
+    for chunk in chunks(db, path, after):
+        numbers, _, _, classes, _, rows, packed = zip(*chunk)
+        views = np.array(list(map(len, rows))) // row_size(dim, encoding)
+        n += int(views.sum()) - len(chunk)  # each row that is still to come has at least one view
+        if n > len(embeddings):
+            embeddings.resize((n, dim), refcheck=False)  # where there is room behind it, without a copy
+        stop = start + int(views.sum())
+        decode(rows, encoding, embeddings[start:stop])
+        ids.append(np.repeat(numbers, views))
+        taken.append(np.repeat(captures.taken(packed), views))
+        names = {label: label.decode() for label in set(classes)}
+        labels += chain.from_iterable(map(repeat, map(names.__getitem__, classes), views.tolist()))
         start = stop
-    return Samples(ids, labels, embeddings, taken)
+    return Samples(np.concatenate(ids), labels, embeddings, np.concatenate(taken))
 
 
-def chunks(db: sqlite3.Connection, path: Path, after: int, size: int, most: int = CHUNK) -> Iterator[list[RawRow]]:
+def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) -> Iterator[list[RawRow]]:
     """All rows with an id above `after`, at most `most` at a time, each checked, and none missing: the index knows how many there are.
-
-    Args:
-        db: the open file.
-        path: its name, for messages.
-        after: an id; 0 for all.
-        size: bytes of one encoded embedding.
-        most: rows at a time.
 
     Raises:
         StoreCorrupt: a row fails its check, or is missing.
     """
-    n, views = _extent(db, after)
+    n = left = _count(db, after)
     rows = db.execute(f"SELECT {COLUMNS} FROM sample WHERE id > ? ORDER BY id", (after,))
-    for start in range(0, n, most):
-        chunk = rows.fetchmany(min(most, n - start))
+    while left and (chunk := rows.fetchmany(min(most, left))):
         for row in chunk:
-            _check(path, *row)
-            if row[0] <= after or divmod(len(row[5]), size) != (row[6], 0):
-                raise _corrupt(path, row[0], row[3])
-            after, views = row[0], views - row[6]
-        if len(chunk) < min(most, n - start) or views < 0:
-            break
+            _check(path, row)
+        left -= len(chunk)
         yield chunk
-    if views or rows.fetchone() is not None:
+    if left or rows.fetchone() is not None:
         raise StoreCorrupt(f"{path}: the samples read are not the {n} that its index lists: the disk changed it; {RESTORE}")
 
 
-def _extent(db: sqlite3.Connection, after: int) -> tuple[int, int]:
-    """How many samples there are with an id above `after`, and how many views they have; from the index alone."""
-    query = "SELECT COUNT(*), COALESCE(SUM(views), 0) FROM sample INDEXED BY sample_label WHERE id > ?"
-    n, views = db.execute(query, (after,)).fetchone()
-    return n, views
+def _count(db: sqlite3.Connection, after: int) -> int:
+    """How many samples with an id above `after` there are, by the index alone."""
+    (n,) = db.execute("SELECT COUNT(*) FROM sample INDEXED BY sample_label WHERE id > ?", (after,)).fetchone()
+    return int(n)
 
 
 def _one(db: sqlite3.Connection, path: Path, column: str, value: object) -> Row | None:
     row = db.execute(f"SELECT {COLUMNS} FROM sample WHERE {column} = ?", (value,)).fetchone()
     if row is None:
         return None
-    _check(path, *row)
+    _check(path, row)
     return Row(*row)
 
 
@@ -280,26 +268,11 @@ def _sample(row: Row) -> Sample:
     return Sample(row.id, row.label.decode(), row.source.decode(), None if row.capture is None else captures.unpack(row.capture))
 
 
-def _fields(photo: bytes, label: bytes, source: bytes, embedding: bytes, capture: bytes | None) -> tuple[bytes, ...]:
-    """What the checksum covers; a row of schema 1 has no capture and keeps its checksum."""
-    fields = (photo, label, source, embedding)
-    return fields if capture is None else (*fields, capture)
-
-
-def _checksum(row: Row) -> int:
-    return checksum(row.id, *_fields(row.photo, row.label, row.source, row.embedding, row.capture))
-
-
-def _check(
-    path: Path, row: int, crc: int, photo: bytes, label: bytes, source: bytes, embedding: bytes, views: int, capture: bytes | None
-) -> None:
-    if not matches(crc, row, *_fields(photo, label, source, embedding, capture)):
-        raise _corrupt(path, row, label)
-
-
-def _corrupt(path: Path, row: int, label: bytes) -> StoreCorrupt:
-    shown = label.decode("utf-8", "replace") if isinstance(label, bytes) else "unreadable"
-    return StoreCorrupt(
-        f"{path}: sample {row} of class {shown!r} fails its check: the disk changed it; "
-        f"forget the class and add its photos again, or {RESTORE}"
-    )
+def _check(path: Path, row: RawRow) -> None:
+    if not matches(row[1], row[0], *row[2:]):
+        label = row[3]
+        shown = label.decode("utf-8", "replace") if isinstance(label, bytes) else "unreadable"
+        raise StoreCorrupt(
+            f"{path}: sample {row[0]} of class {shown!r} fails its check: the disk changed it; "
+            f"forget the class and add its photos again, or {RESTORE}"
+        )

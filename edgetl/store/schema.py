@@ -46,12 +46,8 @@ MIGRATIONS: list[str] = [
     CREATE TABLE activation (id INTEGER PRIMARY KEY, head INTEGER REFERENCES head (id), crc INTEGER NOT NULL);
     CREATE INDEX activation_head ON activation (head);
     """,
-    # The index knows every row's views, so that reading can make room for all embeddings before it reads one.
     """
-    ALTER TABLE sample ADD COLUMN views INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE sample ADD COLUMN capture BLOB;
-    DROP INDEX sample_label;
-    CREATE INDEX sample_label ON sample (label, views);
     CREATE TABLE thumbnail (id INTEGER PRIMARY KEY REFERENCES sample (id) ON DELETE CASCADE, jpeg BLOB NOT NULL);
     CREATE TABLE event (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -11,7 +11,7 @@ from typing import Any
 from edgetl.errors import StoreError
 from edgetl.store import captures, events, heads, samples, schema, traces
 from edgetl.store.connection import Connection
-from edgetl.store.encoding import EncodingName, row_size
+from edgetl.store.encoding import EncodingName
 from edgetl.store.events import Event
 from edgetl.store.lock import WriterLock
 from edgetl.store.samples import NewSample, Sample, Samples
@@ -181,8 +181,8 @@ class Store:
     def vacuum(self) -> int:
         """Gives the room of what was removed back to the disk; returns the bytes by which the file shrank.
 
-        It needs room for a second copy while it works. While a reader is in the midst of the file it returns 0, and the first change
-        after that shrinks the file.
+        It needs room for a copy in the system's temporary folder and for one beside the file while it works. While a reader is in the
+        midst of the file it returns 0, and the first change after that shrinks the file.
 
         Raises:
             StoreError: a transaction is under way, or the disk is full; the store is as it was.
@@ -210,10 +210,9 @@ class Store:
 
     def captures(self) -> dict[int, Capture]:
         """What was measured of every photo, by sample, without thumbnails; a photo of which nothing was measured is left out."""
-        size = row_size(self.fingerprint.dim, self.encoding)
         with self._connection.reading() as db:
-            rows = (row for chunk in samples.chunks(db, self.path, 0, size) for row in chunk)
-            return {row[0]: captures.unpack(row[7]) for row in rows if row[7] is not None}
+            rows = (row for chunk in samples.chunks(db, self.path, 0) for row in chunk)
+            return {row[0]: captures.unpack(row[6]) for row in rows if row[6] is not None}
 
     def log(self, what: str, why: str, head: int | None = None) -> None:
         """Writes an event to the log; inside :meth:`transaction`, with the changes that it tells of.
