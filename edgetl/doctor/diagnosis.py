@@ -12,7 +12,7 @@ from edgetl.doctor.check import check
 from edgetl.doctor.classes import check_classes, views
 from edgetl.doctor.finding import Finding
 from edgetl.doctor.past import Past, first_rows, photos
-from edgetl.doctor.suspects import Suspect, suspicion
+from edgetl.doctor.suspects import LISTED, Suspect, suspicion
 from edgetl.heads import Fit
 from edgetl.heads.bursts import Bursts
 from edgetl.heads.samples import normalised
@@ -84,7 +84,7 @@ def diagnose(
     bursts.add(len(ids))
     number = bursts.find(units, samples.taken[rows], samples.ids[rows])
     past, found = Past(samples.embeddings.shape[1]), []
-    for photo in photos(samples, captures, sources):
+    for photo in photos(samples, rows, captures, sources):
         found += [finding for finding in check(*photo, past) if finding.kind in _OF_THE_PHOTO]
         past.add(*photo)
     counts, different = Counter(labels), views(labels, number)
@@ -102,7 +102,9 @@ def _suspects(fit: Fit, units: Mapping[int, Embeddings], sources: Mapping[int, s
     ids = fit.ids.tolist()
     ranked = zip(*(array.tolist() for array in suspicion(fit, np.array([units[sample] for sample in ids]))))
     return tuple(
-        Suspect(ids[row], sources[ids[row]], fit.truth[row], fit.head.labels[looks], score) for row, looks, score in ranked if score > 0.5
+        Suspect(ids[row], sources[ids[row]], fit.truth[row], fit.head.labels[looks], score)
+        for row, looks, score in ranked
+        if score > LISTED
     )
 
 

@@ -18,16 +18,17 @@ RECENT = 64
 SPREAD = 256
 """Photos drawn from all before, each with the same chance (Vitter 1985, algorithm R), so that a class taught long ago is among them."""
 MEASURES = ("brightness", "contrast", "sharpness", "length", "density", "nearest")
+LIMIT = 2048
+"""Photos of a store that are replayed: 0.1 s at d = 1280."""
 _ACQUAINTED = 5
 """Of a class with fewer photos nothing need be near: its first photos are meant to be new."""
 
 
 class Kept(NamedTuple):
-    """A photo that is kept for comparison: its source, its class, and the second it was taken (NaN where unknown)."""
+    """A photo that is kept for comparison: its source and its class."""
 
     source: str
     label: str
-    taken: float
 
 
 class Look(NamedTuple):
@@ -53,6 +54,7 @@ class Past:
         high: the greatest.
         seen: of how many photos, int64 [6].
         kept: the photos that are kept for comparison; the first RECENT places hold the last ones, None where there is none yet.
+        seconds: the whole second at which each of them was taken, float64 [RECENT + SPREAD]; NaN where unknown.
         counts: photos per class.
     """
 
@@ -61,26 +63,33 @@ class Past:
         self._units = np.zeros((RECENT + SPREAD, dim), np.float32)
         self._random = np.random.default_rng(0)
         self.kept: list[Kept | None] = [None] * len(self._units)
+        self.seconds = np.full(len(self._units), np.nan)
         self.low, self.high = np.full(len(MEASURES), np.inf), np.full(len(MEASURES), -np.inf)
         self.seen = np.zeros(len(MEASURES), np.int64)
         self.counts: Counter[str] = Counter()
-
-    def __len__(self) -> int:
-        return sum(self.counts.values())
+        self._added = 0
 
     @classmethod
     def of(cls, samples: Samples, captures: Mapping[int, Capture], sources: Mapping[int, str]) -> Past:
-        """The past of a store, as if its photos were added one by one.
+        """The past of a store, as if its photos were added one by one; of more than LIMIT, the last ones and as many of the others.
 
         Args:
             samples: all of them; of a photo's views the first one counts.
             captures: by sample id, where there is one.
             sources: by sample id, where it is known.
         """
-        past = cls(samples.embeddings.shape[1])
-        for photo in photos(samples, captures, sources):
+        past, rows = cls(samples.embeddings.shape[1]), first_rows(samples.ids)
+        old, new = rows[:-RECENT], rows[-RECENT:]
+        if len(rows) > LIMIT:
+            old = old[np.linspace(0, len(old) - 1, LIMIT - RECENT).astype(np.int64)]
+        for photo in photos(samples, np.concatenate([old, new]), captures, sources):
             past.add(*photo)
+        past.counts = Counter(samples.labels[row] for row in rows.tolist())
         return past
+
+    def ago(self, place: int) -> int:
+        """How many photos ago the one at a place below RECENT was added: 1 for the last."""
+        return (self._added - 1 - place) % RECENT + 1
 
     def look(self, label: str, capture: Capture | None, embedding: Embeddings) -> Look:
         """Compares a photo that is about to be added.
@@ -104,25 +113,26 @@ class Past:
 
     def add(self, source: str, label: str, capture: Capture | None, embedding: Embeddings) -> None:
         """Makes a photo part of the past."""
-        look, total = self.look(label, capture, embedding), len(self)
+        look, total = self.look(label, capture, embedding), self._added
         self.low, self.high = np.fmin(self.low, look.measures), np.fmax(self.high, look.measures)
         self.seen += ~np.isnan(look.measures)
         self.counts[label] += 1
-        photo = Kept(source, label, np.nan if capture is None or capture.taken is None else capture.taken)
-        self._keep(total % RECENT, photo, look.unit)
+        self._added += 1
+        photo, second = Kept(source, label), np.nan if capture is None or capture.taken is None else np.floor(capture.taken)
+        self._keep(total % RECENT, photo, second, look.unit)
         place = total if total < SPREAD else int(self._random.integers(total + 1))
         if place < SPREAD:
-            self._keep(RECENT + place, photo, look.unit)
+            self._keep(RECENT + place, photo, second, look.unit)
 
-    def _keep(self, place: int, photo: Kept, unit: Embeddings) -> None:
-        self.kept[place], self._units[place] = photo, unit
+    def _keep(self, place: int, photo: Kept, second: float, unit: Embeddings) -> None:
+        self.kept[place], self.seconds[place], self._units[place] = photo, second, unit
 
 
 def photos(
-    samples: Samples, captures: Mapping[int, Capture], sources: Mapping[int, str]
+    samples: Samples, rows: Array, captures: Mapping[int, Capture], sources: Mapping[int, str]
 ) -> Iterator[tuple[str, str, Capture | None, Embeddings]]:
-    """Source, class, capture and embedding of each photo, in the order of their ids; see :meth:`Past.of`."""
-    for row in first_rows(samples.ids).tolist():
+    """Source, class, capture and embedding of the photos in some rows; see :meth:`Past.of`."""
+    for row in rows.tolist():
         sample = int(samples.ids[row])
         yield sources.get(sample, f"sample {sample}"), samples.labels[row], captures.get(sample), samples.embeddings[row]
 

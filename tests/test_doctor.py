@@ -1,0 +1,303 @@
+"""What the doctor says of a photo, of the classes and of a store; and what it keeps silent about."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgetl.bundle import Bundle
+from edgetl.doctor import Diagnosis, Finding, Past, check, check_classes, diagnose
+from edgetl.doctor.past import RECENT, SPREAD
+from edgetl.doctor.suspects import suspicion
+from edgetl.embedder import Embedder
+from edgetl.heads import Fit, Learner
+from edgetl.heads.samples import normalised
+from edgetl.photos import load
+from edgetl.preprocess import tensor
+from edgetl.quality import measure
+from edgetl.store import Samples
+from edgetl.types import Array, Capture, Embeddings, to_json
+
+DIM = 64
+GOOD = Capture(640, 480, brightness=120, contrast=45, sharpness=0.5)
+
+
+def embedding(label: str, seed: int, spread: float = 0.5) -> Embeddings:
+    """A point near its class's own, all values positive, as behind a ReLU."""
+    centre = np.abs(np.random.default_rng(sum(label.encode())).normal(size=DIM))
+    return np.abs(centre + spread * np.random.default_rng(seed).normal(size=DIM)).astype(np.float32)
+
+
+def taught(n: int = 60) -> Past:
+    """A past of n photos of mugs and pots in changing light."""
+    past, light = Past(DIM), np.random.default_rng(0).uniform(-1, 1, (n, 3))
+    for i, (a, b, c) in enumerate(light):
+        capture = Capture(640, 480, 120 + 30 * a, 45 + 10 * b, 0.5 + 0.1 * c, taken=1000.0 + 10 * i)
+        past.add(f"{i}.jpg", ("mug", "pot")[i % 2], capture, embedding(("mug", "pot")[i % 2], i))
+    return past
+
+
+def said(
+    capture: Capture | None = GOOD, x: Embeddings | None = None, label: str = "mug", past: Past | None = None, **more: float
+) -> list[str]:
+    chosen = embedding(label, 999) if x is None else x
+    return [finding.kind for finding in check("new.jpg", label, capture, chosen, taught() if past is None else past, more or None)]
+
+
+def store(x: Array, labels: list[str], taken: Array | None = None) -> Samples:
+    n = len(labels)
+    return Samples(np.arange(1, n + 1), labels, np.asarray(x, np.float32), np.full(n, np.nan) if taken is None else taken)
+
+
+def fitted(samples: Samples) -> Fit:
+    learner = Learner(samples.embeddings.shape[1])
+    learner.add(samples.ids, samples.embeddings, samples.labels)
+    return learner.fit()
+
+
+def changed(labels: list[str], share: float, seed: int) -> tuple[list[str], set[int]]:
+    """The labels, some of them replaced by another class's; and which."""
+    random, names = np.random.default_rng(seed), sorted(set(labels))
+    wrong = set(random.choice(len(labels), round(share * len(labels)), replace=False).tolist())
+    return [str(random.choice([n for n in names if n != label])) if i in wrong else label for i, label in enumerate(labels)], wrong
+
+
+def test_of_a_good_photo_nothing_is_said() -> None:
+    assert said(mug=0.9, pot=0.1) == []
+    assert said(past=Past(DIM)) == []
+    assert said(None) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad", "good"),
+    [
+        ("dark", {"brightness": 20, "contrast": 10}, {"brightness": 40, "contrast": 40}),
+        ("overexposed", {"brightness": 245, "contrast": 8}, {"brightness": 215, "contrast": 40}),
+        ("flat", {"contrast": 2}, {"contrast": 6}),
+        ("blurred", {"sharpness": 0.12}, {"sharpness": 0.2}),
+        ("tiny", {"width": 60}, {"width": 64, "height": 64}),
+    ],
+)
+def test_a_bad_capture_is_named_also_as_the_first_photo_and_a_passable_one_is_not(
+    kind: str, bad: dict[str, int], good: dict[str, int]
+) -> None:
+    assert said(dataclasses.replace(GOOD, **bad), past=Past(DIM)) == [kind]  # type: ignore[arg-type]  # fields of one type each
+    assert said(dataclasses.replace(GOOD, **good), past=Past(DIM)) == []  # type: ignore[arg-type]  # as above
+
+
+def test_what_is_sharp_enough_depends_on_the_photos_before() -> None:
+    duller = dataclasses.replace(GOOD, sharpness=0.3)
+    assert said(duller) == ["blurred"]
+    assert said(dataclasses.replace(GOOD, sharpness=0.39)) == []
+    assert said(duller, past=taught(19)) == []
+
+
+def test_an_embedding_outside_everything_seen_is_named_once_there_is_enough_to_compare() -> None:
+    covered = np.eye(1, DIM, 3, dtype=np.float32)[0] * 9
+    (finding,) = check("new.jpg", "mug", GOOD, covered, taught())
+    assert finding.kind == "unlike"
+    assert "its cosine to the most similar photo is 0.273, of the 50 photos before 0.82 to 0.926" in finding.text
+    assert said(x=covered, past=taught(19)) == []
+    assert said(dataclasses.replace(GOOD, brightness=190)) == ["unlike"]
+
+
+def test_the_first_photos_of_a_new_class_may_be_far_from_all_others() -> None:
+    assert said(x=embedding("kettle", 1), label="kettle") == []
+
+
+def test_a_repeated_photo_is_named_with_the_one_it_repeats() -> None:
+    past = taught()
+    again = embedding("mug", 56) * 1.01
+    (finding,) = check("new.jpg", "mug", GOOD, again, past)
+    assert finding.kind == "repeated"
+    assert "56.jpg, 4 photos before" in finding.text
+    for i in range(RECENT):
+        past.add(f"later-{i}.jpg", "mug", GOOD, embedding("mug", 100 + i))
+    assert said(x=again, past=past) == []
+
+
+def test_one_burst_under_two_labels_is_named_by_likeness_and_by_the_clock() -> None:
+    assert said(x=embedding("pot", 57)) == ["repeated", "two-labels"]
+    assert said(dataclasses.replace(GOOD, taken=1570.4)) == ["two-labels"]
+    assert said(dataclasses.replace(GOOD, taken=1571.4)) == []
+    assert said(dataclasses.replace(GOOD, taken=1580.4)) == []  # a photo of the same class
+
+
+def test_a_clock_that_stands_still_is_not_believed() -> None:
+    past = Past(DIM)
+    for i in range(40):
+        past.add(f"{i}.jpg", ("mug", "pot")[i % 2], dataclasses.replace(GOOD, taken=1.0), embedding(("mug", "pot")[i % 2], i))
+    assert said(dataclasses.replace(GOOD, taken=1.0), past=past) == []
+
+
+def test_a_label_is_doubted_where_the_head_is_sure_of_another() -> None:
+    assert said(mug=0.02, pot=0.97) == ["mislabelled"]
+    assert said(mug=0.3, pot=0.7) == []
+    assert said(mug=0.0, pot=0.4, jug=0.35, pan=0.25) == []
+    assert said(pot=0.99, pan=0.01) == []  # the head does not know the class yet
+
+
+def test_the_past_of_a_store_is_the_past_of_its_photos_one_by_one_and_views_do_not_count() -> None:
+    n = RECENT + SPREAD + 80
+    photos = np.stack([embedding("mug", i) for i in range(n)])
+    rows = np.repeat(np.arange(n), 2)
+    x = photos[rows] + (np.arange(2 * n) % 2)[:, None]
+    labels = ["mug" if i % 3 else "pot" for i in rows.tolist()]
+    captures = {i: dataclasses.replace(GOOD, brightness=float(i)) for i in range(0, n, 2)}
+    made = Past.of(Samples(rows, labels, x.astype(np.float32), np.full(2 * n, np.nan)), captures, {i: f"{i}.jpg" for i in range(n)})
+    stepwise = Past(DIM)
+    for i in range(n):
+        stepwise.add(f"{i}.jpg", labels[2 * i], captures.get(i), photos[i])
+    assert made.kept == stepwise.kept
+    assert made.counts == stepwise.counts
+    assert (made.low == stepwise.low).all()
+    assert (made.high == stepwise.high).all()
+    assert (made.seen == stepwise.seen).all()
+    assert {kept.source for kept in made.kept[:RECENT] if kept} == {f"{i}.jpg" for i in range(n - RECENT, n)}
+
+
+def kinds(findings: tuple[Finding, ...]) -> list[tuple[str, str | None]]:
+    return [(finding.kind, finding.label) for finding in findings]
+
+
+def test_classes_are_named_that_are_small_uneven_or_few_views() -> None:
+    def of(labels: list[str], bursts: list[int]) -> list[tuple[str, str | None]]:
+        return kinds(check_classes(labels, np.array(bursts, np.int64), [f"{i}.jpg" for i in range(len(labels))]))
+
+    assert of(["a"] * 10 + ["b"] * 2, list(range(12))) == []
+    assert of(["a"] * 10 + ["b"], list(range(11))) == [("single", "b"), ("imbalance", "b")]
+    assert of(["a"] * 11 + ["b"] * 2, list(range(13))) == [("imbalance", "b")]
+    assert of(["a"] * 20 + ["b"] * 20, [i % 3 for i in range(20)] + list(range(3, 23))) == [("few-views", "a")]
+    assert of(["a"] * 20, [i % 7 for i in range(20)]) == []
+    assert of(["a", "a", "b", "b"], [0, 1, 1, 2]) == [("two-labels", "a")]
+    assert of([], []) == []
+
+
+def test_changed_labels_come_first_and_are_said_to_look_like_what_they_are() -> None:
+    truth = [label for label in ("mug", "pot", "pan") for _ in range(40)]
+    labels, wrong = changed(truth, 0.1, seed=1)
+    samples = store(np.stack([embedding(label, i, 0.7) for i, label in enumerate(truth)]), labels)
+    found = diagnose(samples, {}, {i: f"{i}.jpg" for i in samples.ids.tolist()}, fitted(samples)).suspects
+    assert {suspect.sample - 1 for suspect in found[: len(wrong)]} == wrong
+    assert all(suspect.looks == truth[suspect.sample - 1] for suspect in found[: len(wrong)])
+    assert found[0].source == f"{found[0].sample}.jpg"
+    assert sorted(found, key=lambda suspect: -suspect.score) == list(found)
+
+
+def test_the_frames_of_a_mislabelled_burst_do_not_vouch_for_each_other() -> None:
+    truth = [label for label in ("mug", "pot") for _ in range(30)]
+    x = np.stack([embedding(label, i) for i, label in enumerate(truth)])
+    x[:5] = x[0] + 0.01 * np.random.default_rng(0).random((5, DIM))
+    labels = ["pot"] * 5 + truth[5:]
+    samples = store(x, labels)
+    rows, _, score = suspicion(fitted(samples), normalised(samples.embeddings))
+    assert set(rows[:5].tolist()) == set(range(5))
+    assert score[4] > 0.9
+
+
+def test_scores_are_the_product_of_head_and_neighbours() -> None:
+    truth = [label for label in ("mug", "pot", "pan") for _ in range(15)]
+    labels, _ = changed(truth, 0.2, seed=3)
+    samples = store(np.stack([embedding(label, i, 1.0) for i, label in enumerate(truth)]), labels)
+    fit, x = fitted(samples), normalised(samples.embeddings)
+    rows, looks, score = suspicion(fit, x)
+    assert sorted(rows.tolist()) == list(range(len(labels)))
+    p = np.exp(fit.held / fit.head.temperature)
+    p /= p.sum(1, keepdims=True)
+    centred = x - x.mean(0)
+    for row, other, shown in zip(rows.tolist(), looks.tolist(), score.tolist()):
+        cosines = centred @ centred[row] / np.linalg.norm(centred, axis=1) / np.linalg.norm(centred[row])
+        cosines[fit.bursts == fit.bursts[row]] = 0
+        near = np.argsort(-cosines)[:20]
+        weight = np.maximum(cosines[near], 0)
+        evidence = p[row] * (weight @ p[near]) / weight.sum()
+        own = fit.head.labels.index(fit.truth[row])
+        assert shown == pytest.approx(evidence[other] / (evidence[other] + evidence[own]), abs=1e-5)
+        assert evidence[other] == pytest.approx(max(np.delete(evidence, own)), rel=1e-4)
+
+
+def lopsided() -> tuple[Array, list[str]]:
+    x = np.random.default_rng(0).random((10_001, 32))
+    return x, ["many"] * 10_000 + ["one"]
+
+
+BAD = {
+    "no photo": (np.zeros((0, 8)), []),
+    "one photo": (np.ones((1, 8)), ["a"]),
+    "one class": (np.random.default_rng(0).random((9, 8)), ["a"] * 9),
+    "one photo each": (np.random.default_rng(0).random((3, 8)), ["a", "b", "c"]),
+    "all photos equal": (np.ones((12, 8)), ["a", "b"] * 6),
+    "all embeddings zero": (np.zeros((12, 8)), ["a", "b"] * 6),
+    "one to ten thousand": lopsided(),
+    **{
+        f"{100 * noise:.0f} % of the labels wrong": (
+            np.stack([embedding(label, i) for i, label in enumerate(["mug", "pot"] * 20)]),
+            changed(["mug", "pot"] * 20, noise, 0)[0],
+        )
+        for noise in (0.0, 0.2, 0.4)
+    },
+}
+
+
+def examined(x: Array, labels: list[str]) -> Diagnosis:
+    samples = store(x, labels)
+    return diagnose(samples, {1: GOOD}, {}, fitted(samples) if len(set(labels)) > 1 else None)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_gives_plain_sentences_and_numbers_that_are_numbers(name: str) -> None:
+    x, labels = BAD[name]
+    made = examined(x, labels)
+    assert made.photos == len(labels)
+    assert sum(health.photos for health in made.classes) == len(labels)
+    assert {health.label for health in made.classes} == set(labels)
+    text = json.dumps(to_json(made), allow_nan=False)
+    assert "nan" not in text
+    assert "inf" not in text
+    assert made.findings or made.notes
+
+
+def test_equal_photos_are_one_view_and_one_burst_under_two_labels() -> None:
+    assert kinds(examined(*BAD["all photos equal"]).findings) == [("few-views", "a"), ("few-views", "b"), ("two-labels", "a")]
+
+
+def test_a_store_is_examined_as_its_photos_were_when_they_were_added_and_failures_are_listed_once() -> None:
+    x = np.stack([embedding("mug", i) for i in range(40)])
+    captures = {i + 1: GOOD for i in range(40)}
+    captures[31] = dataclasses.replace(GOOD, brightness=10, contrast=5)
+    failed = [("bad.jpg", "truncated"), ("notes.txt", "not a photo"), ("bad.jpg", "truncated")]
+    made = diagnose(store(x, ["mug"] * 40), captures, {31: "night.jpg"}, failed=failed)
+    assert [(finding.kind, finding.photo) for finding in made.findings] == [("dark", "night.jpg"), ("unlike", "night.jpg")]
+    assert made.failed == (("bad.jpg", "truncated"), ("notes.txt", "not a photo"))
+    assert made.notes == ("there is one class only (40 photos), so no label can be doubted; add a second one",)
+
+
+@pytest.mark.slow
+def test_on_real_flowers_changed_labels_come_first_and_good_photos_are_left_alone(data: Path, lite0: Path) -> None:
+    folders = sorted((data / "flowers").iterdir())
+    photos = [(path, folder.name) for folder in folders for path in sorted(folder.iterdir())[:100]]
+    order = np.random.default_rng(0).permutation(len(photos))
+    embedder = Embedder.open(Bundle.open(lite0))
+    past, seen, x = Past(embedder.fingerprint.dim), 0, []
+    for path, label in (photos[i] for i in order):
+        source = load(path)
+        pixels = tensor(source, embedder.bundle.image)
+        capture = measure(pixels, source)
+        x.append(embedder.infer(pixels))
+        seen += bool({finding.kind for finding in check(str(path), label, capture, x[-1], past)} - {"repeated", "two-labels"})
+        past.add(str(path), label, capture, x[-1])
+    assert seen <= 0.03 * len(photos)
+    dark = (pixels * 0.15).astype(np.uint8)
+    assert {"dark", "unlike"} <= {f.kind for f in check("night", label, measure(dark, source), embedder.infer(dark), past)}
+    embedder.close()
+    hits = 0
+    for seed in range(5):
+        labels, wrong = changed([photos[i][1] for i in order], 0.1, seed)
+        samples = store(np.stack(x), labels)
+        suspects = diagnose(samples, {}, {}, fitted(samples)).suspects[:20]
+        hits += sum(suspect.sample - 1 in wrong for suspect in suspects)
+    assert hits >= 0.7 * 5 * 20
