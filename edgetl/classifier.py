@@ -27,7 +27,8 @@ from edgetl.store import Event, Store
 from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, EvalReport, Guess, HeadInfo, HeadKind, Photo, check_label
 
 if TYPE_CHECKING:
-    from edgetl.adapter import AdapterKind, AdaptReport
+    from edgetl.adaptation import AdaptReport
+    from edgetl.adapter import AdapterKind
     from edgetl.doctor import Diagnosis
     from edgetl.explanation import Explanation
 
@@ -287,7 +288,7 @@ class Classifier:
 
         Args:
             photos: a folder of photos as the camera sees them now.
-            kind: which adapter; `auto` tries all (see :mod:`edgetl.adapter`).
+            kind: which adapter; `auto` tries all (see :mod:`edgetl.adapter` and :mod:`edgetl.adaptation`).
             labelled: the folder is `root/<class>/<photo>`, or these are pairs; the labels train nothing, they judge.
             progress: called with (photos done, photos in all or 0).
 
@@ -296,8 +297,6 @@ class Classifier:
             NotTrained: no head is active.
             TrainError: too few photos, here or in the store.
         """
-        from edgetl import adapting
-
         embedder, _ = self._embedding(), self._memory.trained()
         pairs, _ = intake.pairs(photos, None if labelled else "unlabelled")
         total = len(pairs) if isinstance(pairs, Sized) else 0
@@ -311,7 +310,7 @@ class Classifier:
                 progress(done, total)
         embeddings = np.array(target, np.float32).reshape(len(target), self.store.fingerprint.dim)
         with self._memory.changing("adapting"):
-            return adapting.adapt(self._memory, self._asked(), embeddings, labels if labelled else None, kind)
+            return training.adapt(self._memory, self._asked(), embeddings, labels if labelled else None, kind)
 
     def forget(self, *, label: str | None = None, photo: Photo | None = None, vacuum: bool = False) -> ForgetReport:
         """Removes a class or one photo, exactly: the next head is the one that never saw it, and the report proves it.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from edgetl.evaluation import per_class_accuracy
 from edgetl.heads import Fit, Head
 from edgetl.memory import Memory
 from edgetl.reports import AssessReport, TrainReport
-from edgetl.types import ALLOWED_LOSS, Array, HeadKind, Proportion, to_json
+from edgetl.types import ALLOWED_LOSS, Array, Embeddings, HeadKind, Proportion, to_json
 
 if TYPE_CHECKING:
+    from edgetl.adaptation import AdaptReport
+    from edgetl.adapter import AdapterKind
     from edgetl.doctor import Finding
     from edgetl.guard import Change
 
@@ -46,7 +48,7 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
         "asked": kind, "reason": fit.reason, "method": fit.method, "per_class": per_class, "warnings": fit.warnings, "record": record,
         "kept": change.reason if change is not None and harmful else "",
     }  # fmt: skip
-    number = keep(memory, head, judged.accuracy, report, activate=not harmful)
+    number = _keep(memory, head, judged.accuracy, report, activate=not harmful)
     kept = f"{change.reason}. {change.advice(number)}" if change is not None and harmful else ""
     memory.store.log("train", f"{why}: {fit.reason}" + (f"; kept inactive: {change.reason}" if change and harmful else ""), number)
     return TrainReport(
@@ -62,6 +64,33 @@ def assess(memory: Memory, kind: HeadKind) -> AssessReport:
         TrainError: no sample, or a single class.
     """
     return _judged(memory, memory.learner().fit(kind))
+
+
+def adapt(
+    memory: Memory, asked: HeadKind, target: Embeddings, labels: Sequence[str | None] | None, kind: AdapterKind | Literal["auto"]
+) -> AdaptReport:
+    """Adapts a head to new photos and makes it active, if that is expected to help. Within a change of the memory.
+
+    Args:
+        memory: what to train the head from that is adapted.
+        asked: its algorithm.
+        target: embeddings of the new photos, float32 [m, d].
+        labels: the class of each, None where it is not known.
+        kind: which adapter; `auto` tries all.
+
+    Raises:
+        TrainError: too few photos, new or taught.
+    """
+    from edgetl import adaptation, guard
+
+    fit = memory.learner().fit(asked)
+    made = adaptation.adapt(fit.head, fit, fit.photos, target, kind=kind, labels=labels)
+    if made.report.kind is not None:
+        head = dataclasses.replace(made.head, fingerprint=memory.store.fingerprint.digest)
+        accuracy, _ = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())
+        report = {"asked": asked, "reason": made.report.reason, "record": guard.Record.of(fit), "adaptation": made.report}
+        memory.store.log("adapt", made.report.reason, _keep(memory, head, accuracy, report, activate=True))
+    return made.report
 
 
 def distance(memory: Memory, kind: HeadKind) -> float:
@@ -111,8 +140,7 @@ def _change(memory: Memory, fit: Fit, allow_loss: float | None) -> Change | None
     return guard.compare(guard.Record.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
 
 
-def keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool) -> int:
-    """Writes a head to the history, and makes it active if told so; returns its number."""
+def _keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool) -> int:
     number = memory.store.add_head(
         kind=head.kind, labels=head.labels, samples=sum(head.counts), accuracy=accuracy, weights=head.to_bytes(), report=to_json(report),
         activate=activate,

@@ -29,7 +29,6 @@ Photo = Union[str, "os.PathLike[str]", bytes, "PillowImage.Image", Pixels]
 ColorOrder = Literal["rgb", "bgr"]
 HeadKind = Literal["ncm", "lda", "ridge", "logistic", "auto"]
 HEAD_KINDS: tuple[HeadKind, ...] = ("ncm", "lda", "ridge", "logistic", "auto")
-
 ALLOWED_LOSS = 0.10
 """The accuracy that a class known before may lose by a training."""
 

@@ -15,21 +15,8 @@ from edgetl.cli import main
 from edgetl.runtimes import fake
 
 VERBS = (
-    "activate",
-    "add",
-    "bench",
-    "demo",
-    "doctor",
-    "eval",
-    "export",
-    "forget",
-    "head",
-    "heads",
-    "inspect",
-    "log",
-    "predict",
-    "rollback",
-    "train",
+    *("activate", "adapt", "add", "bench", "choose", "demo", "doctor", "eval", "explain", "export", "forget", "head", "heads", "inspect"),
+    *("log", "merge", "predict", "rollback", "train"),
 )
 
 

@@ -34,9 +34,9 @@ def main() -> None:
 
 
 for _verb in (
-    *(models.export, models.inspect, models.bench, models.demo),
-    *(teaching.add, teaching.train, teaching.forget),
-    *(asking.predict, asking.evaluate, asking.doctor),
+    *(models.export, models.inspect, models.bench, models.choose, models.demo),
+    *(teaching.add, teaching.train, teaching.forget, teaching.adapt, teaching.merge),
+    *(asking.predict, asking.evaluate, asking.explain, asking.doctor),
     *(history.heads, history.log, history.rollback, history.activate, history.head),
 ):
     main.add_command(_verb)

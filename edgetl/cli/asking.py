@@ -1,7 +1,9 @@
-"""Verbs that ask and change nothing: predict, eval, doctor."""
+"""Verbs that ask and change nothing: predict, eval, explain, doctor."""
 
 from __future__ import annotations
 
+import base64
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,10 @@ from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, files, given, opened,
 from edgetl.cli.output import PROPORTION, print_json, proportion, say_failed, say_findings, say_warnings
 from edgetl.errors import PhotoError
 from edgetl.tables import render
+from edgetl.types import to_json
+
+_SIDE = 480
+"""Longest side of the photo on the page that explains its answer, pixels."""
 
 
 @click.command()
@@ -61,6 +67,32 @@ def evaluate(folder: str, as_json: bool, **model: Any) -> None:
 
 
 @click.command()
+@click.argument("photo", type=click.Path())
+@MODEL
+@click.option("-k", "--neighbours", type=click.IntRange(1), default=5, show_default=True, help="How many stored photos to show.")
+@click.option("-o", "--output", type=click.Path(), help="Write a page with the photo and its neighbours' thumbnails.")
+@JSON
+def explain(photo: str, neighbours: int, output: str | None, as_json: bool, **model: Any) -> None:
+    """Say why a photo gets its answer: the stored photos most like it, and what is the trouble, if anything is."""
+    from edgetl import page
+
+    with opened(model, read_only=True) as shop:
+        report = shop.explain(photo, k=neighbours)
+        thumbnails = {one.sample: shop.store.thumbnail(one.sample) for one in report.neighbours}
+    if output:
+        Path(output).write_text(page.render(report, _picture(photo), thumbnails), encoding="utf-8")
+    if as_json:
+        pictures = {str(sample): base64.b64encode(jpeg).decode() for sample, jpeg in thumbnails.items()}
+        return print_json({**to_json(report), "verdict": report.verdict, "thumbnails": pictures})
+    click.echo(f"{photo}  {report.label or 'unknown'}: " + "  ".join(f"{label} {score:.3f}" for label, score in report.top[:3]))
+    for finding in report.findings:
+        click.echo(f"{finding.code}: {finding.sentence}" + (f"; {finding.advice}" if finding.advice else ""))
+    rows = [(one.sample, one.label, f"{one.cosine:.3f}", one.source) for one in report.neighbours]
+    click.echo()
+    click.echo(render(("sample", "label", "cosine", "most like it"), rows))
+
+
+@click.command()
 @STORE
 @click.option("-k", "--top", type=click.IntRange(1), default=20, show_default=True, help="How many suspects to print.")
 @JSON
@@ -80,3 +112,17 @@ def doctor(store: str, top: int, as_json: bool) -> None:
     say_findings(report.findings)
     say_failed(report.failed)
     say_warnings(report.notes)
+
+
+def _picture(photo: str) -> bytes:
+    """A small upright copy, as a JPEG."""
+    from PIL import ImageOps
+
+    from edgetl.photos import decoding, load
+
+    source, content = load(photo), io.BytesIO()
+    with decoding(photo):
+        image = ImageOps.exif_transpose(source.image()).convert("RGB")
+        image.thumbnail((_SIDE, _SIDE))
+        image.save(content, "JPEG", quality=82)
+    return content.getvalue()

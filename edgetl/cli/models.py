@@ -91,6 +91,25 @@ def bench(bundle: str | None, named: str | None, photos: str | None, variants: t
 
 
 @click.command()
+@click.argument("bundles", nargs=-1, required=True, type=click.Path())
+@click.option("-i", "--photos", required=True, type=click.Path(), help="A folder ROOT/CLASS/PHOTO of what will be taught.")
+@click.option("--per-class", type=click.IntRange(2), help="Use at most this many photos of a class.")
+@click.option("--runtime", help="litert, onnxruntime or openvino; a bundle for which it does not work here is left out, with the reason.")
+@click.option("-t", "--threads", type=click.IntRange(1), help="Threads of the runtime; every core, at most 4, when not given.")
+@click.option("--seed", default=0, show_default=True, help="Picks the photos where there are more.")
+@JSON
+def choose(bundles: tuple[str, ...], photos: str, as_json: bool, **settings: Any) -> None:
+    """Rank backbones for these photos: accuracy, latency and size, measured here."""
+    from edgetl import choose as chooser
+
+    with progress_bar("choosing") as progress:
+        choice = chooser.choose(bundles, photos, progress=progress, **settings)
+    if as_json:
+        return print_json(choice)
+    click.echo(chooser.table(choice))
+
+
+@click.command()
 @click.option("-o", "--output", default="demo", show_default=True, type=click.Path(), help="A folder for the report and the bundle.")
 @click.option("--bundle", type=click.Path(), help="Use this bundle instead of exporting one.")
 @click.option("--quick", is_flag=True, help="Fewer formats and photos.")

@@ -1,4 +1,4 @@
-"""Verbs that change what is known: add, train, forget."""
+"""Verbs that change what is known: add, train, forget, adapt, merge."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from edgetl.adapter import KINDS
 from edgetl.classifier import Classifier
 from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, given, opened, progress_bar
-from edgetl.cli.output import print_assessment, print_json, say_failed, say_findings, say_warnings
+from edgetl.cli.output import print_assessment, print_json, proportion, say_failed, say_findings, say_warnings
 from edgetl.errors import PhotoError
 from edgetl.reports import AddReport
 from edgetl.tables import render
@@ -109,6 +110,54 @@ def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: 
             f"head {report.head} is active, trained without them; it differs from one fitted afresh by {report.difference:.1e} at most",
             err=True,
         )
+
+
+@click.command()
+@click.argument("folder", type=click.Path())
+@MODEL
+@click.option("--kind", type=click.Choice(("auto", *KINDS)), default="auto", show_default=True, help="Which adapter.")
+@click.option("--labelled", is_flag=True, help="The folder is FOLDER/CLASS/PHOTO; the labels train nothing, they judge.")
+@JSON
+def adapt(folder: str, kind: Any, labelled: bool, as_json: bool, **model: Any) -> None:
+    """Adapt the head to unlabelled photos of a new place or camera, if that helps; rollback undoes it."""
+    with opened(model) as shop, progress_bar("embedding") as progress:
+        report = shop.adapt(folder, kind, labelled=labelled, progress=progress)
+    if as_json:
+        print_json(report)
+    else:
+        rows = [(one.kind, "accepted" if one.accepted else "refused", *proportion(one.changed), one.reason) for one in report.tried]
+        click.echo(render(("adapter", "", "answers changed", "of", "%", "95 % interval", "why"), rows))
+        say_warnings(report.warnings)
+    if report.kind is None:
+        click.echo(f"refused: {report.reason}", err=True)
+        sys.exit(1)
+    click.echo("the adapted head is active; the next training begins without it, and `edgetl rollback` undoes it", err=True)
+
+
+@click.command()
+@click.argument("stores", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--output", required=True, type=click.Path(), help="The store to make.")
+@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Give a class another name; may be repeated.")
+@JSON
+def merge(stores: tuple[str, ...], output: str, rename: tuple[str, ...], as_json: bool) -> None:
+    """Make one store of the photos of several, from devices with the same model; train it afterwards."""
+    from edgetl.store.merge import merge as merged
+
+    pairs = [pair.partition("=") for pair in rename]
+    if any(not (old and equals and new) for old, equals, new in pairs):
+        raise click.UsageError("--rename takes OLD=NEW")
+    report = merged(stores, output, rename={old: new for old, _, new in pairs})
+    if as_json:
+        return print_json(report)
+    click.echo(render(("store", "photos", "new in it"), [(one.store, one.photos, one.added) for one in report.stores]))
+    click.echo()
+    click.echo(render(("class", "photos"), list(report.counts.items())))
+    click.echo(f"{report.target}: {sum(report.counts.values())} photos; {report.duplicates} were in several stores", err=True)
+    for old, new in report.renamed.items():
+        click.echo(f"renamed: {old!r} -> {new!r}", err=True)
+    for conflict in report.conflicts:
+        kept, dropped = conflict.kept, conflict.dropped
+        click.echo(f"conflict: {kept.source} is {kept.label!r} in {kept.store} (kept), {dropped.label!r} in {dropped.store}", err=True)
 
 
 def _add(shop: Classifier, path: Path, label: str | None, options: dict[str, Any]) -> AddReport:
