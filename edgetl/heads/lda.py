@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgetl.heads.groups import Loss, groups_of, inverse
-from edgetl.heads.reading import Reading, View, without_own
+from edgetl.heads.reading import Reading, View, centred, without_own
 from edgetl.heads.whitening import Inverse
 from edgetl.types import Array
 
@@ -43,7 +43,7 @@ def read(view: View) -> Reading:
     held = without_own(held, y, own, left)
     for rows in groups_of(view.bursts):
         held[rows] = _without(view, rows, solve, along[rows], cross)
-    return Reading(solved, -np.diag(cross) / 2, white, held)
+    return Reading(solved, -np.diag(cross) / 2, white, centred(held))
 
 
 def _without(view: View, rows: Array, solve: Inverse, along: Array, cross: Array) -> Array:

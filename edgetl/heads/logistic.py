@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgetl.heads.reading import FOLDS, Reading, View
+from edgetl.heads.reading import FOLDS, Reading, View, centred
 from edgetl.types import Array
 
 _MEMORY = 12
@@ -41,7 +41,7 @@ def read(view: View) -> Reading:
             out, (w, b) = view.folds == fold, _parts(model, view)
             gone = np.bincount(view.classes[out], minlength=number) == view.counts
             held[out] = np.where(gone, -np.inf, rows[out] @ w.T + b)
-    return Reading(weight, bias, view.whitening, held)
+    return Reading(weight, bias, view.whitening, centred(held))
 
 
 def minimise(function: Callable[[Array], tuple[float, Array]], solve: Callable[[Array], Array], start: Array, precision: float) -> Array:

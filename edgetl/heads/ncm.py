@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgetl.heads.groups import Loss, groups_of
-from edgetl.heads.reading import Reading, View, without_own
+from edgetl.heads.reading import Reading, View, centred, without_own
 
 
 def read(view: View) -> Reading:
@@ -29,4 +29,4 @@ def read(view: View) -> Reading:
     for rows in groups_of(view.bursts):
         loss = Loss.of(view.classes[rows], view.counts, x[rows] @ x[rows].swapaxes(1, 2), along[rows], means @ means.T)
         held[rows] = np.where(loss.gone[:, None], -np.inf, loss.x_means - loss.squares[:, None] / 2)
-    return Reading(means, -squares / 2 - means @ origin, None, held)
+    return Reading(means, -squares / 2 - means @ origin, None, centred(held))

@@ -52,7 +52,8 @@ class Reading:
         weight: float64 [c, r], of the coordinates in `space`; [c, d] without one.
         bias: float64 [c].
         space: the whitening whose coordinates it reads, or None if it reads the normalised embedding.
-        held: logits of each row from a head that was trained without its burst, float64 [n, c]; -inf for a class of which none was left.
+        held: logits of each row from a head that was trained without its burst, float64 [n, c]; -inf for a class of which none was left. The
+            others of a row sum to zero, as :meth:`linear` makes them.
     """
 
     weight: Array
@@ -82,3 +83,10 @@ def without_own(held: Array, classes: Array, own: Array, left: Array) -> Array:
     """Puts `own` [n] in the place of each row's own class, or -inf where `left` [n], the number of samples left in it, is zero."""
     held[np.arange(len(classes)), classes] = np.where(left > 0, own, -np.inf)
     return held
+
+
+def centred(held: Array) -> Array:
+    """Logits [n, c] less the mean of those of a row that are finite."""
+    there = np.isfinite(held)
+    mean = np.where(there, held, 0).sum(1) / np.maximum(there.sum(1), 1)
+    return held - mean[:, None]  # type: ignore[no-any-return]

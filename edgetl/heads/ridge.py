@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgetl.heads.groups import groups_of, inverse
-from edgetl.heads.reading import Reading, View, without_own
+from edgetl.heads.reading import Reading, View, centred, without_own
 
 
 def read(view: View) -> Reading:
@@ -34,8 +34,8 @@ def read(view: View) -> Reading:
     for rows in groups_of(view.bursts):
         size, targets = rows.shape[1], np.eye(len(view.counts))[view.classes[rows]]
         gone = targets.sum(1) == view.counts
-        centred = solve.gram(white.rows[rows]) - along[rows, -1][:, :, None] - along[rows, -1][:, None] + mean @ solved[-1]
+        hat = solve.gram(white.rows[rows]) - along[rows, -1][:, :, None] - along[rows, -1][:, None] + mean @ solved[-1] + 1 / total
         most = np.full(len(rows), 1 + size / max(total - size, 1) + 4 * size / view.alpha)
-        free = inverse(np.eye(size) - centred - 1 / total, 1 / most)
+        free = inverse(np.eye(size) - hat, 1 / most)
         held[rows] = np.where(gone[:, None], -np.inf, targets - free @ (targets - values[rows]))
-    return Reading(solved[:-1], offset, white, held)
+    return Reading(solved[:-1], offset, white, centred(held))
