@@ -13,7 +13,7 @@ from edgetl.evaluation import per_class_accuracy
 from edgetl.heads import Fit, Head
 from edgetl.memory import Memory
 from edgetl.reports import AssessReport, TrainReport
-from edgetl.types import ALLOWED_LOSS, Array, Embeddings, HeadKind, Proportion, to_json
+from edgetl.types import ALLOWED_LOSS, Array, Embeddings, HeadKind, Proportion
 
 if TYPE_CHECKING:
     from edgetl.adaptation import AdaptReport
@@ -142,7 +142,7 @@ def _change(memory: Memory, fit: Fit, allow_loss: float | None) -> Change | None
 
 def _keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool) -> int:
     number = memory.store.add_head(
-        kind=head.kind, labels=head.labels, samples=sum(head.counts), accuracy=accuracy, weights=head.to_bytes(), report=to_json(report),
+        kind=head.kind, labels=head.labels, samples=sum(head.counts), accuracy=accuracy, weights=head.to_bytes(), report=report,
         activate=activate,
     )  # fmt: skip
     if activate:

@@ -59,8 +59,13 @@ def check_label(label: str) -> str:
     return label
 
 
+_PLAIN = (str, int, float, bool, type(None))
+
+
 def to_json(value: Any) -> Any:
     """Turns a value of this module, or a container of them, into what `json.dumps` takes."""
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         made = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {**made, **value.extra_json()} if isinstance(value, Proportion) else made
