@@ -11,7 +11,7 @@ import pytest
 
 from edgetl.bundle import Bundle
 from edgetl.doctor import Diagnosis, Finding, Past, check, check_classes, diagnose
-from edgetl.doctor.past import RECENT, SPREAD
+from edgetl.doctor.past import LIMIT, RECENT, SPREAD
 from edgetl.doctor.suspects import suspicion
 from edgetl.embedder import Embedder
 from edgetl.heads import Fit, Learner
@@ -158,6 +158,15 @@ def test_the_past_of_a_store_is_the_past_of_its_photos_one_by_one_and_views_do_n
     assert (made.high == stepwise.high).all()
     assert (made.seen == stepwise.seen).all()
     assert {kept.source for kept in made.kept[:RECENT] if kept} == {f"{i}.jpg" for i in range(n - RECENT, n)}
+
+
+def test_of_a_large_store_the_last_photos_and_some_of_each_age_are_kept_and_all_are_counted() -> None:
+    n = LIMIT + 500
+    x = np.random.default_rng(0).random((n, 8))
+    made = Past.of(store(x, ["mug"] * (n // 2) + ["pot"] * (n - n // 2)), {}, {})
+    assert made.counts == {"mug": n // 2, "pot": n - n // 2}
+    assert {kept.source for kept in made.kept[:RECENT] if kept} == {f"sample {i}" for i in range(n - RECENT + 1, n + 1)}
+    assert 90 < sum(kept is not None and kept.label == "mug" for kept in made.kept[RECENT:]) < 166  # of 256, binomial, 4.7 sigma
 
 
 def kinds(findings: tuple[Finding, ...]) -> list[tuple[str, str | None]]:
