@@ -12,12 +12,13 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from edgetl.errors import HeadError, LabelError
+from edgetl.heads.conformal import Conformal
 from edgetl.heads.rejection import COVERAGE, SCORES, Rejection, is_nothing
 from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
 
 FORMAT = "edgetl-head-2"
 _FORMATS = ("edgetl-head-1", FORMAT)
-"""The first had no rejection."""
+"""The first had neither rejection nor conformal sets."""
 _REJECTION = ("weight", "bias", "offset", "form")
 
 
@@ -34,6 +35,7 @@ class Head:
         counts: samples per class that it was trained from; empty where unknown.
         fingerprint: digest of the embeddings' fingerprint; empty where unknown.
         rejection: what tells that a photo is like nothing taught; None where that is not reliable.
+        conformal: what its sets of classes are made from; None where unknown.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class Head:
     counts: tuple[int, ...] = ()
     fingerprint: str = ""
     rejection: Rejection | None = None
+    conformal: Conformal | None = None
 
     def logits(self, embeddings: Array) -> Embeddings:
         """Scores float32 [n, c] of embeddings float32 [n, d], or [c] of one embedding [d]; the highest is the prediction.
@@ -94,6 +97,20 @@ class Head:
         measured = f"its {self.rejection.score} score is {value:.3g}, and {COVERAGE:.0%} of photos taught reach {least:.3g}"
         return probabilities, f"it looks like nothing taught: {measured}"
 
+    def candidates(self, embedding: Embeddings, confidence: float = 0.9) -> tuple[str, ...]:
+        """The classes that one embedding [d] may be of, most probable first: the right one is among them with this confidence.
+
+        :mod:`edgetl.heads.conformal` says what that is worth; it holds for photos of the classes taught.
+
+        Raises:
+            HeadError: as :meth:`logits`, or a confidence that some class has too few photos for (it says how many more).
+        """
+        if self.conformal is None:
+            raise HeadError("this head holds no scores of photos left out, from which sets are made; train again to make one that does")
+        probabilities = self.probabilities(embedding)
+        inside = self.conformal.holds(probabilities, self.labels, confidence)
+        return tuple(self.labels[i] for i in np.argsort(-probabilities, kind="stable") if inside[i])
+
     def to_bytes(self) -> bytes:
         """The head as a safetensors file; the inverse of :meth:`from_bytes`."""
         stated = {
@@ -108,6 +125,9 @@ class Head:
             stated["rejection"] = self.rejection.score
             arrays |= {f"rejection.{name}": getattr(self.rejection, name) for name in _REJECTION}
             arrays["rejection.threshold"] = np.array([self.rejection.threshold], np.float64)
+        if self.conformal is not None:
+            stated["conformal"] = json.dumps(self.conformal.sizes)
+            arrays["conformal.scores"] = self.conformal.scores
         return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, stated))
 
     @classmethod
@@ -141,7 +161,9 @@ def _read(data: bytes) -> Head:
     if stated["format"] not in _FORMATS:
         raise HeadError(f"format {stated['format']!r} is unknown; this edgetl reads {' and '.join(map(repr, _FORMATS))}")
     labels, counts = tuple(json.loads(stated["labels"])), tuple(json.loads(stated["counts"]))
-    rejection = None
+    rejection, conformal = None, None
+    if "conformal" in stated:
+        conformal = Conformal(arrays["conformal.scores"], tuple(json.loads(stated["conformal"])))
     if "rejection" in stated:
         weight, bias, offset, form = (arrays[f"rejection.{name}"] for name in _REJECTION)
         threshold = _number(arrays["rejection.threshold"], "rejection.threshold")
@@ -155,10 +177,13 @@ def _read(data: bytes) -> Head:
         counts,
         stated["fingerprint"],
         rejection,
+        conformal,
     )
     _check(head)
     if rejection is not None:
         _check_rejection(rejection, head.weight.shape)
+    if conformal is not None:
+        _check_conformal(conformal, len(labels))
     return head
 
 
@@ -209,3 +234,13 @@ def _check_rejection(rejection: Rejection, shape: tuple[int, ...]) -> None:
             )
     if not math.isfinite(rejection.threshold):
         raise HeadError(f"rejection.threshold is {rejection.threshold}; expected a finite number")
+
+
+def _check_conformal(conformal: Conformal, classes: int) -> None:
+    scores, sizes = conformal.scores, conformal.sizes
+    if len(sizes) != classes or not all(type(size) is int and size >= 0 for size in sizes) or scores.shape != (sum(sizes),):
+        raise HeadError(f"conformal.scores {list(scores.shape)} and sizes {sizes!r} do not fit {classes} classes")
+    rises = np.diff(scores) >= 0
+    rises[[end - 1 for end in np.cumsum(sizes)[:-1].tolist() if 0 < end < len(scores)]] = True
+    if scores.dtype != np.float32 or not (np.isfinite(scores).all() and rises.all() and (scores >= 0).all() and (scores <= 1).all()):
+        raise HeadError("conformal.scores are not float32 numbers in [0, 1], ascending within each class")
