@@ -287,9 +287,9 @@ class Classifier:
         The adapted head is one of the history, and active: `rollback` undoes it, and the next training begins without it.
 
         Args:
-            photos: a folder of photos as the camera sees them now.
+            photos: a folder of photos as the camera sees them now, or pairs of photo and label.
             kind: which adapter; `auto` tries all (see :mod:`edgetl.adapter` and :mod:`edgetl.adaptation`).
-            labelled: the folder is `root/<class>/<photo>`, or these are pairs; the labels train nothing, they judge.
+            labelled: the folder is `root/<class>/<photo>`, or the pairs' labels are true; they train nothing, they judge.
             progress: called with (photos done, photos in all or 0).
 
         Raises:
@@ -298,7 +298,7 @@ class Classifier:
             TrainError: too few photos, here or in the store.
         """
         embedder, _ = self._embedding(), self._memory.trained()
-        pairs, _ = intake.pairs(photos, None if labelled else "unlabelled")
+        pairs, _ = intake.pairs(photos, "unlabelled" if isinstance(photos, (str, os.PathLike)) and not labelled else None)
         total = len(pairs) if isinstance(pairs, Sized) else 0
         target: list[Embeddings] = []
         labels: list[str | None] = []
