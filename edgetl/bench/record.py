@@ -106,7 +106,7 @@ class Record:
         version: of the format.
         created: when it began, UTC, ISO 8601, by this machine's clock.
         machine: :func:`edgetl.machine.describe`, taken at the beginning.
-        bundle: its name, backbone and the edgetl that wrote it.
+        bundle: its name, backbone and the edgetl that wrote it; the embedding's length and its levels', values; a taught photo's bytes.
         settings: counts, photos and the folder's file system.
         rows: what was measured.
         skipped: what was not, with its reason.
@@ -157,6 +157,9 @@ def table(record: Record) -> str:
     """The record for the screen: milliseconds, one line per scenario and stage, and why variants are missing."""
     headers = ("variant", "threads", "scenario", "stage", "p50 ms", "p90 ms", "p99 ms", "n", "note")
     lines = [render(headers, [_line(row) for row in record.rows])] if record.rows else []
+    made = record.bundle
+    levels = f" from levels of {' + '.join(map(str, made['levels']))}" if made["levels"] else ""
+    lines.append(f"an embedding has {made['dim']} values{levels}; a taught photo's takes {made['sample_bytes']} B in the store")
     lines += [f"not measured: {skipped.variant}: {skipped.reason}" for skipped in record.skipped]
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from edgetl.errors import GoldenMismatch, RuntimeUnavailable
 from edgetl.intake import Progress
 from edgetl.photos import load, photos_in
 from edgetl.preprocess import tensor
+from edgetl.store.encoding import row_size
 from edgetl.types import ImageSpec, Pixels
 
 _ROTATED = 32
@@ -55,7 +56,10 @@ def run(
     chosen = [opened.variant(name) for name in variants] if variants is not None else list(opened.variants.values())
     settings = QUICK if quick else Settings()
     created, here = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), machine.describe()
-    named = {"path": str(opened.path), "name": opened.path.name, "backbone": opened.backbone, "created_by": opened.created_by}
+    named = {
+        "path": str(opened.path), "name": opened.path.name, "backbone": opened.backbone, "created_by": opened.created_by,
+        "dim": opened.dim, "levels": opened.levels, "sample_bytes": row_size(opened.dim, "int8"),
+    }  # fmt: skip
     rows: list[Row] = []
     skipped: list[Skipped] = []
     steps, advance = len(SCENARIOS) + 1, progress or (lambda done, total: None)
