@@ -20,6 +20,10 @@ from edgetl.types import to_json
 @click.option("--backbone", default="efficientnet_lite0", show_default=True, help="Which network.")
 @click.option("--formats", default="onnx,tflite,openvino", show_default=True, help="Comma-separated.")
 @click.option("--precisions", default="fp32,int8", show_default=True, help="Comma-separated: fp32, fp16 (OpenVINO), int8.")
+@click.option(
+    "--levels", type=click.Choice(("last", "multi")), default="last", show_default=True,
+    help="multi: the pooled outputs of middle stages beside the last one: more accurate where small details count.",
+)  # fmt: skip
 @click.option("--calibrate", type=click.Path(), help="A folder of 120 or more photos like those the camera will see; int8 needs it.")
 @click.option("--weights", type=click.Path(), help="A local state dict instead of the backbone's published weights.")
 @click.option("--random-weights", is_flag=True, help="Untrained weights, marked so in the bundle: for testing the plumbing only.")
@@ -56,7 +60,7 @@ def inspect(bundle: str | None, named: str | None, as_json: bool) -> None:
             name: {**to_json(v), "size": v.size, "sha256": v.sha256, "fingerprint": opened.fingerprint(v).digest}
             for name, v in opened.variants.items()
         }
-        print_json({"backbone": opened.backbone, "image": opened.image, "dim": opened.dim, "calibration": opened.calibration,
+        print_json({"backbone": opened.backbone, "image": opened.image, "dim": opened.dim, "levels": opened.levels, "calibration": opened.calibration,
                      "variants": variants, "files_checked": files})  # fmt: skip
     else:
         _print_bundle(opened)
@@ -133,7 +137,8 @@ def _optional(module: str, extra: str) -> Any:
 
 def _print_bundle(opened: bundles.Bundle) -> None:
     image, weights = opened.image, opened.backbone.get("weights", {})
-    click.echo(f"backbone   {opened.backbone['name']}, {opened.dim} values, weights {weights.get('source', '?')}")
+    levels = f" ({' + '.join(map(str, opened.levels))})" if opened.levels else ""
+    click.echo(f"backbone   {opened.backbone['name']}, {opened.dim} values{levels}, weights {weights.get('source', '?')}")
     click.echo(f"image      {image.width}x{image.height} from short side {image.resize}, {image.filter}, JPEG draft {image.draft}")
     if opened.calibration:
         click.echo(
