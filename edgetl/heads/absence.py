@@ -42,7 +42,9 @@ class Absence:
 
     Attributes:
         classes: class of each photo, int [m].
-        offsets: m^T A m / 2 of each class mean in the model that lacks nothing, [c].
+        solve: A, of the model that lacks nothing.
+        means: A m for each class mean, [c, r].
+        cross: m^T A m between class means, [c, c].
     """
 
     def __init__(self, view: View, rows: Array) -> None:
@@ -61,7 +63,7 @@ class Absence:
 
     def without(self, drop: int | None = None) -> Answer:
         """The answers of models that lack each photo's burst and, where one is given, the class `drop`."""
-        m, number = self._nearness.shape
+        (m, number), alpha = self._nearness.shape, self._view.whitening.alpha
         keep = np.arange(number) != (-1 if drop is None else drop)
         made = Answer(np.full((m, number), -np.inf), np.empty(m), np.empty(m), np.where(keep, self._nearness, -np.inf))
         lost = None if drop is None else self._scatter(drop)
@@ -73,8 +75,8 @@ class Absence:
                 along, cross = along + rows[at] @ onto_means.T, cross + means @ onto_means.T
             along, cross, counts = along[..., keep], cross[np.ix_(keep, keep)], self._view.counts[keep]
             loss = Loss.of((np.cumsum(keep) - 1)[self._view.classes[self._rows[at]]], counts, gram, along, cross) if seen else None
-            made.logits[np.ix_(at[:, 0], keep)], made.squares[at[:, 0]] = _gaussian(loss, gram, along, cross, self._view.alpha)
-            made.background[at[:, 0]] = _background(gram, along, cross, counts, seen, self._view.alpha)
+            made.logits[np.ix_(at[:, 0], keep)], made.squares[at[:, 0]] = _gaussian(loss, gram, along, cross, alpha)
+            made.background[at[:, 0]] = _background(gram, along, cross, counts, seen, alpha)
         return made
 
     def _groups(self, drop: int | None) -> Iterator[tuple[Array, Array, bool]]:

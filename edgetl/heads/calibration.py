@@ -77,29 +77,30 @@ def calibration_error(logits: Array, classes: Array, bursts: Array, seed: int = 
     """The calibration error of held-out logits, each half of the bursts at the temperature that fits the other half.
 
     Args:
-        logits: [n, c]; rows as in :func:`temperature`. Of more than _PHOTOS some are drawn.
+        logits: [n, c]; rows as in :func:`temperature`. Of more than _PHOTOS as many are drawn, burst by burst.
         classes: true class of each row, int [n].
         bursts: burst of each row, int [n].
         seed: of the halves, the draws and the bootstrap.
     """
     chance = np.random.default_rng(seed)
     used = np.flatnonzero(np.isfinite(logits[np.arange(len(classes)), classes]))
-    numbers = np.unique(bursts[used])
-    half = np.isin(bursts, chance.permutation(numbers)[: len(numbers) // 2])
+    numbers, number = np.unique(bursts[used], return_inverse=True)
     if len(numbers) < 2:
         return CalibrationError(float("nan"), (0.0, 1.0), float("nan"), 0)
-    used = np.sort(chance.permutation(used)[:_PHOTOS])
+    place = chance.permutation(len(numbers))[number.reshape(-1)]
+    order = np.argsort(place, kind="stable")[:_PHOTOS]
+    used, number = used[order], place[order]
+    half = number % 2 == 0
     odds = np.empty((len(used), logits.shape[1]))
     for side in (True, False):
-        judged = half[used] == side
-        odds[judged] = softmax(logits[used[judged]] / temperature(logits[used[~judged]], classes[used[~judged]]))
+        judged, others = used[half == side], used[half != side]
+        odds[half == side] = softmax(logits[judged] / temperature(logits[others], classes[others]))
     stated = odds.max(1)
     order = np.argsort(stated, kind="stable")
     stated, right = stated[order], (odds.argmax(1) == classes[used])[order]
     bins = np.linspace(0, len(used), min(_BINS, max(1, len(used) // _PER_BIN)) + 1).astype(np.int64)[:-1]
     value = float(_gap((stated - right)[None], bins)[0])
-    number = np.unique(bursts[used][order], return_inverse=True)[1].reshape(-1)
-    weight = chance.standard_exponential((_DRAWS, number.max() + 1), np.float32)[:, number]
+    weight = chance.standard_exponential((_DRAWS, number.max() + 1), np.float32)[:, number[order]]
     weight *= len(used) / weight.sum(1, keepdims=True)
     low, high = np.quantile(_gap(weight * (stated - right), bins), (0.025, 0.975))
     honest = _gap(stated - (chance.random((_DRAWS, len(used)), np.float32) < stated), bins)

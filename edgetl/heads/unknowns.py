@@ -10,19 +10,27 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgetl.heads.absence import Absence, Answer
-from edgetl.heads.calibration import softmax, temperature
+from edgetl.heads.calibration import CalibrationError, calibration_error, softmax, temperature
+from edgetl.heads.conformal import conformal
 from edgetl.heads.reading import View
 from edgetl.heads.rejection import COVERAGE, SCORES, Rejection, Score, is_nothing
+from edgetl.heads.threads import single_thread
 from edgetl.types import Array, Proportion
+
+if TYPE_CHECKING:
+    from edgetl.heads.head import Head
+    from edgetl.heads.learner import Fit
 
 KNOWN, TRIED, HELD, _MOST_UNKNOWN = 384, 96, 12, 12
 """The threshold is set on at most KNOWN photos. At most HELD classes are left out in turn, and at most _MOST_UNKNOWN photos of each judged
 against at most TRIED known ones."""
 LEAST_CLASSES, LEAST_AUROC, _LEAST_PHOTOS = 4, 0.7, 3
+_BITS, _ODD = 64, np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,19 +92,35 @@ def auroc(known: Array, unknown: Array) -> float:
     return float(1 - below.mean() / (2 * len(known)))
 
 
-def calibrate(view: View, labels: Sequence[str], place: Array) -> tuple[Rejection | None, RejectionReport]:
+def calibrate(fit: Fit) -> tuple[Head, RejectionReport, CalibrationError]:
+    """The fitted head with all that it needs to reject and to make sets of classes, on one BLAS thread; the learner may not have changed.
+
+    Returns:
+        The head, what its rejection is worth, and how honest its probabilities are.
+    """
+    view = fit.whole.view
+    if len(view.whitening.rows) != len(view.x):
+        view = fit.part.view  # nearest class mean on many photos has no coordinates of all of them
+    number = {label: i for i, label in enumerate(fit.head.labels)}
+    classes = np.array([number[label] for label in fit.truth])
+    with single_thread():
+        rejection, report = reject(view, fit.head.labels)
+        sets = conformal(fit.held, classes, fit.bursts, fit.head.temperature)
+        return dataclasses.replace(fit.head, rejection=rejection, conformal=sets), report, calibration_error(fit.held, classes, fit.bursts)
+
+
+def reject(view: View, labels: Sequence[str]) -> tuple[Rejection | None, RejectionReport]:
     """Chooses the score and the threshold, and measures both.
 
     Args:
         view: everything that was taught, in coordinates of its own scatter.
         labels: the classes' names.
-        place: each row's place in a shuffle of its own class, int [n]; where photos are many, the first ones are used.
 
     Returns:
         The rejection, or None where it is not reliable, and the report.
     """
     nothing = np.array([is_nothing(label) for label in labels])
-    photos = _photos(view, nothing, place)
+    photos = _photos(view, nothing)
     rows = _balanced(photos, view.classes, KNOWN)
     counts = np.bincount(view.classes[photos], minlength=len(labels))
     possible = np.flatnonzero(counts >= _LEAST_PHOTOS)
@@ -140,16 +164,21 @@ def scores(answer: Answer, heat: float, nothing: Array) -> dict[Score, Array]:
     return {score: np.where(refused, -np.inf, values) for score, values in made.items()}
 
 
-def _photos(view: View, nothing: Array, place: Array) -> Array:
-    """One row per burst, those of reject classes and of bursts with two labels left out, in the order of their places, int [k]."""
-    order = np.lexsort((place, view.evidence <= 0))
-    bursts, first = np.unique(view.bursts[order], return_index=True)
-    low, high = np.full(len(bursts), len(view.counts)), np.full(len(bursts), -1)
-    number = np.searchsorted(bursts, view.bursts)
-    np.minimum.at(low, number, view.classes)
-    np.maximum.at(high, number, view.classes)
-    rows = order[first[(low == high) & ~nothing[low]]]
-    return rows[np.argsort(place[rows], kind="stable")]  # type: ignore[no-any-return]
+def _photos(view: View, nothing: Array) -> Array:
+    """One photo per burst, int [k], without those of reject classes and of bursts with two labels, shuffled.
+
+    The shuffle follows the embeddings' bits, so that it is the same in whatever order the photos came.
+    """
+    bits = view.x[:, :_BITS].view(np.uint32).astype(np.uint64) * (2 * np.arange(view.x[:, :_BITS].shape[1], dtype=np.uint64) + _ODD)
+    key = (bits.sum(1) ^ (bits.sum(1) >> np.uint64(29))) * _ODD
+    order = np.lexsort((key, view.evidence <= 0))
+    bursts, first, number = np.unique(view.bursts[order], return_index=True, return_inverse=True)
+    classes, number = view.classes[order], number.reshape(-1)
+    low, high = np.full(len(bursts), len(nothing)), np.full(len(bursts), -1)
+    np.minimum.at(low, number, classes)
+    np.maximum.at(high, number, classes)
+    rows: Array = order[np.sort(first[(low == high) & ~nothing[low]])]
+    return rows
 
 
 def _balanced(rows: Array, classes: Array, limit: int) -> Array:
