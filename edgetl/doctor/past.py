@@ -52,7 +52,7 @@ class Past:
     Attributes:
         low: the least of each measure so far, float64 [6], in the order of MEASURES; infinite before the first.
         high: the greatest.
-        seen: of how many photos, int64 [6].
+        seen: of how many photos, frames of the same burst counted once, int64 [6].
         kept: the photos that are kept for comparison; the first RECENT places hold the last ones, None where there is none yet.
         seconds: the whole second at which each of them was taken, float64 [RECENT + SPREAD]; NaN where unknown.
         counts: photos per class.
@@ -115,7 +115,8 @@ class Past:
         """Makes a photo part of the past."""
         look, total = self.look(label, capture, embedding), self._added
         self.low, self.high = np.fmin(self.low, look.measures), np.fmax(self.high, look.measures)
-        self.seen += ~np.isnan(look.measures)
+        if not (look.cosines > COSINE).any():
+            self.seen += ~np.isnan(look.measures)
         self.counts[label] += 1
         self._added += 1
         photo, second = Kept(source, label), np.nan if capture is None or capture.taken is None else np.floor(capture.taken)
