@@ -52,8 +52,8 @@ class Reading:
         weight: float64 [c, r], of the coordinates in `space`; [c, d] without one.
         bias: float64 [c].
         space: the whitening whose coordinates it reads, or None if it reads the normalised embedding.
-        held: logits of each row from a head that was trained without its burst, float64 [n, c]; -inf for a class of which none was left. The
-            others of a row sum to zero, as :meth:`linear` makes them.
+        held: logits of each row from a head that was trained without its burst, float64 [n, c]; -inf for a class of which none was left.
+            The others of a row sum to zero, as :meth:`linear` makes them.
     """
 
     weight: Array

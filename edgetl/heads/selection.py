@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -39,30 +40,44 @@ class Trial:
 
     Attributes:
         kind: the algorithm.
-        alpha: its regularisation.
         view: the samples it was tried on.
         reading: what it gave on them.
-        hits: whether more than half of a burst's photos of a class were predicted right when they were left out, bool [k].
-        losses: the mean of their Brier scores (1950), float64 [k].
     """
 
     kind: HeadKind
-    alpha: float
     view: View
     reading: Reading
-    hits: Array
-    losses: Array
 
     @classmethod
     def of(cls, kind: HeadKind, view: View) -> Trial:
         """Tries an algorithm."""
-        reading = READERS[kind](view)
-        judged = view.evidence > 0
-        classes = view.classes[judged]
-        cell = np.unique(cells_of(classes, view.bursts[judged]), return_inverse=True)[1].reshape(-1)
-        right = np.bincount(cell, reading.predicted(view.classes)[judged] == classes)
-        losses = np.bincount(cell, view.evidence[judged] * brier_of_each(_bounded(reading.held[judged], classes), classes))
-        return cls(kind, view.alpha, view, reading, 2 * right > np.bincount(cell), losses)
+        return cls(kind, view, READERS[kind](view))
+
+    @property
+    def alpha(self) -> float:
+        """Its regularisation."""
+        return self.view.alpha
+
+    @functools.cached_property
+    def hits(self) -> Array:
+        """Whether more than half of a burst's photos of a class were predicted right when they were left out, bool [k]."""
+        _, classes, cell = self._judged
+        right = np.bincount(cell, self.reading.predicted(self.view.classes)[self.view.evidence > 0] == classes)
+        return 2 * right > np.bincount(cell)
+
+    @functools.cached_property
+    def losses(self) -> Array:
+        """The mean of their Brier scores (1950), float64 [k]."""
+        held, classes, cell = self._judged
+        return np.bincount(cell, brier_of_each(held, classes)) / np.bincount(cell)
+
+    @functools.cached_property
+    def _judged(self) -> tuple[Array, Array, Array]:
+        """Held-out logits, class and cell of each photo; the photos of a burst that are of one class are one cell."""
+        judged = self.view.evidence > 0
+        classes = self.view.classes[judged]
+        cell = np.unique(cells_of(classes, self.view.bursts[judged]), return_inverse=True)[1].reshape(-1)
+        return _bounded(self.reading.held[judged], classes), classes, cell
 
     @property
     def accuracy(self) -> Proportion:
@@ -71,14 +86,14 @@ class Trial:
 
     def temperature(self) -> float:
         """The temperature that fits what was held out; NaN where nothing could be."""
-        judged = self.view.evidence > 0
-        return temperature(_bounded(self.reading.held[judged], self.view.classes[judged]), self.view.classes[judged])
+        held, classes, _ = self._judged
+        return temperature(held, classes)
 
     @property
     def says_something(self) -> bool:
         """Whether any photo has others of its class left when its burst is left out."""
-        own = self.reading.held[np.arange(len(self.view.classes)), self.view.classes]
-        return bool(np.isfinite(own[self.view.evidence > 0]).any())
+        held, classes, _ = self._judged
+        return bool(np.isfinite(held[np.arange(len(held)), classes]).any())
 
 
 def limit(classes: int, photos: int, rows: int) -> int:
