@@ -180,7 +180,7 @@ class _Judge:
         if better.n and high < 0.5:
             return False, f"negative transfer: {judged}"
         if kind == "t3a":
-            return False, "without more labelled photos nothing says whether it helps; as often as not it does not"
+            return False, "only labelled photos can show that it helps, and these do not; give 10 or more new photos with their labels"
         if likeness is None or self._other_mix is None:
             return False, "too few photos were taught to know what the logits of others should look like; teach 3 or more of each class"
         if self._other_mix > OTHER_MIX:
@@ -200,8 +200,11 @@ class _Judge:
         good = [(attempt, made) for attempt, made in tried if attempt.accepted]
         counts = len(self._target), self._labelled, self._other_mix, attempts
         if not good:
-            reasons = "; ".join(dict.fromkeys(attempt.reason for attempt in attempts))
-            return Adaptation(self._head, AdaptReport(None, f"the head stays as it is: {reasons}", *counts, ()))
+            reasons: dict[str, list[str]] = {}
+            for attempt in attempts:
+                reasons.setdefault(attempt.reason, []).append(attempt.kind)
+            said = "; ".join(f"{' and '.join(kinds)}: {reason}" for reason, kinds in reasons.items())
+            return Adaptation(self._head, AdaptReport(None, f"the head stays as it is. {said}", *counts, ()))
         best, head = max(good, key=lambda pair: _worth(pair[0]))
         return Adaptation(head, AdaptReport(best.kind, f"{best.kind}: {best.reason}", *counts, self._warnings(head)))
 

@@ -1,0 +1,239 @@
+"""Adapters: what they fold into the head is exact, the published definitions hold, and what would do harm is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import inv, sqrtm
+
+from edgetl import adapter
+from edgetl.adaptation import LEAST, adapt
+from edgetl.errors import HeadError, TrainError
+from edgetl.heads import Fit, Head, Learner
+from edgetl.heads.rejection import Rejection
+from edgetl.types import Array, to_json
+
+DIM, CLASSES = 24, 4
+CENTRES = np.random.default_rng(0).normal(0, 1, (CLASSES, DIM)) + 1
+LIGHT = 0.9 * (CENTRES[0] - CENTRES[1]) + 0.45 * (CENTRES[2] - CENTRES[3])
+"""What another light adds to every embedding."""
+
+
+def photos(numbers: list[int], seed: int, light: float = 0.0) -> tuple[Array, list[str]]:
+    """So many photos of each class: embeddings float32 [n, d] of any length, and their labels."""
+    random = np.random.default_rng(seed)
+    classes = random.permutation(np.repeat(np.arange(CLASSES), numbers))
+    x = CENTRES[classes] + random.normal(0, 0.8, (len(classes), DIM)) + light * LIGHT
+    return x.astype(np.float32), [f"class {i}" for i in classes]
+
+
+@pytest.fixture(scope="module")
+def taught() -> tuple[Fit, Array]:
+    x, labels = photos([30] * CLASSES, seed=2)
+    learner = Learner(DIM)
+    learner.add(np.arange(len(x)), x, labels)
+    return learner.fit(), x
+
+
+def accuracy(head: Head, x: Array, labels: list[str]) -> float:
+    return float(np.mean([head.labels[i] == label for i, label in zip(head.logits(x).argmax(1), labels)]))
+
+
+def unit(x: Array) -> Array:
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def by_definition(kind: str, source: Array, target: Array) -> tuple[Array, Array]:
+    """D [d, d] and t [d] of x -> D x + t, written with whole matrices."""
+    before, after = source.mean(0), target.mean(0)
+    if kind == "mean":
+        matrix = np.eye(len(before))
+    elif kind == "scale":
+        floor = adapter.VARIANCE * source.var(0).mean()
+        matrix = np.diag(np.sqrt(source.var(0) + floor) / np.sqrt(target.var(0) + floor))
+    else:
+        colour, white = (np.cov(x.T, bias=True) + adapter.COVARIANCE * np.eye(len(before)) for x in (source, target))
+        matrix = np.real(sqrtm(colour)) @ inv(np.real(sqrtm(white)))
+    return matrix, before - matrix @ after
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    dim=st.integers(2, 12),
+    sizes=st.tuples(st.integers(2, 30), st.integers(2, 30)),
+    kind=st.sampled_from(["mean", "scale", "coral"]),
+)
+def test_an_adapted_head_gives_what_the_head_gives_for_the_moved_embedding(
+    seed: int, dim: int, sizes: tuple[int, int], kind: adapter.AdapterKind
+) -> None:
+    random = np.random.default_rng(seed)
+    source, target = (unit(random.normal(middle, 1, (size, dim))) for middle, size in zip((1, 0), sizes))
+    weight, far = random.normal(size=(2, 3, dim)).astype(np.float32)
+    bias, zero = random.normal(size=3).astype(np.float32), np.zeros((3, 3), np.float32)
+    head = Head("lda", ("a", "b", "c"), weight, bias, 1.0, rejection=Rejection("margin", far, bias, zero[0], zero, 0.0))
+    made = adapter.adapted(kind, head, source.astype(np.float32), target.astype(np.float32))
+    matrix, offset = by_definition(kind, source, target)
+    x = unit(random.normal(size=(5, dim)))
+    moved = x @ matrix.T + offset
+    np.testing.assert_allclose(made.logits(x), moved @ weight.T + bias, rtol=1e-4, atol=1e-4)
+    assert made.rejection is not None
+    values = np.sort(moved @ far.T + bias, axis=1)
+    measured = [made.rejection.measure(row) for row in x.astype(np.float32)]
+    np.testing.assert_allclose(measured, values[:, -1] - values[:, -2], rtol=1e-4, atol=2e-4)
+
+
+def test_coral_gives_the_new_photos_the_mean_and_the_covariance_of_those_taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "COVARIANCE", 1e-15)
+    random = np.random.default_rng(3)
+    source, target = (random.normal(size=(n, 6)) @ random.normal(size=(6, 6)) + random.normal(size=6) for n in (300, 200))
+    weight, bias = adapter.coral(source, target)(np.eye(6), np.zeros(6))
+    moved = target @ weight.T + bias
+    np.testing.assert_allclose(moved.mean(0), source.mean(0), atol=1e-8)
+    np.testing.assert_allclose(np.cov(moved.T, bias=True), np.cov(source.T, bias=True), rtol=1e-6, atol=1e-6)
+
+
+def test_t3a_is_what_its_paper_says(taught: tuple[Fit, Array]) -> None:
+    """Iwasawa and Matsuo 2021, algorithm 1, with loops and sorted lists."""
+    head = taught[0].head
+    target = unit(photos([40, 30, 20, 10], seed=4, light=0.2)[0])
+    supports = defaultdict(list)
+    for z in target:
+        probabilities = head.probabilities(z).astype(float)
+        supports[int(head.logits(z).argmax())].append((-(probabilities * np.log(probabilities + 1e-30)).sum(), list(z)))
+    rows = []
+    for k, weight in enumerate(head.weight):
+        surest = [z for _, z in sorted(supports[k])[: adapter.SUPPORTS]]
+        rows.append(np.mean([weight / np.linalg.norm(weight), *surest], axis=0))
+    made = adapter.adapted("t3a", head, target, target)
+    np.testing.assert_allclose(made.weight, rows, rtol=1e-4, atol=1e-5)
+    assert not made.bias.any()
+    assert made.rejection is None
+    assert 0.3 < made.probabilities(target).max(1).mean() / head.probabilities(target).max(1).mean() < 1.5
+
+
+def test_a_shift_is_made_good_and_the_head_before_is_as_it_was(taught: tuple[Fit, Array]) -> None:
+    fit, x = taught
+    new, _ = photos([25] * CLASSES, seed=5, light=1.0)
+    asked, truth = photos([200] * CLASSES, seed=6, light=1.0)
+    before = accuracy(fit.head, asked, truth)
+    kept = fit.head.to_bytes()
+    made = adapt(fit.head, fit, x, new)
+    assert before < 0.7
+    assert accuracy(made.head, asked, truth) > before + 0.2
+    assert made.report.kind in ("mean", "scale", "coral")
+    assert made.report.reason.startswith(f"{made.report.kind}: it makes the new photos more like those taught (+")
+    assert [attempt.kind for attempt in made.report.tried] == list(adapter.KINDS)
+    assert fit.head.to_bytes() == kept
+    np.testing.assert_array_equal(Head.from_bytes(made.head.to_bytes()).logits(asked), made.head.logits(asked))
+    said = json.loads(json.dumps(to_json(made.report)))
+    assert said["photos"] == said["tried"][0]["likeness"]["n"] == 100
+
+
+@pytest.mark.parametrize("kind", ["auto", "mean", "scale", "coral"])
+@pytest.mark.parametrize("light", [0.0, 1.0])
+def test_photos_of_one_class_are_refused_as_negative_transfer(taught: tuple[Fit, Array], kind: str, light: float) -> None:
+    fit, x = taught
+    new, _ = photos([0, 0, 100, 0], seed=7, light=light)
+    asked, truth = photos([0, 0, 100, 0], seed=8)
+    harm = adapter.adapted("mean", fit.head, unit(x), unit(photos([0, 0, 100, 0], seed=7)[0]))
+    assert accuracy(harm, asked, truth) < accuracy(fit.head, asked, truth) - 0.2
+    made = adapt(fit.head, fit, x, new, kind=kind)  # type: ignore[arg-type]  # one of the kinds
+    assert made.head is fit.head
+    assert made.report.kind is None
+    assert "negative transfer: the new photos hold other shares of the classes than were taught" in made.report.reason
+    assert "n=100" in made.report.reason
+
+
+def test_without_a_shift_nothing_changes(taught: tuple[Fit, Array]) -> None:
+    fit, x = taught
+    made = adapt(fit.head, fit, x, photos([25] * CLASSES, seed=9)[0])
+    assert made.head is fit.head
+    assert "hardly more like those taught" in made.report.reason or "less like those taught" in made.report.reason
+
+
+def test_labels_of_the_new_photos_decide_before_anything_else(taught: tuple[Fit, Array]) -> None:
+    fit, x = taught
+    uneven, labels = photos([100, 10, 10, 10], seed=10, light=1.0)
+    assert adapt(fit.head, fit, x, uneven, kind="mean").report.kind is None
+    told = adapt(fit.head, fit, x, uneven, kind="mean", labels=[label if i % 2 else None for i, label in enumerate(labels)])
+    better = told.report.tried[0].better
+    assert (told.report.kind == "mean") == (better.interval[0] > 0.5)
+    assert told.report.labelled == 65
+    alike, truth = photos([0, 100, 0, 0], seed=11)
+    refused = adapt(fit.head, fit, x, alike, kind="mean", labels=truth).report
+    assert refused.kind is None
+    assert refused.tried[0].reason.startswith("negative transfer: of the labelled photos that only one of the two heads gets right")
+    assert refused.tried[0].better.interval[1] < 0.5
+
+
+def test_t3a_needs_labels_that_show_its_worth(taught: tuple[Fit, Array]) -> None:
+    fit, x = taught
+    new, labels = photos([25] * CLASSES, seed=12, light=1.0)
+    assert "only labelled photos can show that it helps" in adapt(fit.head, fit, x, new, kind="t3a").report.reason
+    told = adapt(fit.head, fit, x, new, kind="t3a", labels=labels).report
+    assert (told.kind == "t3a") == (told.tried[0].better.interval[0] > 0.5)
+
+
+def test_what_tells_unknown_things_is_adapted_with_the_head_or_off_and_said(taught: tuple[Fit, Array]) -> None:
+    fit, x = taught
+    zero = np.zeros(CLASSES, np.float32)
+    rejection = Rejection("distance", fit.head.weight, fit.head.bias, zero, np.zeros((CLASSES, CLASSES), np.float32), -1e9)
+    new, _ = photos([25] * CLASSES, seed=13, light=1.0)
+    head = dataclasses.replace(fit.head, rejection=rejection)
+    made = adapt(head, fit, x, new)
+    assert made.head.rejection is not None
+    assert made.report.warnings[0].startswith("what tells unknown things was adapted with the head: it now takes 100.0 %")
+    assert adapt(fit.head, fit, x, new).report.warnings == ()
+
+
+def test_one_photo_per_class_says_too_little() -> None:
+    x, labels = photos([1] * CLASSES, seed=14)
+    learner = Learner(DIM)
+    learner.add(np.arange(len(x)), x, labels)
+    fit = learner.fit()
+    report = adapt(fit.head, fit, x, photos([20] * CLASSES, seed=15)[0]).report
+    assert report.kind is report.other_mix is None
+    assert "too few photos were taught" in report.reason
+
+
+def test_what_cannot_be_adapted_to_is_said(taught: tuple[Fit, Array]) -> None:
+    fit, x = taught
+    new, _ = photos([25] * CLASSES, seed=16)
+    for bad, error, words in [
+        (new[:1], TrainError, f"1 new photos say too little about the new place; give {LEAST} or more"),
+        (np.repeat(new[:1], 50, 0), TrainError, "all 50 new embeddings are the same"),
+        (np.zeros_like(new), TrainError, "all 100 new embeddings are the same"),
+        (new[:, :-1], HeadError, f"reads embeddings of {DIM} values"),
+        (np.where(np.arange(DIM) == 3, np.nan, new), HeadError, "NaN or an infinity"),
+    ]:
+        with pytest.raises(error, match=words):
+            adapt(fit.head, fit, x, bad)
+    with pytest.raises(TrainError, match="99 labels came with 100 new photos"):
+        adapt(fit.head, fit, x, new, labels=["class 0"] * 99)
+    with pytest.raises(TrainError, match="119 embeddings of photos taught came with a training of 120"):
+        adapt(fit.head, fit, x[1:], new)
+    with pytest.raises(TrainError, match="adapter 'magic' is unknown; choose one of auto, mean, scale, coral, t3a"):
+        adapt(fit.head, fit, x, new, kind="magic")  # type: ignore[arg-type]  # that is the fault
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), zeros=st.integers(0, 40), huge=st.booleans())
+def test_odd_embeddings_give_finite_heads_and_reasons(taught: tuple[Fit, Array], seed: int, zeros: int, huge: bool) -> None:
+    fit, x = taught
+    random = np.random.default_rng(seed)
+    new = (random.normal(0, 1, (50, DIM)) * (1e15 if huge else 1e-15)).astype(np.float32)
+    new[:zeros] = 0
+    new[:, seed % DIM] = 0
+    for kind in adapter.KINDS:
+        made = adapter.adapted(kind, fit.head, unit(x), np.nan_to_num(new / np.maximum(np.linalg.norm(new, axis=1, keepdims=True), 1e-30)))
+        assert np.isfinite(made.weight).all()
+        assert np.isfinite(made.bias).all()
+        assert made.temperature > 0
+    assert "nan" not in adapt(fit.head, fit, x, new).report.reason
