@@ -1,5 +1,6 @@
 """The head as a value and as a file: fast on one row, exact after a round trip, and clear about hostile bytes."""
 
+import dataclasses
 import json
 import struct
 import timeit
@@ -12,6 +13,8 @@ from safetensors.numpy import save
 
 from edgetl.errors import EdgetlError, HeadError
 from edgetl.heads import Head
+from edgetl.heads.conformal import Conformal
+from edgetl.heads.rejection import Rejection
 
 RNG = np.random.default_rng(0)
 
@@ -20,6 +23,14 @@ def head(c: int = 3, d: int = 8) -> Head:
     labels = ("ant", "Bär 🐻", "cat", *(f"class {i}" for i in range(3, c)))[:c]
     weight, bias = RNG.standard_normal((c, d)).astype(np.float32), RNG.standard_normal(c).astype(np.float32)
     return Head("lda", labels, weight, bias, 0.25, tuple(range(1, c + 1)), "f" * 64)
+
+
+def whole(c: int = 3, d: int = 8) -> Head:
+    """A head with everything that one may hold."""
+    form = RNG.standard_normal((c, c)).astype(np.float32)
+    rejection = Rejection("mahalanobis", head(c, d).weight, head(c, d).bias, head(c, d).bias, form @ form.T, -1.5)
+    scores = np.tile(np.linspace(0.1, 0.9, 20), c).astype(np.float32)
+    return dataclasses.replace(head(c, d), rejection=rejection, conformal=Conformal(scores, (20,) * c))
 
 
 def test_logits_are_those_of_the_normalised_embedding_for_one_row_and_for_many() -> None:
@@ -65,6 +76,38 @@ def test_a_round_trip_keeps_everything() -> None:
     assert len(head(600, 1280).to_bytes()) < 3.5e6
 
 
+def test_a_round_trip_keeps_rejection_and_sets_and_eighty_one_classes_fit_into_the_limit() -> None:
+    made = whole(81, 1280)
+    data = made.to_bytes()
+    assert len(data) < 3.5e6
+    again, x = Head.from_bytes(data), RNG.standard_normal((20, 1280)).astype(np.float32)
+    assert [again.decide(row)[1] for row in x] == [made.decide(row)[1] for row in x]
+    assert [again.candidates(row) for row in x] == [made.candidates(row) for row in x]
+
+
+def test_a_head_of_the_first_format_still_reads_and_rejects_nothing() -> None:
+    old = Head.from_bytes(save(arrays(), stated()))
+    assert old.rejection is None
+    assert old.decide(np.ones(4, np.float32))[1] == ""
+    with pytest.raises(HeadError, match="train again"):
+        old.candidates(np.ones(4, np.float32))
+
+
+@pytest.mark.parametrize("label", ["none", "Background", "UNKNOWN"])
+def test_what_looks_like_a_reject_class_gets_no_label(label: str) -> None:
+    made = dataclasses.replace(head(), labels=("ant", label, "cat"), weight=np.eye(3, 8, dtype=np.float32), bias=np.zeros(3, np.float32))
+    probabilities, reason = made.decide(np.eye(8, dtype=np.float32)[1])
+    assert probabilities.argmax() == 1
+    assert repr(label) in reason
+    assert made.decide(np.eye(8, dtype=np.float32)[2])[1] == ""
+
+
+def test_a_decision_costs_little_more_than_probabilities() -> None:
+    made, x = whole(10, 1280), RNG.standard_normal(1280).astype(np.float32)
+    bare = min(timeit.repeat(lambda: made.probabilities(x), number=300, repeat=9)) / 300
+    assert min(timeit.repeat(lambda: made.decide(x), number=300, repeat=9)) / 300 - bare < 100e-6
+
+
 def arrays() -> dict[str, np.ndarray]:
     return {"weight": np.ones((2, 4), np.float32), "bias": np.ones(2, np.float32), "temperature": np.ones(1)}
 
@@ -107,8 +150,34 @@ HOSTILE = {
 }
 
 
+def extras() -> dict[str, np.ndarray]:
+    square = np.eye(2, dtype=np.float32)
+    rejection = {"weight": np.ones((2, 4), np.float32), "bias": square[0], "offset": square[0], "form": square, "threshold": np.zeros(1)}
+    return {f"rejection.{k}": v for k, v in rejection.items()} | {"conformal.scores": np.array([0.1, 0.5, 0.2], np.float32)}
+
+
+def told() -> dict[str, str]:
+    return stated() | {"format": "edgetl-head-2", "rejection": "margin", "conformal": "[2, 1]"}
+
+
+HOSTILE |= {
+    **{f"no {name}": save(arrays() | {k: v for k, v in extras().items() if k != name}, told()) for name in extras()},
+    **{f"{name} of another shape": save(arrays() | extras() | {name: np.ones((5, 5), np.float32)}, told()) for name in extras()},
+    **{f"a NaN in {name}": save(arrays() | extras() | {name: np.full_like(array, np.nan)}, told()) for name, array in extras().items()},
+    "an unknown score": save(arrays() | extras(), told() | {"rejection": "luck"}),
+    "a float64 form": save(arrays() | extras() | {"rejection.form": np.eye(2)}, told()),
+    "sizes of another sum": save(arrays() | extras(), told() | {"conformal": "[2, 2]"}),
+    "a size that is negative": save(arrays() | extras(), told() | {"conformal": "[4, -1]"}),
+    "sizes of three classes": save(arrays() | extras(), told() | {"conformal": "[1, 1, 1]"}),
+    "sizes that are a number": save(arrays() | extras(), told() | {"conformal": "3"}),
+    "scores that fall": save(arrays() | extras(), told() | {"conformal": "[1, 2]"}),
+    "scores above one": save(arrays() | extras() | {"conformal.scores": np.array([1, 2, 1], np.float32)}, told()),
+}
+
+
 def test_the_base_of_the_hostile_heads_is_a_good_one() -> None:
     assert Head.from_bytes(save(arrays(), stated())).labels == ("a", "b")
+    assert Head.from_bytes(save(arrays() | extras(), told())).rejection is not None
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -120,7 +189,7 @@ def test_hostile_bytes_are_refused_with_the_files_name(name: str) -> None:
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_any_changed_byte_gives_a_head_or_a_clear_error(draw: st.DataObject) -> None:
-    data = bytearray(save(arrays(), stated()))
+    data = bytearray(save(arrays() | extras(), told()))
     for _ in range(draw.draw(st.integers(1, 4))):
         data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
     cut = draw.draw(st.sampled_from([len(data), len(data) - 1, len(data) // 2, 9]))
@@ -128,5 +197,8 @@ def test_any_changed_byte_gives_a_head_or_a_clear_error(draw: st.DataObject) -> 
         made = Head.from_bytes(bytes(data[:cut]))
     except EdgetlError:
         return
-    assert np.isfinite(made.probabilities(np.ones(made.weight.shape[1], np.float32))).all()
+    x = np.ones(made.weight.shape[1], np.float32)
+    assert np.isfinite(made.decide(x)[0]).all()
+    if made.conformal is not None and min(made.conformal.sizes):
+        assert made.candidates(x, 0.5)
     json.dumps([made.kind, made.labels, made.counts, made.fingerprint])

@@ -56,7 +56,7 @@ class CalibrationError:
     """How far stated probabilities are from the share that is right.
 
     Attributes:
-        value: the expected calibration error (Guo et al. 2017, eq. 3) over bins of equal numbers of photos, in [0, 1]; NaN without a photo.
+        value: the expected calibration error (Guo et al. 2017, eq. 3) over bins of equal numbers of photos, in [0, 1].
         interval: 95 %, by the Bayesian bootstrap over bursts (Rubin 1981), pivotal (Davison and Hinkley 1997, eq. 5.6): chance raises
             `value`, which may therefore lie above it.
         chance: the mean of what a head with perfectly honest probabilities would show on as many photos (Broecker and Smith 2007).
@@ -73,7 +73,7 @@ class CalibrationError:
         return f"{100 * self.value:.1f} points [{low:.1f}, {high:.1f}] n={self.n} (honest probabilities would show {100 * self.chance:.1f})"
 
 
-def calibration_error(logits: Array, classes: Array, bursts: Array, seed: int = 0) -> CalibrationError:
+def calibration_error(logits: Array, classes: Array, bursts: Array, seed: int = 0) -> CalibrationError | None:
     """The calibration error of held-out logits, each half of the bursts at the temperature that fits the other half.
 
     Args:
@@ -81,12 +81,15 @@ def calibration_error(logits: Array, classes: Array, bursts: Array, seed: int = 
         classes: true class of each row, int [n].
         bursts: burst of each row, int [n].
         seed: of the halves, the draws and the bootstrap.
+
+    Returns:
+        None for fewer than two bursts that say anything.
     """
     chance = np.random.default_rng(seed)
     used = np.flatnonzero(np.isfinite(logits[np.arange(len(classes)), classes]))
     numbers, number = np.unique(bursts[used], return_inverse=True)
     if len(numbers) < 2:
-        return CalibrationError(float("nan"), (0.0, 1.0), float("nan"), 0)
+        return None
     place = chance.permutation(len(numbers))[number.reshape(-1)]
     order = np.argsort(place, kind="stable")[:_PHOTOS]
     used, number = used[order], place[order]

@@ -92,7 +92,7 @@ def auroc(known: Array, unknown: Array) -> float:
     return float(1 - below.mean() / (2 * len(known)))
 
 
-def calibrate(fit: Fit) -> tuple[Head, RejectionReport, CalibrationError]:
+def calibrate(fit: Fit) -> tuple[Head, RejectionReport, CalibrationError | None]:
     """The fitted head with all that it needs to reject and to make sets of classes, on one BLAS thread; the learner may not have changed.
 
     Returns:
