@@ -29,8 +29,11 @@ def photos_of(name: str) -> tuple[list[Path], Array]:
     return [path for path, _ in pairs], np.unique([label for _, label in pairs], return_inverse=True)[1]
 
 
-def split(y: Array, shots: Sequence[int], seed: int) -> tuple[dict[int, Array], Array]:
-    """Which photos each number of shots teaches, and which are asked whatever the shots; fewer shots are a part of more.
+def split(y: Array, shots: Sequence[int], seed: int) -> tuple[dict[int, list[Array]], Array]:
+    """Which photos are taught at each number of shots, in one draw or several, and which are asked whatever was taught.
+
+    Few photos are drawn more often, 12 times one and 4 times five, because accuracy depends more on which they are; draws of one seed share
+    no photo, and fewer shots are a part of more.
 
     Args:
         y: class number of each photo, int [n].
@@ -39,9 +42,14 @@ def split(y: Array, shots: Sequence[int], seed: int) -> tuple[dict[int, Array], 
     """
     random = np.random.default_rng(seed)
     orders = [random.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
-    most = [min(max(shots), int(len(order) * (1 - KEPT))) for order in orders]
-    taught = {number: np.concatenate([order[: min(number, top)] for order, top in zip(orders, most)]) for number in shots}
-    return taught, np.concatenate([order[top:] for order, top in zip(orders, most)])
+    most = [max(1, min(max(shots), int(len(order) * (1 - KEPT)))) for order in orders]
+
+    def draw(number: int, turn: int) -> Array:
+        places = np.arange(turn * number, (turn + 1) * number)
+        return np.concatenate([order[places[:top] % top] for order, top in zip(orders, most)])
+
+    draws = {number: [draw(number, turn) for turn in range(min(12, max(1, 20 // number)))] for number in shots}
+    return draws, np.concatenate([order[top:] for order, top in zip(orders, most)])
 
 
 def half(values: Sequence[float]) -> float:
