@@ -34,7 +34,7 @@ LEAST = 5
 HORIZON = 10
 """A curve is not followed beyond this many times the bursts there are."""
 NEXT = 10
-"""The class to photograph next is the one for which so many photos help most."""
+"""So many further photos are what the advice for the next class is worked out for."""
 _PARTS = (4, 2)
 _POOL, _EACH, _CLASSES = 256, 4, 100
 _DRAWS = 200
@@ -75,7 +75,7 @@ class Assessment:
     Attributes:
         target: the accuracy that is asked of every class, in (0, 1).
         per_class: each class by name.
-        next: the class to photograph next; None where every class has reached the target.
+        next: the class to photograph next; None where every class has surely reached the target.
         reason: why that one, in a sentence.
         method: how the curve was measured, in a sentence.
     """
@@ -117,7 +117,7 @@ def assess(fit: Fit, target: float = TARGET, seed: int = 0) -> Assessment:
         label: _judge(label, count, share, rivals.get(label), forecast, target)
         for label, count, share, forecast in zip(labels, photos.tolist(), accuracy, draws.forecasts(target))
     }
-    chosen, reason = _next(labels, per_class, draws, target)
+    chosen, reason = _next(per_class, draws.gains(NEXT), target)
     return Assessment(target, per_class, chosen, reason, curve.method)
 
 
@@ -313,12 +313,16 @@ def _whole(more: float) -> int:
     return math.ceil(more / step - 1e-9) * step
 
 
-def _next(labels: tuple[str, ...], per_class: Mapping[str, ClassAssessment], draws: _Draws, target: float) -> tuple[str | None, str]:
-    open_ = [i for i, label in enumerate(labels) if per_class[label].state != "reached"]
-    if not open_:
-        return None, f"every class seems to have reached {100 * target:g} %"
-    gains = draws.gains(NEXT)
-    best = min(open_, key=lambda i: (-round(float(gains[i]), 6), draws.bursts[i], labels[i]))
-    one = per_class[labels[best]]
-    helps = f"{NEXT} more photos of {labels[best]!r} are expected to help most, by about {100 * gains[best]:.1f} points"
-    return labels[best], f"{helps}; it now has {one.accuracy} bursts"
+def _next(per_class: Mapping[str, ClassAssessment], gains: Array, target: float) -> tuple[str | None, str]:
+    """The class with the fewest bursts among those that may miss the target; where several have as few, the one that gains most."""
+    goal = f"{100 * target:g} %"
+    gain = dict(zip(per_class, gains.tolist()))
+    missing = [label for label, one in per_class.items() if one.interval != (0, 0)]
+    if not missing:
+        return None, f"every class has reached {goal}"
+    label = min(missing, key=lambda label: (per_class[label].bursts, -round(gain[label], 6), label))
+    one, others = per_class[label], sum(per_class[other].bursts == per_class[label].bursts for other in missing) - 1
+    fewest = f"it has the fewest photos (n={one.bursts}) of the classes that may not have reached {goal}"
+    if others:
+        fewest = f"of the {others + 1} classes with the fewest photos (n={one.bursts}) that may not have reached {goal} it gains most"
+    return label, f"{label}: {fewest}; {NEXT} more are expected to raise its accuracy by about {100 * gain[label]:.1f} points"

@@ -83,4 +83,4 @@ def _image(jpeg: bytes, what: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{text[0].upper()}{text[1:]}.".replace(" %", "\N{NO-BREAK SPACE}%")
