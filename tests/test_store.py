@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edgetl.errors import FingerprintMismatch, NotTrained, StoreError, StoreLocked
-from edgetl.store import NewSample, Store, schema
+from edgetl.store import NewSample, Removed, Store, schema
 from edgetl.store.encoding import decode, encode
 from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion, to_json
 
@@ -182,20 +182,42 @@ def test_nothing_of_removed_photos_can_be_found_in_the_file_or_the_journal(store
     gone = [store.remove(label="c3"), store.remove(photo=photo(5)), store.remove(label="c0", photo=photo(7)), store.remove(label="never")]
     assert [len(removed) for removed in gone] == [43, 1, 1, 0]
     assert len(gone[0].pieces) > 43 * 10
-    assert [store.traces(removed) for removed in gone] == [0, 0, 0, 0]
+    assert [store.purge(removed) for removed in gone] == [0, 0, 0, 0]
+
+
+def test_what_sqlite_leaves_of_removed_photos_is_found_and_purged(store, path):
     with store._connection.reading() as db:
         pass
-    db.execute("PRAGMA secure_delete=OFF")  # what is looked for would be found
-    careless = store.remove(label="c4")
-    assert store.traces(careless) > len(careless.pieces) / 2
-    store.vacuum()
-    assert store.traces(careless) == 0
+    db.execute("PRAGMA secure_delete=OFF")
+    store.add([seen(k, f"c{k % 2}") for k in range(100)])
+    careless, whole = store.remove(label="c1"), path.read_bytes()
+    left = sum(piece in whole for piece in careless.pieces)
+    assert store.traces(careless) == left > len(careless.pieces) / 2
+    with store.transaction("a change"), pytest.raises(StoreError, match="looking for traces is refused in the midst of another change"):
+        store.purge(careless)
+    assert store.purge(careless) == 0
+    assert not any(piece in path.read_bytes() for piece in careless.pieces)
+    assert store.counts() == {"c0": 50}
+
+
+def test_photos_removed_in_any_order_while_others_come_leave_nothing_once_purged(tmp_path):  # SQLite moves rows between pages
+    chance, alive = np.random.default_rng(0), []
+    with Store.open(tmp_path / "shop.db", FINGERPRINT) as store:
+        for step in range(20):
+            new = [seen(30 * step + k) for k in range(30)]
+            store.add(dataclasses.replace(one, embedding=one.embedding[: 1 + k % 3]) for k, one in enumerate(new))
+            alive += [one.photo for one in new]
+            chance.shuffle(alive)
+            with store.transaction("removing some"):
+                gone = [store.remove(photo=alive.pop()) for _ in range(25)]
+            removed = Removed({}, frozenset().union(*[one.pieces for one in gone]))
+            assert store.purge(removed) == 0
 
 
 def test_a_photo_that_another_one_shares_bytes_with_leaves_no_trace_of_its_own(store):
     one, other = seen(290), dataclasses.replace(seen(290), photo=photo(1), label="cup")
     store.add([one, other])
-    assert store.traces(store.remove(label="mug")) == 0
+    assert store.purge(store.remove(label="mug")) == 0
     assert len(store.samples().ids) == 291
 
 
@@ -210,12 +232,11 @@ def test_traces_stay_while_a_reader_is_in_the_midst_of_the_file_and_go_with_it(s
             assert reader.counts() == {"c0": 4, "c1": 5}
             removed = store.remove(label="c0")
             assert store.traces(removed) >= 4
+            assert store.purge(removed) >= 4
             assert store.vacuum() == 0
             assert reader.counts() == {"c0": 4, "c1": 5}
-        assert store.traces(removed) == 0
+        assert store.purge(removed) == 0
         assert reader.counts() == {"c1": 5}
-        with store.transaction("a change"), pytest.raises(StoreError, match="looking for traces is refused in the midst of another change"):
-            store.traces(removed)
 
 
 def test_a_journal_that_a_reader_kept_from_being_emptied_is_emptied_by_the_next_writer(path):

@@ -94,7 +94,7 @@ class StoreModel(RuleBasedStateMachine):
         }
         removed = self.store.remove(label=label, photo=digest(photo) if by_photo else None)
         assert removed == fits
-        assert self.store.traces(removed) == 0
+        assert self.store.purge(removed) == 0
         for row in fits:
             del self.samples[row]
 

@@ -40,10 +40,12 @@ def pack(capture: Capture) -> bytes:
     return np.array((*numbers, len(capture.thumbnail), crc32(capture.thumbnail)), LAYOUT).tobytes()
 
 
-def unpack(packed: bytes) -> Capture:
-    """The inverse of :func:`pack`, without the thumbnail."""
-    width, height, brightness, contrast, sharpness, taken, _size, _crc = np.frombuffer(packed, LAYOUT).item()
-    return Capture(width, height, brightness, contrast, sharpness, None if np.isnan(taken) else taken)
+def unpack(packed: Sequence[bytes]) -> list[Capture]:
+    """The inverse of :func:`pack`, for many, without the thumbnails."""
+    return [
+        Capture(width, height, brightness, contrast, sharpness, None if np.isnan(taken) else taken)
+        for width, height, brightness, contrast, sharpness, taken, _size, _crc in np.frombuffer(b"".join(packed), LAYOUT).tolist()
+    ]
 
 
 def taken(packed: Sequence[bytes | None]) -> npt.NDArray[np.float64]:

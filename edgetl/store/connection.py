@@ -127,11 +127,12 @@ class Connection:
         """Asks the transaction under way to leave no copy of deleted rows in the journal either."""
         self._erasing = True
 
-    def finish_erasing(self) -> None:
-        """Tries again to empty the journal where a reader in the midst of it kept :meth:`erase` from being done."""
+    def finish_erasing(self) -> bool:
+        """Tries again to empty the journal where a reader in the midst of it kept :meth:`erase` from being done; says whether it is."""
         with self._lock:
             if self._erasing and not self._refusal:
                 self._fold_journal()
+            return not self._erasing
 
     def refuse_within(self, doing: str) -> None:
         """Refuses what cannot be done in the midst of a transaction.

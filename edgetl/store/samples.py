@@ -19,8 +19,8 @@ from edgetl.store.encoding import EncodingName, decode, encode, row_size
 from edgetl.store.traces import Removed, pieces
 from edgetl.types import Capture, Embeddings
 
-CHUNK = 4096
-"""Rows decoded at a time: beside the result, reading needs memory for these only."""
+CHUNK = 1024
+"""Rows decoded at a time: beside the result, reading needs memory for these only, and they stay in the cache (4096 took a tenth longer)."""
 
 COLUMNS = "id, crc, photo, label, source, embedding, capture"
 
@@ -265,7 +265,8 @@ def _present(db: sqlite3.Connection, path: Path, sample: int) -> Row:
 
 
 def _sample(row: Row) -> Sample:
-    return Sample(row.id, row.label.decode(), row.source.decode(), None if row.capture is None else captures.unpack(row.capture))
+    capture = None if row.capture is None else captures.unpack([row.capture])[0]
+    return Sample(row.id, row.label.decode(), row.source.decode(), capture)
 
 
 def _check(path: Path, row: RawRow) -> None:

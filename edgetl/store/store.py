@@ -154,6 +154,7 @@ class Store:
         """Removes a class, a photo, or a photo if it is of a class; returns what it removed, a mapping of id to label.
 
         The removed bytes are overwritten in the file and dropped from the journal, there as soon as no reader is in the midst of it.
+        :meth:`purge`, after the transaction, makes sure of it.
 
         Raises:
             StoreError: neither was given.
@@ -168,8 +169,6 @@ class Store:
     def traces(self, removed: Removed) -> int:
         """How many pieces of what was removed are still in the store's file or journal, and in no row that remains.
 
-        0 is the proof that it is gone, and what is to be expected unless a reader is still in the midst of the file.
-
         Raises:
             StoreError: a transaction is under way, so that nothing is in the file yet.
         """
@@ -177,6 +176,20 @@ class Store:
         self._connection.finish_erasing()
         with self._connection.reading() as db:
             return traces.count(db, self.path, removed)
+
+    def purge(self, removed: Removed) -> int:
+        """Makes sure that nothing of what was removed is left, by a vacuum where it takes one; returns the traces that are left.
+
+        0 is the proof that it is gone; there are others only while a reader is in the midst of the file.
+
+        Raises:
+            StoreError: a transaction is under way, or the disk has no room for a vacuum.
+        """
+        left = self.traces(removed)
+        if left and self._connection.finish_erasing():
+            self.vacuum()
+            left = self.traces(removed)
+        return left
 
     def vacuum(self) -> int:
         """Gives the room of what was removed back to the disk; returns the bytes by which the file shrank.
@@ -212,7 +225,8 @@ class Store:
         """What was measured of every photo, by sample, without thumbnails; a photo of which nothing was measured is left out."""
         with self._connection.reading() as db:
             rows = (row for chunk in samples.chunks(db, self.path, 0) for row in chunk)
-            return {row[0]: captures.unpack(row[6]) for row in rows if row[6] is not None}
+            packed = {row[0]: row[6] for row in rows if row[6] is not None}
+        return dict(zip(packed, captures.unpack(list(packed.values()))))
 
     def log(self, what: str, why: str, head: int | None = None) -> None:
         """Writes an event to the log; inside :meth:`transaction`, with the changes that it tells of.
