@@ -121,8 +121,9 @@ def reject(view: View, labels: Sequence[str]) -> tuple[Rejection | None, Rejecti
     """
     nothing = np.array([is_nothing(label) for label in labels])
     photos = _photos(view, nothing)
-    rows = _balanced(photos, view.classes, KNOWN)
     counts = np.bincount(view.classes[photos], minlength=len(labels))
+    photos = photos[counts[view.classes[photos]] > 1]  # of a class with one burst nothing is left when it is left out
+    rows = _balanced(photos, view.classes, KNOWN)
     possible = np.flatnonzero(counts >= _LEAST_PHOTOS)
     if (why := _too_little(int((~nothing).sum()), len(possible), len(rows))) is not None:
         return None, RejectionReport(False, why, None, {}, Proportion(0, 0), None, 0, len(rows))
@@ -133,7 +134,7 @@ def reject(view: View, labels: Sequence[str]) -> tuple[Rejection | None, Rejecti
     pairs = _leave_out(view, photos, held, nothing, heat)
     areas = {score: np.array([auroc(*pair[score]) for pair in pairs]) for score in SCORES}
     chosen = _best(areas)
-    known = scores(answer, heat, nothing)[chosen][np.isfinite(answer.logits[np.arange(len(rows)), taught.classes])]
+    known = scores(answer, heat, nothing)[chosen]
     threshold = _threshold(known)
     accepted = np.array([(pair[chosen][1] >= _threshold(pair[chosen][0])).mean() for pair in pairs])
     area = ClassMean.of(areas[chosen])
@@ -205,7 +206,7 @@ def _leave_out(view: View, photos: Array, held: Array, nothing: Array, heat: flo
     for drop in held:
         answer = some.without(int(drop))
         unknown = some.classes == drop
-        fair = ~unknown & np.isfinite(answer.logits[np.arange(len(rows)), some.classes]) & (np.arange(len(rows)) < len(known))
+        fair = ~unknown & (np.arange(len(rows)) < len(known))
         pairs.append({score: (values[fair], values[unknown]) for score, values in scores(answer, heat, nothing).items()})
     return pairs
 
