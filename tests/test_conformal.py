@@ -1,0 +1,147 @@
+"""Probabilities that mean what they say: sets that hold the right class as often as stated, and the calibration error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgetl.errors import HeadError
+from edgetl.heads import Learner
+from edgetl.heads.calibration import calibration_error, temperature
+from edgetl.heads.conformal import Conformal, conformal
+from edgetl.heads.unknowns import calibrate
+
+LABELS = ("ant", "bee", "cat")
+
+
+def answers(rng: np.random.Generator, n: int, c: int = 3, skill: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
+    """Logits whose softmax is the true chance of each class, and classes drawn by it."""
+    logits = rng.standard_normal((n, c)) * skill
+    odds = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return logits, (rng.random((n, 1)) > odds.cumsum(1)).sum(1)
+
+
+def odds_of(logits: np.ndarray) -> np.ndarray:
+    made = np.exp(logits - logits.max(1, keepdims=True))
+    return made / made.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize(("each", "confidence"), [(10, 0.9), (10, 0.8), (40, 0.9), (40, 0.5)])
+def test_every_class_is_in_its_own_sets_as_often_as_stated(each: int, confidence: float) -> None:
+    rng, inside = np.random.default_rng(0), np.zeros((400, 3))
+    for run in range(400):
+        logits, classes = answers(rng, 40 * each)
+        kept = np.concatenate([np.flatnonzero(classes == k)[:each] for k in range(3)])
+        sets = conformal(logits[kept], classes[kept], np.arange(len(kept)), 1.0)
+        assert sets.sizes == (each,) * 3
+        new = np.setdiff1d(np.arange(len(classes)), kept)[:200]
+        for k in range(3):
+            own = new[classes[new] == k]
+            limit = sets.scores[sets.sizes[0] * k : sets.sizes[0] * (k + 1)][int(np.ceil((each + 1) * confidence - 1e-9)) - 1]
+            inside[run, k] = (1 - odds_of(logits[own])[:, k] <= limit).mean()
+    exact = np.ceil((each + 1) * confidence - 1e-9) / (each + 1)
+    np.testing.assert_allclose(inside.mean(0), exact, atol=4 * inside.std(0).max() / np.sqrt(400))
+
+
+def test_sets_of_a_real_fit_hold_the_right_class_at_ten_photos_a_class() -> None:
+    hits, sizes = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        centres = rng.standard_normal((4, 16)) * 0.6
+        classes = np.repeat(np.arange(4), 60)
+        x = (centres[classes] + rng.standard_normal((240, 16))).astype(np.float32)
+        known = np.concatenate([np.flatnonzero(classes == k)[:10] for k in range(4)])
+        learner = Learner(16)
+        learner.add(known, x[known], [f"c{k}" for k in classes[known]])
+        head = calibrate(learner.fit())[0]
+        for i in np.setdiff1d(np.arange(240), known):
+            said = head.candidates(x[i])
+            hits.append(f"c{classes[i]}" in said)
+            sizes.append(len(said))
+    assert 0.88 < np.mean(hits) < 0.97
+    assert np.mean(sizes) < 3.9
+
+
+@given(st.integers(0, 10_000), st.lists(st.floats(0.05, 0.95), min_size=2, max_size=2))
+@settings(max_examples=60, deadline=None)
+def test_more_confidence_never_loses_a_class_and_the_most_probable_is_always_there(seed: int, confidences: list[float]) -> None:
+    rng = np.random.default_rng(seed)
+    logits, classes = answers(rng, 90)
+    sets = conformal(logits, np.sort(classes), np.arange(90), 0.7)
+    low, high = sorted(confidences)
+    try:
+        fewer, more = (sets.holds(odds_of(logits[:1])[0].astype(np.float32), LABELS, level) for level in (low, high))
+    except HeadError:
+        return
+    assert fewer[logits[0].argmax()]
+    assert (more | ~fewer).all()
+
+
+def test_a_burst_gives_one_score_its_median_and_a_photo_of_which_nothing_was_left_the_worst() -> None:
+    rng = np.random.default_rng(1)
+    logits, classes, bursts = rng.standard_normal((9, 3)), np.array([0, 0, 0, 0, 1, 1, 2, 2, 2]), np.array([0, 0, 0, 1, 2, 3, 4, 4, 5])
+    logits[8, 2] = -np.inf
+    misfit = 1 - odds_of(logits)[np.arange(9), classes]
+    made = conformal(logits, classes, bursts, 1.0)
+    assert made.sizes == (2, 2, 2)
+    expected = [*sorted([np.median(misfit[:3]), misfit[3]]), *sorted(misfit[4:6]), misfit[6:8].min(), 1.0]
+    np.testing.assert_allclose(made.scores, expected, rtol=1e-6)
+
+
+def test_too_few_photos_are_refused_with_the_class_and_how_many_more() -> None:
+    sets = Conformal(np.linspace(0, 1, 21, dtype=np.float32)[[*range(9), *range(8), *range(4)]], (9, 8, 4))
+    odds = np.array([0.5, 0.3, 0.2], np.float32)
+    with pytest.raises(
+        HeadError, match=r"no set at 90%: every class needs 9 photos .* 1 more of 'bee' \(it has 8\), 5 more of 'cat' \(it has 4\)"
+    ):
+        sets.holds(odds, LABELS, 0.9)
+    assert sets.holds(odds, LABELS, 0.8)[0]
+    for bad in (0.0, 1.0, -1.0, float("nan")):
+        with pytest.raises(HeadError, match="between 0 and 1"):
+            sets.holds(odds, LABELS, bad)
+
+
+def test_the_calibration_error_is_the_textbooks() -> None:
+    logits, classes = answers(np.random.default_rng(2), 300)
+    logits = logits * 3 + np.array([1.5, 0, 0])
+    made = calibration_error(logits, classes, np.arange(300), seed=5)
+    assert made is not None
+    place = np.random.default_rng(5).permutation(300)
+    stated, right = np.empty(300), np.empty(300, bool)
+    for side in (0, 1):
+        judged = place % 2 == side
+        odds = odds_of(logits[judged] / temperature(logits[~judged], classes[~judged]))
+        stated[judged], right[judged] = odds.max(1), odds.argmax(1) == classes[judged]
+    bins = np.array_split(np.argsort(stated), 15)
+    assert made.value == pytest.approx(sum(len(b) / 300 * abs(stated[b].mean() - right[b].mean()) for b in bins))
+    assert made.n == 300
+    assert 0 <= made.interval[0] <= made.interval[1]
+
+
+def test_honest_probabilities_show_what_chance_shows_and_dishonest_ones_more() -> None:
+    def shown(odd: bool, seed: int) -> tuple[float, float, float, float]:
+        logits, classes = answers(np.random.default_rng(seed), 1000)
+        # What no temperature mends: one half far too sure, the other not sure enough.
+        made = calibration_error(logits * np.where(odd & (np.arange(1000) % 2 == 0), 5, 1)[:, None], classes, np.arange(1000), seed)
+        assert made is not None
+        return made.value, made.chance, *made.interval
+
+    honest = np.array([shown(False, seed) for seed in range(10)])
+    assert abs((honest[:, 0] - honest[:, 1]).mean()) < 0.01
+    assert np.median(honest[:, 2]) < 0.01
+    dishonest = np.array([shown(True, seed) for seed in range(10)])
+    assert (dishonest[:, 2] > dishonest[:, 1]).all()
+
+
+def test_photos_of_one_burst_make_the_interval_wider() -> None:
+    logits, classes = answers(np.random.default_rng(3), 100)
+    one = calibration_error(logits, classes, np.arange(100))
+    ten = calibration_error(np.repeat(logits, 10, 0), np.repeat(classes, 10), np.repeat(np.arange(100), 10))
+    assert one is not None
+    assert ten is not None
+    assert ten.n == 1000
+    assert ten.interval[1] - ten.interval[0] > 0.05
+    assert calibration_error(logits[:1], classes[:1], np.zeros(1, int)) is None
+    assert calibration_error(np.where(np.eye(3)[classes] == 1, -np.inf, logits), classes, np.arange(100)) is None
