@@ -38,7 +38,7 @@ def read(view: View) -> Reading:
     u_means = along - cross[y]
     shrink = np.where(left > 0, 1 + step, 0)
     gain = shrink / np.maximum(1 - shrink * u_u, 1 / (1 + 4 * shrink / view.alpha))
-    held = along + (gain * x_u)[:, None] * u_means - (np.diag(cross) + gain[:, None] * u_means**2) / 2
+    held = along - np.diag(cross) / 2 + gain[:, None] * u_means * (x_u[:, None] - u_means / 2)
     own = held[row, y] + (1 + gain * u_u) * (step * (u_means[row, y] - x_u) - step**2 * u_u / 2)
     held = without_own(held, y, own, left)
     for rows in groups_of(view.bursts):

@@ -88,5 +88,7 @@ def without_own(held: Array, classes: Array, own: Array, left: Array) -> Array:
 def centred(held: Array) -> Array:
     """Logits [n, c] less the mean of those of a row that are finite."""
     there = np.isfinite(held)
+    if there.all():
+        return held - held.mean(1, keepdims=True)  # type: ignore[no-any-return]
     mean = np.where(there, held, 0).sum(1) / np.maximum(there.sum(1), 1)
     return held - mean[:, None]  # type: ignore[no-any-return]
