@@ -2,8 +2,9 @@
 
 Every adapter can make things worse (negative transfer). Two checks need no labels. The first asks whether the new photos hold the classes
 in the shares that were taught: moving a box of one class onto the mean of all classes puts it on the wrong ones. The second asks whether
-the new photos' logits come to look more like those of the photos taught when they were left out. Labelled new photos, where there are any,
-decide before both. `tools/bench_adapt` measures what the checks let through.
+the new photos' logits come to look more like those of the photos taught when they were left out; the new ones are left out too, each fifth
+of them from the adapter that moves it. Labelled new photos, where there are any, decide before both. `tools/bench_adapt` measures what the
+checks let through.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgetl.adapter import KINDS, AdapterKind, adapted
+from edgetl.adapter import KINDS, Adapter, AdapterKind
 from edgetl.errors import TrainError
 from edgetl.heads import Fit, Head
 from edgetl.heads.rejection import Rejection
@@ -26,9 +27,13 @@ from edgetl.types import Array, Embeddings, Proportion
 LEAST = 40
 """Fewer new photos than this say too little about where they lie, and in which shares they hold the classes."""
 OTHER_MIX = 0.03
-"""How much better than by chance, nats per photo, other shares of the classes may explain the new photos."""
+"""How much better than by chance, nats per photo, other shares of the classes may explain the new photos. With 100 new photos of all, half,
+a third or one of the classes, in the light taught, darker or warmer (flowers, sign digits, magnetic tiles), 0.03 accepted 0 of 424 harmful
+adaptations and refused 115 of 160 helpful ones; 0.08 accepted 20 and refused 97; 0.12 accepted 33 and refused 85."""
 LIKENESS = 0.1
-"""How much more the new photos must come to look like those taught, nats per photo (lower end of the interval)."""
+"""How much more the new photos must come to look like those taught, nats per photo (lower end of the interval). At 0, 3 of those 424 harmful
+adaptations were accepted."""
+_FOLDS = 5
 _SURE = 1.959963984540054
 
 
@@ -142,7 +147,7 @@ def adapt(
     _check(fit, taught, new, labels)
     with single_thread():
         judge = _Judge(head, fit, new, labels)
-        tried = [judge.tried(adapted(one, head, taught, new), one) for one in (KINDS if kind == "auto" else (kind,))]
+        tried = [judge.tried(one, Adapter(one, head, taught)) for one in (KINDS if kind == "auto" else (kind,))]
         return judge.chosen(tried)
 
 
@@ -161,16 +166,25 @@ class _Judge:
             # Where the shares are those taught, c - 1 free ones still fit better, by (c - 1) / 2 nats in all on average (Wilks 1938).
             self._other_mix = self._mixture.other_mix(self._before) - (len(place) - 1) / (2 * len(target))
 
-    def tried(self, made: Head, kind: AdapterKind) -> tuple[Attempt, Head]:
+    def tried(self, kind: AdapterKind, adapter: Adapter) -> tuple[Attempt, Head]:
+        made = adapter.to(self._target)
         after = made.logits(self._target)
         old, new = self._before.argmax(1), after.argmax(1)
         won, lost = (int(((a == self._truth) & (b != self._truth)).sum()) for a, b in ((new, old), (old, new)))
         better = Proportion(won, won + lost)
         likeness = None
         if self._mixture is not None and kind != "t3a":
-            likeness = Gain.of(self._mixture.likelihood(after) - self._mixture.likelihood(self._before))
+            likeness = Gain.of(self._mixture.likelihood(self._left_out(adapter)) - self._mixture.likelihood(self._before))
         accepted, reason = self._verdict(better, likeness, kind)
         return Attempt(kind, accepted, reason, Proportion(int((old != new).sum()), len(new)), likeness, better), made
+
+    def _left_out(self, adapter: Adapter) -> Array:
+        """The logits of each new photo from an adapter that was made without it, float [m, c]."""
+        made = np.empty_like(self._before)
+        place = np.arange(len(made)) % _FOLDS
+        for fold in range(_FOLDS):
+            made[place == fold] = adapter.to(self._target[place != fold]).logits(self._target[place == fold])
+        return made
 
     def _verdict(self, better: Proportion, likeness: Gain | None, kind: AdapterKind) -> tuple[bool, str]:
         low, high = better.interval

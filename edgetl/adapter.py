@@ -27,6 +27,8 @@ AdapterKind = Literal["mean", "scale", "coral", "t3a"]
 KINDS: tuple[AdapterKind, ...] = ("mean", "scale", "coral", "t3a")
 Fold = Callable[[Array, Array], tuple[Array, Array]]
 """Weight float64 [k, d] and bias float64 [k] for embeddings of the place taught -> those for embeddings of the new place."""
+Fit = Callable[[Array], Fold]
+"""Normalised embeddings of new photos, float64 [m, d] -> the adapter to them."""
 
 COVARIANCE = 1e-2
 """Added to both covariances' diagonals by `coral`, in units of squared normalised embeddings (Sun et al. add 1 to unnormalised ones). With
@@ -37,55 +39,82 @@ SUPPORTS = 20
 """New photos that `t3a` takes per class (the M of Iwasawa and Matsuo 2021, one of the values that they try)."""
 
 
-def adapted(kind: AdapterKind, head: Head, source: Embeddings, target: Embeddings) -> Head:
-    """The head for new photos.
+class Adapter:
+    """One kind of adapter to one set of photos taught; what needs only those is computed once."""
 
-    A rejection of unknown things begins with a linear map too, so an affine adapter folds into it; `t3a` moves no photo, and takes it
-    off.
+    def __init__(self, kind: AdapterKind, head: Head, source: Embeddings) -> None:
+        """Prepares it.
 
-    Args:
-        kind: which adapter.
-        head: the head for photos like `source`.
-        source: L2-normalised embeddings of the photos taught, float [n, d].
-        target: L2-normalised embeddings of the new photos, float [m, d].
-    """
-    if kind == "t3a":
-        return _t3a(head, target)
-    fold = FOLDS[kind](source.astype(np.float64), target.astype(np.float64))
-    weight, bias = _folded(fold, head.weight, head.bias)
-    rejection = head.rejection
-    if rejection is not None:
-        far, offset = _folded(fold, rejection.weight, rejection.bias)
-        rejection = dataclasses.replace(rejection, weight=far, bias=offset)
-    return dataclasses.replace(head, weight=weight, bias=bias, rejection=rejection)
+        Args:
+            kind: which.
+            head: the head for photos like `source`.
+            source: L2-normalised embeddings of the photos taught, float [n, d].
+        """
+        self._head = head
+        self._fit = None if kind == "t3a" else FITS[kind](source.astype(np.float64))
+
+    def to(self, target: Embeddings) -> Head:
+        """The head for new photos.
+
+        A rejection of unknown things begins with a linear map too, so an affine adapter folds into it; `t3a` moves no photo, and takes it
+        off.
+
+        Args:
+            target: their L2-normalised embeddings, float [m, d].
+        """
+        if self._fit is None:
+            return _t3a(self._head, target)
+        fold = self._fit(target.astype(np.float64))
+        weight, bias = _folded(fold, self._head.weight, self._head.bias)
+        rejection = self._head.rejection
+        if rejection is not None:
+            far, offset = _folded(fold, rejection.weight, rejection.bias)
+            rejection = dataclasses.replace(rejection, weight=far, bias=offset)
+        return dataclasses.replace(self._head, weight=weight, bias=bias, rejection=rejection)
 
 
-def mean(source: Array, target: Array) -> Fold:
+def mean(source: Array) -> Fit:
     """Moves the new photos as a whole."""
-    offset = source.mean(0) - target.mean(0)
-    return lambda weight, bias: (weight, bias + weight @ offset)
+    before = source.mean(0)
+
+    def fit(target: Array) -> Fold:
+        offset = before - target.mean(0)
+        return lambda weight, bias: (weight, bias + weight @ offset)
+
+    return fit
 
 
-def scale(source: Array, target: Array) -> Fold:
+def scale(source: Array) -> Fit:
     """Moves the new photos and scales every value."""
-    before, after, least = source.mean(0), target.mean(0), VARIANCE * source.var(0).mean()
-    factor = np.sqrt((source.var(0) + least) / (target.var(0) + least))
-    return lambda weight, bias: (weight * factor, bias + weight @ (before - factor * after))
+    before, spread = source.mean(0), source.var(0)
+    least = VARIANCE * spread.mean()
+
+    def fit(target: Array) -> Fold:
+        factor = np.sqrt((spread + least) / (target.var(0) + least))
+        return lambda weight, bias: (weight * factor, bias + weight @ (before - factor * target.mean(0)))
+
+    return fit
 
 
-def coral(source: Array, target: Array) -> Fold:
+def coral(source: Array) -> Fit:
     """Moves the new photos, takes their covariance off and puts that of the photos taught on: D = C_s^1/2 C_t^-1/2."""
-    before, after = source.mean(0), target.mean(0)
-    colour, whiten = _power(source - before, 0.5), _power(target - after, -0.5)
+    before = source.mean(0)
+    colour = _power(source - before, 0.5)
 
-    def fold(weight: Array, bias: Array) -> tuple[Array, Array]:
-        made = whiten(colour(weight))
-        return made, bias + weight @ before - made @ after
+    def fit(target: Array) -> Fold:
+        after = target.mean(0)
+        whiten = _power(target - after, -0.5)
 
-    return fold
+        def fold(weight: Array, bias: Array) -> tuple[Array, Array]:
+            made = whiten(colour(weight))
+            return made, bias + weight @ before - made @ after
+
+        return fold
+
+    return fit
 
 
-FOLDS: Mapping[str, Callable[[Array, Array], Fold]] = {"mean": mean, "scale": scale, "coral": coral}
+FITS: Mapping[str, Callable[[Array], Fit]] = {"mean": mean, "scale": scale, "coral": coral}
 
 
 def _power(centred: Array, exponent: float) -> Callable[[Array], Array]:

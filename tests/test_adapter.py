@@ -78,7 +78,7 @@ def test_an_adapted_head_gives_what_the_head_gives_for_the_moved_embedding(
     weight, far = random.normal(size=(2, 3, dim)).astype(np.float32)
     bias, zero = random.normal(size=3).astype(np.float32), np.zeros((3, 3), np.float32)
     head = Head("lda", ("a", "b", "c"), weight, bias, 1.0, rejection=Rejection("margin", far, bias, zero[0], zero, 0.0))
-    made = adapter.adapted(kind, head, source.astype(np.float32), target.astype(np.float32))
+    made = adapter.Adapter(kind, head, source.astype(np.float32)).to(target.astype(np.float32))
     matrix, offset = by_definition(kind, source, target)
     x = unit(random.normal(size=(5, dim)))
     moved = x @ matrix.T + offset
@@ -93,7 +93,7 @@ def test_coral_gives_the_new_photos_the_mean_and_the_covariance_of_those_taught(
     monkeypatch.setattr(adapter, "COVARIANCE", 1e-15)
     random = np.random.default_rng(3)
     source, target = (random.normal(size=(n, 6)) @ random.normal(size=(6, 6)) + random.normal(size=6) for n in (300, 200))
-    weight, bias = adapter.coral(source, target)(np.eye(6), np.zeros(6))
+    weight, bias = adapter.coral(source)(target)(np.eye(6), np.zeros(6))
     moved = target @ weight.T + bias
     np.testing.assert_allclose(moved.mean(0), source.mean(0), atol=1e-8)
     np.testing.assert_allclose(np.cov(moved.T, bias=True), np.cov(source.T, bias=True), rtol=1e-6, atol=1e-6)
@@ -111,7 +111,7 @@ def test_t3a_is_what_its_paper_says(taught: tuple[Fit, Array]) -> None:
     for k, weight in enumerate(head.weight):
         surest = [z for _, z in sorted(supports[k])[: adapter.SUPPORTS]]
         rows.append(np.mean([weight / np.linalg.norm(weight), *surest], axis=0))
-    made = adapter.adapted("t3a", head, target, target)
+    made = adapter.Adapter("t3a", head, target).to(target)
     np.testing.assert_allclose(made.weight, rows, rtol=1e-4, atol=1e-5)
     assert not made.bias.any()
     assert made.rejection is None
@@ -142,7 +142,7 @@ def test_photos_of_one_class_are_refused_as_negative_transfer(taught: tuple[Fit,
     fit, x = taught
     new, _ = photos([0, 0, 100, 0], seed=7, light=light)
     asked, truth = photos([0, 0, 100, 0], seed=8)
-    harm = adapter.adapted("mean", fit.head, unit(x), unit(photos([0, 0, 100, 0], seed=7)[0]))
+    harm = adapter.Adapter("mean", fit.head, unit(x)).to(unit(photos([0, 0, 100, 0], seed=7)[0]))
     assert accuracy(harm, asked, truth) < accuracy(fit.head, asked, truth) - 0.2
     made = adapt(fit.head, fit, x, new, kind=kind)  # type: ignore[arg-type]  # one of the kinds
     assert made.head is fit.head
@@ -232,7 +232,7 @@ def test_odd_embeddings_give_finite_heads_and_reasons(taught: tuple[Fit, Array],
     new[:zeros] = 0
     new[:, seed % DIM] = 0
     for kind in adapter.KINDS:
-        made = adapter.adapted(kind, fit.head, unit(x), np.nan_to_num(new / np.maximum(np.linalg.norm(new, axis=1, keepdims=True), 1e-30)))
+        made = adapter.Adapter(kind, fit.head, unit(x)).to(new / np.maximum(np.linalg.norm(new, axis=1, keepdims=True), 1e-30))
         assert np.isfinite(made.weight).all()
         assert np.isfinite(made.bias).all()
         assert made.temperature > 0
