@@ -205,7 +205,7 @@ class Classifier:
         with self._memory.changing("training"):
             return training.train(self._memory, kind, allow_loss, "asked for")
 
-    def predict(self, photo: Photo, *, top: int = 5, color: ColorOrder = "rgb") -> Guess:
+    def predict(self, photo: Photo, *, top: int = 5, color: ColorOrder = "rgb", confidence: float | None = None) -> Guess:
         """Says what is on a photo; no label, with the reason, where it is like nothing taught or like a reject class.
 
         `none`, `background` and `unknown` are reject classes. Whether other unknown things can be rejected here is measured at every
@@ -215,13 +215,15 @@ class Classifier:
             photo: a path, bytes, a PIL image, or uint8 pixels.
             top: how many classes `Guess.top` lists.
             color: the channel order of pixels.
+            confidence: how often `Guess.candidates` shall hold the right class, in (0, 1), e.g. 0.9 (see :mod:`edgetl.heads.conformal`).
 
         Raises:
             PhotoError: the photo cannot be used.
             NotTrained: no head is active.
+            HeadError: a class has too few photos for that confidence; it says how many more.
         """
         embedder, head = self._embedding(), self._memory.trained()
-        return guess(head, embedder.embed(load(photo, color=color)), top)
+        return guess(head, embedder.embed(load(photo, color=color)), top, confidence)
 
     def explain(self, photo: Photo, *, k: int = 5, color: ColorOrder = "rgb") -> Explanation:
         """Says why a photo gets its answer: the stored photos most like it, margins, and what is the trouble, if anything is.
@@ -263,16 +265,19 @@ class Classifier:
         pairs, failed = intake.pairs(photos)
         total = len(pairs) if isinstance(pairs, Sized) else 0
         outcomes: list[tuple[str, str]] = []
+        labelled: list[bool] = []
         taught = 0
         for done, (pair, photo, made) in enumerate(embedder.embed_many(pairs, functools.partial(intake.source, color=color)), 1):
             if photo is None or not isinstance(made, np.ndarray):
                 failed.append((intake.name(pair[0]), str(made)))
             else:
                 taught += self._memory.knows(photo)
-                outcomes.append((check_label(pair[1]), head.labels[int(np.argmax(head.logits(made)))]))
+                said = guess(head, made, 1)
+                outcomes.append((check_label(pair[1]), said.top[0][0]))
+                labelled.append(said.label is not None)
             if progress is not None:
                 progress(done, total)
-        return evaluated(outcomes, head.labels, failed, taught)
+        return evaluated(outcomes, labelled, head.labels, failed, taught)
 
     def adapt(
         self,
@@ -478,8 +483,9 @@ def _exists(store: str | os.PathLike[str]) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def guess(head: Head, embedding: Embeddings, top: int) -> Guess:
-    """What a head says of one embedding float32 [d], its `top` best classes listed."""
+def guess(head: Head, embedding: Embeddings, top: int, confidence: float | None = None) -> Guess:
+    """What a head says of one embedding float32 [d], its `top` best classes listed, and those it may be at a confidence."""
     probabilities, reason = head.decide(embedding)
     ranked = tuple((head.labels[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable")[: max(top, 1)])
-    return Guess(None if reason else ranked[0][0], ranked[0][1], ranked, reason)
+    candidates = None if confidence is None else head.candidates(embedding, confidence)
+    return Guess(None if reason else ranked[0][0], ranked[0][1], ranked, reason, candidates)

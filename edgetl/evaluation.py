@@ -28,11 +28,14 @@ def per_class_accuracy(
     return Proportion(right.total(), len(photos)), {label: Proportion(right[label], n[label]) for label in sorted(n)}
 
 
-def evaluated(outcomes: Sequence[tuple[str, str]], known: Sequence[str], failed: Sequence[tuple[str, str]], taught: int) -> EvalReport:
+def evaluated(
+    outcomes: Sequence[tuple[str, str]], labelled: Sequence[bool], known: Sequence[str], failed: Sequence[tuple[str, str]], taught: int
+) -> EvalReport:
     """What an evaluation gave.
 
     Args:
-        outcomes: (true, predicted) per photo.
+        outcomes: (true, most probable) per photo.
+        labelled: whether each got a label, or was rejected.
         known: the classes that the head knows.
         failed: (source, reason) per photo that could not be used.
         taught: how many of the photos the store holds.
@@ -46,4 +49,6 @@ def evaluated(outcomes: Sequence[tuple[str, str]], known: Sequence[str], failed:
     if taught:
         warnings.append(f"{taught} of these photos were taught, so the accuracy flatters; evaluate on photos the store has not seen")
     confusion = tuple(tuple(cells[truth, said] for said in labels) for truth in labels)
-    return EvalReport(accuracy, per_class, labels, confusion, tuple(failed), tuple(warnings))
+    got = Proportion(sum(labelled), len(labelled))
+    right = Proportion(sum(truth == said for (truth, said), one in zip(outcomes, labelled) if one), got.hits)
+    return EvalReport(accuracy, per_class, got, right, labels, confusion, tuple(failed), tuple(warnings))

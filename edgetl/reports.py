@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # values only: whoever makes one has its module loaded
     from edgetl.assessment import Assessment
     from edgetl.doctor import Finding
     from edgetl.guard import Change
+    from edgetl.heads.calibration import CalibrationError
+    from edgetl.heads.unknowns import RejectionReport
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +96,8 @@ class TrainReport:
         candidates: the same for every algorithm that was tried, some on a part of the samples; its n says so.
         assessment: whether that is enough: a forecast per class, and which class to photograph next.
         change: what it does to the classes that the head before knew; None where none was active, or it kept no record.
+        rejection: whether a photo that is like nothing taught can be told from the others here.
+        calibration: how honest the probabilities are; None where nothing could be left out.
         findings: what the doctor says of the classes.
         warnings: what the person should know, in sentences.
         seconds: wall time, s.
@@ -110,6 +114,8 @@ class TrainReport:
     candidates: Mapping[str, Proportion]
     assessment: Assessment
     change: Change | None
+    rejection: RejectionReport
+    calibration: CalibrationError | None
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
     seconds: float

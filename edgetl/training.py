@@ -35,10 +35,12 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
         TrainError: no sample, or a single class.
     """
     from edgetl import guard
+    from edgetl.heads import unknowns
 
     started = time.perf_counter()
     fit = memory.learner().fit(kind)
-    head = dataclasses.replace(fit.head, fingerprint=memory.store.fingerprint.digest)
+    calibrated, rejection, calibration = unknowns.calibrate(fit)
+    head = dataclasses.replace(calibrated, fingerprint=memory.store.fingerprint.digest)
     judged = _judged(memory, fit)
     per_class = {label: one.accuracy for label, one in judged.assessment.per_class.items()}
     change = _change(memory, fit, allow_loss)
@@ -46,15 +48,30 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
     record = guard.Record.of(fit)
     report = {
         "asked": kind, "reason": fit.reason, "method": fit.method, "per_class": per_class, "warnings": fit.warnings, "record": record,
+        "rejection": rejection, "calibration": calibration,
         "kept": change.reason if change is not None and harmful else "",
     }  # fmt: skip
     number = _keep(memory, head, judged.accuracy, report, activate=not harmful)
     kept = f"{change.reason}. {change.advice(number)}" if change is not None and harmful else ""
     memory.store.log("train", f"{why}: {fit.reason}" + (f"; kept inactive: {change.reason}" if change and harmful else ""), number)
     return TrainReport(
-        number, fit.kind, fit.reason, not harmful, kept, fit.method, judged.accuracy, per_class, fit.candidates, judged.assessment, change,
-        judged.findings, fit.warnings, time.perf_counter() - started,
-    )  # fmt: skip
+        head=number,
+        kind=fit.kind,
+        reason=fit.reason,
+        active=not harmful,
+        kept=kept,
+        method=fit.method,
+        accuracy=judged.accuracy,
+        per_class=per_class,
+        candidates=fit.candidates,
+        assessment=judged.assessment,
+        change=change,
+        rejection=rejection,
+        calibration=calibration,
+        findings=judged.findings,
+        warnings=fit.warnings,
+        seconds=time.perf_counter() - started,
+    )
 
 
 def assess(memory: Memory, kind: HeadKind) -> AssessReport:
@@ -82,9 +99,10 @@ def adapt(
         TrainError: too few photos, new or taught.
     """
     from edgetl import adaptation, guard
+    from edgetl.heads import unknowns
 
     fit = memory.learner().fit(asked)
-    made = adaptation.adapt(fit.head, fit, fit.photos, target, kind=kind, labels=labels)
+    made = adaptation.adapt(unknowns.calibrate(fit)[0], fit, fit.photos, target, kind=kind, labels=labels)
     if made.report.kind is not None:
         head = dataclasses.replace(made.head, fingerprint=memory.store.fingerprint.digest)
         accuracy, _ = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())

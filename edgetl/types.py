@@ -263,8 +263,10 @@ class EvalReport:
     """Accuracy on labelled photos that were not taught.
 
     Attributes:
-        accuracy: over all photos that could be read.
-        per_class: per true class.
+        accuracy: over all photos that could be read, by the most probable class, whether the photo got a label or was rejected.
+        per_class: the same per true class.
+        labelled: photos that got a label; the others are like nothing taught, or like a reject class.
+        labelled_accuracy: over those that got one.
         labels: the rows and columns of `confusion`.
         confusion: [true class][predicted class], count.
         failed: (source, reason) per photo that could not be used.
@@ -273,6 +275,8 @@ class EvalReport:
 
     accuracy: Proportion
     per_class: Mapping[str, Proportion]
+    labelled: Proportion
+    labelled_accuracy: Proportion
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     failed: tuple[tuple[str, str], ...]

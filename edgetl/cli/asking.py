@@ -25,15 +25,16 @@ _SIDE = 480
 @PHOTOS
 @MODEL
 @click.option("-k", "--top", type=click.IntRange(1), default=3, show_default=True, help="How many classes to print per photo.")
+@click.option("-c", "--confidence", type=float, help="Print the set of classes that holds the right one with this chance, e.g. 0.9.")
 @JSON
-def predict(photos: tuple[str, ...], more: tuple[str, ...], top: int, as_json: bool, **model: Any) -> None:
+def predict(photos: tuple[str, ...], more: tuple[str, ...], top: int, confidence: float | None, as_json: bool, **model: Any) -> None:
     """Say what is on photos."""
     guesses: dict[str, Any] = {}
     failed: list[tuple[str, str]] = []
     with opened(model, read_only=True) as shop:
         for path in (file for start in given(photos, more) for file in files(Path(start))):
             try:
-                guesses[str(path)] = shop.predict(path, top=top)
+                guesses[str(path)] = shop.predict(path, top=top, confidence=confidence)
             except PhotoError as error:
                 failed.append((str(path), str(error)))
     if as_json:
@@ -41,6 +42,8 @@ def predict(photos: tuple[str, ...], more: tuple[str, ...], top: int, as_json: b
     else:
         for name, guess in guesses.items():
             click.echo(f"{name}  " + ("" if guess.label else "unknown: ") + "  ".join(f"{label} {score:.3f}" for label, score in guess.top))
+            if guess.candidates is not None:
+                click.echo(f"{name}  one of: {', '.join(guess.candidates)}")
             if guess.reason:
                 click.echo(f"{name}: {guess.reason}", err=True)
         say_failed(failed)
@@ -59,9 +62,12 @@ def evaluate(folder: str, as_json: bool, **model: Any) -> None:
     if as_json:
         return print_json(report)
     rows = [*report.per_class.items(), ("all", report.accuracy)]
+    if report.labelled.hits < report.labelled.n:
+        rows += [("all that got a label", report.labelled_accuracy)]
     click.echo(render(("class", *PROPORTION), [(label, *proportion(value)) for label, value in rows]))
     click.echo()
     click.echo(render(("true \\ predicted", *report.labels), [(label, *row) for label, row in zip(report.labels, report.confusion)]))
+    click.echo(f"got a label: {report.labelled} photos", err=True)
     say_warnings(report.warnings)
     say_failed(report.failed)
 

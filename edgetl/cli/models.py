@@ -60,7 +60,8 @@ def inspect(bundle: str | None, named: str | None, as_json: bool) -> None:
             name: {**to_json(v), "size": v.size, "sha256": v.sha256, "fingerprint": opened.fingerprint(v).digest}
             for name, v in opened.variants.items()
         }
-        print_json({"backbone": opened.backbone, "image": opened.image, "dim": opened.dim, "levels": opened.levels, "calibration": opened.calibration,
+        print_json({"backbone": opened.backbone, "image": opened.image, "dim": opened.dim, "levels": opened.levels,
+                     "calibration": opened.calibration,
                      "variants": variants, "files_checked": files})  # fmt: skip
     else:
         _print_bundle(opened)

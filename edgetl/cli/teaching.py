@@ -72,6 +72,12 @@ def train(store: str, kind: Any, allow_loss: float, as_json: bool) -> None:
         click.echo(f"head {report.head}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
         if report.change is not None and report.active:
             click.echo(f"before and after: {report.change.reason}", err=True)
+        click.echo(f"unknown things: {report.rejection.reason}", err=True)
+        if report.rejection.false_accept is not None:
+            accepted = f"{report.rejection.coverage} of known photos and {report.rejection.false_accept} of unknown ones are accepted"
+            click.echo(f"by the {report.rejection.score} score {accepted}", err=True)
+        if report.calibration is not None:
+            click.echo(f"probabilities: {report.calibration}", err=True)
         say_findings(report.findings)
         say_warnings(report.warnings)
     if not report.active:
