@@ -31,8 +31,8 @@ OTHER_MIX = 0.03
 a third or one of the classes, in the light taught, darker or warmer (flowers, sign digits, magnetic tiles), 0.03 accepted 0 of 424 harmful
 adaptations and refused 115 of 160 helpful ones; 0.08 accepted 20 and refused 97; 0.12 accepted 33 and refused 85."""
 LIKENESS = 0.1
-"""How much more the new photos must come to look like those taught, nats per photo (lower end of the interval). At 0, 3 of those 424 harmful
-adaptations were accepted."""
+"""How much more the new photos must come to look like those taught, nats per photo (lower end of the interval). At 0, 3 of those 424
+harmful adaptations were accepted."""
 _FOLDS = 5
 _SURE = 1.959963984540054
 

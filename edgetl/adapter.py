@@ -118,10 +118,17 @@ FITS: Mapping[str, Callable[[Array], Fit]] = {"mean": mean, "scale": scale, "cor
 
 
 def _power(centred: Array, exponent: float) -> Callable[[Array], Array]:
-    """Rows @ (covariance + COVARIANCE I)^exponent, without the matrix: there are fewer photos than values."""
-    _, singular, basis = np.linalg.svd(centred, full_matrices=False)
+    """Rows @ (covariance + COVARIANCE I)^exponent, by way of the smaller of covariance and Gram matrix."""
+    n, dim = centred.shape
+    if n < dim:
+        energy, left = np.linalg.eigh(centred @ centred.T / n)
+        kept = energy > 1e-9 * COVARIANCE
+        energy, basis = energy[kept], left[:, kept].T @ centred / np.sqrt(n * energy[kept])[:, None]
+    else:
+        energy, right = np.linalg.eigh(centred.T @ centred / n)
+        energy, basis = np.maximum(energy, 0), right.T
     level = COVARIANCE**exponent
-    extra = (singular**2 / len(centred) + COVARIANCE) ** exponent - level
+    extra = (energy + COVARIANCE) ** exponent - level
     return lambda rows: level * rows + ((rows @ basis.T) * extra) @ basis
 
 

@@ -56,12 +56,6 @@ class Mixture:
         """Log-likelihood of each photo up to a constant, nats, float64 [n], of logits float [n, c]."""
         return _log_sum(self._joint(logits @ self.projection, np.zeros(self.centres.shape[1]), 1.0, self.mix))
 
-    def posterior(self, logits: Array) -> Array:
-        """Each class's probability, float64 [n, c]."""
-        joint = self._joint(logits @ self.projection, np.zeros(self.centres.shape[1]), 1.0, self.mix)
-        made: Array = np.exp(joint - _log_sum(joint)[:, None])
-        return made
-
     def other_mix(self, logits: Array) -> float:
         """How much better, nats per photo, the logits are explained where the classes may come in any shares, instead of in those taught.
 

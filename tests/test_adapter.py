@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import inv, sqrtm
+from scipy.stats import multivariate_normal
 
 from edgetl import adapter
 from edgetl.adaptation import LEAST, adapt
 from edgetl.errors import HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner
 from edgetl.heads.rejection import Rejection
+from edgetl.mixture import Mixture
 from edgetl.types import Array, to_json
 
 DIM, CLASSES = 24, 4
@@ -221,6 +223,26 @@ def test_what_cannot_be_adapted_to_is_said(taught: tuple[Fit, Array]) -> None:
         adapt(fit.head, fit, x[1:], new)
     with pytest.raises(TrainError, match="adapter 'magic' is unknown; choose one of auto, mean, scale, coral, t3a"):
         adapt(fit.head, fit, x, new, kind="magic")  # type: ignore[arg-type]  # that is the fault
+
+
+def test_the_mixture_is_that_of_scipys_normal_distributions() -> None:
+    random = np.random.default_rng(17)
+    classes = np.repeat(np.arange(3), [40, 30, 20])
+    held = random.normal(0, 2, (3, 3))[classes] + random.normal(size=(90, 3)) @ random.normal(size=(3, 3))
+    mixture = Mixture.of(held, classes)
+    assert mixture is not None
+    basis = np.array([[1, -1, 0], [1, 1, -2]]).T / np.sqrt([2, 6])
+    rows, new = held @ basis, random.normal(0, 3, (50, 3))
+    means = [rows[classes == k].mean(0) for k in range(3)]
+    scatter = sum((rows[classes == k] - means[k]).T @ (rows[classes == k] - means[k]) for k in range(3)) / 87
+    shrunk = 0.95 * scatter + 0.05 * np.trace(scatter) / 2 * np.eye(2)
+    density = sum(share * multivariate_normal(mean, shrunk).pdf(new @ basis) for share, mean in zip((4 / 9, 3 / 9, 2 / 9), means))
+    made = mixture.likelihood(new)
+    np.testing.assert_allclose(made - made[0], np.log(density) - np.log(density[0]), rtol=1e-6, atol=1e-8)
+    moved = held + random.normal(0, 5, 3)
+    assert mixture.other_mix(moved) == pytest.approx(mixture.other_mix(held), abs=0.01)
+    assert mixture.other_mix(moved[classes == 0]) > 0.1 > mixture.other_mix(moved)
+    assert Mixture.of(held[:71], classes[:71]) is None
 
 
 @settings(max_examples=40, deadline=None)
