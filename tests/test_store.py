@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import random
 import sqlite3
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edgetl.errors import FingerprintMismatch, NotTrained, StoreError, StoreLocked
-from edgetl.store import NewSample, Removed, Store, schema
+from edgetl.store import NewSample, Removed, Store, schema, traces
 from edgetl.store.encoding import decode, encode
 from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion, to_json
 
@@ -171,9 +172,9 @@ SEEN = Capture(640, 480, 100.0, 20.0, 3.0, None)
 
 def seen(k: int, label: str = "mug") -> NewSample:
     """A photo with views and a thumbnail that fill pages of their own."""
-    random = np.random.default_rng(k)
-    views = random.normal(size=(1 + k % 300, 16)).astype(np.float32)
-    return dataclasses.replace(sample(k, label), embedding=views, capture=dataclasses.replace(SEEN, thumbnail=random.bytes(k % 7 * 1500)))
+    chance = np.chance.default_rng(k)
+    views = chance.normal(size=(1 + k % 300, 16)).astype(np.float32)
+    return dataclasses.replace(sample(k, label), embedding=views, capture=dataclasses.replace(SEEN, thumbnail=chance.bytes(k % 7 * 1500)))
 
 
 def test_nothing_of_removed_photos_can_be_found_in_the_file_or_the_journal(store):
@@ -212,6 +213,23 @@ def test_photos_removed_in_any_order_while_others_come_leave_nothing_once_purged
                 gone = [store.remove(photo=alive.pop()) for _ in range(25)]
             removed = Removed({}, frozenset().union(*[one.pieces for one in gone]))
             assert store.purge(removed) == 0
+
+
+def test_a_trace_is_found_wherever_it_lies_in_the_file_and_in_the_journal(tmp_path, monkeypatch):
+    monkeypatch.setattr(traces, "BLOCK", 1000)
+    whole = random.Random(0).randbytes(2500)
+    pieces = [whole[at : at + traces.PIECE] for at in range(0, len(whole) - traces.PIECE, 7)]
+    gone = random.Random(1).randbytes(traces.PIECE)
+    file, journal = tmp_path / "a.db", tmp_path / "a.db-wal"
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.executescript("CREATE TABLE sample (id, photo, embedding); CREATE TABLE thumbnail (id, jpeg)")
+        for holder, other in ((file, journal), (journal, file)):
+            holder.write_bytes(whole)
+            other.write_bytes(b"")
+            assert traces.count(db, file, Removed({}, frozenset([*pieces, gone]))) == len(pieces)
+        db.execute("INSERT INTO sample VALUES (1, ?, ?)", (pieces[0], b"something else"))
+        db.execute("INSERT INTO thumbnail VALUES (1, ?)", (pieces[9] + pieces[8],))
+        assert traces.count(db, file, Removed({}, frozenset(pieces))) == len(pieces) - 3
 
 
 def test_a_photo_that_another_one_shares_bytes_with_leaves_no_trace_of_its_own(store):

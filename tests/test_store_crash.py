@@ -47,7 +47,7 @@ def write(path):
                 accuracy = Proportion(batch, batch)
                 head = store.add_head(kind="ncm", labels=["a"], samples=batch, accuracy=accuracy, weights=b"w" * batch, report={})
                 os.write(1, b"head %d\\n" % head)
-            if batch % 4 == 0:
+            if batch % 6 == 0:
                 store.vacuum()
 
 for path in sys.stdin:

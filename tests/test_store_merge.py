@@ -180,6 +180,8 @@ def test_nothing_is_written_over_and_nothing_is_half_made(tmp_path):
     db.close()
     with pytest.raises(StoreCorrupt, match=r"b\.db: sample 20 of class 'mug' fails its check"):
         merge([a, b], tmp_path / "c.db")
+    assert not (tmp_path / "c.db").exists()
+    assert not (tmp_path / "c.db.new").exists()
     with Store.open(tmp_path / "d.db", FINGERPRINT), pytest.raises(StoreError, match="there already"):
         merge([a], tmp_path / "d.db")
     (tmp_path / "c.db").touch()  # an empty file is no store
