@@ -6,6 +6,16 @@ regularisation at a quarter and a half of the bursts of every class, each tested
 leave-one-out. What is uncertain is drawn: which photos there are by the Bayesian bootstrap (Rubin 1981), the level by a Beta posterior,
 and the exponent of a class from its own and from all classes' together (Efron and Morris 1975), with a spread for curves that are no
 power law.
+
+Measured on EfficientNet-Lite0 embeddings with 8 to 128 photos per class, one of each burst, targets of 70 to 95 %, 5 draws, against
+held-out accuracy at larger sizes: the number needed lay in the 80 % interval in 92 % of 790 forecasts on sign digits, 92 % of 498 on flowers
+and 97 % of 411 on magnetic tiles, and below it in 4 % of all. Much of that safety is that 61 % of the intervals are open at the top: a few
+photos do not tell more. Where a number was forecast and the truth known, it was 1.4 times the truth in the median, half of them within a
+factor of 1.6 of it.
+
+A forecast supposes that all classes grow alike. Four times the photos of all took a class's error from 17 to 6 % (sign digits), 39 to 30 %
+(flowers) and 45 to 22 % (tiles); of that class alone to 4, 15 and 15 %, but at the others' cost: the mean error of the classes went from 17,
+39 and 41 % to 17, 39 and 37 %, and with all to 6, 30 and 21 %.
 """
 
 from __future__ import annotations
@@ -37,9 +47,14 @@ NEXT = 10
 """So many further photos are what the advice for the next class is worked out for."""
 _PARTS = (4, 2)
 _POOL, _EACH, _CLASSES = 256, 4, 100
+"""The curve is measured on at most _POOL bursts, or _EACH of the _CLASSES largest classes, where that is more."""
 _DRAWS = 200
-_WEIGHT = 2.0
-_EXPONENT, _EXPONENT_SPREAD, _CLASS_SPREAD, _LAW_SPREAD = 0.7, 0.3, 0.2, 0.3
+_WEIGHT, _HALF = 2.0, 0.5
+"""A class's curve counts as _WEIGHT further photos that are like those of all classes together; its level as one of them and as Jeffreys's
+half a miss and half a hit."""
+_EXPONENT, _EXPONENT_SPREAD, _CLASS_SPREAD, _LAW_SPREAD = 0.8, 0.2, 0.2, 0.2
+"""The exponent before anything is measured, its spread, that of one class about all, and that of what comes about what was. All classes' was
+0.2 to 0.4 on flowers, 0.6 on sign digits and 0.5 to 0.9 on magnetic tiles. With 0.7, 0.3, 0.2, 0.3 one interval more in 30 was open."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,7 +254,7 @@ def _draw(curve: _Curve, accuracy: list[Proportion], seed: int) -> _Draws:
     bursts = np.array([one.n for one in accuracy])
     missed = bursts - np.array([one.hits for one in accuracy])
     mean = (missed.sum() + 0.5) / (bursts.sum() + 1)
-    level = random.beta(missed + _WEIGHT * mean, bursts - missed + _WEIGHT * (1 - mean), (_DRAWS, len(bursts)))
+    level = random.beta(missed + _HALF + mean, bursts - missed + _HALF + 1 - mean, (_DRAWS, len(bursts)))
     level = np.clip(level, 1e-6, 1 - 1e-6)
     return _Draws(level / (1 - level), _exponents(curve, random), bursts)
 
@@ -314,7 +329,13 @@ def _whole(more: float) -> int:
 
 
 def _next(per_class: Mapping[str, ClassAssessment], gains: Array, target: float) -> tuple[str | None, str]:
-    """The class with the fewest bursts among those that may miss the target; where several have as few, the one that gains most."""
+    """The class with the fewest bursts among those that may miss the target; where several have as few, the one that gains most.
+
+    Followed from 6 photos per class in steps of 10, over 3 steps per class and 6 draws, that gave a mean class accuracy above that of equal
+    numbers by 0.7 +- 0.2 points on sign digits, 0.2 +- 0.2 on magnetic tiles and -0.1 +- 0.2 on flowers. The class with the lowest accuracy
+    first lost 1.2, 3.5 and 0.8 points to equal numbers, the one that gains most by its own curve 0.6 on the tiles and 1.0 on flowers, and a
+    random one 3.0, 2.3 and 1.9.
+    """
     goal = f"{100 * target:g} %"
     gain = dict(zip(per_class, gains.tolist()))
     missing = [label for label, one in per_class.items() if one.interval != (0, 0)]
