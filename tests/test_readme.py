@@ -30,6 +30,8 @@ def lay_out(folder: Path, cells: list[Path]) -> None:
     for i in range(6):
         for hue, label in enumerate(["mug", "bowl"]):
             a_photo(folder / ("taught" if i < 4 else "unseen") / label / f"{i}.jpg", hue, 100 + i)
+    for i in range(60):
+        a_photo(folder / "elsewhere" / f"{i}.jpg", i % 2, 300 + i)
     (folder / "photos").mkdir()
     for cell in cells:
         (folder / "photos" / cell.name).symlink_to(cell)
