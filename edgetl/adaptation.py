@@ -199,9 +199,9 @@ class _Judge:
             return False, "too few photos were taught to know what the logits of others should look like; teach 3 or more of each class"
         if self._other_mix > OTHER_MIX:
             return False, (
-                "negative transfer: the new photos hold other shares of the classes than were taught, and would be moved onto the wrong "
-                f"ones (other shares explain them better by {self._other_mix:.2f} nats per photo, n={likeness.n}, at most {OTHER_MIX} "
-                "expected); give photos of every class, or the labels of some"
+                "negative transfer: the new photos hold other shares of the classes than were taught, or are too different to tell, and "
+                f"would be moved onto the wrong ones (other shares explain them better by {self._other_mix:.2f} nats per photo, "
+                f"n={likeness.n}, at most {OTHER_MIX} expected); give photos of every class in the shares taught, or the labels of some"
             )
         if likeness.interval[1] < 0:
             return False, f"negative transfer: it makes the new photos less like those taught ({likeness})"

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import encoded, picture
+from PIL import Image
 from scipy.linalg import inv, sqrtm
 from scipy.stats import multivariate_normal
 
-from edgetl import adapter
+from edgetl import Classifier, adapter
 from edgetl.adaptation import LEAST, adapt
 from edgetl.errors import HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner
@@ -259,3 +261,28 @@ def test_odd_embeddings_give_finite_heads_and_reasons(taught: tuple[Fit, Array],
         assert np.isfinite(made.bias).all()
         assert made.temperature > 0
     assert "nan" not in adapt(fit.head, fit, x, new).report.reason
+
+
+FAINT = {"a": (110, 100, 100), "b": (130, 120, 90), "c": (100, 130, 120), "d": (90, 100, 140)}
+
+
+def faint(label: str, seed: int, warmth: int = 0) -> bytes:
+    """A photo of one of four faint colours, in light of so many levels more red and less blue."""
+    photo = picture(colour=FAINT[label], seed=seed)
+    return encoded(Image.fromarray(np.clip(np.asarray(photo) + np.array([warmth, 0, -warmth]), 0, 255).astype(np.uint8)))
+
+
+def test_adapting_on_the_device_is_one_head_more_and_rollback_undoes_it(shop: Classifier) -> None:
+    shop.add_many([(faint(label, seed), label) for label in FAINT for seed in range(20)])
+    shop.train()
+    before = shop.heads()
+    asked = [(faint(label, 100 + seed, warmth=30), label) for label in FAINT for seed in range(20)]
+    cold = shop.eval(asked).accuracy
+    report = shop.adapt([(faint(label, seed, warmth=30), "not known") for label in FAINT for seed in range(30, 50)])
+    assert report.kind is not None, report.reason
+    assert shop.eval(asked).accuracy.value > cold.value + 0.2
+    assert len(shop.heads()) == len(before) + 1
+    shop.rollback()
+    assert shop.eval(asked).accuracy == cold
+    assert shop.adapt([(faint("a", seed), "not known") for seed in range(50)]).kind is None
+    assert len(shop.heads()) == len(before) + 1
