@@ -100,7 +100,7 @@ def test_what_is_forecast_comes_true_for_nine_classes_of_ten():
 
 def test_enough_is_said_to_be_enough_and_two_names_for_one_thing_never_get_better():
     random = np.random.default_rng(1)
-    rows, labels = clouds(random, [60, 60, 120], 6)
+    rows, labels = clouds(random, [60, 60, 120], 4)
     labels = labels[:120] + [f"c00{random.integers(2, 4)}" for _ in range(120)]
     made = sound(fitted(rows, labels))
     assert [made.per_class[label].state for label in ("c000", "c001")] == ["reached", "reached"]
@@ -119,7 +119,7 @@ def test_the_class_with_the_fewest_photos_is_next_unless_it_has_surely_reached_t
     made = sound(fitted(rows, labels))
     assert made.next == "c001"
     assert "fewest photos (n=9)" in made.reason
-    rows, labels = clouds(np.random.default_rng(2), [200, 200, 200], 6)
+    rows, labels = clouds(np.random.default_rng(2), [200, 200, 200], 4)
     done = sound(fitted(rows, labels))
     assert done.next is None
     assert done.reason == "every class has reached 95 %"
@@ -169,7 +169,7 @@ def test_equal_and_zero_embeddings_give_plain_sentences(value):
 
 def test_forty_percent_of_wrong_labels_are_never_called_enough():
     random = np.random.default_rng(7)
-    rows, labels = clouds(random, [60] * 4, 6)
+    rows, labels = clouds(random, [60] * 4, 4)
     wrong = random.random(240) < 0.4
     labels = [f"c{random.integers(4):03d}" if bad else label for label, bad in zip(labels, wrong)]
     made = sound(fitted(rows, labels))
