@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from edgetl.heads import Fit, Head, Learner
 from edgetl.heads.absence import Absence
 from edgetl.heads.rejection import SCORES
-from edgetl.heads.unknowns import ClassMean, RejectionReport, auroc, calibrate, scores
+from edgetl.heads.unknowns import ClassMean, RejectionReport, auroc, calibrate, scores, state
 from edgetl.types import to_json
 
 DIM = 24
@@ -95,7 +95,7 @@ def test_the_head_scores_a_new_photo_by_the_definition(kind: str) -> None:
     head, report, _ = calibrate(fit)
     assert head.rejection is not None
     assert report.score == "mahalanobis"
-    view, x = fit.whole.view, drawn(centres[3], rng, 5)
+    view, x = state(fit), drawn(centres[3], rng, 5)
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
     expected = by_definition(unit, view.x, view.classes, view.whitening.alpha)["mahalanobis"]
     np.testing.assert_allclose([head.rejection.measure(row) for row in unit], expected, rtol=1e-3, atol=1e-3)
@@ -126,7 +126,7 @@ def test_the_estimate_holds_for_classes_truly_held_back_and_the_best_score_is_ta
 
 def measured(fit: Fit, photos: np.ndarray) -> dict[str, np.ndarray]:
     unit = photos / np.linalg.norm(photos, axis=1, keepdims=True)
-    view = fit.whole.view
+    view = state(fit)
     return {"probability": fit.head.probabilities(photos).max(1), **by_definition(unit, view.x, view.classes, view.alpha)}
 
 
