@@ -351,7 +351,7 @@ class Classifier:
             difference = None if head is None else training.distance(self._memory, self._asked())
             counts = self.store.counts()
         freed = self.store.vacuum() if vacuum else 0
-        return ForgetReport(gone, counts, head, difference, self.store.traces(removed), freed)
+        return ForgetReport(gone, counts, head, difference, self.store.purge(removed), freed)
 
     def rollback(self) -> HeadInfo:
         """Makes the head active that was active before this one.

@@ -296,6 +296,7 @@ class HeadInfo:
         created: seconds since 1970 by the device's clock, which may be wrong; `head` orders, this only informs.
         size: its bytes in the store.
         active: whether `predict` uses it.
+        kept: why it was kept without being made active, in a sentence; empty where it was made active.
     """
 
     head: int
@@ -306,3 +307,4 @@ class HeadInfo:
     created: float
     size: int
     active: bool
+    kept: str = ""

@@ -74,8 +74,11 @@ def train(store: str, kind: Any, allow_loss: float, as_json: bool) -> None:
             click.echo(f"before and after: {report.change.reason}", err=True)
         click.echo(f"unknown things: {report.rejection.reason}", err=True)
         if report.rejection.false_accept is not None:
-            accepted = f"{report.rejection.coverage} of known photos and {report.rejection.false_accept} of unknown ones are accepted"
-            click.echo(f"by the {report.rejection.score} score {accepted}", err=True)
+            known, unknown = report.rejection.coverage, report.rejection.false_accept
+            click.echo(
+                f"by the {report.rejection.score} score, {known} of known photos get a label, and {unknown} (share) of unknown ones",
+                err=True,
+            )
         if report.calibration is not None:
             click.echo(f"probabilities: {report.calibration}", err=True)
         say_findings(report.findings)

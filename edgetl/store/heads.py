@@ -42,8 +42,8 @@ class HeadRow:
     def info(self, active: int | None) -> HeadInfo:
         """The row as a value for people."""
         accuracy = Proportion(self.hits, self.trials)
-        labels = tuple(json.loads(self.labels))
-        return HeadInfo(self.id, self.kind.decode(), labels, self.samples, accuracy, self.created, self.size, self.id == active)
+        labels, kept = tuple(json.loads(self.labels)), json.loads(self.report).get("kept", "")
+        return HeadInfo(self.id, self.kind.decode(), labels, self.samples, accuracy, self.created, self.size, self.id == active, kept)
 
 
 def insert(
