@@ -89,7 +89,8 @@ class Learner:
     A photo may come as several views of itself, rows with one id: the photo first, then augmented copies. Every row weighs the same in a
     fit. What is left out to judge a head is always a whole burst (:mod:`edgetl.heads.bursts`), with all views of its photos.
 
-    Memory: the embeddings as float32 [n, d], the same again in the factor's coordinates, and one float64 [d, d] (2,000 x 1280: 34 MB).
+    Memory: the embeddings as float32 [n, d], the same again in the factor's coordinates and for the bursts, and one float64 [d, d]
+    (2,000 x 1280: 44 MB).
     """
 
     def __init__(self, dim: int, levels: Sequence[int] = ()) -> None:
@@ -107,6 +108,8 @@ class Learner:
             raise TrainError(f"levels of {' + '.join(map(str, levels))} = {sum(levels)} values do not make an embedding of {dim}")
         self._levels = tuple(levels)
         self._samples = Samples(dim)
+        # The threshold was measured on last stages, and those before it need not be alike where photos are.
+        self._width = levels[-1] if levels else dim
         self._bursts = Bursts()
         self._whitening: Whitening | None = None
         self._patience = max(64, dim // 8)
@@ -194,7 +197,7 @@ class Learner:
             part = tune(kind, views)
             reason, candidates = f"{kind} was asked for (alpha {part.alpha:g})", {str(kind): part.accuracy}
         if len(self._levels) > 1:
-            last = rows.where(chosen).last(self._levels[-1])
+            last = rows.where(chosen).last(self._width)
             said, alone = compare_levels(part, _views(last, len(names)), len(self._levels))
             reason, candidates = f"{reason}; {said}", {**candidates, f"{part.kind}, last level alone": alone.accuracy}
         whole = part
@@ -237,7 +240,8 @@ class Learner:
         itself[first] = True
         photo = np.cumsum(itself) - 1
         classes = np.array([number[label] for label in samples.labels])
-        bursts = self._bursts.find(samples.x if itself.all() else samples.x[first], samples.taken[first], ids)
+        x = samples.x[:, -self._width :]
+        bursts = self._bursts.find(x if itself.all() else x[first], samples.taken[first], ids)
         fold = folds(ids, classes[first], bursts, seed, FOLDS)
         place, most = places(ids, classes[first], bursts, seed), limit(len(names), len(first), len(photo))
         chosen = place < (quota(np.bincount(classes[first]), most) if len(first) > most else len(first))
