@@ -3,8 +3,8 @@
 Every adapter can make things worse (negative transfer). Two checks need no labels. The first asks whether the new photos hold the classes
 in the shares that were taught: moving a box of one class onto the mean of all classes puts it on the wrong ones. The second asks whether
 the new photos' logits come to look more like those of the photos taught when they were left out; the new ones are left out too, each fifth
-of them from the adapter that moves it. Labelled new photos, where there are any, decide before both. `tools/bench_adapt` measures what the
-checks let through.
+of them from the adapter that moves it. Labelled new photos, where there are any, decide before both, and a person may vouch for the shares.
+`tools/bench_adapt` measures what the checks let through.
 """
 
 from __future__ import annotations
@@ -125,6 +125,7 @@ def adapt(
     *,
     kind: AdapterKind | Literal["auto"] = "auto",
     labels: Sequence[str | None] | None = None,
+    same_shares: bool = False,
 ) -> Adaptation:
     """Adapts a head to new photos where that helps; on one BLAS thread.
 
@@ -135,6 +136,7 @@ def adapt(
         target: embeddings of the new photos, float [m, d], m at least 40, as many kinds of them as the camera will see.
         kind: which adapter to try; `auto` tries all and takes the accepted one after which the photos look most like those taught.
         labels: the class of each new photo, None where it is not known. They train nothing, they judge.
+        same_shares: the person vouches that the new photos hold every class about as often as it was taught, so that this is not asked.
 
     Raises:
         TrainError: too few new photos, all of them the same, or arrays and labels that do not fit.
@@ -146,7 +148,7 @@ def adapt(
     taught, new = (normalised(np.asarray(rows, np.float32)) for rows in (source, target))
     _check(fit, taught, new, labels)
     with single_thread():
-        judge = _Judge(head, fit, new, labels)
+        judge = _Judge(head, fit, new, labels, same_shares)
         tried = [judge.tried(one, Adapter(one, head, taught)) for one in (KINDS if kind == "auto" else (kind,))]
         return judge.chosen(tried)
 
@@ -154,8 +156,8 @@ def adapt(
 class _Judge:
     """Compares an adapted head with the one before, on the new photos."""
 
-    def __init__(self, head: Head, fit: Fit, target: Embeddings, labels: Sequence[str | None] | None) -> None:
-        self._head, self._target = head, target
+    def __init__(self, head: Head, fit: Fit, target: Embeddings, labels: Sequence[str | None] | None, same_shares: bool) -> None:
+        self._head, self._target, self._same_shares = head, target, same_shares
         place = {label: number for number, label in enumerate(fit.head.labels)}
         self._mixture = Mixture.of(fit.held, np.array([place[label] for label in fit.truth]))
         self._before = head.logits(target)
@@ -197,11 +199,12 @@ class _Judge:
             return False, "only labelled photos can show that it helps, and these do not; give 10 or more new photos with their labels"
         if likeness is None or self._other_mix is None:
             return False, "too few photos were taught to know what the logits of others should look like; teach 3 or more of each class"
-        if self._other_mix > OTHER_MIX:
+        if self._other_mix > OTHER_MIX and not self._same_shares:
             return False, (
                 "negative transfer: the new photos hold other shares of the classes than were taught, or are too different to tell, and "
                 f"would be moved onto the wrong ones (other shares explain them better by {self._other_mix:.2f} nats per photo, "
-                f"n={likeness.n}, at most {OTHER_MIX} expected); give photos of every class in the shares taught, or the labels of some"
+                f"n={likeness.n}, at most {OTHER_MIX} expected); give photos of every class in the shares taught and vouch for it, or the "
+                "labels of some"
             )
         if likeness.interval[1] < 0:
             return False, f"negative transfer: it makes the new photos less like those taught ({likeness})"

@@ -155,6 +155,14 @@ def test_photos_of_one_class_are_refused_as_negative_transfer(taught: tuple[Fit,
     assert "n=100" in made.report.reason
 
 
+def test_a_person_may_vouch_for_the_shares_and_the_photos_must_still_come_to_look_like_those_taught(taught: tuple[Fit, Array]) -> None:
+    fit, x = taught
+    new, _ = photos([55, 25, 15, 5], seed=18, light=1.0)
+    assert adapt(fit.head, fit, x, new).report.kind is None
+    assert adapt(fit.head, fit, x, new, same_shares=True).report.kind is not None
+    assert adapt(fit.head, fit, x, photos([55, 25, 15, 5], seed=18)[0], same_shares=True).report.kind is None
+
+
 def test_without_a_shift_nothing_changes(taught: tuple[Fit, Array]) -> None:
     fit, x = taught
     made = adapt(fit.head, fit, x, photos([25] * CLASSES, seed=9)[0])
