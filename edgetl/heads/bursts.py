@@ -16,7 +16,8 @@ to 100 %, held in a hand (shifts to 1 %, turns to 0.5 degrees, light +-3 %) 73 t
 float32 49 to 88 %. Joined though taught as different photos: no hand sign of 2,062, 2 flowers of 2,159, no ImageNet photo of 1,000. On the
 gray data embeddings are closer: 34 % of 592 tiles (float32 58 %), where 9 of 10 pairs are the same tile by its number (the file names
 tell; 592 photos show about 180 tiles), and 28 % of 2,624 solar cells (float32 42 %), in bursts of up to 95 (153). At 0.94 one float32
-burst holds 415 cells.
+burst holds 415 cells. Leaving photos out says 90.9 % for the tiles, leaving these bursts out 75.7 %, leaving tiles out by number 58 %; for
+the cells the mean of the two classes goes from 80.4 to 79.8 %, for signs and flowers nothing changes.
 
 Roots, because what tells frames of a burst apart is mostly in the largest values. Where as many tiles are joined, plain cosines find 16 to
 64 % of the shaken frames of the other sets (int8), square roots 48 to 69 %, fourth roots 69 to 89 %.

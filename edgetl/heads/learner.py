@@ -226,7 +226,7 @@ class Learner:
             held=whole.reading.held[first],
             bursts=bursts,
             method="5-fold" if whole.kind == "logistic" else "leave-one-out",
-            warnings=oddities(self._samples.x, classes, bursts, names),
+            warnings=oddities(self._samples.x, classes, bursts, names, whole.accuracy if whole.guesses else None),
             part=part,
             whole=whole,
         )

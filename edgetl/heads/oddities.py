@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from edgetl.types import Array, Embeddings
+from edgetl.types import Array, Embeddings, Proportion
 
 _SHOWN = 5
 _UNEVEN = 100
 
 
-def oddities(x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...]) -> tuple[str, ...]:
+def oddities(x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...], guessed: Proportion | None) -> tuple[str, ...]:
     """What is odd about the samples; empty where nothing is.
 
     Args:
@@ -20,6 +20,7 @@ def oddities(x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...
         classes: class of each photo, int [m].
         bursts: burst of each photo, int [m].
         names: of the classes.
+        guessed: the accuracy on photos left out, where it is no better than guessing.
     """
     counts = np.bincount(classes)
     # A class is one burst where all of its photos have the number of its first.
@@ -41,6 +42,8 @@ def oddities(x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...
     if counts.max() > _UNEVEN * counts.min():
         few, many = int(counts.argmin()), int(counts.argmax())
         said.append(f"{names[many]!r} has {counts[many]} photos and {names[few]!r} {counts[few]}; add photos of {names[few]!r}")
+    if guessed is not None and not said:
+        said.append(f"photos left out are told apart no better than by guessing ({guessed}); check the labels, and what the photos show")
     return tuple(said)
 
 

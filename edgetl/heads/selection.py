@@ -29,7 +29,7 @@ LOGISTIC_ALPHA = 0.03
 """Logistic regression's in `auto`, which has one try. On solar cells (1,968 of 2,624, functional or defective, float and int8, 10 splits
 each) top-1 was 83.8 / 84.1 / 84.4 / 84.5 / 83.7 at 0.3 / 0.1 / 0.03 / 0.01 / 0.003, with the least held-out Brier score at 0.03; chosen on
 LIMIT samples it was 0.003 in a third of the splits and the mean no better."""
-_MISSED, _PHOTOS, _CLASSES = 0.1, 200, 10
+_MISSED, _PHOTOS, _CLASSES, _FEWEST = 0.1, 200, 10, 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +83,18 @@ class Trial:
     def accuracy(self) -> Proportion:
         """The share of hits."""
         return Proportion(int(self.hits.sum()), len(self.hits))
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the classes' mean accuracy is within two standard errors of what guessing gives; False below 5 bursts of a class."""
+        _, classes, cell = self._judged
+        number = len(self.view.counts)
+        of = np.empty(len(self.hits), np.int64)
+        of[cell] = classes
+        n = np.bincount(of, minlength=number)
+        right = np.bincount(of, self.hits, minlength=number) / np.maximum(n, 1)
+        error = np.sqrt((right * (1 - right) / np.maximum(n, 1)).sum()) / number
+        return bool(n.min() >= _FEWEST and right.mean() - 2 * error <= 1 / number)
 
     def temperature(self) -> float:
         """The temperature that fits what was held out; NaN where nothing could be."""
