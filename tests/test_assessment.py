@@ -9,8 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from edgetl import assessment
-from edgetl.assessment import assess
+from edgetl.assessment import Assessment, assess
+from edgetl.curve import Curve, draw
 from edgetl.heads import Fit, Learner
 from edgetl.types import Proportion, to_json
 
@@ -30,7 +30,7 @@ def fitted(rows: np.ndarray, labels: list[str], kind: str = "lda", taken: np.nda
     return learner.fit(kind)
 
 
-def sound(fit: Fit, target: float = 0.95) -> assessment.Assessment:
+def sound(fit: Fit, target: float = 0.95) -> Assessment:
     """An assessment whose every number and sentence is checked."""
     made = assess(fit, target)
     text = json.dumps(to_json(made), allow_nan=False)
@@ -54,11 +54,9 @@ def test_the_forecast_of_a_power_law_is_its_own_solution():
     odds = a * np.array([bursts / 4, bursts / 2, bursts]) ** -b
     share = odds / (1 + odds)
     errors = np.repeat(share[:, None], classes * bursts, 1)
-    curve = assessment._Curve(
-        np.repeat(np.arange(classes), bursts), np.outer([bursts / 4, bursts / 2, bursts], np.ones(classes)), errors, ""
-    )
+    curve = Curve(np.repeat(np.arange(classes), bursts), np.outer([bursts / 4, bursts / 2, bursts], np.ones(classes)), errors, "")
     hits = round(bursts * (1 - share[-1]))
-    draws = assessment._draw(curve, [Proportion(hits, bursts)] * classes, 0)
+    draws = draw(curve, [Proportion(hits, bursts)] * classes, 0)
     assert np.median(draws.exponent) == pytest.approx(b, abs=0.05)
     for forecast in draws.forecasts(0.95):
         low, middle, high = forecast.more
