@@ -19,7 +19,7 @@ SPREAD = 256
 """Photos drawn from all before, each with the same chance (Vitter 1985, algorithm R), so that a class taught long ago is among them."""
 MEASURES = ("brightness", "contrast", "sharpness", "length", "density", "nearest")
 LIMIT = 2048
-"""Photos of a store that are replayed: 0.1 s at d = 1280."""
+"""Photos of a store that are replayed: 0.25 s at d = 1280."""
 _ACQUAINTED = 5
 """Of a class with fewer photos nothing need be near: its first photos are meant to be new."""
 
