@@ -226,14 +226,19 @@ class _Judge:
         return Adaptation(head, AdaptReport(best.kind, f"{best.kind}: {best.reason}", *counts, self._warnings(head)))
 
     def _warnings(self, made: Head) -> tuple[str, ...]:
+        sets = (
+            () if self._head.conformal is None else ("sets of classes at a confidence hold where the photos were taught, and are off here",)
+        )
         if self._head.rejection is None:
-            return ()
+            return sets
         if made.rejection is None:
-            return ("this adapter moves no photo, so what tells unknown things no longer fits and is off; train again in the new place",)
+            said = "this adapter moves no photo, so what tells unknown things no longer fits and is off; train again in the new place"
+            return (said, *sets)
         before, after = (self._taken(rejection) for rejection in (self._head.rejection, made.rejection))
         return (
             f"what tells unknown things was adapted with the head: it now takes {after} of the new photos for something taught, {before} "
             "before; how many unknown things it lets through here was not measured",
+            *sets,
         )
 
     def _taken(self, rejection: Rejection) -> Proportion:

@@ -57,7 +57,7 @@ class Adapter:
         """The head for new photos.
 
         A rejection of unknown things begins with a linear map too, so an affine adapter folds into it; `t3a` moves no photo, and takes it
-        off.
+        off. Conformal sets hold for photos like those left out in training only, so they are taken off.
 
         Args:
             target: their L2-normalised embeddings, float [m, d].
@@ -70,7 +70,7 @@ class Adapter:
         if rejection is not None:
             far, offset = _folded(fold, rejection.weight, rejection.bias)
             rejection = dataclasses.replace(rejection, weight=far, bias=offset)
-        return dataclasses.replace(self._head, weight=weight, bias=bias, rejection=rejection)
+        return dataclasses.replace(self._head, weight=weight, bias=bias, rejection=rejection, conformal=None)
 
 
 def mean(source: Array) -> Fit:
@@ -149,4 +149,4 @@ def _t3a(head: Head, target: Embeddings) -> Head:
     # The paper needs no temperature. The new logits get the spread that the old ones had, so that probabilities stay about as sure.
     spread = float(np.std(target @ made.T, axis=1).mean()) / max(float(np.std(logits, axis=1).mean()), 1e-30)
     temperature = head.temperature * max(spread, 1e-30)
-    return dataclasses.replace(head, weight=made, bias=np.zeros_like(head.bias), temperature=temperature, rejection=None)
+    return dataclasses.replace(head, weight=made, bias=np.zeros_like(head.bias), temperature=temperature, rejection=None, conformal=None)

@@ -81,7 +81,14 @@ def test_an_adapted_head_gives_what_the_head_gives_for_the_moved_embedding(
     source, target = (unit(random.normal(middle, 1, (size, dim))) for middle, size in zip((1, 0), sizes))
     weight, far = random.normal(size=(2, 3, dim)).astype(np.float32)
     bias, zero = random.normal(size=3).astype(np.float32), np.zeros((3, 3), np.float32)
-    head = Head("lda", ("a", "b", "c"), weight, bias, 1.0, rejection=Rejection("margin", far, bias, zero[0], zero, 0.0))
+    head = Head(
+        "lda",
+        ("a", "b", "c"),
+        weight,
+        bias,
+        1.0,
+        rejection=Rejection("margin", np.tile(far, (2, 1)), np.tile(bias, 2), zero[0], zero, 0.0, -1e9),
+    )
     made = adapter.Adapter(kind, head, source.astype(np.float32)).to(target.astype(np.float32))
     matrix, offset = by_definition(kind, source, target)
     x = unit(random.normal(size=(5, dim)))
@@ -196,7 +203,7 @@ def test_t3a_needs_labels_that_show_its_worth(taught: tuple[Fit, Array]) -> None
 def test_what_tells_unknown_things_is_adapted_with_the_head_or_off_and_said(taught: tuple[Fit, Array]) -> None:
     fit, x = taught
     zero = np.zeros(CLASSES, np.float32)
-    rejection = Rejection("distance", fit.head.weight, fit.head.bias, zero, np.zeros((CLASSES, CLASSES), np.float32), -1e9)
+    rejection = Rejection("distance", fit.head.weight, fit.head.bias, zero, np.zeros((CLASSES, CLASSES), np.float32), -1e9, -1e9)
     new, _ = photos([25] * CLASSES, seed=13, light=1.0)
     head = dataclasses.replace(fit.head, rejection=rejection)
     made = adapt(head, fit, x, new)
