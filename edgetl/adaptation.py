@@ -226,9 +226,7 @@ class _Judge:
         return Adaptation(head, AdaptReport(best.kind, f"{best.kind}: {best.reason}", *counts, self._warnings(head)))
 
     def _warnings(self, made: Head) -> tuple[str, ...]:
-        sets = (
-            () if self._head.conformal is None else ("sets of classes at a confidence hold where the photos were taught, and are off here",)
-        )
+        sets = () if self._head.conformal is None else ("sets of classes at a confidence hold in the place taught, and are off here",)
         if self._head.rejection is None:
             return sets
         if made.rejection is None:

@@ -19,6 +19,7 @@ from edgetl import Classifier, adapter
 from edgetl.adaptation import LEAST, adapt
 from edgetl.errors import HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner
+from edgetl.heads.conformal import Conformal
 from edgetl.heads.rejection import Rejection
 from edgetl.mixture import Mixture
 from edgetl.types import Array, to_json
@@ -81,14 +82,8 @@ def test_an_adapted_head_gives_what_the_head_gives_for_the_moved_embedding(
     source, target = (unit(random.normal(middle, 1, (size, dim))) for middle, size in zip((1, 0), sizes))
     weight, far = random.normal(size=(2, 3, dim)).astype(np.float32)
     bias, zero = random.normal(size=3).astype(np.float32), np.zeros((3, 3), np.float32)
-    head = Head(
-        "lda",
-        ("a", "b", "c"),
-        weight,
-        bias,
-        1.0,
-        rejection=Rejection("margin", np.tile(far, (2, 1)), np.tile(bias, 2), zero[0], zero, 0.0, -1e9),
-    )
+    rejection = Rejection("margin", np.tile(far, (2, 1)), np.tile(bias, 2), zero[0], zero, 0.0, -1e9)
+    head = Head("lda", ("a", "b", "c"), weight, bias, 1.0, rejection=rejection)
     made = adapter.Adapter(kind, head, source.astype(np.float32)).to(target.astype(np.float32))
     matrix, offset = by_definition(kind, source, target)
     x = unit(random.normal(size=(5, dim)))
@@ -205,9 +200,11 @@ def test_what_tells_unknown_things_is_adapted_with_the_head_or_off_and_said(taug
     zero = np.zeros(CLASSES, np.float32)
     rejection = Rejection("distance", fit.head.weight, fit.head.bias, zero, np.zeros((CLASSES, CLASSES), np.float32), -1e9, -1e9)
     new, _ = photos([25] * CLASSES, seed=13, light=1.0)
-    head = dataclasses.replace(fit.head, rejection=rejection)
+    head = dataclasses.replace(fit.head, rejection=rejection, conformal=Conformal(np.zeros(0, np.float32), (0,) * CLASSES))
     made = adapt(head, fit, x, new)
     assert made.head.rejection is not None
+    assert made.head.conformal is None
+    assert "sets of classes at a confidence" in made.report.warnings[1]
     assert made.report.warnings[0].startswith("what tells unknown things was adapted with the head: it now takes 100.0 %")
     assert adapt(fit.head, fit, x, new).report.warnings == ()
 
