@@ -285,6 +285,7 @@ class Classifier:
         kind: AdapterKind | Literal["auto"] = "auto",
         *,
         labelled: bool = False,
+        same_shares: bool = False,
         progress: Progress | None = None,
     ) -> AdaptReport:
         """Adapts the head to photos of a new place or camera, which need no labels, if that helps; otherwise nothing changes.
@@ -295,6 +296,8 @@ class Classifier:
             photos: a folder of photos as the camera sees them now, or pairs of photo and label.
             kind: which adapter; `auto` tries all (see :mod:`edgetl.adapter` and :mod:`edgetl.adaptation`).
             labelled: the folder is `root/<class>/<photo>`, or the pairs' labels are true; they train nothing, they judge.
+            same_shares: you vouch that every class is among the new photos, about as often as it was taught. Without it that is
+                checked, and about 80 % of the adaptations that would help are refused, for none that would harm.
             progress: called with (photos done, photos in all or 0).
 
         Raises:
@@ -315,7 +318,7 @@ class Classifier:
                 progress(done, total)
         embeddings = np.array(target, np.float32).reshape(len(target), self.store.fingerprint.dim)
         with self._memory.changing("adapting"):
-            return training.adapt(self._memory, self._asked(), embeddings, labels if labelled else None, kind)
+            return training.adapt(self._memory, self._asked(), embeddings, labels if labelled else None, kind, same_shares=same_shares)
 
     def forget(self, *, label: str | None = None, photo: Photo | None = None, vacuum: bool = False) -> ForgetReport:
         """Removes a class or one photo, exactly: the next head is the one that never saw it, and the report proves it.

@@ -84,7 +84,13 @@ def assess(memory: Memory, kind: HeadKind) -> AssessReport:
 
 
 def adapt(
-    memory: Memory, asked: HeadKind, target: Embeddings, labels: Sequence[str | None] | None, kind: AdapterKind | Literal["auto"]
+    memory: Memory,
+    asked: HeadKind,
+    target: Embeddings,
+    labels: Sequence[str | None] | None,
+    kind: AdapterKind | Literal["auto"],
+    *,
+    same_shares: bool,
 ) -> AdaptReport:
     """Adapts a head to new photos and makes it active, if that is expected to help. Within a change of the memory.
 
@@ -94,6 +100,7 @@ def adapt(
         target: embeddings of the new photos, float32 [m, d].
         labels: the class of each, None where it is not known.
         kind: which adapter; `auto` tries all.
+        same_shares: the person vouches that the classes have about the shares that were taught.
 
     Raises:
         TrainError: too few photos, new or taught.
@@ -102,7 +109,7 @@ def adapt(
     from edgetl.heads import unknowns
 
     fit = memory.learner().fit(asked)
-    made = adaptation.adapt(unknowns.calibrate(fit)[0], fit, fit.photos, target, kind=kind, labels=labels)
+    made = adaptation.adapt(unknowns.calibrate(fit)[0], fit, fit.photos, target, kind=kind, labels=labels, same_shares=same_shares)
     if made.report.kind is not None:
         head = dataclasses.replace(made.head, fingerprint=memory.store.fingerprint.digest)
         accuracy, _ = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())

@@ -126,11 +126,12 @@ def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: 
 @MODEL
 @click.option("--kind", type=click.Choice(("auto", *KINDS)), default="auto", show_default=True, help="Which adapter.")
 @click.option("--labelled", is_flag=True, help="The folder is FOLDER/CLASS/PHOTO; the labels train nothing, they judge.")
+@click.option("--same-shares", is_flag=True, help="You vouch that every class is among these photos, about as often as it was taught.")
 @JSON
-def adapt(folder: str, kind: Any, labelled: bool, as_json: bool, **model: Any) -> None:
+def adapt(folder: str, kind: Any, labelled: bool, same_shares: bool, as_json: bool, **model: Any) -> None:
     """Adapt the head to unlabelled photos of a new place or camera, if that helps; rollback undoes it."""
     with opened(model) as shop, progress_bar("embedding") as progress:
-        report = shop.adapt(folder, kind, labelled=labelled, progress=progress)
+        report = shop.adapt(folder, kind, labelled=labelled, same_shares=same_shares, progress=progress)
     if as_json:
         print_json(report)
     else:
