@@ -53,9 +53,9 @@ VIEWS = (
 )
 """What :func:`views` gives, in this order; each costs a backbone pass, a row in the store and its share of every training.
 
-Chosen among 22 flips, crops, lights and turns and some 40 combinations of them: small corner crops lost up to 2 points on sign digits, light
-alone gained less than half a point, the whole photo is the best single one. Gains in points over the photo alone, EfficientNet-Lite0 float,
-mean over 1, 5 and 20 photos per class, 10 seeds, paired 95 % interval (`tools/bench_views`):
+Chosen among about 40 flips, crops, lights and turns and as many combinations: the whole photo is the best single one, and corner crops of
+side 0.75 lose 1 to 2 points on sign digits at five photos per class. Gains in points over the photo alone, EfficientNet-Lite0 float, mean
+over 1, 5 and 20 photos per class, 10 seeds, paired 95 % interval (`tools/bench_views`):
 
 =====  =============  =============  ==============
 views  flowers        sign digits    magnetic tiles
