@@ -53,6 +53,6 @@ def split(y: Array, shots: Sequence[int], seed: int) -> tuple[dict[int, list[Arr
 
 
 def half(values: Sequence[float]) -> float:
-    """Half the 95 % t-interval of a mean; NaN for a single value."""
+    """Half the 95 % t-interval of a mean of at least two values."""
     n = len(values)
-    return float(student.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5) if n > 1 else float("nan")
+    return float(student.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5)
