@@ -28,7 +28,8 @@ def head(c: int = 3, d: int = 8) -> Head:
 def whole(c: int = 3, d: int = 8) -> Head:
     """A head with everything that one may hold."""
     form = RNG.standard_normal((c, c)).astype(np.float32)
-    rejection = Rejection("mahalanobis", head(c, d).weight, head(c, d).bias, head(c, d).bias, form @ form.T, -1.5)
+    weight, bias = RNG.standard_normal((2 * c, d)).astype(np.float32), RNG.standard_normal(2 * c).astype(np.float32)
+    rejection = Rejection("mahalanobis", weight, bias, bias[:c], form @ form.T, -1.5, -3.0)
     scores = np.tile(np.linspace(0.1, 0.9, 20), c).astype(np.float32)
     return dataclasses.replace(head(c, d), rejection=rejection, conformal=Conformal(scores, (20,) * c))
 
@@ -152,7 +153,8 @@ HOSTILE = {
 
 def extras() -> dict[str, np.ndarray]:
     square = np.eye(2, dtype=np.float32)
-    rejection = {"weight": np.ones((2, 4), np.float32), "bias": square[0], "offset": square[0], "form": square, "threshold": np.zeros(1)}
+    rejection = {"weight": np.ones((4, 4), np.float32), "bias": np.ones(4, np.float32), "offset": square[0], "form": square}
+    rejection |= {"threshold": np.zeros(1), "reach": np.zeros(1)}
     return {f"rejection.{k}": v for k, v in rejection.items()} | {"conformal.scores": np.array([0.1, 0.5, 0.2], np.float32)}
 
 

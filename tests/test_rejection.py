@@ -81,7 +81,7 @@ def test_scores_without_a_burst_and_without_a_class_are_those_of_a_refit(drop: i
     view = taught(photos).whole.view
     rows = np.unique(view.bursts, return_index=True)[1]
     assert len(rows) == 4 * 5
-    made = scores(Absence(view, rows).without(drop), 1.0, np.zeros(4, bool))
+    made = scores(Absence(view, rows).without(drop), 1.0, np.zeros(4, bool), -np.inf)
     for i, row in enumerate(rows):
         left = (view.bursts != view.bursts[row]) & (view.classes != (-1 if drop is None else drop))
         for score, value in by_definition(view.x[[row]], view.x[left], view.classes[left], view.alpha).items():
@@ -114,7 +114,7 @@ def test_the_estimate_holds_for_classes_truly_held_back_and_the_best_score_is_ta
         truths.append(areas[SCORES.index(report.score)])
         best.append(areas)
         estimates.append(report.auroc[report.score].value)
-        if head.rejection is not None:
+        if head.rejection is not None and report.reliable:
             accepted.append((known[report.score] >= head.rejection.threshold).mean())
             late.append((unknown[report.score] >= head.rejection.threshold).mean() - report.false_accept.value)
     assert abs(np.mean(truths) - np.mean(estimates)) < 0.05
@@ -130,9 +130,11 @@ def measured(fit: Fit, photos: np.ndarray) -> dict[str, np.ndarray]:
     return {"probability": fit.head.probabilities(photos).max(1), **by_definition(unit, view.x, view.classes, view.alpha)}
 
 
-def nothing_is_rejected(head: Head, report: RejectionReport, why: str) -> None:
-    assert head.rejection is None
+def only_what_is_far_is_rejected(head: Head, report: RejectionReport, why: str) -> None:
     assert not report.reliable
+    if head.rejection is not None:
+        assert (head.rejection.score, head.rejection.threshold) == ("distance", head.rejection.reach)
+        assert report.coverage.value >= 0.98
     assert report.reason.startswith("cannot reject reliably here: ")
     assert why in report.reason
     to_json(report)
@@ -143,22 +145,35 @@ def nothing_is_rejected(head: Head, report: RejectionReport, why: str) -> None:
     [
         (2, 40, "with 2 classes, leaving one out leaves nothing to compare"),
         (3, 40, "3 classes have enough photos, and at least 4 are needed"),
-        (6, 2, "0 of 6 classes have 3 photos or more"),
-        (4, 4, "needs 19 photos (a burst counts once), not 16"),
+        (10, 2, "0 of 10 classes have 3 photos or more"),
+        (4, 4, "a threshold needs 19 photos, of classes with 2 or more (a burst counts once), not 16"),
+        (30, 1, "not 0"),
     ],
 )
 def test_too_little_to_tell_is_said(classes: int, each: int, why: str) -> None:
     centres, rng = world(3, classes, 2.0)
     head, report, _ = calibrate(taught({f"c{i}": drawn(centre, rng, each) for i, centre in enumerate(centres)}))
-    nothing_is_rejected(head, report, why)
+    only_what_is_far_is_rejected(head, report, why)
 
 
 def test_classes_that_cannot_be_told_apart_reject_nothing() -> None:
     centres, rng = world(4, 8, 0.0)
     head, report, _ = calibrate(taught({f"c{i}": drawn(centre, rng, 30) for i, centre in enumerate(centres)}))
-    nothing_is_rejected(head, report, "and the lower end should be 0.7 at least")
+    only_what_is_far_is_rejected(head, report, "and the lower end should be 0.7 at least")
     assert report.score is not None
     assert abs(report.auroc[report.score].value - 0.5) < 0.15
+
+
+@pytest.mark.parametrize("classes", [2, 6])
+def test_what_is_far_from_everything_gets_no_label_even_with_two_classes(classes: int) -> None:
+    centres, rng = world(8, classes, 1.5)
+    head, report, _ = calibrate(taught({f"c{i}": drawn(centre, rng, 40) for i, centre in enumerate(centres)}))
+    assert head.rejection is not None
+    assert report.photos >= 60
+    far = [head.decide(x)[1] for x in drawn(-3 * centres.mean(0) + 4 * (np.arange(DIM) == DIM - 1), rng, 50)]
+    assert all("further from every class than 99% of the photos taught" in reason for reason in far)
+    known = np.concatenate([drawn(centre, rng, 200) for centre in centres])
+    assert np.mean([reason != "" for reason in (head.decide(x)[1] for x in known)]) < 0.08
 
 
 def test_a_reject_class_is_neither_held_out_nor_known_and_what_looks_like_it_counts_as_rejected() -> None:
@@ -171,7 +186,7 @@ def test_a_reject_class_is_neither_held_out_nor_known_and_what_looks_like_it_cou
     assert head.labels[int(probabilities.argmax())] == "Background"
     assert "stands for nothing" in reason
     three = {label: rows for label, rows in photos.items() if label in ("c0", "c1", "Background")}
-    nothing_is_rejected(*calibrate(taught(three))[:2], "with 2 classes")
+    only_what_is_far_is_rejected(*calibrate(taught(three))[:2], "with 2 classes")
 
 
 def test_the_order_in_which_photos_came_changes_nothing() -> None:

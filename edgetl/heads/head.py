@@ -13,13 +13,13 @@ from safetensors.numpy import save
 
 from edgetl.errors import HeadError, LabelError
 from edgetl.heads.conformal import Conformal
-from edgetl.heads.rejection import COVERAGE, SCORES, Rejection, is_nothing
+from edgetl.heads.rejection import SCORES, Rejection, is_nothing
 from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
 
 FORMAT = "edgetl-head-2"
 _FORMATS = ("edgetl-head-1", FORMAT)
 """The first had neither rejection nor conformal sets."""
-_REJECTION = ("weight", "bias", "offset", "form")
+_REJECTION, _LIMITS = ("weight", "bias", "offset", "form"), ("threshold", "reach")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Head:
         temperature: the logits are divided by this before the softmax; fitted on held-out logits.
         counts: samples per class that it was trained from; empty where unknown.
         fingerprint: digest of the embeddings' fingerprint; empty where unknown.
-        rejection: what tells that a photo is like nothing taught; None where that is not reliable.
+        rejection: what tells that a photo is like nothing taught; None where too few were taught.
         conformal: what its sets of classes are made from; None where unknown.
     """
 
@@ -91,11 +91,7 @@ class Head:
         if self.rejection is None:
             return probabilities, ""
         norm = math.sqrt(x.dot(x))
-        value, least = self.rejection.measure(x * np.float32(1 / norm if norm > 0 else 1)), self.rejection.threshold
-        if value >= least:
-            return probabilities, ""
-        measured = f"its {self.rejection.score} score is {value:.3g}, and {COVERAGE:.0%} of photos taught reach {least:.3g}"
-        return probabilities, f"it looks like nothing taught: {measured}"
+        return probabilities, self.rejection.reason(x * np.float32(1 / norm if norm > 0 else 1))
 
     def candidates(self, embedding: Embeddings, confidence: float = 0.9) -> tuple[str, ...]:
         """The classes that one embedding [d] may be of, most probable first: the right one is among them with this confidence.
@@ -124,7 +120,7 @@ class Head:
         if self.rejection is not None:
             stated["rejection"] = self.rejection.score
             arrays |= {f"rejection.{name}": getattr(self.rejection, name) for name in _REJECTION}
-            arrays["rejection.threshold"] = np.array([self.rejection.threshold], np.float64)
+            arrays |= {f"rejection.{name}": np.array([getattr(self.rejection, name)], np.float64) for name in _LIMITS}
         if self.conformal is not None:
             stated["conformal"] = json.dumps(self.conformal.sizes)
             arrays["conformal.scores"] = self.conformal.scores
@@ -166,8 +162,8 @@ def _read(data: bytes) -> Head:
         conformal = Conformal(arrays["conformal.scores"], tuple(json.loads(stated["conformal"])))
     if "rejection" in stated:
         weight, bias, offset, form = (arrays[f"rejection.{name}"] for name in _REJECTION)
-        threshold = _number(arrays["rejection.threshold"], "rejection.threshold")
-        rejection = Rejection(stated["rejection"], weight, bias, offset, form, threshold)
+        threshold, reach = (_number(arrays[f"rejection.{name}"], f"rejection.{name}") for name in _LIMITS)
+        rejection = Rejection(stated["rejection"], weight, bias, offset, form, threshold, reach)
     head = Head(
         stated["kind"],
         labels,
@@ -223,17 +219,18 @@ def _check(head: Head) -> None:
 
 
 def _check_rejection(rejection: Rejection, shape: tuple[int, ...]) -> None:
-    classes = shape[0]
+    classes, dim = shape
     if rejection.score not in SCORES or classes < 2:
         raise HeadError(f"rejection by {rejection.score!r} of {classes} classes; expected one of {', '.join(SCORES)} and at least two")
-    for name, expected in zip(_REJECTION, (shape, (classes,), (classes,), (classes, classes))):
+    rows = classes if rejection.score == "distance" else 2 * classes
+    for name, expected in zip(_REJECTION, ((rows, dim), (rows,), (classes,), (classes, classes))):
         array = getattr(rejection, name)
         if array.shape != expected or array.dtype != np.float32 or not np.isfinite(array).all():
             raise HeadError(
                 f"rejection.{name} is {array.dtype} {list(array.shape)}; expected float32 {list(expected)} without NaN or infinity"
             )
-    if not math.isfinite(rejection.threshold):
-        raise HeadError(f"rejection.threshold is {rejection.threshold}; expected a finite number")
+    if not (math.isfinite(rejection.threshold) and math.isfinite(rejection.reach)):
+        raise HeadError(f"rejection's threshold is {rejection.threshold} and its reach {rejection.reach}; expected finite numbers")
 
 
 def _check_conformal(conformal: Conformal, classes: int) -> None:

@@ -18,7 +18,7 @@ from edgetl.heads.absence import Absence, Answer
 from edgetl.heads.calibration import CalibrationError, calibration_error, softmax, temperature
 from edgetl.heads.conformal import conformal
 from edgetl.heads.reading import View
-from edgetl.heads.rejection import COVERAGE, SCORES, Rejection, Score, is_nothing
+from edgetl.heads.rejection import COVERAGE, REACH, SCORES, Rejection, Score, is_nothing
 from edgetl.heads.threads import single_thread
 from edgetl.heads.whitening import Spectrum
 from edgetl.types import Array, Proportion
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 KNOWN, TRIED, HELD, _MOST_UNKNOWN = 384, 96, 12, 12
 """The threshold is set on at most KNOWN photos. At most HELD classes are left out in turn, and at most _MOST_UNKNOWN photos of each judged
 against at most TRIED known ones."""
-LEAST_CLASSES, LEAST_AUROC, _LEAST_PHOTOS = 4, 0.7, 3
+LEAST_CLASSES, LEAST_AUROC, _LEAST_PHOTOS, _NEEDED = 4, 0.7, 3, 19
+"""With fewer than _NEEDED photos no threshold accepts a new known one with the chance COVERAGE."""
+_CANNOT, _FAR = "cannot reject reliably here:", "only what is further from every class than nearly all photos taught gets no label"
 ALPHA, LEAST_ALPHA = 0.1, 0.03
 """What tells classes apart best is not what knows unknown things best. On photos of magnetic tiles held back the AUROC of `mahalanobis` was
 0.69 / 0.74 / 0.74 at 20 / 60 / 200 photos per class with alpha = 0.1, and 0.72 / 0.64 / 0.67 with 0.003, which LDA chooses there; on sign
@@ -72,12 +74,12 @@ class RejectionReport:
     """What telling the unknown from the known is worth here.
 
     Attributes:
-        reliable: whether it is worth using; if not, no threshold is active.
+        reliable: whether a threshold on the score is active; if not, only what is out of reach of every class gets no label.
         reason: why, in a sentence.
         score: the score that was chosen; None where none could be tried.
         auroc: of every score: the chance that a known photo scores higher than one of a class the model does not know.
-        coverage: known photos accepted, each scored without its burst.
-        false_accept: the share of photos of an unknown class that is accepted; None where none could be tried.
+        coverage: known photos accepted by what is active, each scored without its burst.
+        false_accept: the share of photos of an unknown class that it accepts; None where none could be tried.
         classes: classes left out in turn.
         photos: photos scored, one per burst.
     """
@@ -134,72 +136,77 @@ def reject(view: View, labels: Sequence[str]) -> tuple[Rejection | None, Rejecti
         labels: the classes' names.
 
     Returns:
-        The rejection, or None where it is not reliable, and the report.
+        The rejection, of what is out of reach only where no score is reliable, and None with fewer photos than a threshold needs.
     """
     nothing = np.array([is_nothing(label) for label in labels])
     photos = _photos(view, nothing)
     counts = np.bincount(view.classes[photos], minlength=len(labels))
     photos = photos[counts[view.classes[photos]] > 1]  # of a class with one burst nothing is left when it is left out
     rows = _balanced(photos, view.classes, KNOWN)
+    if len(rows) < _NEEDED:
+        few = f"a threshold needs {_NEEDED} photos, of classes with 2 or more (a burst counts once), not {len(rows)}"
+        return None, RejectionReport(False, f"{_CANNOT} {few}", None, {}, Proportion(0, 0), None, 0, len(rows))
+    model = Absence(view, rows)
+    answer = model.without()
+    reach = _threshold(answer.nearness.max(1), REACH)
     possible = np.flatnonzero(counts >= _LEAST_PHOTOS)
-    if (why := _too_little(int((~nothing).sum()), len(possible), len(rows))) is not None:
-        return None, RejectionReport(False, why, None, {}, Proportion(0, 0), None, 0, len(rows))
-    taught = Absence(view, rows)
-    answer = taught.without()
-    heat = temperature(answer.logits, taught.classes)
+    if (why := _too_little(int((~nothing).sum()), len(possible))) is not None:
+        near = Proportion(int((answer.nearness.max(1) >= reach).sum()), len(rows))
+        return fitted(view, "distance", 1.0, reach, reach), RejectionReport(False, why, None, {}, near, None, 0, len(rows))
+    heat = temperature(answer.logits, model.classes)
     held = possible[np.linspace(0, len(possible) - 1, min(HELD, len(possible))).astype(np.int64)]
-    pairs = _leave_out(view, photos, held, nothing, heat)
+    pairs = _leave_out(view, photos, held, nothing, heat, reach)
     areas = {score: np.array([auroc(*pair[score]) for pair in pairs]) for score in SCORES}
     chosen = _best(areas)
-    known = scores(answer, heat, nothing)[chosen]
-    threshold = _threshold(known)
-    accepted = np.array([(pair[chosen][1] >= _threshold(pair[chosen][0])).mean() for pair in pairs])
-    area = ClassMean.of(areas[chosen])
-    reliable, reason = _verdict(area, len(possible))
+    known = scores(answer, heat, nothing, reach)[chosen]
+    reliable, reason = _verdict(ClassMean.of(areas[chosen]), len(possible))
+    limit = _threshold if reliable else _lowest
+    accepted = np.array([(pair[chosen][1] >= limit(pair[chosen][0])).mean() for pair in pairs])
     report = RejectionReport(
         reliable,
         reason,
         chosen,
         {score: ClassMean.of(values) for score, values in areas.items()},
-        Proportion(int((known >= threshold).sum()), len(known)),
+        Proportion(int((known >= limit(known)).sum()), len(known)),
         ClassMean.of(accepted),
         len(held),
         len(rows),
     )
-    return (fitted(view, chosen, heat, threshold) if reliable else None), report
+    return fitted(view, *((chosen, heat, limit(known)) if reliable else ("distance", 1.0, reach)), reach), report
 
 
-def scores(answer: Answer, heat: float, nothing: Array) -> dict[Score, Array]:
-    """Every score of each photo, [m]; -inf where the best class is one that stands for nothing, bool [c]."""
+def scores(answer: Answer, heat: float, nothing: Array, reach: float) -> dict[Score, Array]:
+    """Every score of each photo, [m]; -inf where it is out of reach, or the best class is one that stands for nothing, bool [c]."""
     ordered = np.sort(answer.logits, 1)
+    near = answer.nearness.max(1)
     made: dict[Score, Array] = {
         "mahalanobis": answer.background - answer.squares + 2 * ordered[:, -1],
         "probability": softmax(answer.logits / heat).max(1),
         "margin": ordered[:, -1] - ordered[:, -2],
-        "distance": answer.nearness.max(1),
+        "distance": near,
     }
-    refused = nothing[answer.logits.argmax(1)]
+    refused = nothing[answer.logits.argmax(1)] | (near < reach)
     return {score: np.where(refused, -np.inf, values) for score, values in made.items()}
 
 
-def fitted(view: View, score: Score, heat: float, threshold: float) -> Rejection:
+def fitted(view: View, score: Score, heat: float, threshold: float, reach: float) -> Rejection:
     """The rejection by one score, of the model that lacks nothing; `heat` is the temperature of its logits."""
     number = len(view.counts)
     offset, form = np.zeros(number), np.zeros((number, number))
-    if score == "distance":
-        weight, bias = view.means, -np.einsum("cd,cd->c", view.means, view.means) / 2
-    else:
+    weight, bias = view.means, -np.einsum("cd,cd->c", view.means, view.means) / 2
+    if score != "distance":
         solve = view.whitening.inverse(view.centres * np.sqrt(view.counts)[:, None], -np.ones(number))
         origin = view.counts @ view.centres / view.counts.sum()
         centred = view.centres - origin
         solved = solve.apply(centred)
         cross = centred @ solved.T
         scale = 1 / heat if score == "probability" else 1.0
-        weight, bias = view.whitening.unproject(solved * scale, (-solved @ origin - np.diag(cross) / 2) * scale)
+        own, level = view.whitening.unproject(solved * scale, (-solved @ origin - np.diag(cross) / 2) * scale)
+        weight, bias = np.concatenate([own, weight]), np.concatenate([level, bias])
         if score == "mahalanobis":
             offset, form = np.diag(cross) / 2, np.linalg.inv(np.diag(1 / view.counts) + cross)
     w, b, o, f = (np.asarray(array, np.float32) for array in (weight, bias, offset, form))
-    return Rejection(score, w, b, o, f, threshold)
+    return Rejection(score, w, b, o, f, threshold, reach)
 
 
 def _photos(view: View, nothing: Array) -> Array:
@@ -234,7 +241,7 @@ def _first(rows: Array, classes: Array, quota: int) -> Array:
     return rows[order[rank < quota]]
 
 
-def _leave_out(view: View, photos: Array, held: Array, nothing: Array, heat: float) -> list[dict[Score, tuple[Array, Array]]]:
+def _leave_out(view: View, photos: Array, held: Array, nothing: Array, heat: float, reach: float) -> list[dict[Score, tuple[Array, Array]]]:
     """For each class of `held`: the scores of known photos and of its own, from models without it."""
     known = _balanced(photos, view.classes, TRIED)
     more = _first(photos[np.isin(view.classes[photos], held)], view.classes, _MOST_UNKNOWN)
@@ -244,7 +251,7 @@ def _leave_out(view: View, photos: Array, held: Array, nothing: Array, heat: flo
         answer = some.without(int(drop))
         unknown = some.classes == drop
         fair = ~unknown & (np.arange(len(rows)) < len(known))
-        pairs.append({score: (values[fair], values[unknown]) for score, values in scores(answer, heat, nothing).items()})
+        pairs.append({score: (values[fair], values[unknown]) for score, values in scores(answer, heat, nothing, reach).items()})
     return pairs
 
 
@@ -258,33 +265,36 @@ def _best(areas: Mapping[Score, Array]) -> Score:
     return chosen
 
 
-def _threshold(known: Array) -> float:
-    """The k-th lowest of n scores, k = (1 - COVERAGE)(n + 1): a new known photo is below it with a chance of at most k / (n + 1)."""
-    k = int((1 - COVERAGE) * (len(known) + 1) + 1e-9)
-    return float(np.sort(known)[k - 1]) if k else -math.inf
+def _threshold(known: Array, coverage: float = COVERAGE) -> float:
+    """The k-th lowest of n scores, k = (1 - coverage)(n + 1): a new known photo is below it with a chance of at most k / (n + 1).
+
+    With too few scores it is the lowest, for which that is 1 / (n + 1).
+    """
+    k = max(1, int((1 - coverage) * (len(known) + 1) + 1e-9))
+    return float(np.sort(known)[k - 1])
 
 
-def _too_little(classes: int, possible: int, photos: int) -> str | None:
+def _lowest(known: Array) -> float:
+    """What every photo in reach exceeds."""
+    return float(np.finfo(np.float64).min)
+
+
+def _too_little(classes: int, possible: int) -> str | None:
     """Why nothing can be tried, if so."""
-    said = "cannot reject reliably here:"
     if classes < 3:
-        return f"{said} with {classes} classes, leaving one out leaves nothing to compare; {LEAST_CLASSES} are needed"
+        return f"{_CANNOT} with {classes} classes, leaving one out leaves nothing to compare; {LEAST_CLASSES} are needed; {_FAR}"
     if possible < 3:
-        return (
-            f"{said} {possible} of {classes} classes have {_LEAST_PHOTOS} photos or more (a burst counts once); {LEAST_CLASSES} are needed"
-        )
-    needed = math.ceil(1 / (1 - COVERAGE) - 1e-9) - 1
-    if photos < needed:
-        return f"{said} a threshold that accepts {COVERAGE:.0%} of what is known needs {needed} photos (a burst counts once), not {photos}"
+        few = f"{possible} of {classes} classes have {_LEAST_PHOTOS} photos or more (a burst counts once); {LEAST_CLASSES} are needed"
+        return f"{_CANNOT} {few}; {_FAR}"
     return None
 
 
 def _verdict(area: ClassMean, classes: int) -> tuple[bool, str]:
     worth = f"a known photo scores higher than one of a class left out with a chance of {area}"
     if classes < LEAST_CLASSES:
-        return False, f"cannot reject reliably here: {classes} classes have enough photos, and at least {LEAST_CLASSES} are needed; {worth}"
+        return False, f"{_CANNOT} {classes} classes have enough photos, and at least {LEAST_CLASSES} are needed; {worth}; {_FAR}"
     if area.interval[0] < LEAST_AUROC:
-        return False, f"cannot reject reliably here: {worth}, and the lower end should be {LEAST_AUROC} at least"
+        return False, f"{_CANNOT} {worth}, and the lower end should be {LEAST_AUROC} at least; {_FAR}"
     return True, f"what is like nothing taught gets no label: {worth}"
 
 
