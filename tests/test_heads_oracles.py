@@ -109,9 +109,8 @@ def test_logistic_regression_has_scikit_learns_coefficients(shape: tuple[int, in
     for space in spaces(x, alpha) + spaces(x, 0.1):  # its penalty need not be that of the coordinates
         w, b = logistic.read(dataclasses.replace(view(x, y, space), alpha=alpha)).linear()
         weight, bias = (w - w.mean(0), b - b.mean()) if shape[2] > 2 else (w[1:] - w[:1], b[1:] - b[:1])
-        rtol = 1e-4 if space.rows.dtype == np.float64 else 2e-2
-        np.testing.assert_allclose(weight, oracle.coef_, atol=rtol * np.abs(oracle.coef_).max())
-        np.testing.assert_allclose(bias, oracle.intercept_ - (oracle.intercept_.mean() if shape[2] > 2 else 0), atol=10 * rtol)
+        np.testing.assert_allclose(weight, oracle.coef_, atol=1e-5 * np.abs(oracle.coef_).max())
+        np.testing.assert_allclose(bias, oracle.intercept_ - (oracle.intercept_.mean() if shape[2] > 2 else 0), atol=1e-5)
 
 
 def test_logistic_regressions_held_out_logits_are_those_of_refits_without_the_fold() -> None:

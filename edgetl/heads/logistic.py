@@ -12,7 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from edgetl.heads.calibration import softmax
+from edgetl.heads.newton import newton
 from edgetl.heads.reading import FOLDS, Reading, View, centred
+from edgetl.heads.whitening import BLOCK
 from edgetl.types import Array
 
 _MEMORY = 12
@@ -20,6 +23,10 @@ _STEPS = 300
 _HELD = 1e-2
 """Where the folds' searches end, as a share of the gradient's length at zero: on solar cells and flowers a tenth of it gave the same 5-fold
 accuracy within 0.1 points and the same Brier score within a fifth of its standard error, and all six models took half as long again."""
+_NEAR, _ENOUGH = 1e-3, 5e-7
+"""Where the model's first search ends, as a share like _HELD: float32 coordinates give a gradient little better. And where Newton's method
+ends after it, in the same length: on 2,000 photos each of flowers, hand signs, tiles and solar cells, in another order and with 90 changes
+beside the factor, no logit of up to 13 differed by more than 3e-6."""
 _ABREAST = 64
 """Folds are searched together up to this many columns: one wide product takes a third of the time of five narrow ones."""
 
@@ -27,12 +34,12 @@ _ABREAST = 64
 def read(view: View) -> Reading:
     """Scores are the model's logits; what is held out comes from FOLDS models, each trained without one fold.
 
-    Those start from zero: the model of all samples is nearer, but it has seen the fold, and a search that ends early remembers that.
+    The model is the same in any coordinates, because its gradient is that of the embeddings, in float64. The folds' models start from
+    zero: the model of all samples is nearer, but it has seen the fold, and a search that ends early remembers that.
     """
     n, number, rows = len(view.classes), len(view.counts), view.whitening.rows
-    # float32 coordinates give a gradient little better than this, and no prediction needs it better.
-    precision = 1e-6 if rows.dtype == np.float64 else 1e-3
-    weight, bias = _parts(_searched(view, np.ones((n, 1)), precision)[0], view)
+    near = _searched(view, np.ones((n, 1)), _NEAR)[0]
+    weight, bias = _parts(newton(lambda point: _gradient(view, point), _solver(view), near, _ENOUGH), view)
     held = np.empty((n, number))
     together = max(1, _ABREAST // number)
     for first in range(0, FOLDS, together):
@@ -94,17 +101,18 @@ def _searched(view: View, used: Array, precision: float) -> Array:
     The regularised scatter of all samples serves as the Hessian: the loss curves about alike in all of its directions, so that few steps
     are needed. Samples that came or went since the coordinates were made are in it, hence any order of changes takes the same steps.
     """
-    mean, kind = _mean(view), view.whitening.rows.dtype
-    scatter = view.whitening.inverse(np.sqrt(len(used)) * mean[None], np.array([-1.0]))
+    kind, width = view.whitening.rows.dtype, view.centres.shape[1] + 1
     targets, used = np.eye(len(view.counts), dtype=kind)[view.classes], used.astype(kind)
-
-    def solve(gradient: Array) -> Array:
-        return np.concatenate([scatter.apply(gradient[..., :-1]), gradient[..., -1:]], 2)
 
     def loss(point: Array) -> tuple[float, Array]:
         return _loss(point, view, targets, used)
 
-    return minimise(loss, solve, np.zeros((used.shape[1], len(view.counts), len(mean) + 1)), precision)
+    return minimise(loss, _solver(view), np.zeros((used.shape[1], len(view.counts), width)), precision)
+
+
+def _solver(view: View) -> Callable[[Array], Array]:
+    scatter = view.whitening.inverse(np.sqrt(len(view.classes)) * _mean(view)[None], np.array([-1.0]))
+    return lambda gradient: np.concatenate([scatter.apply(gradient[..., :-1]), gradient[..., -1:]], -1)
 
 
 def _mean(view: View) -> Array:
@@ -143,3 +151,33 @@ def _loss(point: Array, view: View, targets: Array, used: Array) -> tuple[float,
     slope = (residual - rows.dtype.type(share) * along).reshape(n, models * number).T @ rows
     intercept = residual.sum(0, dtype=np.float64)[..., None]
     return float(value), np.concatenate([slope.reshape(weight.shape) + pull - intercept * _mean(view), intercept / np.sqrt(n)], 2)
+
+
+def _gradient(view: View, point: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """The gradient [c, r + 1] of a model on all samples, from the embeddings, and what multiplies its derivative with a direction."""
+    space, n = view.whitening, len(view.classes)
+    weight, bias = space.unproject(*_parts(point, view))
+    slope, intercept, odds = view.alpha * weight, np.zeros((len(bias), 1)), np.empty((n, len(bias)), space.rows.dtype)
+    for start in range(0, n, BLOCK):
+        here = slice(start, start + BLOCK)
+        x, y = view.x[here].astype(np.float64), view.classes[here]
+        residual = softmax(x @ weight.T + bias)
+        odds[here] = residual
+        residual[np.arange(len(y)), y] -= 1
+        slope += residual.T @ (x - space.origin)
+        intercept += residual.sum(0)[:, None]
+    made = np.concatenate([space.factor.whiten(slope) - intercept * _mean(view), intercept / np.sqrt(n)], 1)
+    return made, lambda direction: _curvature(view, odds, direction)
+
+
+def _curvature(view: View, odds: Array, direction: Array) -> Array:
+    """The second derivative of :func:`_loss` where the samples have these odds [n, c], times a direction [c, r + 1]."""
+    rows, changes, signs = view.whitening.rows, view.whitening.changes, view.whitening.signs
+    weight, bias = _parts(direction, view)
+    share = view.alpha / view.whitening.alpha
+    along = rows @ weight.T.astype(rows.dtype)
+    change = along + bias.astype(rows.dtype)
+    bent = odds * (change - (odds * change).sum(1, keepdims=True))
+    pull = share * (weight + (weight @ changes.T * signs) @ changes)
+    slope, intercept = (bent - rows.dtype.type(share) * along).T @ rows + pull, bent.sum(0, dtype=np.float64)[:, None]
+    return np.concatenate([slope - intercept * _mean(view), intercept / np.sqrt(len(rows))], 1)
