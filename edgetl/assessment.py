@@ -124,9 +124,10 @@ def _say(accuracy: Proportion, forecast: Forecast, goal: str) -> tuple[State, st
         return "reached", f"{goal} seems reached" + (f" (80 % interval 0 to {most} more photos)" if high else "")
     if not math.isinf(middle):
         return "more", f"about {_whole(middle)} more photos for {goal}{between}"
-    twice = f"twice as many would make it about {100 * min(accuracy.value + forecast.twice, 1):.0f} %"
+    worst, middling, best = (100 * share for share in forecast.twice)
+    twice = f"twice as many would make it about {middling:.0f} % (80 % interval {worst:.0f} to {best:.0f})"
     if forecast.flat:
-        return "flat", f"more photos of the same kind will hardly help: {twice}{between}"
+        return "flat", f"more photos of the same kind will hardly help: {twice}"
     return "far", f"{goal} needs {further} more photos{between}: {twice}"
 
 
@@ -145,13 +146,15 @@ def _next(per_class: Mapping[str, ClassAssessment], gains: Array, target: float)
     random one 3.0, 2.3 and 1.9.
     """
     goal = f"{100 * target:g} %"
-    gain = dict(zip(per_class, gains.tolist()))
+    gain = dict(zip(per_class, gains.T.tolist()))
     missing = [label for label, one in per_class.items() if one.interval != (0, 0)]
     if not missing:
         return None, f"every class has reached {goal}"
-    label = min(missing, key=lambda label: (per_class[label].bursts, -round(gain[label], 6), label))
+    label = min(missing, key=lambda label: (per_class[label].bursts, -round(gain[label][1], 6), label))
     one, others = per_class[label], sum(per_class[other].bursts == per_class[label].bursts for other in missing) - 1
     fewest = f"it has the fewest photos (n={one.bursts}) of the classes that may not have reached {goal}"
     if others:
         fewest = f"of the {others + 1} classes with the fewest photos (n={one.bursts}) that may not have reached {goal} it gains most"
-    return label, f"{label}: {fewest}; {NEXT} more are expected to raise its accuracy by about {100 * gain[label]:.1f} points"
+    low, middle, high = (100 * points for points in gain[label])
+    raised = f"{NEXT} more are expected to raise its accuracy by about {middle:.1f} points (80 % interval {low:.1f} to {high:.1f})"
+    return label, f"{label}: {fewest}; {raised}"

@@ -129,12 +129,12 @@ class Forecast:
 
     Attributes:
         more: 10 %, 50 % and 90 % quantile of the further bursts it needs; inf beyond the horizon.
-        twice: by how much twice the bursts raise its accuracy.
+        twice: its accuracy with twice the bursts, the same quantiles, in [0, 1].
         flat: whether 8 times the bursts would not halve the odds of an error.
     """
 
     more: tuple[float, float, float]
-    twice: float
+    twice: tuple[float, float, float]
     flat: bool
 
 
@@ -152,18 +152,27 @@ class Draws:
     exponent: Array
     bursts: Array
 
-    def gains(self, more: Array | int) -> Array:
-        """By how much so many further bursts of a class, int or [c], raise its accuracy, mean over the draws, float64 [c]."""
-        odds = self.odds * (1 + more / self.bursts) ** -self.exponent
-        return (self.odds / (1 + self.odds) - odds / (1 + odds)).mean(0)  # type: ignore[no-any-return]
+    def accuracy(self, more: Array | int) -> Array:
+        """Of each draw and class with so many further bursts, int or [c]; float64 [draws, c]."""
+        return 1 / (1 + self.odds * (1 + more / self.bursts) ** -self.exponent)
+
+    def gains(self, more: int) -> Array:
+        """By how much so many further bursts of a class raise its accuracy: 10 %, 50 % and 90 % quantile, float64 [3, c]."""
+        return _quantiles(self.accuracy(more) - self.accuracy(0))
 
     def forecasts(self, target: float) -> list[Forecast]:
         """What every class may expect."""
         ratio = np.log(np.maximum(self.odds * target / (1 - target), 1)) / self.exponent
-        times = np.sort(np.where(ratio > math.log(HORIZON), np.inf, np.exp(np.minimum(ratio, math.log(HORIZON)))), axis=0)
-        more = (times[[_DRAWS // 10, _DRAWS // 2, _DRAWS - _DRAWS // 10]] - 1) * self.bursts
+        times = np.where(ratio > math.log(HORIZON), np.inf, np.exp(np.minimum(ratio, math.log(HORIZON))))
+        more = (_quantiles(times) - 1) * self.bursts
         flat = np.median(self.exponent, axis=0) < 1 / 3
-        return [Forecast(*row) for row in zip(map(tuple, more.T.tolist()), self.gains(self.bursts).tolist(), flat.tolist())]
+        rows = zip(more.T.tolist(), _quantiles(self.accuracy(self.bursts)).T.tolist(), flat.tolist())
+        return [Forecast((low, middle, high), (least, half, most), hardly) for (low, middle, high), (least, half, most), hardly in rows]
+
+
+def _quantiles(draws: Array) -> Array:
+    """The 10 %, 50 % and 90 % quantile, each one of the draws [draws, c], so that infinite ones do no harm; [3, c]."""
+    return np.sort(draws, axis=0)[[_DRAWS // 10, _DRAWS // 2, _DRAWS - _DRAWS // 10]]
 
 
 def draw(curve: Curve, accuracy: list[Proportion], seed: int) -> Draws:
