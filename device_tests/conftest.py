@@ -29,13 +29,20 @@ def bundle_path(variant: str) -> Path:
 
 @pytest.fixture
 def drawn():
-    """Photos of a class: its colour at its place, on noise; no two alike."""
+    """Photos of a class: a stripe, a disc or a frame in its colour, each on its own ground, so that no two are frames of one burst."""
 
     def draw(label: str, n: int) -> list[np.ndarray]:
         channel = ["red", "green", "blue"].index(label)
-        random = np.random.default_rng(channel)
-        photos = random.integers(0, 80, (n, 200, 260, 3), dtype=np.uint8)
-        photos[:, 50:150, 40 + 50 * channel : 120 + 50 * channel, channel] += 150
-        return list(photos)
+        return [one(channel, np.random.default_rng([channel, i])) for i in range(n)]
+
+    def one(channel: int, random: np.random.Generator) -> np.ndarray:
+        ground = random.integers(20, 120, 3) + random.normal(0, 1, 3) * np.linspace(-40, 40, 260)[None, :, None]
+        photo = np.clip(ground + random.normal(0, 12, (200, 260, 3)), 0, 255)
+        y, x = np.mgrid[:200, :260]
+        away = np.hypot(y - random.integers(60, 140), x - random.integers(80, 180)) / random.uniform(25, 55)
+        shape = [np.abs(y - x * random.uniform(0.4, 1) - 20) < 25, away < 1, np.abs(away - 1.2) < 0.3][channel]
+        photo[shape] *= 0.4
+        photo[shape, channel] = random.integers(170, 250)
+        return photo.astype(np.uint8)
 
     return draw

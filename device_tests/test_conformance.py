@@ -42,10 +42,17 @@ def test_teach_add_a_class_forget_and_roll_back(bundle_path, variant, tmp_path, 
 
         shop.add_many([(photo, "blue") for photo in drawn("blue", 6)])
         second = shop.train()
+        assert second.active
+        assert second.change is not None
+        assert set(second.change.classes) == {"green", "red"}
         assert shop.predict(drawn("blue", 7)[-1]).label == "blue"
+        assert shop.explain(drawn("blue", 7)[-1]).neighbours[0].label == "blue"
 
         forgotten = shop.forget(label="blue")
         assert forgotten.removed == {"blue": 6}
+        assert forgotten.traces == 0
+        assert forgotten.difference is not None
+        assert forgotten.difference <= 1e-5
         assert shop.predict(drawn("blue", 7)[-1]).label != "blue"
 
         assert shop.rollback().head == second.head

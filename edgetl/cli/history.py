@@ -103,9 +103,8 @@ def _say_active(info: HeadInfo, as_json: bool) -> None:
 
 
 def _head(info: HeadInfo) -> tuple[object, ...]:
-    return (
-        "*" if info.active else "kept" if info.kept else "", info.head, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), _when(info.created),
-    )  # fmt: skip
+    state = "*" if info.active else "kept" if info.kept else ""
+    return state, info.head, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), _when(info.created)
 
 
 def _when(clock: float) -> str:
