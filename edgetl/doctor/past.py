@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgetl.heads.bursts import COSINE
-from edgetl.heads.samples import normalised
+from edgetl.heads.bursts import ROOTED, rooted
 from edgetl.store import Samples
 from edgetl.types import Array, Capture, Embeddings
 
@@ -36,9 +35,10 @@ class Look(NamedTuple):
 
     Attributes:
         measures: brightness, contrast and sharpness of the capture; the embedding's L2 norm and its L1 norm over that of an even one of
-            the same L2 norm; its cosine to the nearest kept photo that is no frame of the same burst. NaN where unknown. float64 [6].
-        unit: the embedding, L2-normalised, float32 [d].
-        cosines: to each kept photo, float32 [RECENT + SPREAD]; 0 where there is none yet.
+            the same L2 norm; the cosine of its roots to the nearest kept photo that is no
+            frame of the same burst. NaN where unknown. float64 [6].
+        unit: the embedding, rooted (:func:`edgetl.heads.bursts.rooted`) and L2-normalised, float32 [d].
+        cosines: of it to each kept photo, float32 [RECENT + SPREAD]; 0 where there is none yet.
     """
 
     measures: Array
@@ -99,14 +99,15 @@ class Past:
             capture: what was measured of it.
             embedding: float32 [d], of any length.
         """
-        unit: Embeddings = normalised(np.asarray(embedding, np.float32)[None])[0]
+        x = np.asarray(embedding, np.float32)
+        unit = rooted(x[None])[0]
         cosines: Embeddings = self._units @ unit
         measures = np.full(len(MEASURES), np.nan)
         if capture is not None:
             measures[:3] = capture.brightness, capture.contrast, capture.sharpness
-        measures[3] = np.sqrt(np.dot(embedding, embedding))
-        measures[4] = np.abs(unit).sum() / np.sqrt(len(unit))
-        others = cosines[(cosines < COSINE) & (cosines != 0)]
+        measures[3] = np.sqrt(np.dot(x, x))
+        measures[4] = np.abs(x).sum() / np.sqrt(len(x)) / measures[3] if measures[3] > 0 else 0.0
+        others = cosines[(cosines < ROOTED) & (cosines != 0)]
         if len(others) and self.counts[label] >= _ACQUAINTED:
             measures[5] = others.max()
         return Look(measures, unit, cosines)
@@ -115,7 +116,7 @@ class Past:
         """Makes a photo part of the past."""
         look, total = self.look(label, capture, embedding), self._added
         self.low, self.high = np.fmin(self.low, look.measures), np.fmax(self.high, look.measures)
-        if not (look.cosines > COSINE).any():
+        if not (look.cosines > ROOTED).any():
             self.seen += ~np.isnan(look.measures)
         self.counts[label] += 1
         self._added += 1
