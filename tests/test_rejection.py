@@ -201,6 +201,21 @@ def test_the_order_in_which_photos_came_changes_nothing() -> None:
     np.testing.assert_allclose(one[0].rejection.weight, other[0].rejection.weight, rtol=1e-4, atol=1e-4)
 
 
+def test_a_burst_counts_once_views_never_and_a_burst_under_two_labels_not_at_all() -> None:
+    centres, rng = world(9, 4, 2.0)
+    x = np.concatenate([drawn(centre, rng, 12) for centre in centres])
+    labels = np.repeat(["a", "b", "c", "d"], 12)
+    x[1], x[13], x[24] = x[0], x[12], x[11]  # two frames of one photo of a, of b, and one of a that is also called c
+    views = np.repeat(x, 3, 0)
+    views[1::3] += rng.standard_normal(x.shape).astype(np.float32)
+    learner = Learner(DIM)
+    learner.add(np.repeat(np.arange(48), 3), views, list(np.repeat(labels, 3)))
+    fit = learner.fit("lda")
+    mixed = {burst for burst in fit.bursts if len(set(np.array(fit.truth)[fit.bursts == burst])) > 1}
+    assert mixed
+    assert calibrate(fit)[1].photos == len(set(fit.bursts) - mixed)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", ["lda", "ridge", "ncm"])
 @pytest.mark.parametrize(
