@@ -22,8 +22,6 @@ the cells the mean of the two classes goes from 80.4 to 79.8 %, for signs and fl
 Roots, because what tells frames of a burst apart is mostly in the largest values. Where as many tiles are joined, plain cosines find 16 to
 64 % of the shaken frames of the other sets (int8), square roots 48 to 69 %, fourth roots 69 to 89 %.
 """
-COSINE = 0.975
-"""The plain cosine at which about as many different tiles are joined, for a look at a few photos."""
 CROWD = 30
 """How many photos of one second are believed: about the frames per second of a camera's fastest burst and of its video."""
 _LIMIT = 2 - 2 * ROOTED

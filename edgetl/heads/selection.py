@@ -77,7 +77,7 @@ class Trial:
         judged = self.view.evidence > 0
         classes = self.view.classes[judged]
         cell = np.unique(cells_of(classes, self.view.bursts[judged]), return_inverse=True)[1].reshape(-1)
-        return _bounded(self.reading.held[judged], classes), classes, cell
+        return self.reading.held[judged], classes, cell
 
     @property
     def accuracy(self) -> Proportion:
@@ -217,12 +217,3 @@ def _tried_on(view: View, total: int) -> str:
 
 def _noun(view: View) -> str:
     return "photos" if (view.evidence[view.evidence > 0] == 1).all() else "bursts"
-
-
-def _bounded(held: Array, classes: Array) -> Array:
-    """Held-out logits [n, c] in which a class of which nothing was left, other than a row's own, is as unlikely as the least likely one."""
-    if not (missing := np.isneginf(held)).any():
-        return held
-    missing[np.arange(len(held)), classes] = False
-    least = np.where(np.isneginf(held), np.inf, held).min(1)
-    return np.where(missing, np.where(np.isfinite(least), least, 0)[:, None], held)
