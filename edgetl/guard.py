@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from edgetl.evaluation import per_class_accuracy
 from edgetl.heads.learner import Fit
-from edgetl.types import ALLOWED_LOSS, Proportion
+from edgetl.types import ALLOWED_LOSS, Array, Proportion
 
 LEAST_LOSS = 2
 """A class is harmed by at least this many bursts: one burst is no evidence, and with ten it would be 10 points."""
@@ -60,11 +61,13 @@ class Record:
             {int(sample): label for sample, label in value["missed"].items()},
         )
 
-    def answer(self, sample: int) -> tuple[str, str] | None:
-        """(true, predicted) label of a photo then; None for one that came later."""
-        if sample > self.last or (run := bisect_right(self.runs, (sample, len(self.labels))) - 1) < 0:
-            return None
-        truth = self.runs[run][1]
+    def answers(self, samples: Array) -> list[tuple[str, str] | None]:
+        """(true, predicted) label of photos, int64 [m], as they were then; None for one that came later."""
+        runs = np.searchsorted([first for first, _ in self.runs], samples, "right") - 1
+        known = (samples <= self.last) & (runs >= 0)
+        return [self._answer(sample, self.runs[run][1]) if old else None for sample, run, old in zip(samples.tolist(), runs, known)]
+
+    def _answer(self, sample: int, truth: int) -> tuple[str, str]:
         return self.labels[truth], self.labels[self.missed.get(sample, truth)]
 
 
@@ -169,11 +172,11 @@ def compare(before: Record, after: Fit, allow_loss: float = ALLOWED_LOSS) -> Cha
         allow_loss: the accuracy that an old class may lose, in [0, 1].
     """
     rows = [
-        (sample, truth, was, said, burst)
-        for sample, truth, said, burst in zip(after.ids.tolist(), after.truth, after.predicted, after.bursts.tolist())
-        if (was := before.answer(sample)) is not None
+        (truth, was, said, burst)
+        for was, truth, said, burst in zip(before.answers(after.ids), after.truth, after.predicted, after.bursts.tolist())
+        if was is not None
     ]
-    same = [(truth, was[1], said, burst) for _, truth, was, said, burst in rows if was[0] == truth]
+    same = [(truth, was[1], said, burst) for truth, was, said, burst in rows if was[0] == truth]
     bursts = [burst for *_, burst in same]
     _, old = per_class_accuracy([(truth, was) for truth, was, _, _ in same], bursts)
     _, new = per_class_accuracy([(truth, said) for truth, _, said, _ in same], bursts)

@@ -28,7 +28,7 @@ p { margin: .25rem 0; overflow-wrap: anywhere; }
 .finding { border-left: .3rem solid var(--trouble); }
 .finding.clear { border-left-color: var(--clear); }
 .soft { color: var(--soft); }
-.top { display: grid; grid-template-columns: minmax(4rem, max-content) 1fr max-content; gap: .4rem .75rem; align-items: center; }
+.top { display: grid; grid-template-columns: fit-content(45%) 1fr max-content; gap: .4rem .75rem; align-items: center; }
 .top > span { overflow-wrap: anywhere; }
 .bar { height: .6rem; border-radius: .3rem; background: var(--line); overflow: hidden; }
 .bar > i { display: block; height: 100%; background: var(--bar); }
