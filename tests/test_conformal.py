@@ -135,6 +135,25 @@ def test_honest_probabilities_show_what_chance_shows_and_dishonest_ones_more() -
     assert (dishonest[:, 2] > dishonest[:, 1]).all()
 
 
+@pytest.mark.parametrize(("kind", "each", "mended"), [("lda", 4, True), ("lda", 30, False), ("ridge", 4, False)])
+def test_with_few_photos_ldas_probabilities_fit_new_photos_better_than_those_left_out(kind: str, each: int, mended: bool) -> None:
+    gains = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        centres, classes = rng.standard_normal((5, 400)) * 0.2, np.repeat(np.arange(5), 60)
+        x = (centres[classes] + rng.standard_normal((300, 400)) * np.linspace(1, 0.2, 400)).astype(np.float32)
+        known = np.concatenate([np.flatnonzero(classes == k)[:each] for k in range(5)])
+        new = np.setdiff1d(np.arange(300), known)
+        learner = Learner(400)
+        learner.add(known, x[known], [f"c{k}" for k in classes[known]])
+        fit = learner.fit(kind)  # type: ignore[arg-type]  # a str of HEAD_KINDS
+        after = calibrate(fit)[0]
+        assert (after.logits(x[new]) == fit.head.logits(x[new])).all()
+        told = [np.log(head.probabilities(x[new])[np.arange(len(new)), classes[new]] + 1e-30).mean() for head in (fit.head, after)]
+        gains.append(told[1] - told[0])
+    assert (np.mean(gains) > 3 * np.std(gains) / np.sqrt(20)) if mended else not np.any(gains)
+
+
 def test_photos_of_one_burst_make_the_interval_wider() -> None:
     logits, classes = answers(np.random.default_rng(3), 100)
     one = calibration_error(logits, classes, np.arange(100))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 KNOWN, TRIED, HELD, _MOST_UNKNOWN = 384, 96, 12, 12
 """The threshold is set on at most KNOWN photos. At most HELD classes are left out in turn, and at most _MOST_UNKNOWN photos of each judged
 against at most TRIED known ones."""
-LEAST_CLASSES, LEAST_AUROC, _LEAST_PHOTOS, _NEEDED = 4, 0.7, 3, 19
+LEAST_CLASSES, LEAST_AUROC, _LEAST_PHOTOS, _NEEDED, _FEW = 4, 0.7, 3, 19, 20
 """At LEAST_AUROC it begins to pay: on photos of classes truly held back, 0.65 went with 91 % of them accepted (flowers), 0.87 / 0.91 / 0.92
 with 63 / 45 / 33 % (sign digits at 20 / 60 / 200 per class), where 95 to 96 % of known ones were. With fewer than _NEEDED photos no
 threshold accepts a new known one with the chance COVERAGE."""
@@ -108,6 +108,8 @@ def auroc(known: Array, unknown: Array) -> float:
 def calibrate(fit: Fit) -> tuple[Head, RejectionReport, CalibrationError | None]:
     """The fitted head with all that it needs to reject and to make sets of classes, on one BLAS thread; the learner may not have changed.
 
+    Its answers stay what they were; with few photos its temperature, and so its probabilities, change.
+
     Returns:
         The head, what its rejection is worth, and how honest its probabilities are.
     """
@@ -115,8 +117,33 @@ def calibrate(fit: Fit) -> tuple[Head, RejectionReport, CalibrationError | None]
     classes = np.array([number[label] for label in fit.truth])
     with single_thread():
         rejection, report = reject(state(fit), fit.head.labels)
-        sets = conformal(fit.held, classes, fit.bursts, fit.head.temperature)
-        return dataclasses.replace(fit.head, rejection=rejection, conformal=sets), report, calibration_error(fit.held, classes, fit.bursts)
+        heat = fit.head.temperature * _mended(fit)
+        sets = conformal(fit.held, classes, fit.bursts, heat)
+        head = dataclasses.replace(fit.head, temperature=heat, rejection=rejection, conformal=sets)
+        return head, report, calibration_error(fit.held, classes, fit.bursts)
+
+
+def _mended(fit: Fit) -> float:
+    """By what to multiply LDA's temperature, where photos are few, because leaving one out makes its own class look worse than it is.
+
+    With tau the expected squared distance to the true mean, that to the mean of n photos is tau (1 + 1 / n). Left out, a photo is measured
+    against n - 1 of its own class and n of each other, and loses tau (1 / (n - 1) - 1 / n) / 2 in its logit. On photos never taught (8
+    draws) that took the calibration error from 22 / 21 / 9 to 15 / 15 / 8 points at 3 / 5 / 10 photos per class on flowers, from 18 / 6 / 5
+    to 8 / 5 / 4 on sign digits and from 15 / 15 / 12 to 11 / 13 / 11 on magnetic tiles; beyond _FEW per class it changes nothing. Where
+    hardly a photo is missed the temperature says how large logits are, not how often they err; so it is only ever lowered.
+    """
+    view = fit.whole.view
+    photos = _photos(view, np.zeros(len(view.counts), bool))
+    counts = np.bincount(view.classes[photos], minlength=len(view.counts))
+    photos = photos[counts[view.classes[photos]] > 1]
+    if fit.kind != "lda" or not 0 < len(photos) <= _FEW * len(counts):
+        return 1.0
+    model = Absence(view, photos)
+    answer, own, n = model.without(), (np.arange(len(photos)), model.classes), counts[model.classes]
+    tau = float(((answer.squares - 2 * answer.logits[own]) * (n - 1) / n).mean())
+    before = temperature(answer.logits, model.classes)
+    answer.logits[own] += tau * (1 / (n - 1) - 1 / n) / 2
+    return min(1.0, temperature(answer.logits, model.classes) / before)
 
 
 def state(fit: Fit) -> View:
