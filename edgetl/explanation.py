@@ -245,14 +245,14 @@ def _differs(capture: Capture | None, taught: Taught) -> Finding | None:
     n = len(values)
     half = student(1 - UNUSUAL / 6, n - 1) * math.sqrt(1 + 1 / n) * np.maximum(values.std(0, ddof=1), 1e-3)
     away = (this - values.mean(0)) / half
+    limits = [_measures(values.mean(0) + side * half) for side in (-1, 1)]
     names = ("brightness", "contrast", "sharpness")
     said, advice, numbers = [], [], {}
     for i in np.flatnonzero(np.abs(away) > 1):
         up = bool(away[i] > 0)
-        shown = [getattr(one, names[i]) for one in stored]
-        value, low, high = getattr(capture, names[i]), min(shown), max(shown)
+        value, low, high = getattr(capture, names[i]), limits[0][i], limits[1][i]
         digits = 2 if names[i] == "sharpness" else 0
-        said.append(f"it is {_WORDS[i][up]}: {names[i]} {value:.{digits}f}, taught were {low:.{digits}f} to {high:.{digits}f} (n={n})")
+        said.append(f"it is {_WORDS[i][up]}: {names[i]} {value:.{digits}f}, {low:.{digits}f} to {high:.{digits}f} is usual (n={n})")
         advice.append(_ADVICE[i][up])
         numbers.update({names[i]: value, f"{names[i]}_low": low, f"{names[i]}_high": high})
     if (odd := _odd_size(capture, stored)) is not None:
@@ -268,6 +268,12 @@ def _differs(capture: Capture | None, taught: Taught) -> Finding | None:
 def _statistics(capture: Capture) -> tuple[float, float, float]:
     """Log brightness, log contrast and sharpness; the offsets keep black and flat photos finite."""
     return math.log(capture.brightness + 4), math.log(capture.contrast + 2), capture.sharpness
+
+
+def _measures(statistics: Array) -> tuple[float, float, float]:
+    """The inverse of :func:`_statistics`."""
+    brightness, contrast, sharpness = statistics.tolist()
+    return max(0.0, math.exp(brightness) - 4), max(0.0, math.exp(contrast) - 2), max(0.0, sharpness)
 
 
 def _odd_size(capture: Capture, stored: Sequence[Capture]) -> str | None:

@@ -34,7 +34,9 @@ def print_json(value: Any) -> None:
 
 def print_assessment(accuracy: Proportion, assessment: Assessment) -> None:
     """One row per class: what it is worth, and what it still needs."""
-    rows = [(label, one.photos, one.bursts, *proportion(one.accuracy), one.sentence) for label, one in assessment.per_class.items()]
+    # The sentence begins with what the columns before it say.
+    said = {label: one.sentence.partition("; ")[2] or one.sentence for label, one in assessment.per_class.items()}
+    rows = [(label, one.photos, one.bursts, *proportion(one.accuracy), said[label]) for label, one in assessment.per_class.items()]
     photos = sum(one.photos for one in assessment.per_class.values())
     click.echo(render(("class", "photos", "bursts", *PROPORTION, "is it enough?"), [*rows, ("all", photos, "", *proportion(accuracy), "")]))
     click.echo(f"next: {assessment.reason}", err=True)
