@@ -18,13 +18,11 @@ def per_class_accuracy(
         bursts: the burst of each photo. Frames of one burst are no independent evidence: with bursts n counts those that have photos of
             the class, and one is right if more than half of its photos of that class are. None counts photos.
     """
-    cells = range(len(outcomes)) if bursts is None else [int(burst) for burst in bursts]
-    photos, hits = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
-    for (truth, said), cell in zip(outcomes, cells, strict=True):
-        photos[truth, cell] += 1
-        hits[truth, cell] += truth == said
+    cells = range(len(outcomes)) if bursts is None else bursts
+    photos = Counter((truth, cell) for (truth, _), cell in zip(outcomes, cells, strict=True))
+    hits = Counter((truth, cell) for (truth, said), cell in zip(outcomes, cells) if truth == said)
     n = Counter(truth for truth, _ in photos)
-    right = Counter(cell[0] for cell in photos if 2 * hits[cell] > photos[cell])
+    right = Counter(cell[0] for cell, count in hits.items() if 2 * count > photos[cell])
     return Proportion(right.total(), len(photos)), {label: Proportion(right[label], n[label]) for label in sorted(n)}
 
 

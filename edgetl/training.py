@@ -132,8 +132,9 @@ def distance(memory: Memory, kind: HeadKind) -> float:
 def _judged(memory: Memory, fit: Fit) -> AssessReport:
     from edgetl import assessment
 
-    accuracy, _ = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())
     made = assessment.assess(fit)
+    each = [one.accuracy for one in made.per_class.values()]
+    accuracy = Proportion(sum(one.hits for one in each), sum(one.n for one in each))
     return AssessReport(accuracy, fit.method, made, _findings(memory, fit), fit.warnings)
 
 
