@@ -108,10 +108,10 @@ class Absence:
     def _near(self) -> Array:
         """Nearness of every photo when its burst is left out, [m, c]; a class that is left out as well is only a column less."""
         view, made = self._view, np.empty((len(self.classes), len(self._view.counts)))
-        x, cross = view.x[self._rows].astype(np.float64), view.means @ view.means.T
-        along = x @ view.means.T
+        x, cross = view.x[self._rows], view.means @ view.means.T
+        along = (x @ view.means.T.astype(np.float32)).astype(np.float64)
         for at, _ in self._batches:
-            gram = x[at] @ x[at].swapaxes(1, 2)
+            gram = (x[at] @ x[at].swapaxes(1, 2)).astype(np.float64)
             loss = Loss.of(view.classes[self._rows[at]], view.counts, gram, along[at], cross)
             made[at[:, 0]] = np.where(loss.gone, -np.inf, loss.x_means[:, 0] - loss.squares / 2)
         return made
