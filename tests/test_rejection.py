@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
+from edgetl import Classifier
 from edgetl.heads import Fit, Head, Learner
 from edgetl.heads.absence import Absence
 from edgetl.heads.rejection import SCORES
@@ -240,3 +243,23 @@ def test_odd_photos_give_a_report_without_nan(case: str, kind: str) -> None:
     assert report.reason
     x = drawn(centres[1], rng, 1)[0]
     assert np.isfinite(Head.from_bytes(head.to_bytes()).decide(x)[0]).all()
+
+
+@pytest.mark.slow
+def test_a_camera_taught_eight_digits_refuses_the_two_it_never_saw_more_often_and_flowers_always(
+    lite0: Path, data: Path, tmp_path: Path
+) -> None:
+    digits = {str(k): sorted((data / "sign-digits" / str(k)).glob("*.*"))[::4] for k in range(10)}
+    flowers = sorted((data / "flowers").glob("*/*.jpg"))[::200]
+    with Classifier.open(lite0, tmp_path / "shop.db") as shop:
+        shop.add_many([(photo, label) for label, photos in digits.items() if label not in "36" for photo in photos[:30]])
+        report = shop.train().rejection
+        known = [shop.predict(photo) for label, photos in digits.items() if label not in "36" for photo in photos[30:42]]
+        unknown = [shop.predict(photo) for label in "36" for photo in digits[label][:42]]
+        assert all(shop.predict(photo).label is None for photo in flowers)
+    assert report.reliable
+    assert report.score == "mahalanobis"
+    assert report.auroc["mahalanobis"].interval[0] > 0.7
+    assert np.mean([guess.label is None for guess in known]) < 0.12
+    assert np.mean([guess.label is None for guess in unknown]) > 0.25
+    assert all("like nothing taught" in guess.reason for guess in unknown if guess.label is None)
