@@ -73,14 +73,12 @@ def train(store: str, kind: Any, allow_loss: float, as_json: bool) -> None:
         if report.change is not None and report.active:
             click.echo(f"before and after: {report.change.reason}", err=True)
         click.echo(f"unknown things: {report.rejection.reason}", err=True)
-        if report.rejection.false_accept is not None:
-            known, unknown = report.rejection.coverage, report.rejection.false_accept
-            click.echo(
-                f"by the {report.rejection.score} score, {known} of known photos get a label, and {unknown} (share) of unknown ones",
-                err=True,
-            )
+        known, unknown = report.rejection.coverage, report.rejection.false_accept
+        if known.n:
+            among = f"; of a class left out: a share of {unknown}" if unknown is not None else ""
+            click.echo(f"known photos that get a label: {known}{among}", err=True)
         if report.calibration is not None:
-            click.echo(f"probabilities: {report.calibration}", err=True)
+            click.echo(f"calibration error of the probabilities: {report.calibration}", err=True)
         say_findings(report.findings)
         say_warnings(report.warnings)
     if not report.active:
