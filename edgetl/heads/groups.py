@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -27,6 +27,18 @@ def groups_of(numbers: Array) -> Iterator[Array]:
         step = max(1, _TOGETHER // size)
         for begin in range(0, len(rows), step):
             yield rows[begin : begin + step]
+
+
+def leave_out(held: Array, numbers: Array, without: Callable[[Array], Array]) -> None:
+    """Puts what `without` gives for the rows of each group, int [b, g] -> float64 [b, g, c], into `held` [n, c], in place.
+
+    Where all rows are one group nothing is left of any class. A group costs O(g^3): 1,500 frames of one thing take a second.
+    """
+    if (numbers == numbers[0]).all():
+        held[:] = -np.inf
+        return
+    for rows in groups_of(numbers):
+        held[rows] = without(rows)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgetl.heads.groups import Loss, groups_of, inverse
+from edgetl.heads.groups import Loss, inverse, leave_out
 from edgetl.heads.reading import Reading, View, centred, without_own
 from edgetl.heads.whitening import Inverse
 from edgetl.types import Array
@@ -41,8 +41,7 @@ def read(view: View) -> Reading:
     held = along - np.diag(cross) / 2 + gain[:, None] * u_means * (x_u[:, None] - u_means / 2)
     own = held[row, y] + (1 + gain * u_u) * (step * (u_means[row, y] - x_u) - step**2 * u_u / 2)
     held = without_own(held, y, own, left)
-    for rows in groups_of(view.bursts):
-        held[rows] = _without(view, rows, solve, along[rows], cross)
+    leave_out(held, view.bursts, lambda rows: _without(view, rows, solve, along[rows], cross))
     return Reading(solved, -np.diag(cross) / 2, white, centred(held))
 
 

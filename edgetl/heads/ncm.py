@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgetl.heads.groups import Loss, groups_of
+from edgetl.heads.groups import Loss, leave_out
 from edgetl.heads.reading import Reading, View, centred, without_own
+from edgetl.types import Array
 
 
 def read(view: View) -> Reading:
@@ -26,7 +27,10 @@ def read(view: View) -> Reading:
     moved = mine + step * (mine - norms)
     shorter = (1 + step) ** 2 * square - 2 * step * (1 + step) * mine + step**2 * norms
     held = without_own(held, view.classes, moved - shorter / 2, left)
-    for rows in groups_of(view.bursts):
+
+    def without(rows: Array) -> Array:
         loss = Loss.of(view.classes[rows], view.counts, x[rows] @ x[rows].swapaxes(1, 2), along[rows], means @ means.T)
-        held[rows] = np.where(loss.gone[:, None], -np.inf, loss.x_means - loss.squares[:, None] / 2)
+        return np.where(loss.gone[:, None], -np.inf, loss.x_means - loss.squares[:, None] / 2)
+
+    leave_out(held, view.bursts, without)
     return Reading(means, -squares / 2 - means @ origin, None, centred(held))

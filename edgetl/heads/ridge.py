@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgetl.heads.groups import groups_of, inverse
+from edgetl.heads.groups import inverse, leave_out
 from edgetl.heads.reading import Reading, View, centred, without_own
+from edgetl.types import Array
 
 
 def read(view: View) -> Reading:
@@ -31,11 +32,14 @@ def read(view: View) -> Reading:
     held = values / free
     own = 1 - (1 - values[row, view.classes]) / free[:, 0]
     held = without_own(held, view.classes, own, view.counts[view.classes] - 1)
-    for rows in groups_of(view.bursts):
+
+    def without(rows: Array) -> Array:
         size, targets = rows.shape[1], np.eye(len(view.counts))[view.classes[rows]]
         gone = targets.sum(1) == view.counts
         hat = solve.gram(white.rows[rows]) - along[rows, -1][:, :, None] - along[rows, -1][:, None] + mean @ solved[-1] + 1 / total
-        most = np.full(len(rows), 1 + size / max(total - size, 1) + 4 * size / view.alpha)
-        free = inverse(np.eye(size) - hat, 1 / most)
-        held[rows] = np.where(gone[:, None], -np.inf, targets - free @ (targets - values[rows]))
+        most = np.full(len(rows), 1 + size / (total - size) + 4 * size / view.alpha)
+        loss = inverse(np.eye(size) - hat, 1 / most) @ (targets - values[rows])
+        return np.where(gone[:, None], -np.inf, targets - loss)
+
+    leave_out(held, view.bursts, without)
     return Reading(solved[:-1], offset, white, centred(held))
