@@ -22,6 +22,9 @@ the cells the mean of the two classes goes from 80.4 to 79.8 %, for signs and fl
 Roots, because what tells frames of a burst apart is mostly in the largest values. Where as many tiles are joined, plain cosines find 16 to
 64 % of the shaken frames of the other sets (int8), square roots 48 to 69 %, fourth roots 69 to 89 %.
 """
+_ENOUGH = 640
+"""About how many values are compared: every second of 1280 finds the same frames within 4 points and joins the same different photos within
+3, in half the time and memory."""
 CROWD = 30
 """How many photos of one second are believed: about the frames per second of a camera's fastest burst and of its video."""
 _LIMIT = 2 - 2 * ROOTED
@@ -68,9 +71,10 @@ class Bursts:
         if len(fresh):
             self._alike[fresh] = self._next + np.arange(len(fresh))
             self._next += len(fresh)
+            some = x[:, :: max(1, x.shape[1] // _ENOUGH)]
             if self._rooted is None:
-                self._rooted = Rows(np.empty((0, x.shape[1]), np.float32))
-            self._rooted.append(rooted(x[len(self._rooted.array) :]))
+                self._rooted = Rows(np.empty((0, some.shape[1]), np.float32))
+            self._rooted.append(rooted(some[len(self._rooted.array) :]))
             _link(self._alike, self._rooted.array, fresh)
         bursts = self._alike.copy()
         _join(bursts, *_same_second(taken))

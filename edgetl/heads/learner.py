@@ -89,8 +89,8 @@ class Learner:
     A photo may come as several views of itself, rows with one id: the photo first, then augmented copies. Every row weighs the same in a
     fit. What is left out to judge a head is always a whole burst (:mod:`edgetl.heads.bursts`), with all views of its photos.
 
-    Memory: the embeddings as float32 [n, d], the same again in the factor's coordinates and for the bursts, and one float64 [d, d]
-    (2,000 x 1280: 44 MB).
+    Memory: the embeddings as float32 [n, d], the same again in the factor's coordinates, half of it for the bursts, and one float64
+    [d, d] (2,000 x 1280: 39 MB).
     """
 
     def __init__(self, dim: int, levels: Sequence[int] = ()) -> None:
