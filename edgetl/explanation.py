@@ -35,6 +35,7 @@ t for a normal distribution of log brightness, log contrast and sharpness. With 
 magnetic tiles and ImageNet (mean; worst set) 3.6 (6.6), 2.4 (3.5), 2.5 (4.1) and 2.3 (4.1) % of the same set's others left it, 69 to 84 %
 of those darkened to 0.35, 95 to 100 % to 0.2, 73 to 77 % of those blurred by 2 pixels and 25 to 29 % of those brightened (gamma 0.45)."""
 _LEAST_CAPTURES = 10
+_LEAST_SPREAD = np.array([1e-3, 1e-3, 1e-3, 0.02])
 _NEW_SIZE = 0.05
 _QUERIES = 512
 
@@ -228,11 +229,12 @@ def _clear(guess: Guess, neighbours: tuple[Neighbour, ...]) -> Finding:
     return Finding("clear", said, "", {"score": p, "margin": _margin(guess), "same": same, "n": len(neighbours)})
 
 
-_WORDS = (("darker", "brighter"), ("flatter (less contrast)", "richer in contrast"), ("more blurred", "sharper"))
+_WORDS = (("darker", "brighter"), ("flatter (less contrast)", "richer in contrast"), ("more blurred", "sharper"), ("bluer", "redder"))
 _ADVICE = (
     ("Give it light or a longer exposure.", "Shade it or shorten the exposure."),
     ("Look for fog, glare or a dirty lens.", "Look for hard shadows or a lamp in the picture."),
     ("Clean the lens, hold still, focus.", "Look whether the photos taught were blurred."),
+    ("Look for daylight, a cold lamp or another white balance.", "Look for evening light, a warm lamp or another white balance."),
 )
 
 
@@ -243,15 +245,15 @@ def _differs(capture: Capture | None, taught: Taught) -> Finding | None:
     values = np.array([_statistics(one) for one in stored])
     this = np.array(_statistics(capture))
     n = len(values)
-    half = student(1 - UNUSUAL / 6, n - 1) * math.sqrt(1 + 1 / n) * np.maximum(values.std(0, ddof=1), 1e-3)
+    half = student(1 - UNUSUAL / 2 / len(this), n - 1) * math.sqrt(1 + 1 / n) * np.maximum(values.std(0, ddof=1), _LEAST_SPREAD)
     away = (this - values.mean(0)) / half
     limits = [_measures(values.mean(0) + side * half) for side in (-1, 1)]
-    names = ("brightness", "contrast", "sharpness")
+    names = ("brightness", "contrast", "sharpness", "warmth")
     said, advice, numbers = [], [], {}
     for i in np.flatnonzero(np.abs(away) > 1):
         up = bool(away[i] > 0)
         value, low, high = getattr(capture, names[i]), limits[0][i], limits[1][i]
-        digits = 2 if names[i] == "sharpness" else 0
+        digits = 2 if names[i] in ("sharpness", "warmth") else 0
         said.append(f"it is {_WORDS[i][up]}: {names[i]} {value:.{digits}f}, {low:.{digits}f} to {high:.{digits}f} is usual (n={n})")
         advice.append(_ADVICE[i][up])
         numbers.update({names[i]: value, f"{names[i]}_low": low, f"{names[i]}_high": high})
@@ -265,15 +267,15 @@ def _differs(capture: Capture | None, taught: Taught) -> Finding | None:
     return Finding("differs", "the input differs from what was taught: " + "; ".join(said), " ".join(advice), {**numbers, "n": n})
 
 
-def _statistics(capture: Capture) -> tuple[float, float, float]:
-    """Log brightness, log contrast and sharpness; the offsets keep black and flat photos finite."""
-    return math.log(capture.brightness + 4), math.log(capture.contrast + 2), capture.sharpness
+def _statistics(capture: Capture) -> tuple[float, float, float, float]:
+    """Log brightness, log contrast, sharpness and warmth; the offsets keep black and flat photos finite."""
+    return math.log(capture.brightness + 4), math.log(capture.contrast + 2), capture.sharpness, capture.warmth
 
 
-def _measures(statistics: Array) -> tuple[float, float, float]:
+def _measures(statistics: Array) -> tuple[float, float, float, float]:
     """The inverse of :func:`_statistics`."""
-    brightness, contrast, sharpness = statistics.tolist()
-    return max(0.0, math.exp(brightness) - 4), max(0.0, math.exp(contrast) - 2), max(0.0, sharpness)
+    brightness, contrast, sharpness, warmth = statistics.tolist()
+    return max(0.0, math.exp(brightness) - 4), max(0.0, math.exp(contrast) - 2), max(0.0, sharpness), warmth
 
 
 def _odd_size(capture: Capture, stored: Sequence[Capture]) -> str | None:

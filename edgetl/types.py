@@ -226,6 +226,7 @@ class Capture:
         brightness: mean luma of the model's input, gray levels in [0, 255].
         contrast: standard deviation of that luma, gray levels.
         sharpness: see :mod:`edgetl.quality`; higher is sharper.
+        warmth: see :mod:`edgetl.quality`; above 0 the light is redder than white, below 0 bluer, and 0 in a gray photo.
         taken: when, by the camera's own clock (EXIF), seconds since 1970; None where it does not say.
         thumbnail: a small JPEG; empty where none is kept.
     """
@@ -235,6 +236,7 @@ class Capture:
     brightness: float
     contrast: float
     sharpness: float
+    warmth: float
     taken: float | None = None
     thumbnail: bytes = b""
 

@@ -23,7 +23,7 @@ from edgetl.store import Samples
 from edgetl.types import Array, Capture, Embeddings, to_json
 
 DIM = 64
-GOOD = Capture(640, 480, brightness=120, contrast=45, sharpness=0.5)
+GOOD = Capture(640, 480, brightness=120, contrast=45, sharpness=0.5, warmth=0.1)
 
 
 def embedding(label: str, seed: int, spread: float = 0.8) -> Embeddings:
@@ -34,9 +34,9 @@ def embedding(label: str, seed: int, spread: float = 0.8) -> Embeddings:
 
 def taught(n: int = 60) -> Past:
     """A past of n photos of mugs and pots in changing light."""
-    past, light = Past(DIM), np.random.default_rng(0).uniform(-1, 1, (n, 3))
-    for i, (a, b, c) in enumerate(light):
-        capture = Capture(640, 480, 120 + 30 * a, 45 + 10 * b, 0.5 + 0.1 * c, taken=1000.0 + 10 * i)
+    past, light = Past(DIM), np.random.default_rng(0).uniform(-1, 1, (n, 4))
+    for i, (a, b, c, d) in enumerate(light):
+        capture = Capture(640, 480, 120 + 30 * a, 45 + 10 * b, 0.5 + 0.1 * c, 0.1 + 0.2 * d, taken=1000.0 + 10 * i)
         past.add(f"{i}.jpg", ("mug", "pot")[i % 2], capture, embedding(("mug", "pot")[i % 2], i))
     return past
 

@@ -32,7 +32,7 @@ def embeddings(random: np.random.Generator, label: str, count: int) -> np.ndarra
 
 
 def capture(random: np.random.Generator, **changes: float) -> Capture:
-    made = Capture(640, 480, random.normal(120, 8), random.normal(50, 4), random.normal(0.5, 0.03))
+    made = Capture(640, 480, random.normal(120, 8), random.normal(50, 4), random.normal(0.5, 0.03), random.normal(0.1, 0.05))
     return dataclasses.replace(made, **changes)
 
 
@@ -134,6 +134,8 @@ def test_a_photo_far_from_every_stored_one_is_outside_and_so_is_one_that_the_hea
         ({"contrast": 110.0}, "richer in contrast"),
         ({"sharpness": 0.2}, "more blurred"),
         ({"sharpness": 0.9}, "sharper"),
+        ({"warmth": -0.3}, "bluer: warmth -0.30, "),
+        ({"warmth": 0.5}, "redder: warmth 0.50, "),
         ({"width": 1920, "height": 1080}, "its size is 1920 x 1080"),
     ],
 )
@@ -161,7 +163,7 @@ def test_nothing_is_said_of_the_input_where_nothing_or_little_was_measured():
 
 @pytest.mark.parametrize("freedom", [9, 29, 1000])
 def test_students_quantile_is_scipys(freedom):
-    for probability in (0.9, 0.975, 1 - explanation.UNUSUAL / 6):
+    for probability in (0.9, 0.975, 1 - explanation.UNUSUAL / 8):
         assert student(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=2e-3)
 
 
@@ -176,10 +178,10 @@ def test_students_quantile_is_scipys(freedom):
 )
 def test_equal_zero_and_single_photos_give_plain_sentences_and_no_nan(rows):
     n = len(rows)
-    same = {sample: Capture(640, 480, 0.0, 0.0, 0.0) for sample in range(n)}
+    same = {sample: Capture(640, 480, 0.0, 0.0, 0.0, 0.0) for sample in range(n)}
     known = Taught.of(Samples(np.arange(n), ["cup"] * n, rows, np.full(n, np.nan)), same, ["photo"] * n)
     for photo in (np.zeros(DIM, np.float32), rows[0]):
-        shown = explain(guessed(cup=1.0), photo, Capture(0, 0, 0.0, 0.0, 0.0), known)
+        shown = explain(guessed(cup=1.0), photo, Capture(0, 0, 0.0, 0.0, 0.0, 0.0), known)
         text = json.dumps(to_json(shown), allow_nan=False)
         assert "nan" not in text.lower()
         assert "nan" not in render(shown, b"", {}).lower()

@@ -155,7 +155,7 @@ def test_a_photo_may_have_several_views_which_are_consecutive_rows_with_its_id(p
 @pytest.mark.parametrize("thumbnail", [b"", b"small", bytes(range(256)) * 100], ids=["none", "small", "of several pages"])
 @pytest.mark.parametrize("taken", [None, 0.0, 1.7e9 + 0.25], ids=["unknown", "1970", "2023"])
 def test_what_was_measured_of_a_photo_comes_back_exactly(store, taken, thumbnail):
-    capture = Capture(4032, 3024, 101.1, 1 / 3, 1e-9, taken, thumbnail)
+    capture = Capture(4032, 3024, 101.1, 1 / 3, 1e-9, -1 / 7, taken, thumbnail)
     store.add([sample(1), dataclasses.replace(sample(2), capture=capture)])
     without = dataclasses.replace(capture, thumbnail=b"")
     assert (store.sample(2).capture, store.find(photo(2)).capture, store.captures()) == (without, without, {2: without})
@@ -167,7 +167,7 @@ def test_what_was_measured_of_a_photo_comes_back_exactly(store, taken, thumbnail
             ask(3)
 
 
-SEEN = Capture(640, 480, 100.0, 20.0, 3.0, None)
+SEEN = Capture(640, 480, 100.0, 20.0, 3.0, -0.25, None)
 
 
 def seen(k: int, label: str = "mug") -> NewSample:

@@ -40,7 +40,7 @@ def write(path):
             batch += 1
             photos = [hashlib.sha256(b"%d %d" % (batch, k)).digest() for k in range(1 + batch * 7 % 40)]
             rows = np.random.default_rng(batch).normal(size=(len(photos), 1280)).astype(np.float32)
-            seen = Capture(640, 480, 1.0, 2.0, 3.0, float(batch), b"%d" % batch * 500)
+            seen = Capture(640, 480, 1.0, 2.0, 3.0, -0.25, float(batch), b"%d" % batch * 500)
             store.add([NewSample(photo, str(batch), row, "camera", seen) for photo, row in zip(photos, rows)])
             os.write(1, b"batch %d\\n" % batch)
             if batch % 5 == 0:

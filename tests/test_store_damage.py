@@ -21,7 +21,8 @@ ROWS = np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32)
 PHOTOS = [hashlib.sha256(b"%d" % k).digest() for k in range(len(ROWS))]
 WEIGHTS = [random.Random(k).randbytes(700) for k in range(3)]
 CAPTURES = {  # every third photo was measured, some have augmented copies
-    k: Capture(640, 480, 100.5, 20.25, 3.0 + k, 1.7e9 + k, random.Random(1000 + k).randbytes(500 + 20 * k)) for k in range(0, len(ROWS), 3)
+    k: Capture(640, 480, 100.5, 20.25, 3.0 + k, -0.25, 1.7e9 + k, random.Random(1000 + k).randbytes(500 + 20 * k))
+    for k in range(0, len(ROWS), 3)
 }
 
 

@@ -14,7 +14,7 @@ from edgetl.store import NewSample, Store, events
 from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 64)
-SEEN = Capture(640, 480, 100.0, 20.0, 3.0, None, b"a small JPEG")
+SEEN = Capture(640, 480, 100.0, 20.0, 3.0, -0.25, None, b"a small JPEG")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion, to_json
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 16)
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where waiting for the disk costs nothing
-CAPTURE = Capture(640, 480, 100.5, 20.25, 3.0, 1.7e9, b"a small JPEG")
+CAPTURE = Capture(640, 480, 100.5, 20.25, 3.0, -0.25, 1.7e9, b"a small JPEG")
 
 
 def photo(k: int) -> bytes:

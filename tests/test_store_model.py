@@ -42,7 +42,7 @@ def views(photo: int) -> np.ndarray:
 def capture(photo: int) -> Capture | None:
     """Some photos were not measured, some have no thumbnail, and some thumbnails fill several pages."""
     taken = None if photo % 4 == 1 else 1e9 + photo
-    return Capture(photo, 480, 1.5, 2.5, 3.5, taken, random.Random(photo).randbytes(photo % 3 * 3000)) if photo % 4 else None
+    return Capture(photo, 480, 1.5, 2.5, 3.5, -0.5, taken, random.Random(photo).randbytes(photo % 3 * 3000)) if photo % 4 else None
 
 
 class StoreModel(RuleBasedStateMachine):

@@ -34,7 +34,7 @@ flowers, which are 32 pixels wide blown up, and 100 % of the others; of every ph
 the cells, and of 25 and 40 % of the tiles and cells after ImageNet, which holds everything. Of a colour cast (red x1.5, blue x0.45) it
 hardly speaks: 3 to 7 %."""
 _LEAST_WIDTH = 0.25
-"""A range is at least this wide, as a share of its upper end: a camera on a stand gives narrow ones."""
+"""A range is at least this wide, as a share of its upper end (warmth is a logarithm already): a camera on a stand gives narrow ones."""
 _ODDS = 20
 """How many times as likely another class must be. With a head of 10 to 60 photos per class that is so of 0.3 to 1.0 % of the flowers under
 their own class, 0.7 to 1.2 % of the sign digits and 1.1 to 3.7 % of the magnetic tiles; under a wrong one of 12 to 41, 74 to 93 and 6 to
@@ -43,11 +43,12 @@ _SAYS = {
     "brightness": "its brightness",
     "contrast": "its contrast",
     "sharpness": "its sharpness",
+    "warmth": "its warmth (log of red over blue)",
     "length": "the length of its embedding",
     "density": "the density of its embedding",
     "nearest": "its likeness to the most similar photo",
 }
-_DETAIL = MEASURES.index("sharpness")
+_DETAIL, _WARMTH, _NEAREST = (MEASURES.index(name) for name in ("sharpness", "warmth", "nearest"))
 
 
 def check(
@@ -112,16 +113,18 @@ def _of_embedding(look: Look, past: Past) -> Said:
     if outside[worst] and past.seen[worst] >= _ENOUGH:
         value, low, high = look.measures[worst], past.low[worst], past.high[worst]
         range_ = f"{_SAYS[MEASURES[worst]]} is {value:.3g}, of the {past.seen[worst]} different photos before {low:.3g} to {high:.3g}"
-        yield "unlike", f"unlike everything seen so far ({range_}): was the camera changed, the lens covered, or is it night?"
+        yield "unlike", f"unlike everything seen so far ({range_}): was the camera or the lamp changed, the lens covered, or is it night?"
 
 
 def _outside(measures: Array, past: Past) -> Array:
     """How far each measure is beyond the range of the past and its margin, in widths of it: below 0, above it, or 0 inside."""
     known = (past.seen >= _ENOUGH) & ~np.isnan(measures)
     low, high = np.where(known, past.low, 0.0), np.where(known, past.high, 0.0)
-    value, width = np.where(known, measures, 0.0), np.maximum(high - low, _LEAST_WIDTH * np.abs(high) + 1e-9)
+    least = _LEAST_WIDTH * np.abs(high) + 1e-9
+    least[_WARMTH] = _LEAST_WIDTH
+    value, width = np.where(known, measures, 0.0), np.maximum(high - low, least)
     below, above = np.minimum(value - low, 0) / width, np.maximum(value - high, 0) / width
-    above[MEASURES.index("nearest")] = 0
+    above[_NEAREST] = 0
     beyond: Array = np.minimum(below + _MARGIN, 0) + np.maximum(above - _MARGIN, 0)
     return beyond
 

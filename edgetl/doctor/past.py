@@ -16,7 +16,7 @@ RECENT = 64
 """The last photos, each of which a new one may repeat."""
 SPREAD = 256
 """Photos drawn from all before, each with the same chance (Vitter 1985, algorithm R), so that a class taught long ago is among them."""
-MEASURES = ("brightness", "contrast", "sharpness", "length", "density", "nearest")
+MEASURES = ("brightness", "contrast", "sharpness", "warmth", "length", "density", "nearest")
 LIMIT = 2048
 """Photos of a store that are replayed: 0.25 s at d = 1280."""
 _ACQUAINTED = 5
@@ -34,9 +34,9 @@ class Look(NamedTuple):
     """A new photo beside the past.
 
     Attributes:
-        measures: brightness, contrast and sharpness of the capture; the embedding's L2 norm and its L1 norm over that of an even one of
+        measures: brightness, contrast, sharpness and warmth of the capture; the embedding's L2 norm and its L1 norm over that of an even one of
             the same L2 norm; the cosine of its roots to the nearest kept photo that is no
-            frame of the same burst. NaN where unknown. float64 [6].
+            frame of the same burst. NaN where unknown. float64 [7].
         unit: the embedding, rooted (:func:`edgetl.heads.bursts.rooted`) and L2-normalised, float32 [d].
         cosines: of it to each kept photo, float32 [RECENT + SPREAD]; 0 where there is none yet.
     """
@@ -50,9 +50,9 @@ class Past:
     """A summary of the photos added so far, of fixed size: 320 embeddings (1.6 MB at d = 1280) and the range of each measure.
 
     Attributes:
-        low: the least of each measure so far, float64 [6], in the order of MEASURES; infinite before the first.
+        low: the least of each measure so far, float64 [7], in the order of MEASURES; infinite before the first.
         high: the greatest.
-        seen: of how many photos, frames of the same burst counted once, int64 [6].
+        seen: of how many photos, frames of the same burst counted once, int64 [7].
         kept: the photos that are kept for comparison; the first RECENT places hold the last ones, None where there is none yet.
         seconds: the whole second at which each of them was taken, float64 [RECENT + SPREAD]; NaN where unknown.
         counts: photos per class.
@@ -104,12 +104,12 @@ class Past:
         cosines: Embeddings = self._units @ unit
         measures = np.full(len(MEASURES), np.nan)
         if capture is not None:
-            measures[:3] = capture.brightness, capture.contrast, capture.sharpness
-        measures[3] = np.sqrt(np.dot(x, x))
-        measures[4] = np.abs(x).sum() / np.sqrt(len(x)) / measures[3] if measures[3] > 0 else 0.0
+            measures[:4] = capture.brightness, capture.contrast, capture.sharpness, capture.warmth
+        length = np.sqrt(np.dot(x, x))
+        measures[4:6] = length, np.abs(x).sum() / np.sqrt(len(x)) / length if length > 0 else 0.0
         others = cosines[(cosines < ROOTED) & (cosines != 0)]
         if len(others) and self.counts[label] >= _ACQUAINTED:
-            measures[5] = others.max()
+            measures[6] = others.max()
         return Look(measures, unit, cosines)
 
     def add(self, source: str, label: str, capture: Capture | None, embedding: Embeddings) -> None:

@@ -1,6 +1,6 @@
 """What was measured of a photo, in its sample's row; its thumbnail, in a table of its own that reading embeddings never touches.
 
-The row holds the numbers as 48 bytes, so that the row's own checksum covers them at no cost, and the thumbnail's length and CRC32: a
+The row holds the numbers as 56 bytes, so that the row's own checksum covers them at no cost, and the thumbnail's length and CRC32: a
 thumbnail that is lost, cut or taken from another photo is noticed too.
 """
 
@@ -25,26 +25,27 @@ LAYOUT = np.dtype(
         ("brightness", "<f8"),
         ("contrast", "<f8"),
         ("sharpness", "<f8"),
+        ("warmth", "<f8"),
         ("taken", "<f8"),
         ("thumbnail_size", "<u4"),
         ("thumbnail_crc", "<u4"),
     ]
 )
-UNKNOWN = np.array((0, 0, np.nan, np.nan, np.nan, np.nan, 0, 0), LAYOUT).tobytes()
+UNKNOWN = np.array((0, 0, np.nan, np.nan, np.nan, np.nan, np.nan, 0, 0), LAYOUT).tobytes()
 
 
 def pack(capture: Capture) -> bytes:
-    """The 48 bytes that stand for a capture in its sample's row."""
+    """The 56 bytes that stand for a capture in its sample's row."""
     taken = np.nan if capture.taken is None else capture.taken
-    numbers = (capture.width, capture.height, capture.brightness, capture.contrast, capture.sharpness, taken)
+    numbers = (capture.width, capture.height, capture.brightness, capture.contrast, capture.sharpness, capture.warmth, taken)
     return np.array((*numbers, len(capture.thumbnail), crc32(capture.thumbnail)), LAYOUT).tobytes()
 
 
 def unpack(packed: Sequence[bytes]) -> list[Capture]:
     """The inverse of :func:`pack`, for many, without the thumbnails."""
     return [
-        Capture(width, height, brightness, contrast, sharpness, None if np.isnan(taken) else taken)
-        for width, height, brightness, contrast, sharpness, taken, _size, _crc in np.frombuffer(b"".join(packed), LAYOUT).tolist()
+        Capture(width, height, brightness, contrast, sharpness, warmth, None if np.isnan(taken) else taken)
+        for width, height, brightness, contrast, sharpness, warmth, taken, _size, _crc in np.frombuffer(b"".join(packed), LAYOUT).tolist()
     ]
 
 
