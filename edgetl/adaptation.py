@@ -19,7 +19,6 @@ from edgetl.adapter import KINDS, Adapter, AdapterKind
 from edgetl.errors import TrainError
 from edgetl.heads import Fit, Head
 from edgetl.heads.rejection import Rejection
-from edgetl.heads.samples import normalised
 from edgetl.heads.threads import single_thread
 from edgetl.mixture import Mixture
 from edgetl.types import Array, Embeddings, Proportion
@@ -120,7 +119,6 @@ class Adaptation:
 def adapt(
     head: Head,
     fit: Fit,
-    source: Embeddings,
     target: Embeddings,
     *,
     kind: AdapterKind | Literal["auto"] = "auto",
@@ -131,8 +129,7 @@ def adapt(
 
     Args:
         head: the head that `fit` made, not an adapted one.
-        fit: the training it comes from.
-        source: embeddings of the photos taught, float [n, d], in the order of `fit.ids`.
+        fit: the training it comes from; its learner may not have changed.
         target: embeddings of the new photos, float [m, d], m at least 40, as many kinds of them as the camera will see.
         kind: which adapter to try; `auto` tries all and takes the accepted one after which the photos look most like those taught.
         labels: the class of each new photo, None where it is not known. They train nothing, they judge.
@@ -144,12 +141,11 @@ def adapt(
     """
     if kind != "auto" and kind not in KINDS:
         raise TrainError(f"adapter {kind!r} is unknown; choose one of auto, {', '.join(KINDS)}")
-    head.logits(source), head.logits(target)  # refuse what no head can read
-    taught, new = (normalised(np.asarray(rows, np.float32)) for rows in (source, target))
-    _check(fit, taught, new, labels)
+    new = head.normalised(target)
+    _check(new, labels)
     with single_thread():
         judge = _Judge(head, fit, new, labels, same_shares)
-        tried = [judge.tried(one, Adapter(one, head, taught)) for one in (KINDS if kind == "auto" else (kind,))]
+        tried = [judge.tried(one, Adapter(one, head, fit.photos)) for one in (KINDS if kind == "auto" else (kind,))]
         return judge.chosen(tried)
 
 
@@ -160,7 +156,7 @@ class _Judge:
         self._head, self._target, self._same_shares = head, target, same_shares
         place = {label: number for number, label in enumerate(fit.head.labels)}
         self._mixture = Mixture.of(fit.held, np.array([place[label] for label in fit.truth]))
-        self._before = head.logits(target)
+        self._before = head.linear(target)
         self._truth = np.array([place.get(label or "", -1) for label in labels or [None] * len(target)])
         self._labelled = sum(label is not None for label in labels or ())
         self._other_mix = None
@@ -170,7 +166,7 @@ class _Judge:
 
     def tried(self, kind: AdapterKind, adapter: Adapter) -> tuple[Attempt, Head]:
         made = adapter.to(self._target)
-        after = made.logits(self._target)
+        after = made.linear(self._target)
         old, new = self._before.argmax(1), after.argmax(1)
         won, lost = (int(((a == self._truth) & (b != self._truth)).sum()) for a, b in ((new, old), (old, new)))
         better = Proportion(won, won + lost)
@@ -185,7 +181,7 @@ class _Judge:
         made = np.empty_like(self._before)
         place = np.arange(len(made)) % _FOLDS
         for fold in range(_FOLDS):
-            made[place == fold] = adapter.to(self._target[place != fold]).logits(self._target[place == fold])
+            made[place == fold] = adapter.to(self._target[place != fold]).linear(self._target[place == fold])
         return made
 
     def _verdict(self, better: Proportion, likeness: Gain | None, kind: AdapterKind) -> tuple[bool, str]:
@@ -250,13 +246,9 @@ def _worth(attempt: Attempt) -> tuple[float, float]:
     return max(won, 0.5), attempt.likeness.value if attempt.likeness else -np.inf
 
 
-def _check(fit: Fit, source: Embeddings, target: Embeddings, labels: Sequence[str | None] | None) -> None:
+def _check(target: Embeddings, labels: Sequence[str | None] | None) -> None:
     if len(target) < LEAST:
         raise TrainError(f"{len(target)} new photos say too little about the new place; give {LEAST} or more, of every class")
-    if len(source) != len(fit.ids):
-        raise TrainError(
-            f"{len(source)} embeddings of photos taught came with a training of {len(fit.ids)}; give them in the order of fit.ids"
-        )
     if (target == target[0]).all():
         raise TrainError(f"all {len(target)} new embeddings are the same; check the camera and the runtime")
     if labels is not None and len(labels) != len(target):

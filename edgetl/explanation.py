@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from edgetl.heads.bursts import Bursts
-from edgetl.heads.samples import normalised
+from edgetl.heads.normalisation import power_normalised
 from edgetl.heads.threads import single_thread
 from edgetl.store import Samples
 from edgetl.types import Array, Capture, Embeddings, Guess
@@ -46,7 +46,7 @@ class Taught:
 
     Attributes:
         ids: sample of each row, int64 [n]; the views of a photo are several rows.
-        x: L2-normalised embeddings, float32 [n, d].
+        x: power-normalised embeddings, float32 [n, d].
         labels: class by sample.
         sources: where each sample came from.
         bursts: number of different bursts per class.
@@ -72,7 +72,7 @@ class Taught:
             sources: of each photo, in the order of the ids.
         """
         photos, first, photo = np.unique(samples.ids, return_index=True, return_inverse=True)
-        x = normalised(samples.embeddings)
+        x = power_normalised(samples.embeddings)
         finder = Bursts()
         finder.add(len(photos))
         with single_thread():
@@ -163,7 +163,7 @@ def _margin(guess: Guess) -> float:
 
 
 def _nearest(embedding: Embeddings, taught: Taught, k: int) -> tuple[Neighbour, ...]:
-    cosines = taught.x @ normalised(np.asarray(embedding, np.float32)[None])[0]
+    cosines = taught.x @ power_normalised(np.asarray(embedding, np.float32)[None])[0]
     order = np.argsort(-cosines, kind="stable")
     found: dict[int, float] = {}
     for row in order:

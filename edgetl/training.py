@@ -109,7 +109,7 @@ def adapt(
     from edgetl.heads import unknowns
 
     fit = memory.learner().fit(asked)
-    made = adaptation.adapt(unknowns.calibrate(fit)[0], fit, fit.photos, target, kind=kind, labels=labels, same_shares=same_shares)
+    made = adaptation.adapt(unknowns.calibrate(fit)[0], fit, target, kind=kind, labels=labels, same_shares=same_shares)
     if made.report.kind is not None:
         head = dataclasses.replace(made.head, fingerprint=memory.store.fingerprint.digest)
         accuracy, _ = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from edgetl.errors import EdgetlError, HeadError
 from edgetl.heads import Head
 from edgetl.heads.conformal import Conformal
+from edgetl.heads.normalisation import Normalisation
 from edgetl.heads.rejection import Rejection
 
 RNG = np.random.default_rng(0)
@@ -34,9 +35,11 @@ def whole(c: int = 3, d: int = 8) -> Head:
     return dataclasses.replace(head(c, d), rejection=rejection, conformal=Conformal(scores, (20,) * c))
 
 
-def test_logits_are_those_of_the_normalised_embedding_for_one_row_and_for_many() -> None:
-    made, x = head(), RNG.standard_normal((5, 8)).astype(np.float32)
-    expected = (x / np.linalg.norm(x, axis=1, keepdims=True)) @ made.weight.T + made.bias
+@pytest.mark.parametrize("normalisation", ["power", "l2"])
+def test_logits_are_those_of_the_normalised_embedding_for_one_row_and_for_many(normalisation: Normalisation) -> None:
+    made, x = dataclasses.replace(head(), normalisation=normalisation), RNG.standard_normal((5, 8)).astype(np.float32)
+    read = np.sign(x) * np.sqrt(np.abs(x)) if normalisation == "power" else x
+    expected = (read / np.linalg.norm(read, axis=1, keepdims=True)) @ made.weight.T + made.bias
     np.testing.assert_allclose(made.logits(x), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(np.stack([made.logits(row) for row in x]), expected, rtol=1e-5, atol=1e-6)
     odds = np.exp(expected / 0.25)
@@ -71,7 +74,7 @@ def test_a_round_trip_keeps_everything() -> None:
     made = head()
     again = Head.from_bytes(made.to_bytes())
     assert (again.kind, again.labels, again.temperature) == (made.kind, made.labels, made.temperature)
-    assert (again.counts, again.fingerprint) == (made.counts, made.fingerprint)
+    assert (again.counts, again.fingerprint, again.normalisation) == (made.counts, made.fingerprint, "power")
     np.testing.assert_array_equal(again.weight, made.weight)
     np.testing.assert_array_equal(again.bias, made.bias)
     assert len(head(600, 1280).to_bytes()) < 3.5e6
@@ -84,6 +87,17 @@ def test_a_round_trip_keeps_rejection_and_sets_and_eighty_one_classes_fit_into_t
     again, x = Head.from_bytes(data), RNG.standard_normal((20, 1280)).astype(np.float32)
     assert [again.decide(row)[1] for row in x] == [made.decide(row)[1] for row in x]
     assert [again.candidates(row) for row in x] == [made.candidates(row) for row in x]
+
+
+@pytest.mark.parametrize("version", ["edgetl-head-1", "edgetl-head-2"])
+def test_heads_of_before_power_normalisation_still_give_their_answers_and_keep_them_when_they_are_written_again(version: str) -> None:
+    weight = RNG.standard_normal((2, 4)).astype(np.float32)
+    old = Head.from_bytes(save(arrays() | {"weight": weight}, stated() | {"format": version}))
+    x = RNG.standard_normal((5, 4)).astype(np.float32)
+    expected = x / np.linalg.norm(x, axis=1, keepdims=True) @ weight.T + 1
+    for made in (old, Head.from_bytes(old.to_bytes())):
+        np.testing.assert_allclose(made.logits(x), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(np.log(made.decide(x[0])[0]), expected[0] - np.logaddexp.reduce(expected[0]), rtol=1e-4, atol=1e-5)
 
 
 def test_a_head_of_the_first_format_still_reads_and_rejects_nothing() -> None:
@@ -127,6 +141,8 @@ HOSTILE = {
     "no bias": save({k: v for k, v in arrays().items() if k != "bias"}, stated()),
     "no temperature": save({k: v for k, v in arrays().items() if k != "temperature"}, stated()),
     "another format": save(arrays(), stated() | {"format": "edgetl-head-9"}),
+    "an unknown normalisation": save(arrays(), stated() | {"format": "edgetl-head-3", "normalisation": "l3"}),
+    "no normalisation": save(arrays(), stated() | {"format": "edgetl-head-3"}),
     "an unknown kind": save(arrays(), stated() | {"kind": "forest"}),
     "three labels for two rows": save(arrays(), stated() | {"labels": '["a", "b", "c"]'}),
     "the same label twice": save(arrays(), stated() | {"labels": '["a", "a"]'}),

@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestCentroid
 
 from edgetl.errors import LabelError, TrainError
 from edgetl.heads import Fit, Learner, selection, whitening
-from edgetl.heads.samples import normalised
+from edgetl.heads.normalisation import power_normalised
 from edgetl.types import HEAD_KINDS, HeadKind
 
 KINDS: tuple[HeadKind, ...] = ("auto", "ncm", "lda", "ridge", "logistic")
@@ -330,9 +330,9 @@ def test_where_samples_are_about_as_many_as_values_auto_is_no_worse_than_scikit_
     x, y = near_the_width(dim, 10, 10)
     head = taught(x, [f"{k:02d}" for k in y]).fit().head
     ours = float((head.logits(tests).argmax(1) == truth).mean())
-    unit = normalised(x).astype(np.float64)
+    unit = power_normalised(x).astype(np.float64)
     others = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto"), NearestCentroid()
-    theirs = [float((model.fit(unit, y).predict(normalised(tests)) == truth).mean()) for model in others]
+    theirs = [float((model.fit(unit, y).predict(power_normalised(tests)) == truth).mean()) for model in others]
     assert ours > max(theirs) - 0.005, (ours, theirs)
 
 

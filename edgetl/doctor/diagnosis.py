@@ -15,7 +15,7 @@ from edgetl.doctor.past import Past, first_rows, photos
 from edgetl.doctor.suspects import LISTED, Suspect, suspicion
 from edgetl.heads import Fit
 from edgetl.heads.bursts import Bursts
-from edgetl.heads.samples import normalised
+from edgetl.heads.normalisation import power_normalised
 from edgetl.store import Samples
 from edgetl.types import Capture, Embeddings
 
@@ -79,7 +79,7 @@ def diagnose(
     rows = first_rows(samples.ids)
     ids, labels = samples.ids[rows].tolist(), [samples.labels[row] for row in rows.tolist()]
     named = [sources.get(sample, f"sample {sample}") for sample in ids]
-    units = normalised(samples.embeddings[rows])
+    units = power_normalised(samples.embeddings[rows])
     bursts = Bursts()
     bursts.add(len(ids))
     number = bursts.find(units, samples.taken[rows], samples.ids[rows])

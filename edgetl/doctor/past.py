@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgetl.heads.bursts import ROOTED, rooted
+from edgetl.heads.normalisation import power_normalised
 from edgetl.store import Samples
 from edgetl.types import Array, Capture, Embeddings
 
@@ -37,7 +38,7 @@ class Look(NamedTuple):
         measures: brightness, contrast, sharpness and warmth of the capture; the embedding's L2 norm and its L1 norm over that of an even one of
             the same L2 norm; the cosine of its roots to the nearest kept photo that is no
             frame of the same burst. NaN where unknown. float64 [7].
-        unit: the embedding, rooted (:func:`edgetl.heads.bursts.rooted`) and L2-normalised, float32 [d].
+        unit: the embedding power-normalised and rooted (:func:`edgetl.heads.bursts.rooted`), float32 [d].
         cosines: of it to each kept photo, float32 [RECENT + SPREAD]; 0 where there is none yet.
     """
 
@@ -100,7 +101,7 @@ class Past:
             embedding: float32 [d], of any length.
         """
         x = np.asarray(embedding, np.float32)
-        unit = rooted(x[None])[0]
+        unit = rooted(power_normalised(x[None]))[0]
         cosines: Embeddings = self._units @ unit
         measures = np.full(len(MEASURES), np.nan)
         if capture is not None:

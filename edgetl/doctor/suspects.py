@@ -51,7 +51,7 @@ def suspicion(fit: Fit, units: Embeddings) -> tuple[Array, Array, Array]:
 
     Args:
         fit: with logits of photos held out.
-        units: L2-normalised embeddings in the order of `fit.ids`, float32 [m, d].
+        units: power-normalised embeddings in the order of `fit.ids`, float32 [m, d].
 
     Returns:
         Rows of `fit.ids`, the most suspicious first, int [k]; the class each looks like, int [k]; and its score, float64 [k] in [0, 1]. At

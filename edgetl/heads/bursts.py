@@ -63,7 +63,7 @@ class Bursts:
         """The burst of each photo, int64 [m], numbered from 0 in the order of their smallest ids.
 
         Args:
-            x: embedding of each photo, float32 [m, d]; only those of photos that came since the last time are read.
+            x: power-normalised embedding of each photo, float32 [m, d]; only those of photos that came since the last time are read.
             taken: seconds by the camera's clock, NaN where unknown, float64 [m].
             ids: int64 [m].
         """
@@ -86,11 +86,14 @@ class Bursts:
 
 
 def rooted(x: Embeddings) -> Embeddings:
-    """Fourth roots of the values, with their signs, of each row of `x` float32 [n, d], L2-normalised; a zero row stays zero."""
+    """Roots of the values, with their signs, of each power-normalised row of `x` float32 [n, d], L2-normalised; a zero row stays zero.
+
+    Of the embedding itself these are the fourth roots.
+    """
     made = np.empty(x.shape, np.float32)
     for start in range(0, len(x), _BLOCK):
         part, into = x[start : start + _BLOCK], made[start : start + _BLOCK]
-        np.sqrt(np.sqrt(np.abs(part, out=into), out=into), out=into)
+        np.sqrt(np.abs(part, out=into), out=into)
         norms = np.sqrt(np.einsum("nd,nd->n", into, into))[:, None]
         np.copysign(into, part, out=into)
         into /= np.where(norms > 0, norms, 1)

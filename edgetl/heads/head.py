@@ -13,18 +13,19 @@ from safetensors.numpy import save
 
 from edgetl.errors import HeadError, LabelError
 from edgetl.heads.conformal import Conformal
+from edgetl.heads.normalisation import NORMALISATIONS, Normalisation, signed_root
 from edgetl.heads.rejection import SCORES, Rejection, is_nothing
 from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
 
-FORMAT = "edgetl-head-2"
-_FORMATS = ("edgetl-head-1", FORMAT)
-"""The first had neither rejection nor conformal sets."""
+FORMAT = "edgetl-head-3"
+_BEFORE = ("edgetl-head-1", "edgetl-head-2")
+"""The first had neither rejection nor conformal sets; both are of L2-normalised embeddings."""
 _REJECTION, _LIMITS = ("weight", "bias", "offset", "form"), ("threshold", "reach")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Head:
-    """A linear classifier of L2-normalised embeddings; everything that was subtracted in training is folded into the bias.
+    """A linear classifier of normalised embeddings; everything that was subtracted in training is folded into the bias.
 
     Attributes:
         kind: the algorithm that made it.
@@ -36,6 +37,7 @@ class Head:
         fingerprint: digest of the embeddings' fingerprint; empty where unknown.
         rejection: what tells that a photo is like nothing taught; None where too few were taught.
         conformal: what its sets of classes are made from; None where unknown.
+        normalisation: what the weights read an embedding through (:mod:`edgetl.heads.normalisation`).
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Head:
     fingerprint: str = ""
     rejection: Rejection | None = None
     conformal: Conformal | None = None
+    normalisation: Normalisation = "power"
 
     def logits(self, embeddings: Array) -> Embeddings:
         """Scores float32 [n, c] of embeddings float32 [n, d], or [c] of one embedding [d]; the highest is the prediction.
@@ -54,26 +57,11 @@ class Head:
         Raises:
             HeadError: embeddings of another length, or with a NaN or an infinity inside.
         """
-        x = np.asarray(embeddings, np.float32)
-        if x.ndim not in (1, 2) or x.shape[-1] != self.weight.shape[1]:
-            raise HeadError(f"this head reads embeddings of {self.weight.shape[1]} values, not an array of shape {list(x.shape)}")
-        if x.ndim == 2:
-            norms = np.sqrt(np.einsum("nd,nd->n", x, x))
-            _check_norm(float(norms.sum()))
-            scores: Embeddings = x @ self.weight.T / np.where(norms > 0, norms, 1)[:, None] + self.bias
-            return scores
-        norm = math.sqrt(x.dot(x))
-        _check_norm(norm)
-        score: Embeddings = self.weight.dot(x) * np.float32(1 / norm if norm > 0 else 1) + self.bias
-        return score
+        return self.linear(self.normalised(embeddings))
 
     def probabilities(self, embeddings: Array) -> Embeddings:
         """Softmax of `logits / temperature`, float32, same shape and errors as :meth:`logits`."""
-        scaled: Embeddings = self.logits(embeddings) * np.float32(1 / self.temperature)
-        scaled -= scaled.max(-1, keepdims=True)
-        np.exp(scaled, out=scaled)
-        scaled /= scaled.sum(-1, keepdims=True)
-        return scaled
+        return self._odds(self.logits(embeddings))
 
     def decide(self, embedding: Embeddings) -> tuple[Embeddings, str]:
         """Probabilities float32 [c] of one embedding [d], and why it gets no label: a sentence, empty where it gets the most probable one.
@@ -83,15 +71,41 @@ class Head:
         Raises:
             HeadError: as :meth:`logits`.
         """
-        x = np.asarray(embedding, np.float32)
-        probabilities = self.probabilities(x)
+        x = self.normalised(embedding)
+        probabilities = self._odds(self.linear(x))
         best = self.labels[int(probabilities.argmax())]
         if is_nothing(best):
             return probabilities, f"it looks like {best!r}, which stands for nothing that has a name"
-        if self.rejection is None:
-            return probabilities, ""
+        return probabilities, "" if self.rejection is None else self.rejection.reason(x)
+
+    def normalised(self, embeddings: Array) -> Embeddings:
+        """Embeddings as the weights read them, float32, with the shape and the errors of :meth:`logits`; a zero row stays zero."""
+        x = np.asarray(embeddings, np.float32)
+        if x.ndim not in (1, 2) or x.shape[-1] != self.weight.shape[1]:
+            raise HeadError(f"this head reads embeddings of {self.weight.shape[1]} values, not an array of shape {list(x.shape)}")
+        if self.normalisation == "power":
+            x = signed_root(x)
+        if x.ndim == 2:
+            norms = np.sqrt(np.einsum("nd,nd->n", x, x))
+            _check_norm(float(norms.sum()))
+            rows: Embeddings = x / np.where(norms > 0, norms, np.float32(1))[:, None]
+            return rows
         norm = math.sqrt(x.dot(x))
-        return probabilities, self.rejection.reason(x * np.float32(1 / norm if norm > 0 else 1))
+        _check_norm(norm)
+        row: Embeddings = x * np.float32(1 / norm if norm > 0 else 1)
+        return row
+
+    def linear(self, x: Embeddings) -> Embeddings:
+        """Scores float32 [n, c] or [c] of embeddings that are normalised already, as :meth:`normalised` gives them."""
+        scores: Embeddings = x @ self.weight.T + self.bias
+        return scores
+
+    def _odds(self, logits: Embeddings) -> Embeddings:
+        scaled: Embeddings = logits * np.float32(1 / self.temperature)
+        scaled -= scaled.max(-1, keepdims=True)
+        np.exp(scaled, out=scaled)
+        scaled /= scaled.sum(-1, keepdims=True)
+        return scaled
 
     def candidates(self, embedding: Embeddings, confidence: float = 0.9) -> tuple[str, ...]:
         """The classes that one embedding [d] may be of, most probable first: the right one is among them with this confidence.
@@ -111,6 +125,7 @@ class Head:
         """The head as a safetensors file; the inverse of :meth:`from_bytes`."""
         stated = {
             "format": FORMAT,
+            "normalisation": self.normalisation,
             "kind": self.kind,
             "labels": json.dumps(self.labels, ensure_ascii=False),
             "counts": json.dumps(self.counts),
@@ -154,8 +169,8 @@ def _read(data: bytes) -> Head:
     arrays = {name: _array(entry) for name, entry in deserialize(data)}  # type: ignore[no-untyped-call]
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     stated = header["__metadata__"]
-    if stated["format"] not in _FORMATS:
-        raise HeadError(f"format {stated['format']!r} is unknown; this edgetl reads {' and '.join(map(repr, _FORMATS))}")
+    if stated["format"] not in (*_BEFORE, FORMAT):
+        raise HeadError(f"format {stated['format']!r} is unknown; this edgetl reads {', '.join(map(repr, (*_BEFORE, FORMAT)))}")
     labels, counts = tuple(json.loads(stated["labels"])), tuple(json.loads(stated["counts"]))
     rejection, conformal = None, None
     if "conformal" in stated:
@@ -174,6 +189,7 @@ def _read(data: bytes) -> Head:
         stated["fingerprint"],
         rejection,
         conformal,
+        "l2" if stated["format"] in _BEFORE else stated["normalisation"],
     )
     _check(head)
     if rejection is not None:
@@ -200,6 +216,8 @@ def _check(head: Head) -> None:
     classes = len(head.labels)
     if head.kind not in HEAD_KINDS:
         raise HeadError(f"kind {head.kind!r} is unknown; expected one of {', '.join(HEAD_KINDS)}")
+    if head.normalisation not in NORMALISATIONS:
+        raise HeadError(f"normalisation {head.normalisation!r} is unknown; expected one of {', '.join(NORMALISATIONS)}")
     try:
         known = {check_label(label) for label in head.labels}
     except LabelError as error:

@@ -10,9 +10,10 @@ import numpy as np
 from edgetl.errors import TrainError
 from edgetl.heads.bursts import Bursts
 from edgetl.heads.head import Head
+from edgetl.heads.normalisation import unit
 from edgetl.heads.oddities import oddities
 from edgetl.heads.reading import FOLDS, View
-from edgetl.heads.samples import Samples, cells_of, folds, normalised, places, quota
+from edgetl.heads.samples import Samples, cells_of, folds, places, quota
 from edgetl.heads.selection import (
     ALPHAS,
     LOGISTIC_ALPHA,
@@ -41,7 +42,7 @@ class Fit:
         candidates: leave-one-out accuracy of every algorithm tried, all on the same samples (a part of them where they are many);
             that of `logistic`, where `auto` tries it, is 5-fold on all samples. Counted in bursts, as
             :func:`edgetl.evaluation.per_class_accuracy` does.
-        alpha: the regularisation of the head, in units of squared normalised embeddings.
+        alpha: the regularisation of the head, in units of squared power-normalised embeddings.
         ids: the photos, int64 [m], in the learner's order.
         truth: the label of each.
         predicted: the label each gets from a head trained without its burst. Where nothing of its class is left then, it is another class.
@@ -72,7 +73,7 @@ class Fit:
 
     @property
     def photos(self) -> Embeddings:
-        """The L2-normalised embeddings of the photos themselves, float32 [m, d] in the order of `ids`; valid until the learner changes."""
+        """The power-normalised photos themselves, float32 [m, d] in the order of `ids`; valid until the learner changes."""
         view = self.whole.view
         photos: Embeddings = view.x[view.evidence > 0]
         return photos
@@ -84,7 +85,7 @@ class Learner:
     Up to a few hundred samples every fit starts afresh from their Gram matrix. Beyond that the regularised scatter is factored once, and
     samples that come or go are signed rows beside the factor (:mod:`edgetl.heads.whitening`), until they are too many or the
     regularisation changes; then it is factored again. Labels are not in the factor: relabelling is free. Nothing drifts: class sums are
-    exact (:func:`edgetl.heads.samples.normalised`), and the factor is made anew from the samples before many rows stand beside it.
+    exact (:func:`edgetl.heads.normalisation.unit`), and the factor is made anew from the samples before many rows stand beside it.
 
     A photo may come as several views of itself, rows with one id: the photo first, then augmented copies. Every row weighs the same in a
     fit. What is left out to judge a head is always a whole burst (:mod:`edgetl.heads.bursts`), with all views of its photos.
@@ -129,7 +130,7 @@ class Learner:
 
         Args:
             ids: the photo of each row, int [n], none of them there already; rows of one photo are neighbours, the photo itself first.
-            embeddings: float [n, d], of any length; they are L2-normalised here.
+            embeddings: float [n, d], of any length; they are power-normalised here (:mod:`edgetl.heads.normalisation`).
             labels: class name of each row.
             taken: when each row's photo was taken, seconds since 1970 by the camera's clock, NaN where unknown; None where all are.
 
@@ -289,7 +290,7 @@ class _Rows:
 
     def last(self, width: int) -> _Rows:
         """The same with the last `width` values of each embedding only."""
-        return dataclasses.replace(self, x=normalised(np.ascontiguousarray(self.x[:, -width:])))
+        return dataclasses.replace(self, x=unit(np.ascontiguousarray(self.x[:, -width:])))
 
     def view(self, counts: Array, means: Array, centres: Array, space: Whitening, alpha: float) -> View:
         cells = cells_of(self.classes, self.bursts)

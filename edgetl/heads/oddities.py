@@ -16,7 +16,7 @@ def oddities(x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...
     """What is odd about the samples; empty where nothing is.
 
     Args:
-        x: L2-normalised embeddings of all rows, float32 [n, d].
+        x: power-normalised embeddings of all rows, float32 [n, d].
         classes: class of each photo, int [m].
         bursts: burst of each photo, int [m].
         names: of the classes.

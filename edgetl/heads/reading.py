@@ -17,7 +17,7 @@ class View:
     """The state that all heads read.
 
     Attributes:
-        x: L2-normalised embeddings, float32 [n, d].
+        x: power-normalised embeddings, float32 [n, d].
         classes: class of each row, int [n].
         counts: rows per class, int [c].
         means: class means, float64 [c, d].
@@ -51,7 +51,7 @@ class Reading:
     Attributes:
         weight: float64 [c, r], of the coordinates in `space`; [c, d] without one.
         bias: float64 [c].
-        space: the whitening whose coordinates it reads, or None if it reads the normalised embedding.
+        space: the whitening whose coordinates it reads, or None if it reads the power-normalised embedding.
         held: logits of each row from a head that was trained without its burst, float64 [n, c]; -inf for a class of which none was left.
             The others of a row sum to zero, as :meth:`linear` makes them.
     """
@@ -62,7 +62,7 @@ class Reading:
     held: Array
 
     def linear(self) -> tuple[Array, Array]:
-        """Weight float64 [c, d] and bias float64 [c] for the normalised embedding, so that a row's logits sum to zero.
+        """Weight float64 [c, d] and bias float64 [c] for the power-normalised embedding, so that a row's logits sum to zero.
 
         What all logits share says nothing, and without it the same samples give the same logits whatever the coordinates' origin is.
         """

@@ -43,7 +43,7 @@ class Rejection:
 
     Attributes:
         score: which score; the higher, the more like something taught.
-        weight: float32 [k, d], of L2-normalised embeddings: a row per class for the score, then each class's mean; for `distance` these are
+        weight: float32 [k, d], of power-normalised embeddings: a row per class for the score, then each class's mean; for `distance` these are
             the same c rows, and k = c, otherwise k = 2 c.
         bias: float32 [k].
         offset: float32 [c]; zero but for `mahalanobis`.
@@ -61,7 +61,7 @@ class Rejection:
     reach: float
 
     def measure(self, x: Embeddings) -> float:
-        """The score of one L2-normalised embedding, float32 [d]; -inf where it is out of reach."""
+        """The score of one power-normalised embedding, float32 [d]; -inf where it is out of reach."""
         values, number = self.weight.dot(x) + self.bias, len(self.offset)
         if float(values[-number:].max()) < self.reach:
             return -math.inf
@@ -77,7 +77,7 @@ class Rejection:
         return best
 
     def reason(self, x: Embeddings) -> str:
-        """Why one L2-normalised embedding, float32 [d], is like nothing taught; empty where it is not."""
+        """Why one power-normalised embedding, float32 [d], is like nothing taught; empty where it is not."""
         value = self.measure(x)
         if value >= self.threshold:
             return ""

@@ -1,4 +1,4 @@
-"""What a learner was taught: normalised embeddings with their labels, and each class's count and sum."""
+"""What a learner was taught: power-normalised embeddings with their labels, and each class's count and sum."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from edgetl.errors import TrainError
+from edgetl.heads.normalisation import power_normalised
 from edgetl.types import Array, Embeddings
-
-_GRID = np.float32(2**30)
 
 
 class Rows:
@@ -39,9 +38,9 @@ class Rows:
 
 
 class Samples:
-    """Rows in the order they came, L2-normalised; an all-zero embedding stays zero. The views of a photo are neighbours with one id.
+    """Rows in the order they came, power-normalised; an all-zero embedding stays zero. The views of a photo are neighbours with one id.
 
-    A class's sum is exact: see :func:`normalised`. So it is the same after any changes, however many, as of a batch.
+    A class's sum is exact: see :func:`edgetl.heads.normalisation.unit`. So it is the same after any changes, however many, as of a batch.
 
     Attributes:
         ids: the photo of each row, int64 [n].
@@ -64,7 +63,7 @@ class Samples:
 
     @property
     def x(self) -> Embeddings:
-        """The normalised embeddings, float32 [n, d]; a view, valid until the next change."""
+        """The power-normalised embeddings, float32 [n, d]; a view, valid until the next change."""
         return self._x.array
 
     @property
@@ -73,7 +72,7 @@ class Samples:
         return _starts(self.ids)
 
     def add(self, ids: Array, embeddings: Array, labels: Sequence[str], taken: Array | None = None) -> Embeddings:
-        """Appends rows and returns their normalised embeddings, float32 [n, d].
+        """Appends rows and returns their power-normalised embeddings, float32 [n, d].
 
         Raises:
             TrainError: shapes that do not fit, a NaN or an infinity, an id that is there already, or a photo whose views are apart or have
@@ -93,7 +92,7 @@ class Samples:
         for i in np.flatnonzero(ids[1:] == ids[:-1]).tolist():
             if labels[i] != labels[i + 1]:
                 raise TrainError(f"photo {ids[i]} has a view of {labels[i]!r} and one of {labels[i + 1]!r}; give all its views one label")
-        normal = normalised(x)
+        normal = power_normalised(x)
         if not np.isfinite(normal.sum()):
             broken = ids[~np.isfinite(normal).all(1)][0]
             raise TrainError(f"the embedding of sample {broken} holds a NaN or an infinity; forget that photo and add it again")
@@ -153,27 +152,6 @@ class Samples:
         self._sums[label] = self._sums.get(label, 0.0) + total
         if not self._counts[label]:
             del self._counts[label], self._sums[label]
-
-
-def normalised(x: Embeddings) -> Embeddings:
-    """Rows of `x` float32 [n, d] divided by their L2 norm; zero rows stay zero, and rows with a NaN or an infinity get NaN.
-
-    Values are rounded to multiples of 2^-30, which is finer than float32 holds of a row's larger values. A float64 holds every sum of
-    up to 2^23 such rows exactly, so that sums do not depend on the order of what came and went, nor drift, however often they change.
-    """
-    norms = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
-    # Where the squares leave float32's range there is still a direction: such rows are scaled to a largest value of 1 first.
-    odd = ~((norms[:, 0] > 1e-15) & (norms[:, 0] < 1e18))
-    if odd.any():
-        top = np.abs(x[odd]).max(1, keepdims=True)
-        x = x.copy()
-        x[odd] = np.divide(x[odd], top, out=np.zeros_like(x[odd]), where=top != 0)
-        norms[odd] = np.sqrt(np.einsum("nd,nd->n", x[odd], x[odd]))[:, None]
-    divided: Embeddings = x / np.where(norms == 0, np.float32(1), norms)
-    divided *= _GRID
-    np.rint(divided, out=divided)
-    divided /= _GRID
-    return divided
 
 
 def places(ids: Array, classes: Array, bursts: Array, seed: int) -> Array:

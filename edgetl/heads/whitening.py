@@ -25,7 +25,7 @@ class Whitening:
     """The coordinates at one alpha, and the samples in them.
 
     Attributes:
-        alpha: what was added to the scatter's diagonal, in units of squared normalised embeddings.
+        alpha: what was added to the scatter's diagonal, in units of squared power-normalised embeddings.
         origin: o, float64 [d].
         factor: P, [r, d].
         samples: q of every sample, float32 or float64 [n, r].
