@@ -70,8 +70,12 @@ def sharpness(luma: Pixels) -> float:
 def warmth(pixels: Pixels) -> float:
     """How red the light is: the natural log of the edges' strength in red over that in blue.
 
-    van de Weijer, Gevers and Gijsenij 2007, "Edge-based color constancy": the gray-edge hypothesis, equation 11 with first differences
-    and p = 2.
+    The gray-edge hypothesis: the differences between neighbours are gray on average, whatever the colour of the things (van de Weijer,
+    Gevers and Gijsenij 2007, "Edge-based color constancy", with first derivatives and p = 2). Here of every third pixel. Of 400 photos of a
+    set, where one in a hundred leaves the range, red x1.5 with blue x0.45 does in 97 % of ImageNet and 99 % of the flowers, and the reverse
+    in 100 %; by the means of red and blue (the gray world) 36, 6, 92 and 80 %, because flowers are yellow; of sign digits all, by both.
+    JPEG's coarse chroma takes the colour from the finest edges: where a camera casts, and then compresses a picture of 128 to 341 pixels at
+    quality 75, that is 23 % of ImageNet, 92 % of the flowers and 99 % of the sign digits, and for the reverse 92, 100 and 99 % (n = 200).
 
     Args:
         pixels: uint8 [h, w, 3], RGB.

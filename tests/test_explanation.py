@@ -134,8 +134,8 @@ def test_a_photo_far_from_every_stored_one_is_outside_and_so_is_one_that_the_hea
         ({"contrast": 110.0}, "richer in contrast"),
         ({"sharpness": 0.2}, "more blurred"),
         ({"sharpness": 0.9}, "sharper"),
-        ({"warmth": -0.3}, "bluer: warmth -0.30, "),
-        ({"warmth": 0.5}, "redder: warmth 0.50, "),
+        ({"warmth": -0.3}, "bluer: warmth -0.300, "),
+        ({"warmth": 0.5}, "redder: warmth 0.500, "),
         ({"width": 1920, "height": 1080}, "its size is 1920 x 1080"),
     ],
 )
@@ -145,6 +145,13 @@ def test_an_input_unlike_what_was_taught_is_said_with_its_numbers(changes, word)
     assert word in shown.findings[0].sentence
     assert "n=80" in shown.findings[0].sentence or "of 80 have 640 x 480" in shown.findings[0].sentence
     assert shown.findings[0].advice
+
+
+def test_a_colour_photo_differs_from_gray_ones_and_another_gray_one_does_not():
+    known = taught(MANY)
+    gray = dataclasses.replace(known, captures={sample: dataclasses.replace(one, warmth=0.0) for sample, one in known.captures.items()})
+    assert ask(gray, warmth=0.0).verdict == "clear"
+    assert "it is redder: warmth 0.050, -0.003 to 0.003 is usual (n=80)" in ask(gray, warmth=0.05).findings[0].sentence
 
 
 def test_a_turned_camera_is_no_other_camera_and_photos_of_every_size_make_a_new_size_usual():
@@ -254,6 +261,13 @@ def test_real_photos_darkened_blurred_and_of_another_kind_are_found_and_others_l
         assert sum("outside" in found for found in usual) <= 4
         assert sum("differs" in codes(ImageEnhance.Brightness(image).enhance(0.2)) for image in fresh[:20]) >= 19
         assert sum("differs" in codes(image.filter(ImageFilter.GaussianBlur(3))) for image in fresh[:20]) >= 19
+        cast = [
+            Image.merge(
+                "RGB", [band.point([min(255, int(i * gain)) for i in range(256)]) for band, gain in zip(image.split(), (1.5, 1, 0.45))]
+            )
+            for image in fresh[:20]
+        ]
+        assert sum("differs" in codes(image) for image in cast) >= 19
         flowers = sorted((data / "flowers").glob("*/*.jpg"))[::200]
         assert all("outside" in codes(Image.open(path).convert("RGB")) for path in flowers)
     finally:

@@ -13,7 +13,7 @@ from scipy import ndimage
 from edgetl.errors import PhotoError
 from edgetl.photos import Source, load
 from edgetl.preprocess import tensor
-from edgetl.quality import measure, sharpness
+from edgetl.quality import measure, sharpness, warmth
 from edgetl.types import ImageSpec
 
 SPEC = ImageSpec(224, 224, 256)
@@ -67,6 +67,39 @@ def test_a_blurred_and_a_moved_photo_are_less_sharp_and_a_darker_one_is_not() ->
     blurred = np.asarray(Image.fromarray(luma).filter(ImageFilter.GaussianBlur(2)))
     assert max(sharpness(moved), sharpness(blurred)) < 0.75 * sharpness(luma)
     assert sharpness((luma * 0.5).astype(np.uint8)) == pytest.approx(sharpness(luma), abs=0.02)
+
+
+def coloured(red: float = 1.0, blue: float = 1.0) -> np.ndarray:
+    gains = np.array([red, 1.0, blue])
+    channels = np.stack([textured(), textured(1), textured(2)], 2)
+    return (0.6 * channels * gains).round().astype(np.uint8)
+
+
+def test_warmth_is_the_gray_edge_of_every_third_pixel() -> None:
+    pixels = coloured(1.3, 0.6)
+    few = pixels[::3, ::3].astype(float)
+    squares = sum((np.diff(few, axis=axis) ** 2).sum((0, 1)) for axis in (0, 1))
+    assert warmth(pixels) == pytest.approx(0.5 * np.log(squares[0] / squares[2]), abs=1e-3)
+
+
+def test_a_gain_of_red_over_blue_adds_its_log_to_the_warmth_and_less_light_nothing() -> None:
+    plain = warmth(coloured())
+    assert warmth(coloured(1.5, 0.45)) == pytest.approx(plain + np.log(1.5 / 0.45), abs=0.01)
+    assert warmth(coloured(0.45, 1.5)) == pytest.approx(plain - np.log(1.5 / 0.45), abs=0.01)
+    assert warmth((coloured() * 0.3).astype(np.uint8)) == pytest.approx(plain, abs=0.01)
+
+
+@pytest.mark.parametrize("size", [(224, 224), (5, 7), (1, 1)])
+def test_gray_black_and_flat_photos_have_no_warmth(size: tuple[int, int]) -> None:
+    gray = np.random.default_rng(0).integers(0, 256, (*size, 1), np.uint8).repeat(3, 2)
+    red = np.zeros((*size, 3), np.uint8) + np.array([200, 0, 0], np.uint8)
+    assert [warmth(pixels) for pixels in (gray, np.zeros_like(gray), red)] == [0.0, 0.0, 0.0]
+
+
+def test_single_gray_levels_of_noise_in_the_dark_are_no_colour() -> None:
+    red = np.zeros((224, 224, 3), np.uint8)
+    red[..., 0] = np.random.default_rng(0).random((224, 224)) < 0.01
+    assert 0 < warmth(red) < 0.1
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ class Look(NamedTuple):
     """A new photo beside the past.
 
     Attributes:
-        measures: brightness, contrast, sharpness and warmth of the capture; the embedding's L2 norm and its L1 norm over that of an even one of
+        measures: what was measured of the capture; the embedding's L2 norm and its L1 norm over that of an even one of
             the same L2 norm; the cosine of its roots to the nearest kept photo that is no
             frame of the same burst. NaN where unknown. float64 [7].
         unit: the embedding power-normalised and rooted (:func:`edgetl.heads.bursts.rooted`), float32 [d].
