@@ -15,7 +15,7 @@ from edgetl.doctor.past import LIMIT, RECENT, SPREAD
 from edgetl.doctor.suspects import suspicion
 from edgetl.embedder import Embedder
 from edgetl.heads import Fit, Learner
-from edgetl.heads.samples import normalised
+from edgetl.heads.normalisation import power_normalised
 from edgetl.photos import labelled_photos_in, load
 from edgetl.preprocess import tensor
 from edgetl.quality import measure
@@ -227,7 +227,7 @@ def test_the_frames_of_a_mislabelled_burst_do_not_vouch_for_each_other() -> None
     x[:5] = x[0] + 0.01 * np.random.default_rng(0).random((5, DIM))
     labels = ["pot"] * 5 + truth[5:]
     samples = store(x, labels)
-    rows, _, score = suspicion(fitted(samples), normalised(samples.embeddings))
+    rows, _, score = suspicion(fitted(samples), power_normalised(samples.embeddings))
     assert set(rows[:5].tolist()) == set(range(5))
     assert score[4] > 0.9
 
@@ -236,7 +236,7 @@ def test_scores_are_the_product_of_head_and_neighbours() -> None:
     truth = [label for label in ("mug", "pot", "pan") for _ in range(15)]
     labels, _ = changed(truth, 0.2, seed=3)
     samples = store(np.stack([embedding(label, i, 1.0) for i, label in enumerate(truth)]), labels)
-    fit, x = fitted(samples), normalised(samples.embeddings)
+    fit, x = fitted(samples), power_normalised(samples.embeddings)
     rows, looks, score = suspicion(fit, x)
     assert sorted(rows.tolist()) == list(range(len(labels)))
     p = np.exp(fit.held / fit.head.temperature)
