@@ -86,7 +86,7 @@ def test_an_adapted_head_gives_what_the_head_gives_for_the_moved_embedding(
     weight, far = random.normal(size=(2, 3, dim)).astype(np.float32)
     bias, zero = random.normal(size=3).astype(np.float32), np.zeros((3, 3), np.float32)
     rejection = Rejection("margin", np.tile(far, (2, 1)), np.tile(bias, 2), zero[0], zero, 0.0, -1e9)
-    head = Head("lda", ("a", "b", "c"), weight, bias, 1.0, rejection=rejection)
+    head = Head("lda", ("a", "b", "c"), weight, bias, 1.0, dim, rejection=rejection)
     made = adapter.Adapter(kind, head, source.astype(np.float32)).to(target.astype(np.float32))
     matrix, offset = by_definition(kind, source, target)
     x = unit(random.normal(size=(5, dim)))

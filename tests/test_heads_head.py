@@ -14,7 +14,6 @@ from safetensors.numpy import save
 from edgetl.errors import EdgetlError, HeadError
 from edgetl.heads import Head
 from edgetl.heads.conformal import Conformal
-from edgetl.heads.normalisation import Normalisation
 from edgetl.heads.rejection import Rejection
 
 RNG = np.random.default_rng(0)
@@ -23,7 +22,7 @@ RNG = np.random.default_rng(0)
 def head(c: int = 3, d: int = 8) -> Head:
     labels = ("ant", "Bär 🐻", "cat", *(f"class {i}" for i in range(3, c)))[:c]
     weight, bias = RNG.standard_normal((c, d)).astype(np.float32), RNG.standard_normal(c).astype(np.float32)
-    return Head("lda", labels, weight, bias, 0.25, tuple(range(1, c + 1)), "f" * 64)
+    return Head("lda", labels, weight, bias, 0.25, d, tuple(range(1, c + 1)), "f" * 64)
 
 
 def whole(c: int = 3, d: int = 8) -> Head:
@@ -35,10 +34,14 @@ def whole(c: int = 3, d: int = 8) -> Head:
     return dataclasses.replace(head(c, d), rejection=rejection, conformal=Conformal(scores, (20,) * c))
 
 
-@pytest.mark.parametrize("normalisation", ["power", "l2"])
-def test_logits_are_those_of_the_normalised_embedding_for_one_row_and_for_many(normalisation: Normalisation) -> None:
-    made, x = dataclasses.replace(head(), normalisation=normalisation), RNG.standard_normal((5, 8)).astype(np.float32)
-    read = np.sign(x) * np.sqrt(np.abs(x)) if normalisation == "power" else x
+@pytest.mark.parametrize("rooted", [8, 3, 0])
+def test_logits_are_those_of_the_normalised_embedding_for_one_row_and_for_many(rooted: int) -> None:
+    """The last level is rooted and keeps its length beside the others."""
+    made, x = dataclasses.replace(head(), rooted=rooted), RNG.standard_normal((5, 8)).astype(np.float32)
+    first, last = np.split(x, [8 - rooted], axis=1)
+    roots = np.sign(last) * np.sqrt(np.abs(last))
+    roots *= np.linalg.norm(last, axis=1, keepdims=True) / np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-9)
+    read = np.concatenate([first, roots], axis=1)
     expected = (read / np.linalg.norm(read, axis=1, keepdims=True)) @ made.weight.T + made.bias
     np.testing.assert_allclose(made.logits(x), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(np.stack([made.logits(row) for row in x]), expected, rtol=1e-5, atol=1e-6)
@@ -74,7 +77,7 @@ def test_a_round_trip_keeps_everything() -> None:
     made = head()
     again = Head.from_bytes(made.to_bytes())
     assert (again.kind, again.labels, again.temperature) == (made.kind, made.labels, made.temperature)
-    assert (again.counts, again.fingerprint, again.normalisation) == (made.counts, made.fingerprint, "power")
+    assert (again.counts, again.fingerprint, again.rooted) == (made.counts, made.fingerprint, 8)
     np.testing.assert_array_equal(again.weight, made.weight)
     np.testing.assert_array_equal(again.bias, made.bias)
     assert len(head(600, 1280).to_bytes()) < 3.5e6
@@ -141,8 +144,8 @@ HOSTILE = {
     "no bias": save({k: v for k, v in arrays().items() if k != "bias"}, stated()),
     "no temperature": save({k: v for k, v in arrays().items() if k != "temperature"}, stated()),
     "another format": save(arrays(), stated() | {"format": "edgetl-head-9"}),
-    "an unknown normalisation": save(arrays(), stated() | {"format": "edgetl-head-3", "normalisation": "l3"}),
-    "no normalisation": save(arrays(), stated() | {"format": "edgetl-head-3"}),
+    "no number of roots": save(arrays(), stated() | {"format": "edgetl-head-3"}),
+    **{f"{roots} roots": save(arrays(), stated() | {"format": "edgetl-head-3", "rooted": roots}) for roots in ("5", "-1", "2.5", "true", "all")},
     "an unknown kind": save(arrays(), stated() | {"kind": "forest"}),
     "three labels for two rows": save(arrays(), stated() | {"labels": '["a", "b", "c"]'}),
     "the same label twice": save(arrays(), stated() | {"labels": '["a", "a"]'}),
@@ -195,6 +198,7 @@ HOSTILE |= {
 
 def test_the_base_of_the_hostile_heads_is_a_good_one() -> None:
     assert Head.from_bytes(save(arrays(), stated())).labels == ("a", "b")
+    assert Head.from_bytes(save(arrays(), stated() | {"format": "edgetl-head-3", "rooted": "3"})).rooted == 3
     assert Head.from_bytes(save(arrays() | extras(), told())).rejection is not None
 
 

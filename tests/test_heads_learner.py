@@ -234,13 +234,16 @@ def test_the_seed_alone_decides_what_is_drawn() -> None:
 
 
 def skewed(seed: int, n: int, gap: float, d: int = 32) -> tuple[np.ndarray, list[str]]:
-    """Two classes whose best border is half a gap from the first; a quarter of the second lies four gaps away and draws its mean along."""
+    """Two classes whose best border is half a gap from the first; a quarter of the second lies four gaps away and draws its mean along.
+
+    Their roots do, which is what a head reads.
+    """
     rng = np.random.default_rng(seed)
     y = rng.permutation(np.arange(n) % 2)
     x = rng.standard_normal((n, d))
     x[:, 0] += gap * y * np.where(rng.random(n) < 0.25, 4, 1)
     x[:, 1] += 15
-    return x.astype(np.float32), [("sound", "cracked")[k] for k in y]
+    return (np.sign(x) * x**2).astype(np.float32), [("sound", "cracked")[k] for k in y]
 
 
 def test_auto_takes_logistic_regression_where_far_photos_mislead_the_means() -> None:

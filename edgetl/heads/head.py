@@ -13,13 +13,13 @@ from safetensors.numpy import save
 
 from edgetl.errors import HeadError, LabelError
 from edgetl.heads.conformal import Conformal
-from edgetl.heads.normalisation import NORMALISATIONS, Normalisation, signed_root
+from edgetl.heads.normalisation import signed_roots
 from edgetl.heads.rejection import SCORES, Rejection, is_nothing
 from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
 
 FORMAT = "edgetl-head-3"
 _BEFORE = ("edgetl-head-1", "edgetl-head-2")
-"""The first had neither rejection nor conformal sets; both are of L2-normalised embeddings."""
+"""The first had neither rejection nor conformal sets; both read L2-normalised embeddings, without roots."""
 _REJECTION, _LIMITS = ("weight", "bias", "offset", "form"), ("threshold", "reach")
 
 
@@ -33,11 +33,12 @@ class Head:
         weight: float32 [c, d].
         bias: float32 [c].
         temperature: the logits are divided by this before the softmax; fitted on held-out logits.
+        rooted: of how many of the last values of an embedding it reads roots (:func:`edgetl.heads.normalisation.signed_roots`); heads made
+            before there was power normalisation read none.
         counts: samples per class that it was trained from; empty where unknown.
         fingerprint: digest of the embeddings' fingerprint; empty where unknown.
         rejection: what tells that a photo is like nothing taught; None where too few were taught.
         conformal: what its sets of classes are made from; None where unknown.
-        normalisation: what the weights read an embedding through (:mod:`edgetl.heads.normalisation`).
     """
 
     kind: str
@@ -45,11 +46,11 @@ class Head:
     weight: Embeddings
     bias: Embeddings
     temperature: float
+    rooted: int
     counts: tuple[int, ...] = ()
     fingerprint: str = ""
     rejection: Rejection | None = None
     conformal: Conformal | None = None
-    normalisation: Normalisation = "power"
 
     def logits(self, embeddings: Array) -> Embeddings:
         """Scores float32 [n, c] of embeddings float32 [n, d], or [c] of one embedding [d]; the highest is the prediction.
@@ -83,8 +84,8 @@ class Head:
         x = np.asarray(embeddings, np.float32)
         if x.ndim not in (1, 2) or x.shape[-1] != self.weight.shape[1]:
             raise HeadError(f"this head reads embeddings of {self.weight.shape[1]} values, not an array of shape {list(x.shape)}")
-        if self.normalisation == "power":
-            x = signed_root(x)
+        if self.rooted:
+            x = signed_roots(x, self.rooted)
         if x.ndim == 2:
             norms = np.sqrt(np.einsum("nd,nd->n", x, x))
             _check_norm(float(norms.sum()))
@@ -125,7 +126,7 @@ class Head:
         """The head as a safetensors file; the inverse of :meth:`from_bytes`."""
         stated = {
             "format": FORMAT,
-            "normalisation": self.normalisation,
+            "rooted": json.dumps(self.rooted),
             "kind": self.kind,
             "labels": json.dumps(self.labels, ensure_ascii=False),
             "counts": json.dumps(self.counts),
@@ -185,11 +186,11 @@ def _read(data: bytes) -> Head:
         arrays["weight"],
         arrays["bias"],
         _number(arrays["temperature"], "temperature"),
+        0 if stated["format"] in _BEFORE else json.loads(stated["rooted"]),
         counts,
         stated["fingerprint"],
         rejection,
         conformal,
-        "l2" if stated["format"] in _BEFORE else stated["normalisation"],
     )
     _check(head)
     if rejection is not None:
@@ -216,8 +217,6 @@ def _check(head: Head) -> None:
     classes = len(head.labels)
     if head.kind not in HEAD_KINDS:
         raise HeadError(f"kind {head.kind!r} is unknown; expected one of {', '.join(HEAD_KINDS)}")
-    if head.normalisation not in NORMALISATIONS:
-        raise HeadError(f"normalisation {head.normalisation!r} is unknown; expected one of {', '.join(NORMALISATIONS)}")
     try:
         known = {check_label(label) for label in head.labels}
     except LabelError as error:
@@ -226,6 +225,8 @@ def _check(head: Head) -> None:
         raise HeadError(f"{classes} class names, {len(known)} of them different; expected at least one and no name twice")
     if head.weight.ndim != 2 or len(head.weight) != classes or not head.weight.shape[1] or head.bias.shape != (classes,):
         raise HeadError(f"weight {list(head.weight.shape)} and bias {list(head.bias.shape)} do not fit {classes} classes")
+    if type(head.rooted) is not int or not 0 <= head.rooted <= head.weight.shape[1]:
+        raise HeadError(f"roots of {head.rooted!r} of {head.weight.shape[1]} values; expected a number from 0 to all of them")
     if head.weight.dtype != np.float32 or head.bias.dtype != np.float32:
         raise HeadError(f"weight is {head.weight.dtype} and bias {head.bias.dtype}; expected float32")
     if not (np.isfinite(head.weight).all() and np.isfinite(head.bias).all()):

@@ -108,9 +108,9 @@ class Learner:
         if levels and sum(levels) != dim:
             raise TrainError(f"levels of {' + '.join(map(str, levels))} = {sum(levels)} values do not make an embedding of {dim}")
         self._levels = tuple(levels)
-        self._samples = Samples(dim)
-        # The threshold was measured on last stages, and those before it need not be alike where photos are.
+        # The threshold of bursts was measured on last stages, and those before it need not be alike where photos are.
         self._width = levels[-1] if levels else dim
+        self._samples = Samples(dim, self._width)
         self._bursts = Bursts()
         self._whitening: Whitening | None = None
         self._patience = max(64, dim // 8)
@@ -214,9 +214,10 @@ class Learner:
                 whole, reason, accuracy = try_logistic(whole, reason, everything(self._factor(part.alpha), LOGISTIC_ALPHA))
                 candidates = {**candidates, "logistic": accuracy}
         weight, bias = (array.astype(np.float32) for array in whole.reading.linear())
+        heat = self._temperature(whole, weight, bias)
         first, classes, bursts = rows.first, rows.classes[rows.first], rows.bursts[rows.first]
         return Fit(
-            head=Head(whole.kind, names, weight, bias, self._temperature(whole, weight, bias), tuple(np.bincount(classes).tolist())),
+            head=Head(whole.kind, names, weight, bias, heat, self._width, tuple(np.bincount(classes).tolist())),
             kind=whole.kind,
             reason=reason,
             candidates=candidates,

@@ -48,7 +48,9 @@ class Samples:
         taken: when each was taken, seconds since 1970 by the camera's clock, NaN where unknown, float64 [n].
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, rooted: int | None = None) -> None:
+        """Begins with no row; heads read roots of the last `rooted` of `dim` values, of all when not given."""
+        self._rooted = rooted
         self.ids = np.empty(0, np.int64)
         self._x = Rows(np.empty((0, dim), np.float32))
         self.labels: list[str] = []
@@ -92,7 +94,7 @@ class Samples:
         for i in np.flatnonzero(ids[1:] == ids[:-1]).tolist():
             if labels[i] != labels[i + 1]:
                 raise TrainError(f"photo {ids[i]} has a view of {labels[i]!r} and one of {labels[i + 1]!r}; give all its views one label")
-        normal = power_normalised(x)
+        normal = power_normalised(x, self._rooted)
         if not np.isfinite(normal.sum()):
             broken = ids[~np.isfinite(normal).all(1)][0]
             raise TrainError(f"the embedding of sample {broken} holds a NaN or an infinity; forget that photo and add it again")
