@@ -109,9 +109,17 @@ def test_an_embedding_outside_everything_seen_is_named_once_there_is_enough_to_c
 def test_another_lamp_or_camera_is_named_by_its_colour(warmth: float, usual: float) -> None:
     (finding,) = check("new.jpg", "mug", dataclasses.replace(GOOD, warmth=warmth), embedding("mug", 999), taught())
     assert finding.kind == "unlike"
-    assert f"its warmth (log of red over blue) is {warmth}, of the 60 different photos before -0.0" in finding.text
+    assert f"its warmth (log of red over blue) is {warmth}, of the 60 different photos before mostly -0.0" in finding.text
     assert said(dataclasses.replace(GOOD, warmth=usual)) == []
     assert said(dataclasses.replace(GOOD, warmth=warmth), past=taught(19)) == []
+
+
+def test_one_odd_photo_among_many_hides_no_cast() -> None:
+    past, random = Past(DIM), np.random.default_rng(0)
+    for i, warmth in enumerate(random.normal(0, 0.1, 200)):
+        past.add(f"{i}.jpg", "mug", dataclasses.replace(GOOD, warmth=3.0 if i == 50 else warmth), embedding("mug", i))
+    assert said(dataclasses.replace(GOOD, warmth=1.3), past=past) == ["unlike"]
+    assert said(dataclasses.replace(GOOD, warmth=0.3), past=past) == []
 
 
 def test_a_colour_photo_after_gray_ones_is_named_and_another_gray_one_is_not() -> None:
