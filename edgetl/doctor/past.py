@@ -22,7 +22,8 @@ _TRIM = 3.5
 """Standard deviations from the mean at which the range of the warmth ends: of hundreds of photos one is odd, and would hide every cast.
 After 300 flowers and ImageNet photos red x1.5 with blue x0.45 leaves the range, with check's margin, in 90 and 96 % and red x1.25 with blue
 x0.5 in 65 and 94 %, untrimmed in 14 and 51 and in 10 and 18 %; of the same set's others 0.2 and 0.6 % leave it, untrimmed 0.2 and 0.1 %
-(20 random orders, n = 2,000 each)."""
+(20 random orders, n = 2,000 each). The more varied the photos, the less: after 500 flowers, 100 of each class, it sees 57 %
+of them at red x1.5 with blue x0.45 and 80 % at the reverse."""
 LIMIT = 2048
 """Photos of a store that are replayed: 0.25 s at d = 1280."""
 _ACQUAINTED = 5
