@@ -240,12 +240,15 @@ class Classifier:
         from edgetl import explanation
 
         embedder, head = self._embedding(), self._memory.trained()
-        made = embedder.teach(load(photo, color=color))
+        source = load(photo, color=color)
+        made, kept = embedder.teach(source), self.store.find(source.digest)
         with self._memory.steady():
             samples = self.store.samples()
             taught = explanation.Taught.of(samples, self.store.captures(), self.store.sources(dict.fromkeys(samples.ids.tolist())))
         embedding = made.views[0]
-        return explanation.explain(guess(head, embedding, len(head.labels)), embedding, made.capture, taught, k)
+        return explanation.explain(
+            guess(head, embedding, len(head.labels)), embedding, made.capture, taught, k, None if kept is None else kept.id
+        )
 
     def eval(self, photos: Labelled, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
         """Measures accuracy on labelled photos; teaches nothing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -136,9 +137,10 @@ class Memory:
             self.store.add(fresh.values())
             for sample, label in moved.items():
                 self.store.relabel(sample, label)
-                self.store.log("relabel", f"a photo is {label!r} now")
                 if self._learner is not None and sample <= self._seen:
                     self._learner.relabel(sample, label)
+            for label, n in Counter(moved.values()).items():
+                self.store.log("relabel", f"{n} photo{'s are' if n > 1 else ' is'} {label!r} now")
         return outcomes
 
     def remove(self, *, label: str | None = None, photo: bytes | None = None) -> Removed:

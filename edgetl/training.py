@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from edgetl.evaluation import per_class_accuracy
+from edgetl.errors import TrainError
 from edgetl.heads import Fit, Head
 from edgetl.memory import Memory
 from edgetl.reports import AssessReport, TrainReport
@@ -32,11 +32,13 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
         why: for the log.
 
     Raises:
-        TrainError: no sample, or a single class.
+        TrainError: no sample, a single class, or an `allow_loss` outside [0, 1].
     """
     from edgetl import guard
     from edgetl.heads import unknowns
 
+    if allow_loss is not None and not 0 <= allow_loss <= 1:
+        raise TrainError(f"allow_loss is {allow_loss}; expected a share of the accuracy, from 0 to 1")
     started = time.perf_counter()
     fit = memory.learner().fit(kind)
     calibrated, rejection, calibration = unknowns.calibrate(fit)
@@ -112,9 +114,11 @@ def adapt(
     made = adaptation.adapt(unknowns.calibrate(fit)[0], fit, target, kind=kind, labels=labels, same_shares=same_shares)
     if made.report.kind is not None:
         head = dataclasses.replace(made.head, fingerprint=memory.store.fingerprint.digest)
-        accuracy, _ = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())
+        # What leaving one out said is the accuracy where the photos were taught, not where the camera is now.
+        unknown = Proportion(0, 0)
         report = {"asked": asked, "reason": made.report.reason, "record": guard.Record.of(fit), "adaptation": made.report}
-        memory.store.log("adapt", made.report.reason, _keep(memory, head, accuracy, report, activate=True))
+        number = _keep(memory, head, unknown, report, activate=True, kind=f"{head.kind}, adapted ({made.report.kind})")
+        memory.store.log("adapt", made.report.reason, number)
     return made.report
 
 
@@ -166,9 +170,9 @@ def _change(memory: Memory, fit: Fit, allow_loss: float | None) -> Change | None
     return guard.compare(guard.Record.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
 
 
-def _keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool) -> int:
+def _keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool, kind: str = "") -> int:
     number = memory.store.add_head(
-        kind=head.kind, labels=head.labels, samples=sum(head.counts), accuracy=accuracy, weights=head.to_bytes(), report=report,
+        kind=kind or head.kind, labels=head.labels, samples=sum(head.counts), accuracy=accuracy, weights=head.to_bytes(), report=report,
         activate=activate,
     )  # fmt: skip
     if activate:

@@ -294,7 +294,8 @@ class HeadInfo:
         kind: the algorithm.
         labels: the classes it knows.
         samples: how many samples it was trained from.
-        accuracy: its leave-one-out (logistic: 5-fold) accuracy when it was trained.
+        accuracy: its leave-one-out (logistic: 5-fold) accuracy when it was trained; n is 0 where that is not known: it came from a file, or
+            was adapted to another place.
         created: seconds since 1970 by the device's clock, which may be wrong; `head` orders, this only informs.
         size: its bytes in the store.
         active: whether `predict` uses it.

@@ -18,7 +18,7 @@ from scipy.stats import multivariate_normal
 from edgetl import Classifier, adapter
 from edgetl.adaptation import LEAST, adapt
 from edgetl.errors import HeadError, TrainError
-from edgetl.heads import Fit, Head, Learner
+from edgetl.heads import Fit, Head, Learner, unknowns
 from edgetl.heads.calibration import softmax
 from edgetl.heads.conformal import Conformal
 from edgetl.heads.rejection import Rejection
@@ -189,6 +189,25 @@ def test_labels_of_the_new_photos_decide_before_anything_else(taught: tuple[Fit,
     assert refused.kind is None
     assert refused.tried[0].reason.startswith("negative transfer: of the labelled photos that only one of the two heads gets right")
     assert refused.tried[0].better.interval[1] < 0.5
+
+
+def test_other_things_are_refused_also_where_the_person_vouches(taught: tuple[Fit, Array]) -> None:
+    fit, _ = taught
+    head, _, _ = unknowns.calibrate(fit)
+    assert head.rejection is not None
+    random = np.random.default_rng(5)
+    others = (-CENTRES[random.integers(0, CLASSES, 80)] + random.normal(0, 0.8, (80, DIM))).astype(np.float32)
+    report = adapt(head, fit, others, same_shares=True).report
+    assert report.kind is None
+    assert "like nothing taught" in report.reason
+
+
+def test_labels_of_classes_that_were_never_taught_are_said_to_be_so(taught: tuple[Fit, Array]) -> None:
+    fit, _ = taught
+    new, _ = photos([15] * CLASSES, seed=9, light=1.0)
+    report = adapt(fit.head, fit, new, labels=["other"] * len(new)).report
+    assert report.kind is None
+    assert "none of the 60 labels is of a class that was taught" in report.reason
 
 
 def test_t3a_needs_labels_that_show_its_worth(taught: tuple[Fit, Array]) -> None:

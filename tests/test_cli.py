@@ -94,12 +94,13 @@ def test_a_bad_photo_is_reported_and_the_rest_is_taught(run, folder: Path):
         (["predict", "missing.jpg"], 1, ""),
         (["add"], 2, "at least one photo"),
         (["add", __file__], 2, "--label"),
-        (["add", "nowhere.jpg", "--label", "a/b"], 1, "path separator"),
+        (["add", __file__, "--label", "a/b"], 1, "path separator"),
+        (["add", "nowhere.jpg", "--label", "x"], 1, "no such file or folder"),
         (["forget"], 2, "--label CLASS or --input PHOTO"),
         (["inspect", "nowhere.edgetl"], 1, "no such bundle"),
         (["train", "--head", "svm"], 2, "svm"),
-        (["add", "x.jpg", "--label", "x", "--runtime", "tensorrt"], 1, "tensorrt"),
-        (["add", "x.jpg", "--label", "x", "--variant", "onnx-int4"], 1, "fake-fp32"),
+        (["add", __file__, "--label", "x", "--runtime", "tensorrt"], 1, "tensorrt"),
+        (["add", __file__, "--label", "x", "--variant", "onnx-int4"], 1, "fake-fp32"),
     ],
 )
 def test_a_wrong_call_says_what_was_expected(run, arguments: list[str], code: int, words: str):
@@ -176,3 +177,12 @@ def test_any_head_of_the_history_can_be_made_active_and_undone(taught):
     done = taught("activate", 9)
     assert done.exit_code == 1
     assert "holds no head 9" in done.stderr
+
+
+def test_a_mistyped_photo_leaves_no_store_behind(run, tmp_path: Path):
+    assert run("add", "nowhere.jpg", "--label", "x").exit_code == 1
+    assert not (tmp_path / "shop.db").exists()
+
+
+def test_choosing_among_nothing_that_works_is_refused(run, folder: Path):
+    assert run("choose", "nowhere.edgetl", "--photos", folder).exit_code == 1

@@ -109,9 +109,17 @@ def test_an_embedding_outside_everything_seen_is_named_once_there_is_enough_to_c
 def test_another_lamp_or_camera_is_named_by_its_colour(warmth: float, usual: float) -> None:
     (finding,) = check("new.jpg", "mug", dataclasses.replace(GOOD, warmth=warmth), embedding("mug", 999), taught())
     assert finding.kind == "unlike"
-    assert f"its warmth (log of red over blue) is {warmth}, of the 60 different photos before -0.0" in finding.text
+    assert f"its warmth (log of red over blue) is {warmth}, of the 60 different photos before mostly -0.0" in finding.text
     assert said(dataclasses.replace(GOOD, warmth=usual)) == []
     assert said(dataclasses.replace(GOOD, warmth=warmth), past=taught(19)) == []
+
+
+def test_one_odd_photo_among_many_hides_no_cast() -> None:
+    past, random = Past(DIM), np.random.default_rng(0)
+    for i, warmth in enumerate(random.normal(0, 0.1, 200)):
+        past.add(f"{i}.jpg", "mug", dataclasses.replace(GOOD, warmth=3.0 if i == 50 else warmth), embedding("mug", i))
+    assert said(dataclasses.replace(GOOD, warmth=1.3), past=past) == ["unlike"]
+    assert said(dataclasses.replace(GOOD, warmth=0.3), past=past) == []
 
 
 def test_a_colour_photo_after_gray_ones_is_named_and_another_gray_one_is_not() -> None:
@@ -325,9 +333,7 @@ def test_on_real_flowers_changed_labels_come_first_and_good_photos_are_left_alon
         past.add(str(path), label, capture, x[-1])
     assert seen <= 0.03 * len(photos)
     covered = np.clip(np.random.default_rng(0).normal(4, 1.5, pixels.shape), 0, 255).astype(np.uint8)
-    cast = [np.clip(pixels * gains, 0, 255).astype(np.uint8) for gains in ((1.5, 1, 0.45), (0.45, 1, 1.5))]
-    faults = ((pixels * 0.15).astype(np.uint8), "dark"), (covered, "dark"), (covered, "unlike"), (cast[0], "unlike"), (cast[1], "unlike")
-    for bad, kind in faults:
+    for bad, kind in ((pixels * 0.15).astype(np.uint8), "dark"), (covered, "dark"), (covered, "unlike"):
         assert kind in {f.kind for f in check("bad", label, measure(bad, source), embedder.infer(bad), past)}
     embedder.close()
     hits = 0

@@ -112,7 +112,16 @@ def test_two_classes_of_nearly_the_same_probability_are_named_with_their_neighbo
     assert shown.verdict == "two"
     assert "'cup' with 45 % and 'pot' with 40 %" in shown.findings[0].sentence
     assert shown.margin == pytest.approx(0.05)
-    assert ask(taught(MANY), guessed(cup=0.6, pot=0.3, tea=0.1)).verdict == "clear"
+    assert ask(taught(MANY), guessed(cup=0.6, pot=0.3, tea=0.1)).verdict == "two"
+    assert ask(taught(MANY), guessed(cup=0.8, pot=0.15, tea=0.05)).verdict == "clear"
+
+
+def test_a_photo_that_was_taught_is_no_evidence_for_itself():
+    known = taught(MANY)
+    sample = int(known.ids[7])
+    shown = explain(SURE, known.x[7], None, known, k=3, itself=sample)
+    assert sample not in [neighbour.sample for neighbour in shown.neighbours]
+    assert explain(SURE, known.x[7], None, known, k=3).neighbours[0].sample == sample
 
 
 def test_a_photo_far_from_every_stored_one_is_outside_and_so_is_one_that_the_head_refuses():

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestCentroid
 from edgetl.errors import LabelError, TrainError
 from edgetl.heads import Fit, Learner, selection, whitening
 from edgetl.heads.normalisation import power_normalised
-from edgetl.types import HEAD_KINDS, HeadKind
+from edgetl.types import HEAD_KINDS, HeadKind, Proportion
 
 KINDS: tuple[HeadKind, ...] = ("auto", "ncm", "lda", "ridge", "logistic")
 LABELS = ["ant", "bee", "cat", "dog"]
@@ -217,9 +217,8 @@ def test_auto_says_why_and_takes_what_leave_one_out_shows_to_be_better() -> None
     fit = taught(x, labels).fit()
     assert set(fit.candidates) == {"ncm", "lda", "ridge"}
     best = fit.candidates[fit.kind]
-    assert fit.reason.startswith(
-        f"{fit.kind}: compared on {best.n} of 300 photos, each left out once, it gets {100 * best.value:.1f} % right"
-    )
+    assert fit.reason.startswith(f"{fit.kind}: compared on {best.n} of 300 photos, each left out once, it gets {best} right")
+    assert all(f"{kind} {accuracy}" in fit.reason for kind, accuracy in fit.candidates.items() if kind != fit.kind)
     hits = sum(said == truth for said, truth in zip(fit.predicted, fit.truth))
     assert abs(hits / 300 - fit.candidates[fit.kind].value) < 0.1
     assert fit.method == "leave-one-out"
@@ -254,7 +253,7 @@ def test_auto_takes_logistic_regression_where_far_photos_mislead_the_means() -> 
     assert fit.candidates["logistic"].n == 600
     hits = sum(said == truth for said, truth in zip(fit.predicted, fit.truth))
     assert hits == fit.candidates["logistic"].hits
-    assert fit.reason.startswith(f"logistic: on all 600 photos, in 5 folds, it gets {100 * hits / 600:.1f} % right (alpha 0.03), against")
+    assert fit.reason.startswith(f"logistic: on all 600 photos, in 5 folds, it gets {Proportion(hits, 600)} right (alpha 0.03), against")
     probes, truth = skewed(1, 4000, 2)
     auto, other = (np.mean([head.labels[i] == t for i, t in zip(head.logits(probes).argmax(1), truth)]) for head in (fit.head, lda.head))
     assert auto > other + 0.02

@@ -1,6 +1,7 @@
 """The four algorithms against scikit-learn, and their held-out logits against refits that really leave each sample out."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.neighbors import NearestCentroid
 
-from edgetl.heads import lda, logistic, ncm, ridge
+from edgetl.heads import Learner, groups, lda, logistic, ncm, ridge, unknowns
 from edgetl.heads.calibration import brier, temperature
 from edgetl.heads.reading import View
 from edgetl.heads.normalisation import power_normalised
@@ -164,17 +165,18 @@ def test_held_out_logits_are_those_of_a_refit_without_the_sample(kind: str, alph
     alpha=st.sampled_from(ALPHAS),
     n=st.integers(9, 40),
     d=st.sampled_from([6, 60]),
-    groups=st.integers(1, 20),
+    number=st.integers(1, 20),
     whole_class=st.booleans(),
+    few=st.sampled_from([0, groups._FEW]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_held_out_logits_are_those_of_a_refit_without_the_burst(
-    seed: int, kind: str, alpha: float, n: int, d: int, groups: int, whole_class: bool
+    seed: int, kind: str, alpha: float, n: int, d: int, number: int, whole_class: bool, few: int
 ) -> None:
-    """Bursts of any size, within a class or across classes, one that is a whole class, one that is everything."""
+    """Bursts of any size, within a class or across classes, one that is a whole class, one that is everything; large ones refitted."""
     x, y = data(seed, n, d, 3)
     rng = np.random.default_rng(seed)
-    bursts = rng.integers(0, groups, n)
+    bursts = rng.integers(0, number, n)
     if whole_class:
         bursts[y == 1] = bursts[0]
     if rng.random() < 0.5:  # frames of a burst are nearly the same photo
@@ -188,12 +190,52 @@ def test_held_out_logits_are_those_of_a_refit_without_the_burst(
             expected[out] = x[out].astype(np.float64) @ w.T + b
     read = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind]
     for space in [Spectrum(x).at(alpha), whiten(x, alpha)]:
-        held = read(view(x, y, space, bursts)).held
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(groups, "_FEW", few)
+            held = read(view(x, y, space, bursts)).held
         if not (bursts == bursts[0]).all():
             # Nearest class mean takes products of float32 embeddings, whose norm is 1, however small their differences are.
             same_for_argmax(held, expected, 1e-5, 1e-6 if kind == "ncm" else 0)
         else:
             assert np.isneginf(held).all()
+
+
+@pytest.mark.parametrize("kind", ["ncm", "lda", "ridge"])
+@pytest.mark.parametrize("size", [64, 65], ids=["taken out", "refitted"])
+def test_a_burst_at_the_border_of_being_refitted_has_the_same_logits_either_way(
+    kind: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = data(13, 200, 20, 3)
+    bursts = np.maximum(np.arange(200) - size + 1, 0)
+    read, sample = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind], view(x, y, whiten(x, 0.03), bursts)
+    held = [read(sample).held]
+    for few in (0, 1000):
+        monkeypatch.setattr(groups, "_FEW", few)
+        held.append(read(sample).held)
+    for other in held[1:]:
+        np.testing.assert_allclose(held[0], other, rtol=0, atol=1e-6 if kind == "ncm" else 1e-11)
+
+
+@pytest.mark.parametrize(
+    ("n", "frames", "d", "limit"), [(4400, 4000, 64, 4.0), pytest.param(11_000, 10_000, 1280, 15.0, marks=pytest.mark.slow)]
+)
+def test_thousands_of_frames_of_one_thing_cost_seconds_not_minutes(n: int, frames: int, d: int, limit: float) -> None:
+    """By blocks of g x g their cube would take half a minute, or some ten minutes."""
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % 4
+    x = (3 * rng.standard_normal((4, d))[y] + 3 * rng.standard_normal((n, d))).astype(np.float32)
+    x[:frames] = x[0] + 0.01 * x[:frames]
+    y[:frames] = 0
+    learner = Learner(d)
+    learner.add(np.arange(n), x, [f"class {k}" for k in y])
+    started = time.perf_counter()
+    fit = learner.fit("lda")
+    report = unknowns.calibrate(fit)[1]
+    assert time.perf_counter() - started < limit
+    assert np.bincount(fit.bursts).max() == frames
+    assert report.photos > 100
+    w, b = refit("lda", fit.photos[frames:], y[frames:], fit.alpha, 4)
+    same_for_argmax(fit.held[:frames:100], fit.photos[:frames:100].astype(np.float64) @ w.T + b, 1e-6)
 
 
 def test_logistic_regression_never_cuts_a_burst() -> None:

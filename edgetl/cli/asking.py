@@ -12,7 +12,7 @@ import click
 
 from edgetl.classifier import Classifier
 from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, files, given, opened, progress_bar
-from edgetl.cli.output import PROPORTION, print_json, proportion, say_failed, say_findings, say_warnings
+from edgetl.cli.output import PROPORTION, print_json, proportion, say_failed, say_findings, say_warnings, write_text
 from edgetl.errors import PhotoError
 from edgetl.tables import render
 from edgetl.types import to_json
@@ -86,7 +86,7 @@ def explain(photo: str, neighbours: int, output: str | None, as_json: bool, **mo
         report = shop.explain(photo, k=neighbours)
         thumbnails = {one.sample: shop.store.thumbnail(one.sample) for one in report.neighbours}
     if output:
-        Path(output).write_text(page.render(report, _picture(photo), thumbnails), encoding="utf-8")
+        write_text(output, page.render(report, _picture(photo), thumbnails))
     if as_json:
         pictures = {str(sample): base64.b64encode(jpeg).decode() for sample, jpeg in thumbnails.items()}
         return print_json({**to_json(report), "verdict": report.verdict, "thumbnails": pictures})

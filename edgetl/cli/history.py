@@ -8,7 +8,7 @@ import click
 
 from edgetl.classifier import Classifier
 from edgetl.cli.options import JSON, STORE
-from edgetl.cli.output import PROPORTION, print_json, proportion
+from edgetl.cli.output import PROPORTION, named, print_json, proportion
 from edgetl.tables import render
 from edgetl.types import HeadInfo
 
@@ -81,7 +81,7 @@ def export_head(number: int | None, store: str, output: str, as_json: bool) -> N
     if as_json:
         print_json(info)
     else:
-        click.echo(f"{output}: head {info.head}, {info.kind}, classes {', '.join(info.labels)}, {info.size / 1e3:.0f} kB")
+        click.echo(f"{output}: head {info.head}, {info.kind}, classes {named(info.labels)}, {info.size / 1e3:.0f} kB")
 
 
 @head.command("import")
@@ -99,7 +99,7 @@ def _say_active(info: HeadInfo, as_json: bool) -> None:
     if as_json:
         print_json(info)
     else:
-        click.echo(f"head {info.head} is active: {info.kind}, classes {', '.join(info.labels)}")
+        click.echo(f"head {info.head} is active: {info.kind}, classes {named(info.labels)}")
 
 
 def _head(info: HeadInfo) -> tuple[object, ...]:

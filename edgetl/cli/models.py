@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,11 @@ def choose(bundles: tuple[str, ...], photos: str, as_json: bool, **settings: Any
     with progress_bar("choosing") as progress:
         choice = chooser.choose(bundles, photos, progress=progress, **settings)
     if as_json:
-        return print_json(choice)
-    click.echo(chooser.table(choice))
+        print_json(choice)
+    else:
+        click.echo(chooser.table(choice))
+    if choice.recommended is None:
+        sys.exit(1)
 
 
 @click.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from edgetl.assessment import Assessment
     from edgetl.doctor import Finding
 
-_SHOWN = 5
+_SHOWN, _NAMED = 5, 10
 
 PROPORTION = ("right", "of", "%", "95 % interval")
 
@@ -53,6 +54,23 @@ def say_findings(findings: Sequence[Finding]) -> None:
     for kind, n in kinds.items():
         if n > _SHOWN:
             click.echo(f"{kind}: {n - _SHOWN} more (--json lists all)", err=True)
+
+
+def named(labels: Sequence[str]) -> str:
+    """Class names for a sentence; of many, the first ones."""
+    return ", ".join(labels[:_NAMED]) + (f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else "")
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a page.
+
+    Raises:
+        ClickException: where it cannot be written.
+    """
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
 
 
 def say_failed(failed: Sequence[tuple[str, str]]) -> None:

@@ -27,6 +27,9 @@ from edgetl.types import ALLOWED_LOSS, HEAD_KINDS, to_json
 @JSON
 def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, strict: bool, views: int, as_json: bool, **model: Any) -> None:
     """Teach photos: embed each once and keep it, and say whether they are enough. Train afterwards."""
+    missing = [path for path in given(photos, more) if not Path(path).exists()]
+    if missing:  # asked before a store is made for them
+        raise PhotoError(f"{missing[0]}: no such file or folder")
     with opened(model) as shop, progress_bar("adding") as progress:
         options = {"views": views, "strict": strict, "progress": progress}
         reports = [_add(shop, Path(path), label, options) for path in given(photos, more)]
@@ -72,6 +75,8 @@ def train(store: str, kind: Any, allow_loss: float, as_json: bool) -> None:
         click.echo(f"head {report.head}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
         if report.change is not None and report.active:
             click.echo(f"before and after: {report.change.reason}", err=True)
+        elif report.change is None:
+            click.echo("before and after: nothing to compare with: no head was active, or it came from a file", err=True)
         click.echo(f"unknown things: {report.rejection.reason}", err=True)
         known, unknown = report.rejection.coverage, report.rejection.false_accept
         if known.n:
@@ -107,7 +112,7 @@ def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: 
     gone = (
         "nothing of them is left in the file"
         if not report.traces
-        else f"{report.traces} pieces of them are left while a reader has it open"
+        else f"{report.traces} pieces of them are left while another program reads it; any change after that erases them"
     )
     click.echo(gone + (f", which shrank by {report.freed / 1e3:.0f} kB" if vacuum else ""), err=True)
     if report.head is None:
@@ -171,8 +176,6 @@ def merge(stores: tuple[str, ...], output: str, rename: tuple[str, ...], as_json
 def _add(shop: Classifier, path: Path, label: str | None, options: dict[str, Any]) -> AddReport:
     if path.is_dir():
         return shop.add_many(path, label=label, **options)
-    if label is None and path.exists():
-        raise click.UsageError(f"{path}: give the class of single photos with --label CLASS, or a folder ROOT/CLASS/PHOTO")
     if label is None:
-        raise PhotoError(f"{path}: no such file or folder")
+        raise click.UsageError(f"{path}: give the class of single photos with --label CLASS, or a folder ROOT/CLASS/PHOTO")
     return shop.add_many([(path, label)], **options)

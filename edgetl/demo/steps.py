@@ -15,8 +15,8 @@ from edgetl.demo.console import bar
 from edgetl.demo.record import Example, Step, merged, subset
 from edgetl.errors import PhotoError
 from edgetl.heads import Head, Learner
-from edgetl.runtimes import Runtime
 from edgetl.reports import TrainReport
+from edgetl.runtimes import Runtime
 from edgetl.types import Embeddings, EvalReport, HeadInfo, Pixels, Proportion
 
 Pairs = Sequence[tuple[Path, str]]
@@ -222,8 +222,8 @@ def forget(camera: Camera, label: str) -> tuple[Step, float]:
         ("embeddings compared", str(len(samples.ids))),
     )
     words = (
-        f"“{label}” was forgotten in {1000 * forgetting:.0f} ms: its embeddings and thumbnails are gone from the store (its file was searched "
-        f"for them: {report.traces} pieces left), and the head was trained again. "
+        f"“{label}” was forgotten in {1000 * forgetting:.0f} ms: its embeddings and thumbnails are gone from the store (its file was "
+        f"searched for them: {report.traces} pieces left), and the head was trained again. "
         f"To see that nothing of it is left, a second head ({fit.kind}) was trained from the other classes alone, and both judged every "
         "embedding, the forgotten ones included."
     )

@@ -111,6 +111,8 @@ def _link(numbers: Array, x: Embeddings, fresh: Array) -> None:
     shadow = _Shadow(x) if len(fresh) * len(x) > _MANY else None
     for start in range(0, len(fresh), _BLOCK):
         rows, columns = order[start : min(start + _BLOCK, len(fresh))], order[start:]
+        if (numbers[rows] == numbers[rows[0]]).all():  # in a long film most photos are linked after its first ones
+            columns = columns[numbers[columns] != numbers[rows[0]]]
         pairs = None if shadow is None else shadow.pairs(rows, columns)
         _join(numbers, *(_near(x, rows, x[columns], columns) if pairs is None else _exact(x, *pairs)))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgetl.heads.groups import Loss, inverse, leave_out
+from edgetl.heads.groups import Loss, Rest, inverse, leave_out
 from edgetl.heads.reading import Reading, View, centred, without_own
 from edgetl.heads.whitening import Inverse
 from edgetl.types import Array
@@ -41,7 +41,13 @@ def read(view: View) -> Reading:
     held = along - np.diag(cross) / 2 + gain[:, None] * u_means * (x_u[:, None] - u_means / 2)
     own = held[row, y] + (1 + gain * u_u) * (step * (u_means[row, y] - x_u) - step**2 * u_u / 2)
     held = without_own(held, y, own, left)
-    leave_out(held, view.bursts, lambda rows: _without(view, rows, solve, along[rows], cross))
+    leave_out(
+        held,
+        view.bursts,
+        means.shape[1],
+        lambda rows: _without(view, rows, solve, along[rows], cross),
+        lambda rows: _refitted(Rest(view, rows)),
+    )
     return Reading(solved, -np.diag(cross) / 2, white, centred(held))
 
 
@@ -57,3 +63,9 @@ def _without(view: View, rows: Array, solve: Inverse, along: Array, cross: Array
     squares = loss.squares + (loss.u_means * onto).sum(1)
     held: Array = np.where(loss.gone[:, None], -np.inf, loss.x_means + loss.x_u @ onto - squares[:, None] / 2)
     return held
+
+
+def _refitted(rest: Rest) -> Array:
+    """Logits float64 [g, c] of the rows that are not in the rest."""
+    solved = rest.solve(rest.centres * np.sqrt(rest.counts)[:, None], rest.centres)
+    return rest.logits(solved, -np.einsum("cr,cr->c", rest.centres, solved) / 2)

@@ -32,5 +32,13 @@ def read(view: View) -> Reading:
         loss = Loss.of(view.classes[rows], view.counts, x[rows] @ x[rows].swapaxes(1, 2), along[rows], means @ means.T)
         return np.where(loss.gone[:, None], -np.inf, loss.x_means - loss.squares[:, None] / 2)
 
-    leave_out(held, view.bursts, without)
+    def refit(rows: Array) -> Array:
+        classes, left = view.classes[rows], view.counts - np.bincount(view.classes[rows], minlength=len(means))
+        sums = view.counts[:, None] * means
+        for own in np.unique(classes):
+            sums[own] -= x[rows[classes == own]].sum(0, dtype=np.float64)
+        rest = sums / np.maximum(left, 1)[:, None]
+        return np.where(left > 0, x[rows] @ rest.T.astype(np.float32) - np.einsum("cd,cd->c", rest, rest) / 2, -np.inf)
+
+    leave_out(held, view.bursts, x.shape[1], without, refit)
     return Reading(means, -squares / 2 - means @ origin, None, centred(held))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgetl.heads.groups import inverse, leave_out
+from edgetl.heads.groups import Rest, inverse, leave_out
 from edgetl.heads.reading import Reading, View, centred, without_own
 from edgetl.types import Array
 
@@ -41,5 +41,14 @@ def read(view: View) -> Reading:
         loss = inverse(np.eye(size) - hat, 1 / most) @ (targets - values[rows])
         return np.where(gone[:, None], -np.inf, targets - loss)
 
-    leave_out(held, view.bursts, without)
+    leave_out(held, view.bursts, means.shape[1], without, lambda rows: _refitted(Rest(view, rows)))
     return Reading(solved[:-1], offset, white, centred(held))
+
+
+def _refitted(rest: Rest) -> Array:
+    """Values float64 [g, c] of the rows that are not in the rest."""
+    total = rest.counts.sum()
+    share = rest.counts / total
+    mean = share @ rest.centres
+    solved = rest.solve(np.sqrt(total) * mean[None], rest.counts[:, None] * (rest.centres - mean))
+    return rest.logits(solved, share - solved @ mean)

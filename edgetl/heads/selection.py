@@ -152,9 +152,9 @@ def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[st
         won, lost = int((rival.hits & ~chosen.hits).sum()), int((chosen.hits & ~rival.hits).sum())
         if won - lost > 2 * np.sqrt(won + lost):
             chosen = rival
-    others = ", ".join(f"{trial.kind} {100 * trial.accuracy.value:.1f} %" for trial in trials if trial is not chosen)
+    others = ", ".join(f"{trial.kind} {trial.accuracy}" for trial in trials if trial is not chosen)
     margin = "" if chosen is trials[0] else ", by more than chance"
-    reason = f"{chosen.kind}: compared on {_tried_on(chosen.view, total)}, it gets {100 * chosen.accuracy.value:.1f} % right"
+    reason = f"{chosen.kind}: compared on {_tried_on(chosen.view, total)}, it gets {chosen.accuracy} right"
     return chosen, f"{reason} (alpha {chosen.alpha:g}), against {others}{margin}", {trial.kind: trial.accuracy for trial in trials}
 
 
@@ -185,13 +185,12 @@ def try_logistic(chosen: Trial, reason: str, view: View) -> tuple[Trial, str, Pr
     rival = Trial.of("logistic", view)
     gain = chosen.losses - rival.losses
     better = bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
-    right, before = (f"{100 * trial.accuracy.value:.1f} %" for trial in (rival, chosen))
     score = f"its Brier score of {rival.losses.mean():.3f} against {chosen.losses.mean():.3f}"
     tried = f"on all {len(gain)} {_noun(view)}, in {FOLDS} folds"
     if better:
-        said = f"logistic: {tried}, it gets {right} right (alpha {rival.alpha:g}), against {chosen.kind} {before}"
+        said = f"logistic: {tried}, it gets {rival.accuracy} right (alpha {rival.alpha:g}), against {chosen.kind} {chosen.accuracy}"
         return rival, f"{said}, and {score} is better by more than a standard error", rival.accuracy
-    said = f"{reason}; logistic (alpha {rival.alpha:g}), {tried}, gets {right} right against {before}"
+    said = f"{reason}; logistic (alpha {rival.alpha:g}), {tried}, gets {rival.accuracy} right against {chosen.accuracy}"
     return chosen, f"{said}, and {score} is not better by more than a standard error", rival.accuracy
 
 

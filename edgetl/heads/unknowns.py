@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from edgetl.heads.head import Head
     from edgetl.heads.learner import Fit
 
-KNOWN, TRIED, HELD, _MOST_UNKNOWN = 256, 96, 10, 12
+KNOWN, TRIED, HELD, _MOST_UNKNOWN, _LONG = 256, 96, 10, 12, 256
 """The threshold is set on at most KNOWN photos. At most HELD classes are left out in turn, and at most _MOST_UNKNOWN photos of each judged
-against at most TRIED known ones."""
+against at most TRIED known ones. Leaving out a burst costs the cube of its rows each time, so one of more than _LONG, which is a single
+photo among all these, is not judged."""
 LEAST_CLASSES, LEAST_AUROC, _LEAST_PHOTOS, _NEEDED, _FEW = 4, 0.7, 3, 19, 20
 """At LEAST_AUROC it begins to pay: on photos of classes truly held back, 0.65 went with 90 % of them accepted (flowers), 0.87 / 0.91 / 0.92
 with 63 / 48 / 35 % (sign digits at 20 / 60 / 200 per class), where 96 % of known ones were. With fewer than _NEEDED photos no
@@ -244,7 +245,7 @@ def fitted(view: View, score: Score, heat: float, threshold: float, reach: float
 
 
 def _photos(view: View, nothing: Array) -> Array:
-    """One photo per burst, int [k], without those of reject classes and of bursts with two labels, shuffled.
+    """One photo per burst, int [k], without those of reject classes and of bursts that have two labels or more than _LONG rows, shuffled.
 
     The shuffle follows the embeddings' bits, so that it is the same in whatever order the photos came.
     """
@@ -256,7 +257,8 @@ def _photos(view: View, nothing: Array) -> Array:
     low, high = np.full(len(bursts), len(nothing)), np.full(len(bursts), -1)
     np.minimum.at(low, number, classes)
     np.maximum.at(high, number, classes)
-    rows: Array = order[np.sort(first[(low == high) & ~nothing[low]])]
+    short = np.bincount(number) <= _LONG
+    rows: Array = order[np.sort(first[(low == high) & ~nothing[low] & short])]
     return rows
 
 

@@ -31,7 +31,8 @@ class WriterLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"{store} is open for writing in {self._holder()}; close it there, or open it here with read_only=True"
+            # From Python: read_only=True. On the command line the verbs that only read do so.
+            message = f"{store} is open for writing in {self._holder()}; close it there, or wait; reading (read_only=True) works beside it"
             os.close(self._file)
             raise StoreLocked(message) from None
         with contextlib.suppress(OSError):  # the number only informs, and a full disk still lets photos be forgotten
