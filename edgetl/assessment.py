@@ -140,11 +140,11 @@ def _whole(more: float) -> int:
 def _next(per_class: Mapping[str, ClassAssessment], gains: Array, target: float) -> tuple[str | None, str]:
     """The class with the fewest bursts among those that may miss the target; where several have as few, the one that gains most.
 
-    Followed from 6 photos per class in steps of 10, over 3 steps per class and 6 draws, that gave a mean class accuracy above that of equal
-    numbers by 0.7 +- 0.2 points on sign digits, 0.2 +- 0.2 on magnetic tiles and -0.1 +- 0.2 on flowers (no class left out as surely good
-    enough; with those left out whose forecast was 0, 0.1 +- 0.3 on sign digits). The class with the lowest accuracy first lost 1.2, 3.5 and
-    0.8 points to equal numbers, the one that gains most by its own curve 0.6 on the tiles and 1.0 on flowers, and a random one 3.0, 2.3 and
-    1.9.
+    Without roots (:mod:`edgetl.heads.normalisation`), followed from 6 photos per class in steps of 10, over 3 steps per class and 6 draws,
+    that gave a mean class accuracy above that of equal numbers by 0.7 +- 0.2 points on sign digits, 0.2 +- 0.2 on magnetic tiles and -0.1
+    +- 0.2 on flowers (no class left out as surely good enough; with those left out whose forecast was 0, 0.1 +- 0.3 on sign digits). The
+    class with the lowest accuracy first lost 1.2, 3.5 and 0.8 points to equal numbers, the one that gains most by its own curve 0.6 on the
+    tiles and 1.0 on flowers, and a random one 3.0, 2.3 and 1.9.
     """
     goal = f"{100 * target:g} %"
     gain = dict(zip(per_class, gains.T.tolist()))

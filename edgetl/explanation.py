@@ -22,12 +22,13 @@ Code = Literal["differs", "outside", "few", "two", "clear"]
 FEW = 5
 """With fewer bursts of a class its probability says little."""
 MARGIN = 0.5
-"""Two classes whose probabilities differ by less are hard to tell apart: 41 to 52 % of such answers were wrong with 10 and 20 photos per
-class of sign digits, magnetic tiles and flowers (EfficientNet-Lite0), 31 to 49 % with 50; of the others 5 to 17 %, and 3 to 13 %."""
+"""Two classes whose probabilities differ by less are hard to tell apart: 38 to 52 % of such answers were wrong with 10 and 20 photos per
+class of sign digits, magnetic tiles and flowers (EfficientNet-Lite0), 28 to 50 % with 50; of the others 3 to 18 %, and 2 to 11 %."""
 OUTSIDE = 0.02
 """A photo is outside where its nearest cosine is below this quantile of the stored photos' own, each without its burst. With 5, 20 and 60
-photos per class it found 97 to 100 % of the photos of three other data sets and 2 to 4 % of the same one's, on flowers, sign digits and
-magnetic tiles. Centred embeddings found 2 to 100 %. A new class of the same kind of photo is nearer: it is for the head's own rejection."""
+photos per class it found 96 to 100 % of the photos of three other data sets and 1 to 5 % of the same one's, on flowers, sign digits and
+magnetic tiles. Without roots, centred embeddings found 2 to 100 %. A new class of the same kind of photo is nearer: it is for the head's
+own rejection."""
 _LEAST_OUTSIDE = 10
 UNUSUAL = 0.01
 """Light, contrast, sharpness and colour differ where one of them leaves the interval that holds a new photo with a chance of 1 - 1 % / 4,

@@ -145,7 +145,10 @@ HOSTILE = {
     "no temperature": save({k: v for k, v in arrays().items() if k != "temperature"}, stated()),
     "another format": save(arrays(), stated() | {"format": "edgetl-head-9"}),
     "no number of roots": save(arrays(), stated() | {"format": "edgetl-head-3"}),
-    **{f"{roots} roots": save(arrays(), stated() | {"format": "edgetl-head-3", "rooted": roots}) for roots in ("5", "-1", "2.5", "true", "all")},
+    **{
+        f"{roots} roots": save(arrays(), stated() | {"format": "edgetl-head-3", "rooted": roots})
+        for roots in ("5", "-1", "2.5", "true", "all")
+    },
     "an unknown kind": save(arrays(), stated() | {"kind": "forest"}),
     "three labels for two rows": save(arrays(), stated() | {"labels": '["a", "b", "c"]'}),
     "the same label twice": save(arrays(), stated() | {"labels": '["a", "a"]'}),

@@ -13,8 +13,8 @@ from sklearn.neighbors import NearestCentroid
 
 from edgetl.heads import Learner, groups, lda, logistic, ncm, ridge, unknowns
 from edgetl.heads.calibration import brier, temperature
-from edgetl.heads.reading import View
 from edgetl.heads.normalisation import power_normalised
+from edgetl.heads.reading import View
 from edgetl.heads.whitening import Spectrum, Whitening, whiten
 
 ALPHAS = (0.3, 0.03, 0.003)

@@ -38,9 +38,9 @@ the tiles and cells after ImageNet, which holds everything."""
 _LEAST_WIDTH = 0.25
 """A range is at least this wide, as a share of its upper end (warmth is a logarithm already): a camera on a stand gives narrow ones."""
 _ODDS = 20
-"""How many times as likely another class must be. With a head of 10 to 60 photos per class that is so of 0.3 to 1.0 % of the flowers under
-their own class, 0.7 to 1.2 % of the sign digits and 1.1 to 3.7 % of the magnetic tiles; under a wrong one of 12 to 41, 74 to 93 and 6 to
-62 %."""
+"""How many times as likely another class must be. With a head of 10 to 60 photos per class that is so of 0.9 to 1.5 % of the flowers under
+their own class, 0.8 to 1.6 % of the sign digits and 0 to 0.6 % of the magnetic tiles; under a wrong one of 20 to 45, 84 to 95 and 6 to
+28 %."""
 _SAYS = {
     "brightness": "its brightness",
     "contrast": "its contrast",

@@ -17,10 +17,10 @@ float32 49 to 88 %. Joined though taught as different photos: no hand sign of 2,
 gray data embeddings are closer: 34 % of 592 tiles (float32 58 %), where 9 of 10 pairs are the same tile by its number (the file names
 tell; 592 photos show about 180 tiles), and 28 % of 2,624 solar cells (float32 42 %), in bursts of up to 95 (153). At 0.94 one float32
 burst holds 415 cells. Leaving photos out says 90.9 % for the tiles, leaving these bursts out 75.7 %, leaving tiles out by number 58 %; for
-the cells the mean of the two classes goes from 80.4 to 79.8 %, for signs and flowers nothing changes.
+the cells the mean of the two classes goes from 80.4 to 79.8 %, for signs and flowers nothing changes (heads of plain L2 normalisation).
 
-Roots, because what tells frames of a burst apart is mostly in the largest values. Where as many tiles are joined, plain cosines find 16 to
-64 % of the shaken frames of the other sets (int8), square roots 48 to 69 %, fourth roots 69 to 89 %.
+Fourth roots, because what tells frames of a burst apart is mostly in the largest values. Where as many tiles are joined, plain cosines find
+16 to 64 % of the shaken frames of the other sets (int8), square roots 48 to 69 %, fourth roots 69 to 89 %.
 """
 _ENOUGH = 640
 """About how many values are compared: every second of 1280 finds the same frames within 4 points and joins the same different photos within

@@ -3,9 +3,9 @@
 The covariance is W + alpha I for the within-class scatter W: Friedman's regularised discriminant analysis (1989) with shrinkage
 rho = alpha / (alpha + tr W / d), the shrinkage that scikit-learn and OAS (Chen et al. 2010) write as (1 - rho) S + rho tr(S)/d I.
 Alpha is chosen by leave-one-out Brier score (see :mod:`edgetl.heads.selection`). Measured on EfficientNet-Lite0 embeddings of flowers,
-sign digits and magnetic tiles, mean top-1 at 5 / 20 / 100 / all photos per class: 56.8 / 70.1 / 84.4 / 86.5, with OAS 56.1 / 69.7 / 81.8
-/ 84.9. Equal priors, because the share of photos taught says little about the share met: on the tiles 89.5 against 86.6 with the
-taught shares, on flowers with one rare class 69.4 against 66.6, on balanced data the same.
+sign digits and magnetic tiles with plain L2 normalisation, mean top-1 at 5 / 20 / 100 / all photos per class: 56.8 / 70.1 / 84.4 / 86.5,
+with OAS 56.1 / 69.7 / 81.8 / 84.9. Equal priors, because the share of photos taught says little about the share met: on the tiles 89.5
+against 86.6 with the taught shares, on flowers with one rare class 69.4 against 66.6, on balanced data the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Multinomial logistic regression with an L2 penalty of alpha = 1/C (`sklearn.linear_model.LogisticRegression`).
 
 It has no exact leave-one-out, so that what it says of itself is 5-fold. On EfficientNet-Lite0 embeddings (flowers, sign digits, magnetic
-tiles, 5 seeds) its mean top-1 at 5 / 20 / 100 photos per class was 54.6 / 68.2 / 81.4, LDA's 56.8 / 70.1 / 84.4. Where classes overlap
+tiles, 5 seeds) its mean top-1 at 5 / 20 / 100 photos per class was 54.2 / 69.3 / 82.5, LDA's 55.8 / 72.4 / 84.6. Where classes overlap
 widely and photos are many it can be the better one, and `auto` tries it there (see :mod:`edgetl.heads.selection`).
 """
 

@@ -12,7 +12,11 @@ _GRID = np.float32(2**30)
 def power_normalised(x: Embeddings, rooted: int | None = None) -> Embeddings:
     """sign(z) |z|^1/2 of each value, each row then L2-normalised (Perronnin, Sanchez and Mensink 2010, sections 3.1 and 3.2, alpha = 1/2).
 
-    Few large values no longer outweigh the many small ones. Before / with roots, `auto` got 37.7 / 36.4 ... TODO
+    Few large values no longer outweigh the many small ones. On EfficientNet-Lite0 embeddings (`tools/bench_heads --only auto`, 5 seeds)
+    roots took `auto` from 36.4 to 37.6 % at one photo per class, from 54.1 to 55.7 at 5, from 70.3 to 72.4 at 20 and from 82.3 to 84.6 at
+    100 (mean of flowers, sign digits and magnetic tiles; on each they were better or the same), and on solar cells (functional or
+    defective, float32 / int8, 10 splits) from 67.1 / 67.7 to 68.4 / 70.1 at 20, from 76.8 / 76.9 to 76.9 / 76.6 at 100 and from 85.4 / 85.3
+    to 85.8 / 85.5 at 984.
 
     Args:
         x: float32 [n, d], of any length.
@@ -27,8 +31,11 @@ def power_normalised(x: Embeddings, rooted: int | None = None) -> Embeddings:
 def signed_roots(x: Embeddings, rooted: int) -> Embeddings:
     """An array [..., d] with roots of the last `rooted` values in their place, with their signs.
 
-    Where there are others before, the roots are scaled to the L2 norm that their values had, so that each level of an embedding keeps its
-    share. TODO
+    Where there are others before, the roots are scaled to the L2 norm that their values had, so that every level keeps its share. Middle
+    levels are read as they are: they have both signs, and with roots of all values the four levels of EfficientNet-Lite0 lost what they
+    gain over the last one alone (top-1 at 20 / 100 photos per class: flowers 61.8 / 72.0, sign digits 91.2 / 96.8, magnetic tiles 64.6 /
+    88.6; with roots of the last level's only 62.1 / 72.4, 93.0 / 97.7, 67.4 / 88.8; the last level alone 62.0 / 71.3, 90.0 / 95.4, 65.1 /
+    87.0; all without roots 62.2 / 72.2, 92.4 / 97.6, 64.9 / 88.1; 5 seeds).
     """
     last = x[..., x.shape[-1] - rooted :]
     roots: Embeddings = np.abs(last)

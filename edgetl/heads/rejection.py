@@ -10,8 +10,8 @@ All scores come from one Gaussian model with a shared covariance (see :mod:`edge
 
 Unknown things of the kind that was taught, which `mahalanobis` knows best, can only be rejected where that was measured to work. Things
 of another kind are far from all that was taught. With flowers, sign digits or magnetic tiles taught (5 / 10 / 20 / 100 photos per class, 3
-draws) and photos of the other two or of solar cells shown, REACH refused all of them in 30 of the 36 cases and 71 to 97 % in the others;
-`mahalanobis` alone let up to 92 % through. It costs one known photo in a hundred (2 % of flowers at 5 to 20 per class) and is always on.
+draws) and photos of the other two or of solar cells shown, REACH refused all of them in 30 of the 36 cases and 89 to 99 % in the others;
+`mahalanobis` alone let up to all of them through. It costs one known photo in a hundred (2 % of flowers at 5 per class) and is always on.
 
 Classes named `none`, `background` or `unknown` are what the person calls nothing. The head learns them like any other class, but a photo
 that is most like one of them gets no label.
@@ -43,8 +43,8 @@ class Rejection:
 
     Attributes:
         score: which score; the higher, the more like something taught.
-        weight: float32 [k, d], of power-normalised embeddings: a row per class for the score, then each class's mean; for `distance` these are
-            the same c rows, and k = c, otherwise k = 2 c.
+        weight: float32 [k, d], of power-normalised embeddings: a row per class for the score, then each class's mean; for `distance` these
+            are the same c rows, and k = c, otherwise k = 2 c.
         bias: float32 [k].
         offset: float32 [c]; zero but for `mahalanobis`.
         form: float32 [c, c]; zero but for `mahalanobis`.

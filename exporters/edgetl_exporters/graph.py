@@ -76,8 +76,9 @@ def build(backbone: Backbone, network: nn.Module, stages: Sequence[int] = ()) ->
 def balance(graph: Graph, tensors: Pixels) -> tuple[int, ...]:
     """Scales every middle level to the last one's energy, the mean squared distance from the mean embedding.
 
-    Heads read the L2-normalised whole, so that only ratios count, and the last level stays what it is alone. One constant per level is
-    enough, and any pictures will do: on magnetic tiles, hand signs and flowers (5, 20, 60 photos per class, 5 seeds) levels that were
+    Heads read the L2-normalised whole, the last level as signed roots of the length that it has here, so that only ratios count, and the
+    last level stays what it is alone. One constant per level is enough, and any pictures will do: on magnetic tiles, hand signs and flowers
+    (5, 20, 60 photos per class, 5 seeds, without roots) levels that were
     also centred, or normalised photo by photo, or scaled by photos of solar cells, by drawn scenes or by the data set's own photos
     instead of ImageNet's were within 0.8 point of each other; unscaled ones lost up to 1.1.
 
