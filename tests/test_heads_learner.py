@@ -309,7 +309,8 @@ def classes_near_the_width(dim: int) -> tuple[np.ndarray, np.ndarray]:
 def near_the_width(dim: int, shots: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     centres, turn = classes_near_the_width(dim)
     y = np.repeat(np.arange(81), shots)
-    return np.asarray((centres[y] + np.random.default_rng(seed).standard_normal((len(y), dim))) @ turn, np.float32), y
+    roots = (centres[y] + np.random.default_rng(seed).standard_normal((len(y), dim))) @ turn
+    return (np.sign(roots) * roots**2).astype(np.float32), y
 
 
 @pytest.mark.parametrize("dim", [768, 1280])
