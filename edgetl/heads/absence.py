@@ -72,7 +72,7 @@ class Absence:
             if lost is not None:
                 rows, means, onto_rows, onto_means = lost
                 gram = gram + rows[at] @ onto_rows[at].swapaxes(1, 2)
-                along, cross = along + rows[at] @ onto_means.T, cross + means @ onto_means.T
+                along, cross = along + (rows @ onto_means.T)[at], cross + means @ onto_means.T
             along, cross, counts = along[..., keep], cross[np.ix_(keep, keep)], self._view.counts[keep]
             loss = Loss.of((np.cumsum(keep) - 1)[self._view.classes[self._rows[at]]], counts, gram, along, cross) if seen else None
             made.logits[np.ix_(at[:, 0], keep)], made.squares[at[:, 0]] = _gaussian(loss, gram, along, cross, alpha)
@@ -151,7 +151,8 @@ def _background(gram: Array, along: Array, cross: Array, counts: Array, seen: bo
     means = cross - origin - origin[:, None] + level
     form = np.linalg.inv(np.diag(1 / counts) + means)
     rows = along - shift[..., None] - origin + level
-    inner = gram - shift[..., None] - shift[:, None] + level - (rows @ form) @ rows.swapaxes(1, 2)
+    onto = (rows.reshape(-1, len(form)) @ form).reshape(rows.shape)
+    inner = gram - shift[..., None] - shift[:, None] + level - onto @ rows.swapaxes(1, 2)
     made: Array = inner[:, 0, 0]
     if not seen:
         return made

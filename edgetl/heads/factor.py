@@ -1,4 +1,4 @@
-"""Two ways to hold P with P (M + alpha I) P^T = I: by eigenvectors for few samples, by Cholesky's triangle for many."""
+"""Ways to hold P with P (M + alpha I) P^T = I: by eigenvectors for few samples, by Cholesky's triangle for many, as a number for none."""
 
 from __future__ import annotations
 
@@ -38,6 +38,21 @@ class Eigen:
         """w P for each row."""
         made: Array = (weights * self.scale) @ self.basis
         return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """P = scale I."""
+
+    scale: float
+
+    def whiten(self, points: Array) -> Array:
+        """P z for each row."""
+        return points * self.scale
+
+    def lift(self, weights: Array) -> Array:
+        """w P for each row."""
+        return weights * self.scale
 
 
 class Triangle:
