@@ -110,14 +110,13 @@ class Spectrum:
         used = values > max(1e-12 * len(x), 1e-10 * values[-1])
         self._values, scale = values[used], np.sqrt(values[used])
         self._coordinates = vectors[:, used] * scale
-        self._basis = (vectors[:, used] / scale).T @ centred
+        self._mixing, self._x = (vectors[:, used] / scale).T, centred
 
     def at(self, alpha: float) -> Whitening:
         """The whitening at one alpha."""
         scale = 1 / np.sqrt(self._values + alpha)
-        return Whitening(
-            alpha, self.origin, Eigen(self._basis, scale), Rows(self._coordinates * scale), np.empty((0, len(scale))), np.empty(0)
-        )
+        factor, rows = Eigen(self._mixing, self._x, scale), Rows(self._coordinates * scale)
+        return Whitening(alpha, self.origin, factor, rows, np.empty((0, len(scale))), np.empty(0))
 
 
 def scaled(x: Embeddings, alpha: float) -> Whitening:
