@@ -112,13 +112,12 @@ class Memory:
         """The photo with what the doctor sees on it, beside the photos before it; it is then one of those."""
         if photo.made is None:
             return photo
-        from edgetl.doctor import check
+        from edgetl.doctor import admit
 
         with self._lock:
             past, embedding, capture = self.past(), photo.made.views[0], photo.made.capture
             odds = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
-            findings = check(photo.name, photo.label, capture, embedding, past, odds)
-            past.add(photo.name, photo.label, capture, embedding)
+            findings = admit(photo.name, photo.label, capture, embedding, past, odds)
         return dataclasses.replace(photo, findings=findings)
 
     def past(self) -> Past:
