@@ -30,7 +30,7 @@ from edgetl.heads.reading import FOLDS, View
 from edgetl.heads.samples import places, quota
 from edgetl.heads.selection import READERS
 from edgetl.heads.threads import single_thread
-from edgetl.heads.whitening import Spectrum
+from edgetl.heads.whitening import scaled
 from edgetl.types import Array, Embeddings, Proportion
 
 HORIZON = 10
@@ -117,7 +117,7 @@ def _part(fit: Fit, x: Embeddings, y: Array, place: Array, part: int) -> tuple[A
 def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
     counts = np.bincount(y)
     average = np.eye(len(counts))[y].T / counts[:, None]
-    space = Spectrum(x).at(fit.alpha)
+    space = scaled(x, fit.alpha)
     each = np.arange(len(y))
     view = View(x, y, counts, average @ x, average @ space.rows, each, np.ones(len(y)), each % FOLDS, space, fit.alpha)
     return READERS[fit.kind](view).linear()

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from edgetl.embedder import Embedded
 from edgetl.errors import HeadError, NotTrained, StoreCorrupt, StoreError
-from edgetl.heads import Head, Learner
+from edgetl.heads import Head
 from edgetl.photos import Source
 from edgetl.reports import Added
 from edgetl.store import NewSample, Removed, Store
 
-if TYPE_CHECKING:  # the doctor is loaded when the first photo is taught
+if TYPE_CHECKING:  # the doctor is loaded when the first photo is taught, the learner when it first learns
     from edgetl.doctor import Finding, Past
+    from edgetl.heads import Learner
 
 log = logging.getLogger("edgetl")
 
@@ -90,6 +91,8 @@ class Memory:
     def learner(self) -> Learner:
         """The learner with every sample of the store; what the store holds is what it learns from, rounding included."""
         if self._learner is None:
+            from edgetl.heads import Learner
+
             self._learner = Learner(self.store.fingerprint.dim, self.store.fingerprint.levels)
         fresh = self.store.samples(after=self._seen)
         if len(fresh.ids):
@@ -109,13 +112,12 @@ class Memory:
         """The photo with what the doctor sees on it, beside the photos before it; it is then one of those."""
         if photo.made is None:
             return photo
-        from edgetl.doctor import check
+        from edgetl.doctor import admit
 
         with self._lock:
             past, embedding, capture = self.past(), photo.made.views[0], photo.made.capture
             odds = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
-            findings = check(photo.name, photo.label, capture, embedding, past, odds)
-            past.add(photo.name, photo.label, capture, embedding)
+            findings = admit(photo.name, photo.label, capture, embedding, past, odds)
         return dataclasses.replace(photo, findings=findings)
 
     def past(self) -> Past:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edgetl.errors import TrainError
-from edgetl.heads import Fit, Head
+from edgetl.heads import Head
 from edgetl.memory import Memory
 from edgetl.reports import AssessReport, TrainReport
 from edgetl.types import ALLOWED_LOSS, Array, Embeddings, HeadKind, Proportion
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgetl.adapter import AdapterKind
     from edgetl.doctor import Finding
     from edgetl.guard import Change
+    from edgetl.heads import Fit
 
 
 def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) -> TrainReport:

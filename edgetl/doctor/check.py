@@ -71,7 +71,27 @@ def check(
         past: the photos before it.
         probabilities: of every class that the active head knows, which was not taught this photo.
     """
+    return _said(source, label, capture, past.look(label, capture, embedding), past, probabilities)
+
+
+def admit(
+    source: str,
+    label: str,
+    capture: Capture | None,
+    embedding: Embeddings,
+    past: Past,
+    probabilities: Mapping[str, float] | None = None,
+) -> tuple[Finding, ...]:
+    """What :func:`check` says of a photo, which is then one of the past; both for one comparison."""
     look = past.look(label, capture, embedding)
+    found = _said(source, label, capture, look, past, probabilities)
+    past.keep(source, label, capture, look)
+    return found
+
+
+def _said(
+    source: str, label: str, capture: Capture | None, look: Look, past: Past, probabilities: Mapping[str, float] | None
+) -> tuple[Finding, ...]:
     said = chain(
         _of_capture(capture, look, past) if capture is not None else (),
         _of_embedding(look, past),

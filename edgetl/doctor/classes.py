@@ -58,6 +58,7 @@ def _uneven(counts: Counter[str]) -> Iterator[Finding]:
 
 def _two_labels(labels: Sequence[str], bursts: Array, sources: Sequence[str]) -> Iterator[Finding]:
     order = np.argsort(bursts, kind="stable")
+    order = order[np.bincount(bursts)[bursts[order]] > 1]
     for members in np.split(order, np.flatnonzero(np.diff(bursts[order])) + 1):
         firsts = {labels[i]: sources[i] for i in members[::-1].tolist()}
         if len(firsts) > 1:

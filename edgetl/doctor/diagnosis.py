@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from edgetl.doctor.check import check
+from edgetl.doctor.check import admit
 from edgetl.doctor.classes import check_classes, views
 from edgetl.doctor.finding import Finding
 from edgetl.doctor.past import Past, first_rows, photos
@@ -85,8 +85,7 @@ def diagnose(
     number = bursts.find(units, samples.taken[rows], samples.ids[rows])
     past, found = Past(samples.embeddings.shape[1]), []
     for photo in photos(samples, rows, captures, sources):
-        found += [finding for finding in check(*photo, past) if finding.kind in _OF_THE_PHOTO]
-        past.add(*photo)
+        found += [finding for finding in admit(*photo, past) if finding.kind in _OF_THE_PHOTO]
     counts, different = Counter(labels), views(labels, number)
     return Diagnosis(
         len(ids),

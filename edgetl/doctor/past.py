@@ -138,7 +138,11 @@ class Past:
 
     def add(self, source: str, label: str, capture: Capture | None, embedding: Embeddings) -> None:
         """Makes a photo part of the past."""
-        look, total = self.look(label, capture, embedding), self._added
+        self.keep(source, label, capture, self.look(label, capture, embedding))
+
+    def keep(self, source: str, label: str, capture: Capture | None, look: Look) -> None:
+        """The same for a photo that was looked at just now."""
+        total = self._added
         self._low, self._high = np.fmin(self._low, look.measures), np.fmax(self._high, look.measures)
         if capture is not None:
             self._warmth += 1, capture.warmth, capture.warmth**2
@@ -147,12 +151,12 @@ class Past:
         self.counts[label] += 1
         self._added += 1
         photo, second = Kept(source, label), np.nan if capture is None or capture.taken is None else np.floor(capture.taken)
-        self._keep(total % RECENT, photo, second, look.unit)
+        self._put(total % RECENT, photo, second, look.unit)
         place = total if total < SPREAD else int(self._random.integers(total + 1))
         if place < SPREAD:
-            self._keep(RECENT + place, photo, second, look.unit)
+            self._put(RECENT + place, photo, second, look.unit)
 
-    def _keep(self, place: int, photo: Kept, second: float, unit: Embeddings) -> None:
+    def _put(self, place: int, photo: Kept, second: float, unit: Embeddings) -> None:
         self.kept[place], self.seconds[place], self._units[place] = photo, second, unit
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,15 @@ class Answer:
     squares: Array
     background: Array
     nearness: Array
+
+
+class _Lost(NamedTuple):
+    """The first factor of what a class adds to products, for rows [f, k] and means [c, k], and the rest transposed, for both."""
+
+    rows: Array
+    means: Array
+    onto_rows: Array
+    onto_means: Array
 
 
 class Absence:
@@ -67,16 +77,18 @@ class Absence:
         keep = np.arange(number) != (-1 if drop is None else drop)
         made = Answer(np.full((m, number), -np.inf), np.empty(m), np.empty(m), np.where(keep, self._nearness, -np.inf))
         lost = None if drop is None else self._scatter(drop)
+        everywhere, cross, counts = self._along, self.cross, self._view.counts[keep]
+        if lost is not None:
+            everywhere, cross = everywhere + lost.rows @ lost.onto_means.T, cross + lost.means @ lost.onto_means.T
+        everywhere, cross = everywhere[:, keep], cross[np.ix_(keep, keep)]
+        ground = _Ground.of(cross, counts)
         for at, gram, seen in self._groups(drop):
-            along, cross = self._along[at], self.cross
+            along = everywhere[at]
             if lost is not None:
-                rows, means, onto_rows, onto_means = lost
-                gram = gram + rows[at] @ onto_rows[at].swapaxes(1, 2)
-                along, cross = along + rows[at] @ onto_means.T, cross + means @ onto_means.T
-            along, cross, counts = along[..., keep], cross[np.ix_(keep, keep)], self._view.counts[keep]
+                gram = gram + lost.rows[at] @ lost.onto_rows[at].swapaxes(1, 2)
             loss = Loss.of((np.cumsum(keep) - 1)[self._view.classes[self._rows[at]]], counts, gram, along, cross) if seen else None
             made.logits[np.ix_(at[:, 0], keep)], made.squares[at[:, 0]] = _gaussian(loss, gram, along, cross, alpha)
-            made.background[at[:, 0]] = _background(gram, along, cross, counts, seen, alpha)
+            made.background[at[:, 0]] = ground.distance(gram, along, seen, alpha)
         return made
 
     def _groups(self, drop: int | None) -> Iterator[tuple[Array, Array, bool]]:
@@ -88,12 +100,8 @@ class Absence:
             if unknown.any():
                 yield at[unknown, :1], gram[unknown, :1, :1], False
 
-    def _scatter(self, drop: int) -> tuple[Array, Array, Array, Array]:
-        """What taking U = x - m of a class out of W adds to products: p A' q = p A q + (p A U^T) (I - U A U^T)^-1 (U A q).
-
-        Returns:
-            The first factor for rows [f, k] and means [c, k], and the rest transposed, for rows and for means.
-        """
+    def _scatter(self, drop: int) -> _Lost:
+        """What taking U = x - m of a class out of W adds to products: p A' q = p A q + (p A U^T) (I - U A U^T)^-1 (U A q)."""
         view, kind = self._view, self._points.dtype
         some, others = self._rows[view.classes[self._rows] == drop], np.flatnonzero(view.classes == drop)
         if view.counts[drop] > SMALL * len(view.classes):
@@ -103,7 +111,7 @@ class Absence:
         rows, means = self._points @ solved.T, self.means.astype(kind) @ apart.T
         rest = np.eye(len(apart), dtype=kind) - apart @ solved.T
         onto = np.linalg.solve(rest, np.concatenate([rows, means]).T).T.astype(np.float64)
-        return rows.astype(np.float64), means.astype(np.float64), onto[: len(rows)], onto[len(rows) :]
+        return _Lost(rows.astype(np.float64), means.astype(np.float64), onto[: len(rows)], onto[len(rows) :])
 
     def _near(self) -> Array:
         """Nearness of every photo when its burst is left out, [m, c]; a class that is left out as well is only a column less."""
@@ -138,25 +146,52 @@ def _gaussian(loss: Loss | None, gram: Array, along: Array, cross: Array, alpha:
     return np.where(loss.gone, -np.inf, logits), gram[:, 0, 0] + (pull * loss.x_u[:, 0]).sum(1)
 
 
-def _background(gram: Array, along: Array, cross: Array, counts: Array, seen: bool, alpha: float) -> Array:
-    """(x - o)^T K (x - o) for the mean o of n rows and K = (T + alpha I)^-1 with their scatter T = W + M^T N M, float64 [b].
+@dataclasses.dataclass(frozen=True)
+class _Ground:
+    """The mean o of n rows, and K = (T + alpha I)^-1 with their scatter T = W + M^T N M, for class means M taken from o.
 
-    By Woodbury K = A - A M^T (N^-1 + M A M^T)^-1 M A, for class means M taken from o. Without a group V of g rows x - o, with Q = V K V^T,
-    E = I - 1 1^T / n and w = e_0 + 1 / (n - g), it is w^T Q (E - Q)^-1 e_0, by Woodbury again and because E w = e_0.
+    By Woodbury K = A - A M^T (N^-1 + M A M^T)^-1 M A.
+
+    Attributes:
+        n: rows.
+        share: of the classes, [c].
+        origin: m A o for each class mean, [c].
+        level: o A o.
+        form: (N^-1 + M A M^T)^-1, [c, c].
     """
-    n, size = counts.sum(), gram.shape[1]
-    share = counts / n
-    origin = cross @ share
-    shift, level = along @ share, origin @ share
-    means = cross - origin - origin[:, None] + level
-    form = np.linalg.inv(np.diag(1 / counts) + means)
-    rows = along - shift[..., None] - origin + level
-    inner = gram - shift[..., None] - shift[:, None] + level - (rows @ form) @ rows.swapaxes(1, 2)
-    made: Array = inner[:, 0, 0]
-    if not seen:
+
+    n: int
+    share: Array
+    origin: Array
+    level: float
+    form: Array
+
+    @classmethod
+    def of(cls, cross: Array, counts: Array) -> _Ground:
+        """From the products m A m [c, c] and the rows per class, [c]."""
+        n = int(counts.sum())
+        share = counts / n
+        origin = cross @ share
+        level = float(origin @ share)
+        means = cross - origin - origin[:, None] + level
+        return cls(n, share, origin, level, np.linalg.inv(np.diag(1 / counts) + means))
+
+    def distance(self, gram: Array, along: Array, seen: bool, alpha: float) -> Array:
+        """(x - o)^T K (x - o) for the first row of each group, float64 [b], in the model without the group where it was `seen`.
+
+        Without a group V of g rows x - o, with Q = V K V^T, E = I - 1 1^T / n and w = e_0 + 1 / (n - g), it is w^T Q (E - Q)^-1 e_0, by
+        Woodbury again and because E w = e_0.
+        """
+        n, size = self.n, gram.shape[1]
+        shift = along @ self.share
+        rows = along - shift[..., None] - self.origin + self.level
+        onto = (rows.reshape(-1, len(self.form)) @ self.form).reshape(rows.shape)
+        inner = gram - shift[..., None] - shift[:, None] + self.level - onto @ rows.swapaxes(1, 2)
+        made: Array = inner[:, 0, 0]
+        if not seen:
+            return made
+        most = n / (n - size) + 4 * size * (n / (n - size)) ** 2 / alpha
+        solved = inverse(np.eye(size) - 1 / n - inner, np.full(len(inner), 1 / most))[:, :, 0]
+        weight = np.eye(size)[0] + 1 / (n - size)
+        made = ((weight @ inner) * solved).sum(1)
         return made
-    most = n / (n - size) + 4 * size * (n / (n - size)) ** 2 / alpha
-    solved = inverse(np.eye(size) - 1 / n - inner, np.full(len(inner), 1 / most))[:, :, 0]
-    weight = np.eye(size)[0] + 1 / (n - size)
-    made = ((weight @ inner) * solved).sum(1)
-    return made

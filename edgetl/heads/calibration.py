@@ -38,9 +38,10 @@ def temperature(logits: Array, classes: Array) -> float:
     scale = float(np.abs(rows).max())
     if scale < 1e-20:
         return 1.0
-    rows = rows / scale
+    top = rows.max(1) / scale
+    rows = rows / scale - top[:, None]
     smooth = _SMOOTH / (len(rows) + 1)
-    target = smooth * rows.mean(1)
+    target = float((smooth * (rows.mean(1) + top) - top).mean())
     log_inverse = 0.0
     for _ in range(60):
         inverse = np.exp(log_inverse)
@@ -140,9 +141,10 @@ def softmax(logits: Array) -> Array:
     return odds / odds.sum(-1, keepdims=True)  # type: ignore[no-any-return]
 
 
-def _derivatives(rows: Array, target: Array, inverse: float) -> tuple[float, float]:
-    """First and second derivative of the mean smoothed likelihood by the inverse temperature."""
-    weight = softmax(rows * inverse)
-    mean = np.einsum("nc,nc->n", weight, rows)
-    square = np.einsum("nc,nc,nc->n", weight, rows, rows)
-    return float((mean - target).mean()), float((square - mean * mean).mean())
+def _derivatives(rows: Array, target: float, inverse: float) -> tuple[float, float]:
+    """First and second derivative of the mean smoothed likelihood by the inverse temperature; the largest value of each row is zero."""
+    odds, ones = np.exp(rows * inverse), np.ones(rows.shape[1])
+    total, pull = odds @ ones, odds * rows
+    mean = pull @ ones / total
+    square = np.einsum("nc,nc->n", pull, rows) / total
+    return float(mean.mean()) - target, float((square - mean * mean).mean())

@@ -1,4 +1,4 @@
-"""Two ways to hold P with P (M + alpha I) P^T = I: by eigenvectors for few samples, by Cholesky's triangle for many."""
+"""Ways to hold P with P (M + alpha I) P^T = I: by eigenvectors for few samples, by Cholesky's triangle for many, as a number for none."""
 
 from __future__ import annotations
 
@@ -24,20 +24,39 @@ class Factor(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Eigen:
-    """P = diag(scale) basis, for orthonormal rows `basis` [r, d]; what lies outside them becomes zero."""
+    """P = diag(scale) mixing x, with orthonormal rows mixing x, for samples `x` [n, d] about their mean and `mixing` [r, n].
 
-    basis: Array
+    What lies outside of the samples' span becomes zero. The product of mixing and x is never needed as such.
+    """
+
+    mixing: Array
+    x: Array
     scale: Array
 
     def whiten(self, points: Array) -> Array:
         """P z for each row."""
-        made: Array = points @ self.basis.T * self.scale
+        made: Array = points @ self.x.T @ self.mixing.T * self.scale
         return made
 
     def lift(self, weights: Array) -> Array:
         """w P for each row."""
-        made: Array = (weights * self.scale) @ self.basis
+        made: Array = (weights * self.scale) @ self.mixing @ self.x
         return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """P = scale I."""
+
+    scale: float
+
+    def whiten(self, points: Array) -> Array:
+        """P z for each row."""
+        return points * self.scale
+
+    def lift(self, weights: Array) -> Array:
+        """w P for each row."""
+        return weights * self.scale
 
 
 class Triangle:

@@ -13,24 +13,29 @@ from __future__ import annotations
 import numpy as np
 
 from edgetl.heads.groups import Loss, Rest, inverse, leave_out
-from edgetl.heads.reading import Reading, View, centred, without_own
+from edgetl.heads.reading import Reading, View, without_own
 from edgetl.heads.whitening import Inverse
 from edgetl.types import Array
 
 
 def read(view: View) -> Reading:
-    """Scores x^T A m - m^T A m / 2 with A = (W + alpha I)^-1; leave-one-burst-out is exact at the same alpha.
+    """Scores x^T A m - m^T A m / 2 with A = (W + alpha I)^-1; leave-one-burst-out is exact at the same alpha."""
+    means = view.centres
+    solve = view.whitening.inverse(means * np.sqrt(view.counts)[:, None], -np.ones(len(means)))
+    solved = solve.apply(means)
+    cross = means @ solved.T
+    return Reading(solved, -np.diag(cross) / 2, view.whitening, lambda: _held(view, solve, solved, cross))
+
+
+def _held(view: View, solve: Inverse, solved: Array, cross: Array) -> Array:
+    """Logits float64 [n, c] of each row from a head without its burst.
 
     Without x, a sample of class y with n others and mean m: u = x - m, W' = W - (n+1)/n u u^T and m' = m - u/n, so that A' follows from
     A by Sherman and Morrison (1950). The scatter is not divided by a count: that scales all logits alike, and the temperature absorbs it.
     """
-    white, y, row = view.whitening, view.classes, np.arange(len(view.classes))
-    means = view.centres
-    solve = white.inverse(means * np.sqrt(view.counts)[:, None], -np.ones(len(means)))
-    solved = solve.apply(means)
-    cross = means @ solved.T
-    along = (white.rows @ solved.T.astype(white.rows.dtype)).astype(np.float64)
-    norms = solve.quadratic(white.rows)
+    rows, y, row = view.whitening.rows, view.classes, np.arange(len(view.classes))
+    along = (rows @ solved.T.astype(rows.dtype)).astype(np.float64)
+    norms = solve.quadratic(rows)
     left = view.counts[y] - 1
     step = 1 / np.maximum(left, 1)
     x_u = norms - along[row, y]
@@ -44,11 +49,11 @@ def read(view: View) -> Reading:
     leave_out(
         held,
         view.bursts,
-        means.shape[1],
-        lambda rows: _without(view, rows, solve, along[rows], cross),
-        lambda rows: _refitted(Rest(view, rows)),
+        rows.shape[1],
+        lambda group: _without(view, group, solve, along[group], cross),
+        lambda group: _refitted(Rest(view, group)),
     )
-    return Reading(solved, -np.diag(cross) / 2, white, centred(held))
+    return held
 
 
 def _without(view: View, rows: Array, solve: Inverse, along: Array, cross: Array) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgetl.heads.calibration import softmax
 from edgetl.heads.newton import newton
-from edgetl.heads.reading import FOLDS, Reading, View, centred
+from edgetl.heads.reading import FOLDS, Reading, View
 from edgetl.heads.whitening import BLOCK
 from edgetl.types import Array
 
@@ -34,13 +34,21 @@ _ABREAST = 64
 def read(view: View) -> Reading:
     """Scores are the model's logits; what is held out comes from FOLDS models, each trained without one fold.
 
-    The model is the same in any coordinates, because its gradient is that of the embeddings, in float64. The folds' models start from
-    zero: the model of all samples is nearer, but it has seen the fold, and a search that ends early remembers that.
+    The model is the same in any coordinates, because its gradient is that of the embeddings, in float64.
     """
-    n, number, rows = len(view.classes), len(view.counts), view.whitening.rows
-    near = _searched(view, np.ones((n, 1)), _NEAR)[0]
+    near = _searched(view, np.ones((len(view.classes), 1)), _NEAR)[0]
     weight, bias = _parts(newton(lambda point: _gradient(view, point), _solver(view), near, _ENOUGH), view)
-    held = np.empty((n, number))
+    return Reading(weight, bias, view.whitening, lambda: _held(view))
+
+
+def _held(view: View) -> Array:
+    """Logits float64 [n, c] of each row from the model without its fold.
+
+    The folds' models start from zero: the model of all samples is nearer, but it has seen the fold, and a search that ends early
+    remembers that.
+    """
+    number, rows = len(view.counts), view.whitening.rows
+    held = np.empty((len(rows), number))
     together = max(1, _ABREAST // number)
     for first in range(0, FOLDS, together):
         folds = np.arange(first, min(first + together, FOLDS))
@@ -48,7 +56,7 @@ def read(view: View) -> Reading:
             out, (w, b) = view.folds == fold, _parts(model, view)
             gone = np.bincount(view.classes[out], minlength=number) == view.counts
             held[out] = np.where(gone, -np.inf, rows[out] @ w.T + b)
-    return Reading(weight, bias, view.whitening, centred(held))
+    return held
 
 
 def minimise(function: Callable[[Array], tuple[float, Array]], solve: Callable[[Array], Array], start: Array, precision: float) -> Array:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from edgetl.heads.groups import Loss, leave_out
-from edgetl.heads.reading import Reading, View, centred, without_own
+from edgetl.heads.reading import Reading, View, without_own
 from edgetl.types import Array
 
 
 def read(view: View) -> Reading:
-    """Scores x.m - |m|^2/2, which orders classes by Euclidean distance; leave-one-burst-out is exact.
-
-    Without x its class mean is m' = m + (m - x) / (n - 1).
-    """
+    """Scores x.m - |m|^2/2, which orders classes by Euclidean distance; leave-one-burst-out is exact."""
     # Taken from a common origin, squared lengths are small and their differences keep their digits.
     origin = view.means.mean(0)
-    x, means = view.x - origin.astype(np.float32), view.means - origin
+    means = view.means - origin
     squares = np.einsum("cd,cd->c", means, means)
+    return Reading(means, -squares / 2 - means @ origin, None, lambda: _held(view, view.x - origin.astype(np.float32), means, squares))
+
+
+def _held(view: View, x: Array, means: Array, squares: Array) -> Array:
+    """Logits float64 [n, c] of each row from a head without its burst; without x its class mean is m' = m + (m - x) / (n - 1)."""
     along = (x @ means.T.astype(np.float32)).astype(np.float64)
     held = along - squares / 2
     left = view.counts[view.classes] - 1
@@ -41,4 +43,4 @@ def read(view: View) -> Reading:
         return np.where(left > 0, x[rows] @ rest.T.astype(np.float32) - np.einsum("cd,cd->c", rest, rest) / 2, -np.inf)
 
     leave_out(held, view.bursts, x.shape[1], without, refit)
-    return Reading(means, -squares / 2 - means @ origin, None, centred(held))
+    return held

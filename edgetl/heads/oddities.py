@@ -29,7 +29,7 @@ def oddities(x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...
     said = []
     if (x[-1] == x[0]).all() and (x == x[0]).all():
         said.append(f"all {len(x)} embeddings are the same, so the classes cannot be told apart; check the camera and the runtime")
-    elif zeros := int(((x.max(1) == 0) & (x.min(1) == 0)).sum()):
+    elif zeros := int((np.einsum("nd,nd->n", x, x) == 0).sum()):
         said.append(f"{zeros} of {len(x)} embeddings are all zero; check the runtime with `edgetl inspect`")
     if lone.any():
         shown = _listed(names[i] for i in np.flatnonzero(lone))

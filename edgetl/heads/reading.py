@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -52,14 +54,21 @@ class Reading:
         weight: float64 [c, r], of the coordinates in `space`; [c, d] without one.
         bias: float64 [c].
         space: the whitening whose coordinates it reads, or None if it reads the power-normalised embedding.
-        held: logits of each row from a head that was trained without its burst, float64 [n, c]; -inf for a class of which none was left.
-            The others of a row sum to zero, as :meth:`linear` makes them.
+        leave_out: works out `held`, up to a number per row.
     """
 
     weight: Array
     bias: Array
     space: Whitening | None
-    held: Array
+    leave_out: Callable[[], Array]
+
+    @functools.cached_property
+    def held(self) -> Array:
+        """Logits of each row from a head that was trained without its burst, float64 [n, c]; -inf for a class of which none was left.
+
+        The others of a row sum to zero, as :meth:`linear` makes them. Worked out when first asked for; the learner may not have changed.
+        """
+        return centred(self.leave_out())
 
     def linear(self) -> tuple[Array, Array]:
         """Weight float64 [c, d] and bias float64 [c] for the power-normalised embedding, so that a row's logits sum to zero.

@@ -5,27 +5,41 @@ from __future__ import annotations
 import numpy as np
 
 from edgetl.heads.groups import Rest, inverse, leave_out
-from edgetl.heads.reading import Reading, View, centred, without_own
+from edgetl.heads.reading import Reading, View, without_own
+from edgetl.heads.whitening import Inverse
 from edgetl.types import Array
 
 
 def read(view: View) -> Reading:
-    """Scores are the regression's values; leave-one-burst-out is exact by the leverages h: y - (y - f) / (1 - h) (Allen 1974, PRESS).
+    """Scores are the regression's values, with K = (T + lambda I)^-1 for the scatter T about the mean m: share + (x - m)^T K sum (x - m) y.
 
-    With K = (T + lambda I)^-1 for the scatter T about the mean m, f(x) = share + (x - m)^T K sum_i (x_i - m) y_i, and
-    h = 1/n + (x - m)^T K (x - m). A burst is its block of the hat matrix: y - (I - H)^-1 (y - f), where no eigenvalue of (I - H)^-1
-    is above 1 + g / (n - g) + 4 g / lambda for g rows, because embeddings have norm 1. Lambda is chosen like LDA's alpha.
+    Leave-one-burst-out is exact. Lambda is chosen like LDA's alpha.
     """
-    white, row, total = view.whitening, np.arange(len(view.classes)), len(view.classes)
+    total, means = len(view.classes), view.centres
     share = view.counts / total
-    means = view.centres
     mean = share @ means
-    solve = white.inverse(np.sqrt(total) * mean[None], np.array([-1.0]))
+    solve = view.whitening.inverse(np.sqrt(total) * mean[None], np.array([-1.0]))
     solved = solve.apply(np.concatenate([view.counts[:, None] * (means - mean), mean[None]]))
     offset = share - solved[:-1] @ mean
+    return Reading(solved[:-1], offset, view.whitening, lambda: _held(view, solve, solved, offset, mean @ solved[-1]))
 
-    along = (white.rows @ solved.T.astype(white.rows.dtype)).astype(np.float64)
-    leverage = 1 / total + solve.quadratic(white.rows) - 2 * along[:, -1] + mean @ solved[-1]
+
+def _held(view: View, solve: Inverse, solved: Array, offset: Array, level: float) -> Array:
+    """Values float64 [n, c] of each row from a head without its burst, by the leverages h: y - (y - f) / (1 - h) (Allen 1974, PRESS).
+
+    It is h = 1/n + (x - m)^T K (x - m). A burst is its block of the hat matrix: y - (I - H)^-1 (y - f), where no eigenvalue of
+    (I - H)^-1 is above 1 + g / (n - g) + 4 g / lambda for g rows, because embeddings have norm 1.
+
+    Args:
+        view: the samples.
+        solve: K.
+        solved: K sum (x - m) y and K m, [c + 1, r].
+        offset: the values at zero, [c].
+        level: m^T K m.
+    """
+    white, row, total = view.whitening.rows, np.arange(len(view.classes)), len(view.classes)
+    along = (white @ solved.T.astype(white.dtype)).astype(np.float64)
+    leverage = 1 / total + solve.quadratic(white) - 2 * along[:, -1] + level
     free = np.maximum(1 - leverage, 1 / (1 + 1 / (total - 1) + 4 / view.alpha))[:, None]
     values = along[:, :-1] + offset
     # For the targets that are zero y - (y - f) / (1 - h) is this; the own class' target is one.
@@ -36,13 +50,13 @@ def read(view: View) -> Reading:
     def without(rows: Array) -> Array:
         size, targets = rows.shape[1], np.eye(len(view.counts))[view.classes[rows]]
         gone = targets.sum(1) == view.counts
-        hat = solve.gram(white.rows[rows]) - along[rows, -1][:, :, None] - along[rows, -1][:, None] + mean @ solved[-1] + 1 / total
+        hat = solve.gram(white[rows]) - along[rows, -1][:, :, None] - along[rows, -1][:, None] + level + 1 / total
         most = np.full(len(rows), 1 + size / (total - size) + 4 * size / view.alpha)
         loss = inverse(np.eye(size) - hat, 1 / most) @ (targets - values[rows])
         return np.where(gone[:, None], -np.inf, targets - loss)
 
-    leave_out(held, view.bursts, means.shape[1], without, lambda rows: _refitted(Rest(view, rows)))
-    return Reading(solved[:-1], offset, white, centred(held))
+    leave_out(held, view.bursts, white.shape[1], without, lambda rows: _refitted(Rest(view, rows)))
+    return held
 
 
 def _refitted(rest: Rest) -> Array:

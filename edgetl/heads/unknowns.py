@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgetl.heads.absence import Absence, Answer
-from edgetl.heads.calibration import CalibrationError, calibration_error, softmax, temperature
+from edgetl.heads.calibration import CalibrationError, calibration_error, temperature
 from edgetl.heads.conformal import conformal
 from edgetl.heads.reading import View
 from edgetl.heads.rejection import COVERAGE, REACH, SCORES, Rejection, Score, is_nothing
@@ -213,12 +213,12 @@ def reject(view: View, labels: Sequence[str]) -> tuple[Rejection | None, Rejecti
 
 def scores(answer: Answer, heat: float, nothing: Array, reach: float) -> dict[Score, Array]:
     """Every score of each photo, [m]; -inf where it is out of reach, or the best class is one that stands for nothing, bool [c]."""
-    ordered = np.sort(answer.logits, 1)
+    second, best = np.partition(answer.logits, -2, 1)[:, -2:].T
     near = answer.nearness.max(1)
     made: dict[Score, Array] = {
-        "mahalanobis": answer.background - answer.squares + 2 * ordered[:, -1],
-        "probability": softmax(answer.logits / heat).max(1),
-        "margin": ordered[:, -1] - ordered[:, -2],
+        "mahalanobis": answer.background - answer.squares + 2 * best,
+        "probability": 1 / np.exp((answer.logits - best[:, None]) / heat).sum(1),
+        "margin": best - second,
         "distance": near,
     }
     refused = nothing[answer.logits.argmax(1)] | (near < reach)

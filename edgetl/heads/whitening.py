@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from edgetl.heads.factor import Eigen, Factor, Triangle
+from edgetl.heads.factor import Eigen, Factor, Scale, Triangle
 from edgetl.heads.samples import Rows
 from edgetl.types import Array, Embeddings
 
@@ -87,8 +87,10 @@ class Inverse:
 
     def gram(self, points: Array) -> Array:
         """q^T A z among each g points of `points` [b, g, r], float64 [b, g, g]."""
-        along = points @ self._rows.T.astype(points.dtype)
-        return points @ points.swapaxes(1, 2) - (along @ self._core) @ along.swapaxes(1, 2)  # type: ignore[no-any-return]
+        shape, flat = (*points.shape[:2], len(self._rows)), points.reshape(-1, points.shape[2])  # one wide product, not b narrow ones
+        along = flat @ self._rows.T.astype(points.dtype)
+        onto = (along @ self._core).reshape(shape)
+        return points @ points.swapaxes(1, 2) - onto @ along.reshape(shape).swapaxes(1, 2)  # type: ignore[no-any-return]
 
     def quadratic(self, points: Array) -> Array:
         """q^T A q for each row of `points` [n, r], float64 [n]."""
@@ -108,14 +110,23 @@ class Spectrum:
         used = values > max(1e-12 * len(x), 1e-10 * values[-1])
         self._values, scale = values[used], np.sqrt(values[used])
         self._coordinates = vectors[:, used] * scale
-        self._basis = (vectors[:, used] / scale).T @ centred
+        self._mixing, self._x = (vectors[:, used] / scale).T, centred
 
     def at(self, alpha: float) -> Whitening:
         """The whitening at one alpha."""
         scale = 1 / np.sqrt(self._values + alpha)
-        return Whitening(
-            alpha, self.origin, Eigen(self._basis, scale), Rows(self._coordinates * scale), np.empty((0, len(scale))), np.empty(0)
-        )
+        factor, rows = Eigen(self._mixing, self._x, scale), Rows(self._coordinates * scale)
+        return Whitening(alpha, self.origin, factor, rows, np.empty((0, len(scale))), np.empty(0))
+
+
+def scaled(x: Embeddings, alpha: float) -> Whitening:
+    """The whitening of no sample, and `x`, float32 [n, d], as samples that came since: for a few rows that are read at one alpha only.
+
+    Inverting their Gram matrix takes a quarter of the time that its eigenvectors take, which :class:`Spectrum` needs.
+    """
+    origin = x.mean(0, dtype=np.float64)
+    rows = (x - origin) / np.sqrt(alpha)
+    return Whitening(alpha, origin, Scale(1 / np.sqrt(alpha)), Rows(rows), rows, np.ones(len(x)))
 
 
 def whiten(x: Embeddings, alpha: float) -> Whitening:
