@@ -19,7 +19,8 @@ def oracle(x: np.ndarray, taken: np.ndarray, ids: np.ndarray) -> np.ndarray:
     roots = rooted(x).astype(np.float64)
     gap = np.square(roots[:, None] - roots).sum(2)
     second = np.floor(taken)
-    crowd = np.array([(second == s).sum() > bursts.CROWD for s in second])
+    moved = len(np.unique(second[np.isfinite(second)])) > 1
+    crowd = np.array([(second == s).sum() > bursts.CROWD or not moved for s in second])
     link = (gap < 2 - 2 * bursts.ROOTED) | ((second[:, None] == second) & ~crowd[:, None])
     parts = connected_components(link, directed=False)[1]
     smallest = np.array([ids[parts == part].min() for part in parts])

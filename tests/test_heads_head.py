@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save
+from safetensors.numpy import save as safetensors
 
 from edgetl.errors import EdgetlError, HeadError
 from edgetl.heads import Head
 from edgetl.heads.conformal import Conformal
+from edgetl.heads.head import FORMAT, _crc
 from edgetl.heads.rejection import Rejection
 
 RNG = np.random.default_rng(0)
@@ -134,6 +135,12 @@ def stated() -> dict[str, str]:
     return {"format": "edgetl-head-1", "kind": "lda", "labels": '["a", "b"]', "counts": "[1, 2]", "fingerprint": "00"}
 
 
+def save(arrays: dict[str, np.ndarray], stated: dict[str, str]) -> bytes:
+    """A file whose checksum, where its format has one, is right: what else is wrong must be seen without it."""
+    crc = _crc(stated, {name: array.tobytes() for name, array in arrays.items()})
+    return safetensors(arrays, stated | ({"crc": str(crc)} if stated.get("format") == FORMAT else {}))
+
+
 HOSTILE = {
     "not safetensors": b"PK\x03\x04 a zip",
     "empty": b"",
@@ -227,3 +234,21 @@ def test_any_changed_byte_gives_a_head_or_a_clear_error(draw: st.DataObject) -> 
     if made.conformal is not None and min(made.conformal.sizes):
         assert made.candidates(x, 0.5)
     json.dumps([made.kind, made.labels, made.counts, made.fingerprint])
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_changed_byte_of_a_head_as_it_is_written_now_is_harmless_or_noticed(draw: st.DataObject) -> None:
+    data = whole().to_bytes()
+    before = Head.from_bytes(data)
+    place, value = draw.draw(st.integers(0, len(data) - 1)), draw.draw(st.integers(1, 255))
+    changed = bytearray(data)
+    changed[place] ^= value
+    try:
+        after = Head.from_bytes(bytes(changed))
+    except HeadError:
+        return
+    x = RNG.standard_normal(8).astype(np.float32)
+    assert (after.labels, after.rooted, after.temperature) == (before.labels, before.rooted, before.temperature)
+    assert (after.logits(x) == before.logits(x)).all()
+    assert after.decide(x)[1] == before.decide(x)[1]

@@ -29,5 +29,5 @@ def bar(label: str) -> Iterator[Progress]:
 def show(step: Step, number: int, echo: Callable[[str], None]) -> None:
     """Prints one step."""
     echo(f"\n{number}  {step.title}  ({step.seconds:.1f} s)")
-    echo(f"{textwrap.fill(step.words, 100)}\n")
+    echo(f"{textwrap.fill(step.words, 100, break_on_hyphens=False, break_long_words=False)}\n")
     echo(render(step.headers, step.rows))

@@ -156,7 +156,7 @@ def _of_label(label: str, look: Look, capture: Capture | None, past: Past) -> Sa
     """The most similar photo of another class, where it is a frame of the same burst."""
     second = np.nan if capture is None or capture.taken is None else np.floor(capture.taken)
     same = past.seconds == second
-    if same[:RECENT].sum() > CROWD:  # a clock that stands still
+    if same[:RECENT].sum() > CROWD or not (past.seconds[~same] >= 0).any():  # a clock that stands still, or has not moved yet
         same[:] = False
     near = np.flatnonzero((look.cosines > ROOTED) | same).tolist()
     others = [(float(look.cosines[place]), kept) for place in near if (kept := past.kept[place]) is not None and kept.label != label]

@@ -38,8 +38,8 @@ class Bursts:
     """The bursts of a set of photos; adding k photos to n compares k with n.
 
     Photos belong together when the cosine of their rooted embeddings is above ROOTED or their cameras say the same second, and so do all
-    that are linked by such pairs: bursts are connected components, whatever the order in which the photos came. A second that more than
-    CROWD photos claim is a clock that stands still, and is not believed.
+    that are linked by such pairs: bursts are connected components, whatever the order in which the photos came. A clock that stands still
+    is not believed: a second that more than CROWD photos claim, or the only one that any photo does.
     """
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ def _same_second(taken: Array) -> tuple[Array, Array]:
     known = np.flatnonzero(np.isfinite(taken))
     second, claims = np.unique(np.floor(taken[known]), return_inverse=True, return_counts=True)[1:]
     second = second.reshape(-1)
-    trusted = claims[second] <= CROWD
+    trusted = (claims[second] <= CROWD) & (len(claims) > 1)
     known, second = known[trusted], second[trusted]
     order = np.argsort(second, kind="stable")
     same = np.flatnonzero(second[order][1:] == second[order][:-1])

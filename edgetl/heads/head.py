@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from safetensors import SafetensorError, deserialize
@@ -140,7 +142,9 @@ class Head:
         if self.conformal is not None:
             stated["conformal"] = json.dumps(self.conformal.sizes)
             arrays["conformal.scores"] = self.conformal.scores
-        return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, stated))
+        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        stated["crc"] = str(_crc(stated, {name: array.tobytes() for name, array in whole.items()}))
+        return bytes(save(whole, stated))
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "head") -> Head:
@@ -166,12 +170,25 @@ def _check_norm(norm: float) -> None:
         raise HeadError("the embedding holds a NaN or an infinity (or overflows float32); check the runtime with `edgetl inspect`")
 
 
+def _crc(stated: Mapping[str, str], arrays: Mapping[str, bytes]) -> int:
+    """CRC32 of everything that is stated, and of every array under its name."""
+    crc = crc32(json.dumps(stated, sort_keys=True).encode())
+    for name in sorted(arrays):
+        crc = crc32(arrays[name], crc32(name.encode(), crc))
+    return crc
+
+
 def _read(data: bytes) -> Head:
-    arrays = {name: _array(entry) for name, entry in deserialize(data)}  # type: ignore[no-untyped-call]
+    entries = dict(deserialize(data))  # type: ignore[no-untyped-call]
+    arrays = {name: _array(entry) for name, entry in entries.items()}
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     stated = header["__metadata__"]
     if stated["format"] not in (*_BEFORE, FORMAT):
         raise HeadError(f"format {stated['format']!r} is unknown; this edgetl reads {', '.join(map(repr, (*_BEFORE, FORMAT)))}")
+    if stated["format"] == FORMAT:
+        crc = stated.pop("crc")
+        if crc != str(_crc(stated, {name: bytes(entry["data"]) for name, entry in entries.items()})):
+            raise HeadError("its bytes have changed since it was written; copy or export it again")
     labels, counts = tuple(json.loads(stated["labels"])), tuple(json.loads(stated["counts"]))
     rejection, conformal = None, None
     if "conformal" in stated:
