@@ -135,8 +135,9 @@ def stated() -> dict[str, str]:
     return {"format": "edgetl-head-1", "kind": "lda", "labels": '["a", "b"]', "counts": "[1, 2]", "fingerprint": "00"}
 
 
-def save(arrays: dict[str, np.ndarray], stated: dict[str, str]) -> bytes:
+def save(arrays: dict[str, np.ndarray], stated: dict[str, str] | None = None) -> bytes:
     """A file whose checksum, where its format has one, is right: what else is wrong must be seen without it."""
+    stated = stated or {}
     crc = _crc(stated, {name: array.tobytes() for name, array in arrays.items()})
     return safetensors(arrays, stated | ({"crc": str(crc)} if stated.get("format") == FORMAT else {}))
 
