@@ -127,7 +127,7 @@ def _say(accuracy: Proportion, forecast: Forecast, goal: str) -> tuple[State, st
     worst, middling, best = (100 * share for share in forecast.twice)
     twice = f"twice as many would make it about {middling:.0f} % (80 % interval {worst:.0f} to {best:.0f})"
     if forecast.flat:
-        return "flat", f"more photos of the same kind will hardly help: {twice}"
+        return "flat", f"more photos of the same kind, of every class, will hardly help: {twice}"
     return "far", f"{goal} needs {further} more photos{between}: {twice}"
 
 
@@ -156,6 +156,8 @@ def _next(per_class: Mapping[str, ClassAssessment], gains: Array, target: float)
     fewest = f"it has the fewest photos (n={one.bursts}) of the classes that may not have reached {goal}"
     if others:
         fewest = f"of the {others + 1} classes with the fewest photos (n={one.bursts}) that may not have reached {goal} it gains most"
+    if one.bursts < LEAST:
+        return label, f"{label}: {fewest}; photograph at least {LEAST - one.bursts} more from other views"
     low, middle, high = (100 * points for points in gain[label])
     raised = f"{NEXT} more are expected to raise its accuracy by about {middle:.1f} points (80 % interval {low:.1f} to {high:.1f})"
     return label, f"{label}: {fewest}; {raised}"

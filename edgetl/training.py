@@ -18,9 +18,14 @@ from edgetl.types import ALLOWED_LOSS, Array, Embeddings, HeadKind, Proportion
 if TYPE_CHECKING:
     from edgetl.adaptation import AdaptReport
     from edgetl.adapter import AdapterKind
+    from edgetl.assessment import Assessment
     from edgetl.doctor import Finding
     from edgetl.guard import Change
     from edgetl.heads import Fit
+
+
+FEW = 8
+"""With fewer bursts of a class, leave-one-out reads lower than the truth."""
 
 
 def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) -> TrainReport:
@@ -72,7 +77,7 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
         rejection=rejection,
         calibration=calibration,
         findings=judged.findings,
-        warnings=fit.warnings,
+        warnings=judged.warnings,
         seconds=time.perf_counter() - started,
     )
 
@@ -140,7 +145,20 @@ def _judged(memory: Memory, fit: Fit) -> AssessReport:
     made = assessment.assess(fit)
     each = [one.accuracy for one in made.per_class.values()]
     accuracy = Proportion(sum(one.hits for one in each), sum(one.n for one in each))
-    return AssessReport(accuracy, fit.method, made, _findings(memory, fit), fit.warnings)
+    return AssessReport(accuracy, fit.method, made, _findings(memory, fit), (*fit.warnings, *_timid(made)))
+
+
+def _timid(made: Assessment) -> tuple[str, ...]:
+    """Says where leaving one out reads lower than the truth: the photo left out is missed most by its own class, which has few.
+
+    Mean over 12 draws, leave-one-out against all other photos: flowers 26 / 42 / 53 / 58 % against 46 / 52 / 56 / 60 % at 3 / 5 / 8 / 12
+    photos per class, sign digits 47 / 68 / 80 / 84 against 67 / 76 / 83 / 87.
+    """
+    few = [label for label, one in made.per_class.items() if one.bursts < FEW]
+    if not few:
+        return ()
+    shown = ", ".join(map(repr, few[:5])) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
+    return (f"fewer than {FEW} different photos of {shown}: the accuracy reads low, by about 20 points at 3 a class and 8 at 5",)
 
 
 def _findings(memory: Memory, fit: Fit) -> tuple[Finding, ...]:

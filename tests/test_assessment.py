@@ -108,7 +108,7 @@ def test_enough_is_said_to_be_enough_and_two_names_for_one_thing_never_get_bette
         assert one.state == "flat"
         assert one.taken_for is not None
         assert one.taken_for[0] == other
-        assert "more photos of the same kind will hardly help" in one.sentence
+        assert "more photos of the same kind, of every class, will hardly help" in one.sentence
         assert f"taken for {other!r}" in one.sentence
     assert made.next in ("c002", "c003")
 

@@ -43,7 +43,7 @@ def oddities(x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...
         few, many = int(counts.argmin()), int(counts.argmax())
         said.append(f"{names[many]!r} has {counts[many]} photos and {names[few]!r} {counts[few]}; add photos of {names[few]!r}")
     if guessed is not None and not said:
-        said.append(f"photos left out are told apart no better than by guessing ({guessed}); check the labels, and what the photos show")
+        said.append(f"photos left out are not yet told apart better than by guessing ({guessed}); add photos, and check the labels")
     return tuple(said)
 
 
