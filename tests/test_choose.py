@@ -172,8 +172,8 @@ def test_at_most_so_many_photos_of_a_class_and_which_ones_depends_on_that_class_
 def test_photos_of_one_second_count_once(bundles: list[Path], folder: Path) -> None:
     (before,) = choose(bundles[:1], folder).candidates
     exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9003] = "2026:05:01 10:00:00"
-    for label in ("red", "green", "blue"):
+    for second, label in enumerate(("red", "green", "blue")):
+        exif.get_ifd(0x8769)[0x9003] = f"2026:05:01 10:00:0{second}"
         for photo in (folder / label).iterdir():
             Image.open(photo).save(photo, exif=exif, quality="keep")
     (after,) = choose(bundles[:1], folder).candidates

@@ -366,7 +366,7 @@ def test_what_is_odd_is_said() -> None:
     assert "nothing can be left out" in whole.reason
     assert not any(said == truth for said, truth in zip(whole.predicted, whole.truth))
     mixed = taught(*odd_sets()["labels that mean nothing"]).fit()
-    assert f"no better than by guessing ({mixed.candidates[mixed.kind]}); check the labels" in mixed.warnings[0]
+    assert f"not yet told apart better than by guessing ({mixed.candidates[mixed.kind]})" in mixed.warnings[0]
     assert "'common' has 10000 photos and 'rare' 2; add photos of 'rare'" in taught(*odd_sets()["2 : 10,000"]).fit("ncm").warnings
 
 
