@@ -8,12 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Sized
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from edgetl import intake, training, transfer
+from edgetl import intake, training
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
 from edgetl.errors import BundleMissing, EdgetlError, LabelError, PhotoError, TrainError
@@ -299,8 +298,7 @@ class Classifier:
             photos: a folder of photos as the camera sees them now, or pairs of photo and label.
             kind: which adapter; `auto` tries all (see :mod:`edgetl.adapter` and :mod:`edgetl.adaptation`).
             labelled: the folder is `root/<class>/<photo>`, or the pairs' labels are true; they train nothing, they judge.
-            same_shares: you vouch that every class is among the new photos, about as often as it was taught. Without it that is
-                checked, and about 80 % of the adaptations that would help are refused, for none that would harm.
+            same_shares: you vouch that every class is among the new photos, about as often as it was taught, which is checked otherwise.
             progress: called with (photos done, photos in all or 0).
 
         Raises:
@@ -401,6 +399,8 @@ class Classifier:
             NotTrained: none is active.
             StoreError: there is no such head, or the file cannot be written.
         """
+        from edgetl import transfer
+
         return self._info(transfer.write_head(self._memory, path, head))
 
     def import_head(self, path: str | os.PathLike[str]) -> HeadInfo:
@@ -413,6 +413,8 @@ class Classifier:
             HeadError: the file is missing, or is no head.
             FingerprintMismatch: it reads the embeddings of another model.
         """
+        from edgetl import transfer
+
         with self._memory.changing("adding a head from a file"):
             head = transfer.read_head(self._memory, path)
         return self._info(head)
@@ -452,7 +454,7 @@ class Classifier:
     def __enter__(self) -> Classifier:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _embedding(self) -> Embedder:

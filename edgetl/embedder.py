@@ -7,20 +7,20 @@ import dataclasses
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar, Union
 
 import numpy as np
 
-from edgetl import faults, machine
+from edgetl import machine
 from edgetl.bundle import PRECISIONS, Bundle, Golden, Variant
 from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, LabelError, PhotoError, RuntimeUnavailable
 from edgetl.photos import Source
 from edgetl.preprocess import tensor, views
 from edgetl.quality import measure
 from edgetl.runtimes import FAMILIES, Runtime, open_runtime
-from edgetl.types import Capture, Embeddings, Fingerprint, Pixels
+from edgetl.types import Capture, Embeddings, Fingerprint, ImageSpec, Pixels
 
 log = logging.getLogger("edgetl")
 Item = TypeVar("Item")
@@ -251,6 +251,8 @@ class Embedder:
         levels = _levels(pixels, expected)
         if levels <= _GOLDEN_LEVELS:
             return
+        from edgetl import faults
+
         distances = {name: _levels(pixels, wrong) for name, wrong in faults.of_photo(photo, spec).items()}
         said = faults.named(distances, levels, spec) or "the golden photo decodes to other pixels than at export"
         raise GoldenMismatch(
@@ -264,7 +266,7 @@ class Embedder:
         distances = {name: _distance(_cosines(made, wrong)) for name, wrong in golden.faults.items()}
         # Asked within the bound too: to a network that hardly looks at colour, BGR is not far from RGB.
         right = _distance(cosines)
-        said = faults.named(distances, right, self.bundle.image) if right > _SAME else None
+        said = _fault(distances, right, self.bundle.image)
         numbers = f"cosine {cosine:.4f}, at least {bound} expected"
         if said:
             raise GoldenMismatch(
@@ -278,6 +280,14 @@ class Embedder:
                 f"Exported on {parity.machine if parity else 'another machine'} with recipe {self.variant.recipe.get('name')}; this is "
                 f"{machine.instruction_set()}: choose another variant, or export with a recipe for this instruction set"
             )
+
+
+def _fault(distances: Mapping[str, float], right: float, spec: ImageSpec) -> str | None:
+    if right <= _SAME:
+        return None
+    from edgetl import faults
+
+    return faults.named(distances, right, spec)
 
 
 def _levels(pixels: Pixels, expected: Pixels) -> float:

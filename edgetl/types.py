@@ -70,9 +70,9 @@ def to_json(value: Any) -> Any:
         made = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {**made, **value.extra_json()} if isinstance(value, Proportion) else made
     if isinstance(value, Mapping):
-        return {str(k): to_json(v) for k, v in value.items()}
+        return {str(k): v if type(v) in _PLAIN else to_json(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_json(v) for v in value]
+        return [v if type(v) in _PLAIN else to_json(v) for v in value]
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, np.generic):

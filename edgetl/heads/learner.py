@@ -113,7 +113,7 @@ class Learner:
         self._samples = Samples(dim, self._width)
         self._bursts = Bursts()
         self._whitening: Whitening | None = None
-        self._patience = max(64, dim // 8)
+        self._patience = max(64, dim // 12)
 
     def __len__(self) -> int:
         """How many photos."""
