@@ -272,7 +272,7 @@ def test_auto_keeps_its_choice_where_logistic_regression_is_no_better() -> None:
     fit = taught((rng.standard_normal((600, 64)) + 0.12 * y[:, None]).astype(np.float32), [f"class {k}" for k in y]).fit()
     assert fit.kind in ("lda", "ridge", "ncm")
     assert fit.method == "leave-one-out"
-    assert fit.reason.endswith("not better by more than a standard error")
+    assert fit.reason.endswith("is not the better one")
     assert fit.candidates["logistic"].n == 600
 
 
