@@ -76,6 +76,7 @@ def test_no_level_drowns_another_on_pictures_that_balanced_nothing() -> None:
     assert rounding.rounded(built, scenes(2, 224, 224, seed=6), 127).scales == built.scales
 
 
+@pytest.mark.slow
 def test_a_bundle_states_its_levels_and_each_ones_parity(tmp_path: Path) -> None:
     asked = {"backbone": SMALL, "formats": ("onnx",), "precisions": ("fp32",), "levels": "multi", "random_weights": True}
     result = edgetl_exporters.export(output=tmp_path / "multi.edgetl", **asked)
