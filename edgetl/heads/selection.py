@@ -175,9 +175,9 @@ def try_logistic(chosen: Trial, reason: str, view: View) -> tuple[Trial, str, Pr
     """Tries logistic regression on all samples; returns the one to use, why, and logistic regression's 5-fold accuracy.
 
     It is used where its held-out Brier score is the lower one. The score sees what a count of hits misses, and being judged by models of
-    four fifths of the photos already speaks against it. On solar cells (see LOGISTIC_ALPHA; 12 other splits of the float and of the int8
-    embeddings) that took it in 7 of 12 int8 fits, where top-1 was 85.6, against 85.1 without it, 85.3 where it had to be lower by a standard
-    error, and 85.9 with it always. On all flowers (8 splits) its score was worse by 3 to 5 standard errors, and top-1 0.9 points lower.
+    four fifths of the photos already speaks against it. On solar cells (see LOGISTIC_ALPHA; 12 other splits of the int8 embeddings) that
+    took it in 7 of 12 fits, where top-1 was 85.6, against 85.1 without it, 85.3 where it had to be lower by a standard error, and 85.9 with
+    it always. On all flowers (8 splits) its score was worse by 3 to 5 standard errors, and top-1 0.9 points lower.
 
     Args:
         chosen: what `auto` chose, tried on all samples.
