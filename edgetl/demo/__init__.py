@@ -165,7 +165,7 @@ def _figures(now: EvalReport, lesson: steps.Lesson, difference: float, latency: 
         _share(merged(now), "functional or defective"),
         _share(now.accuracy, "the right one of 4 classes"),
         Figure(str(lesson.old_passes), "old photos embedded again", f"when 2 classes joined {lesson.old} photos"),
-        Figure(f"{1000 * lesson.report.seconds:.0f} ms", "to train the head", f"from {lesson.report.accuracy.n} cached embeddings"),
+        Figure(f"{1000 * lesson.report.seconds:.0f} ms", "to train the head", f"from {lesson.photos} cached embeddings"),
         Figure(steps.scientific(difference), "left of a forgotten class", "largest logit difference to a head that never saw it"),
     ]
     if latency is not None:

@@ -93,11 +93,13 @@ class Lesson:
     Attributes:
         old: photos that were there before, count.
         old_passes: backbone passes over them, count.
+        photos: the new head was trained from, count.
         report: the training with the new classes.
     """
 
     old: int
     old_passes: int
+    photos: int
     report: TrainReport
 
 
@@ -164,7 +166,7 @@ def extend(camera: Camera, pairs: Pairs) -> tuple[Step, Lesson]:
         f"choice fell on {report.reason}. {_verdict(camera, report)}"
     )
     step = Step("extend", "Add the polycrystalline classes", words, ("what", "photos", "backbone passes"), tuple(rows), _since(started))
-    return step, Lesson(old, others, report)
+    return step, Lesson(old, others, sum(camera.shop.counts.values()), report)
 
 
 def _verdict(camera: Camera, report: TrainReport) -> str:
