@@ -137,6 +137,7 @@ def test_onnx_int8_is_integer_in_every_convolution(photos: Path, tmp_path: Path)
     assert "FusedConv" not in kinds
 
 
+@pytest.mark.slow
 def test_a_broken_variant_is_refused_and_no_bundle_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Swapped(graph.Graph):
         def forward(self, image: torch.Tensor) -> torch.Tensor:

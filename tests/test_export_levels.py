@@ -48,9 +48,7 @@ def pooled_stages(network, name: str, pixels):
     return seen
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in (LITE0, SMALL) else pytest.param(name, marks=pytest.mark.slow) for name in backbones.BACKBONES]
-)
+@pytest.mark.parametrize("name", [name if name == SMALL else pytest.param(name, marks=pytest.mark.slow) for name in backbones.BACKBONES])
 def test_every_level_is_the_networks_own_pooled_stage_times_its_scale_and_the_last_is_what_it_is_alone(name: str) -> None:
     row = backbones.BACKBONES[name]
     network, _ = weights.load(row, random=True, seed=2)

@@ -152,6 +152,7 @@ def test_rounded_weights_lie_on_the_grid_and_the_bias_keeps_the_first_layers_mea
     assert (uncorrected - means[0]).abs().max() > 1e-2
 
 
+@pytest.mark.slow
 def test_torchvision_is_imported_beside_a_torch_that_lacks_its_operators() -> None:
     said = _python(
         "import sys, torch\n"

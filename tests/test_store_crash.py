@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edgetl.store import Store
 
@@ -100,6 +101,7 @@ def check(path: Path, said: dict[str, int]) -> tuple[int, int]:
     return batches, len(heads)
 
 
+@pytest.mark.slow
 def test_kill_9_at_50_random_moments_loses_nothing_that_was_acknowledged(tmp_path):
     chance = random.Random(os.environ.get("EDGETL_SEED", "0"))
     command = [sys.executable, "-c", WRITER]
