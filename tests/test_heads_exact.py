@@ -50,9 +50,9 @@ class World:
 def same(fit: Fit, batch: Fit, probes: np.ndarray) -> None:
     """The head's logits to 1e-5; those of photos left out to 1e-5 of their range, and to 1e-3 of it at worst.
 
-    Leaving a burst out can leave a geometry with few digits: of 720 worlds like these (four algorithms) all agreed to 1e-6, and one met since
-    to 1e-4. Logistic regression's left-out logits come from searches that end early, in 5 folds, and what is said of them in three digits may
-    differ in the last.
+    Leaving a burst out can leave a geometry with few digits: of 720 worlds like these (four algorithms) all agreed to 1e-6, and one met
+    since to 1e-4. Logistic regression's left-out logits come from searches that end early, in 5 folds, and what is said of them in three
+    digits may differ in the last.
     """
     assert (fit.kind, fit.alpha, fit.head.labels, fit.head.counts, fit.method) == (
         batch.kind,
