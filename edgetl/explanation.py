@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from edgetl.evaluation import student
 from edgetl.heads.bursts import Bursts
 from edgetl.heads.normalisation import power_normalised
 from edgetl.heads.threads import single_thread
@@ -255,7 +256,8 @@ def _differs(capture: Capture | None, taught: Taught) -> Finding | None:
     values = np.array([_statistics(one) for one in stored])
     this = np.array(_statistics(capture))
     n = len(values)
-    half = student(1 - UNUSUAL / 2 / len(this), n - 1) * math.sqrt(1 + 1 / n) * np.maximum(_WIDER * values.std(0, ddof=1), 1e-3)
+    normal = NormalDist().inv_cdf(1 - UNUSUAL / 2 / len(this))
+    half = student(normal, n - 1) * math.sqrt(1 + 1 / n) * np.maximum(_WIDER * values.std(0, ddof=1), 1e-3)
     away = (this - values.mean(0)) / half
     limits = [_measures(values.mean(0) + side * half) for side in (-1, 1)]
     names = ("brightness", "contrast", "sharpness", "warmth")
@@ -301,12 +303,3 @@ def _odd_size(capture: Capture, stored: Sequence[Capture]) -> str | None:
     return (
         f"its size is {capture.width} x {capture.height}, which no photo taught has ({count} of {len(stored)} have {most[0]} x {most[1]})"
     )
-
-
-def student(probability: float, freedom: int) -> float:
-    """The quantile of Student's t by the expansion of Abramowitz and Stegun 26.7.5, for at least 9 degrees of freedom (to 0.2 %)."""
-    z = NormalDist().inv_cdf(probability)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3

@@ -15,7 +15,8 @@ from scipy import stats
 from edgetl import explanation
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
-from edgetl.explanation import Explanation, Taught, explain, student
+from edgetl.evaluation import student
+from edgetl.explanation import Explanation, Taught, explain
 from edgetl.heads import Learner
 from edgetl.page import render
 from edgetl.photos import load
@@ -181,7 +182,7 @@ def test_nothing_is_said_of_the_input_where_nothing_or_little_was_measured():
 @pytest.mark.parametrize("freedom", [9, 29, 1000])
 def test_students_quantile_is_scipys(freedom):
     for probability in (0.9, 0.975, 1 - explanation.UNUSUAL / 8):
-        assert student(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=2e-3)
+        assert student(stats.norm.ppf(probability), freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgetl.evaluation import student
 from edgetl.heads.absence import Absence, Answer
 from edgetl.heads.calibration import CalibrationError, calibration_error, temperature
 from edgetl.heads.conformal import conformal
@@ -69,7 +70,7 @@ class ClassMean:
         n, value = len(values), float(np.mean(values))
         if n < 3:
             return cls(value, (0.0, 1.0), n)
-        half = _student(n - 1, _TWO_SIDED) * float(np.std(values, ddof=1)) / math.sqrt(n)
+        half = student(_TWO_SIDED, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
         return cls(value, (max(0.0, value - half), min(1.0, value + half)), n)
 
     def __str__(self) -> str:
@@ -297,7 +298,7 @@ def _best(areas: Mapping[Score, Array]) -> Score:
     chosen = SCORES[0]
     for rival in SCORES[1:]:
         gain = areas[rival] - areas[chosen]
-        if gain.mean() > _student(len(gain) - 1, _ONE_SIDED) * gain.std(ddof=1) / math.sqrt(len(gain)):
+        if gain.mean() > student(_ONE_SIDED, len(gain) - 1) * gain.std(ddof=1) / math.sqrt(len(gain)):
             chosen = rival
     return chosen
 
@@ -333,14 +334,3 @@ def _verdict(area: ClassMean, classes: int) -> tuple[bool, str]:
     if area.interval[0] < LEAST_AUROC:
         return False, f"{_CANNOT} {worth}, and the lower end should be {LEAST_AUROC} at least; {_FAR}"
     return True, f"what is like nothing taught gets no label: {worth}"
-
-
-def _student(freedom: int, z: float) -> float:
-    """Student's t where a normal deviate is `z`, for at least 2 degrees of freedom (Abramowitz and Stegun 26.7.5; 1 % low at 2)."""
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + math.fsum(term / freedom**power for power, term in enumerate(terms, 1))
