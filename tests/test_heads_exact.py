@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgetl.heads import Fit, Learner, selection
@@ -48,12 +48,7 @@ class World:
 
 
 def same(fit: Fit, batch: Fit, probes: np.ndarray) -> None:
-    """The head's logits to 1e-5; those of photos left out to 1e-5 of their range, and to 1e-3 of it at worst.
-
-    Leaving a burst out can leave a geometry with few digits: of 720 worlds like these (four algorithms) all agreed to 1e-6, and one met
-    since to 1e-4. Logistic regression's left-out logits come from searches that end early, in 5 folds, and what is said of them in three
-    digits may differ in the last.
-    """
+    """The head's logits to 1e-5; those of photos left out to 1e-5 of their range, because leaving a burst out can magnify a hundredfold."""
     assert (fit.kind, fit.alpha, fit.head.labels, fit.head.counts, fit.method) == (
         batch.kind,
         batch.alpha,
@@ -61,9 +56,7 @@ def same(fit: Fit, batch: Fit, probes: np.ndarray) -> None:
         batch.head.counts,
         batch.method,
     )
-    assert fit.warnings == batch.warnings
-    if "logistic" not in fit.reason:
-        assert (fit.reason, fit.candidates) == (batch.reason, batch.candidates)
+    assert (fit.reason, fit.candidates, fit.warnings) == (batch.reason, batch.candidates, batch.warnings)
     np.testing.assert_allclose(fit.head.logits(probes), batch.head.logits(probes), rtol=0, atol=1e-5)
     np.testing.assert_array_equal(fit.head.logits(probes).argmax(1), batch.head.logits(probes).argmax(1))
     mine, theirs = np.argsort(fit.ids), np.argsort(batch.ids)
@@ -71,15 +64,13 @@ def same(fit: Fit, batch: Fit, probes: np.ndarray) -> None:
     np.testing.assert_array_equal(fit.bursts[mine], batch.bursts[theirs])
     expected = batch.held[theirs]
     span = np.abs(expected[np.isfinite(expected)]).max(initial=1.0)
-    np.testing.assert_allclose(fit.held[mine], expected, rtol=0, atol=1e-3 * span)
-    if fit.kind != "logistic":
-        known = np.isfinite(expected)
-        assert not known.any() or np.median(np.abs(fit.held[mine][known] - expected[known])) <= 1e-5 * span
+    np.testing.assert_allclose(fit.held[mine], expected, rtol=0, atol=1e-5 * span)
     assert [fit.predicted[i] for i in mine] == [batch.predicted[i] for i in theirs]
 
 
 @pytest.mark.parametrize("limit", [0, selection.LIMIT], ids=["beside a factor", "afresh"])
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS), extra=st.integers(0, 12))
+@example(seed=451, kind="auto", extra=0)  # a burst that came after a factor of few samples, once left out with three digits only
 @settings(max_examples=60, deadline=None)
 def test_any_order_any_split_and_what_was_forgotten_make_no_difference(limit: int, seed: int, kind: HeadKind, extra: int) -> None:
     world, rng = World(seed, 14 + extra), np.random.default_rng(seed)

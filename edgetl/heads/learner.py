@@ -262,7 +262,8 @@ class Learner:
         return margin if margin > 1e-12 else 1.0
 
     def _bears(self, more: int) -> bool:
-        return self._whitening is not None and len(self._whitening.signs) + more <= self._patience
+        # More changes than the factor has samples leave few digits to tell apart what came in one burst.
+        return self._whitening is not None and len(self._whitening.signs) + more <= min(self._patience, self._whitening.founders)
 
     def _forget_factor(self) -> None:
         self._whitening = None

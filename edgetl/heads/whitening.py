@@ -29,8 +29,9 @@ class Whitening:
         origin: o, float64 [d].
         factor: P, [r, d].
         samples: q of every sample, float32 or float64 [n, r].
-        changes: q of samples that came or went since, float64 [k, r].
-        signs: +1 for one that came, -1 for one that went, [k].
+        changes: q of samples that went since and, after them, of those that came since and are still there, float64 [k, r]. One that came
+            and went is neither: beside each other the two would cancel, and take the digits of all others with them.
+        signs: -1 for one that went, +1 for one that came, [k].
     """
 
     alpha: float
@@ -45,6 +46,11 @@ class Whitening:
         """q of every sample, float32 or float64 [n, r]; a view, valid until the next change."""
         return self.samples.array
 
+    @property
+    def founders(self) -> int:
+        """How many of the samples were there when the coordinates were made."""
+        return len(self.rows) - int((self.signs > 0).sum())
+
     def project(self, x: Array) -> Array:
         """Coordinates float64 [n, r] of points [n, d]."""
         return self.factor.whiten(x - self.origin)
@@ -56,22 +62,24 @@ class Whitening:
 
     def add(self, x: Embeddings) -> None:
         """Appends samples [k, d]."""
-        self.samples.append(self._change(x, 1.0))
+        rows = self.project(x)
+        self.samples.append(rows)
+        self.changes = np.concatenate([self.changes, rows])
+        self.signs = np.concatenate([self.signs, np.ones(len(x))])
 
     def remove(self, keep: Array, gone: Embeddings) -> None:
-        """Drops the samples `gone` [k, d]; `keep`, bool [n], says which rows stay."""
-        self._change(gone, -1.0)
+        """Drops the samples `gone` [k, d], in the order of the rows; `keep`, bool [n], says which rows stay."""
+        went = int((self.signs < 0).sum())
+        first = len(keep) - (len(self.signs) - went)  # the rows from here on came since
+        out = self.project(gone[: len(gone) - int((~keep[first:]).sum())])
+        came = self.changes[went:][keep[first:]]
+        self.changes = np.concatenate([self.changes[:went], out, came])
+        self.signs = np.concatenate([np.full(went + len(out), -1.0), np.ones(len(came))])
         self.samples.keep(keep)
 
     def inverse(self, rows: Array, signs: Array) -> Inverse:
         """(P (M + changes + rows^T diag(signs) rows + alpha I) P^T)^-1, for signed rows [k, r] in these coordinates."""
         return Inverse(np.concatenate([self.changes, rows]), np.concatenate([self.signs, signs]))
-
-    def _change(self, x: Embeddings, sign: float) -> Array:
-        rows = self.project(x)
-        self.changes = np.concatenate([self.changes, rows])
-        self.signs = np.concatenate([self.signs, np.full(len(x), sign)])
-        return rows
 
 
 class Inverse:
