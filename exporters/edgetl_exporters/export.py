@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import sys
 import time
@@ -14,11 +15,10 @@ import numpy as np
 from edgetl import bundle, preprocess
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.photos import load
-from edgetl.types import Pixels, to_json
-from edgetl_exporters import backbones, calibration, graph, pictures, recipes
-from edgetl_exporters.recipes import Recipe
+from edgetl.types import to_json
+from edgetl_exporters import calibration, pictures, recipes
+from edgetl_exporters.sources import open_source
 from edgetl_exporters.variants import Exported, Maker
-from edgetl_exporters.weights import load as load_weights
 
 Progress = Callable[[int, int], None]
 
@@ -96,22 +96,24 @@ def export(
         ExportError: an unknown backbone, format, precision or recipe, or weights that do not fit.
     """
     start = time.perf_counter()
-    chosen = backbones.backbone(backbone)
     if levels not in LEVELS:
         raise ExportError(f"unknown levels {levels!r}; known are {', '.join(LEVELS)}")
-    plan = _plan(formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe})
+    if not formats or not precisions:
+        raise ExportError("nothing to export: give at least one of --formats and one of --precisions")
+    wanted = {"onnx": onnx_recipe, "openvino": openvino_recipe}
+    cells = list(itertools.product(dict.fromkeys(formats), dict.fromkeys(precisions)))
+    steps = _Steps(progress, _COLLECT + _VARIANT * len(cells))
+    source = open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed)
+    plan = [source.recipe(format_, precision, wanted.get(format_, "auto")) for format_, precision in cells]
     if photos is None and any(recipe.levels for recipe in plan):
         raise CalibrationError(
             "int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER (or --precisions fp32)"
         )
-    steps = _Steps(progress, _COLLECT + _VARIANT * len(plan))
-    graph.use_half_the_cores()
-    network, origin = load_weights(chosen, file=weights, random=random_weights, seed=seed)
-    found = None if photos is None else calibration.collect(photos, chosen.image, seed=seed, progress=steps.within(_COLLECT))
-    golden = np.stack([preprocess.tensor(load(chart), chosen.image) for chart in pictures.charts()])
-    built = graph.build(chosen, network, chosen.stages if levels == "multi" else ())
-    lengths = graph.balance(built, _scenes(chosen, seed) if found is None else found.tensors)
-    maker = Maker(chosen, built, lengths, found, golden, seed)
+    image = source.image
+    found = None if photos is None else calibration.collect(photos, image, seed=seed, progress=steps.within(_COLLECT))
+    golden = np.stack([preprocess.tensor(load(chart), image) for chart in pictures.charts()])
+    source.balance(pictures.scenes(_SCENES, image.width, image.height, seed) if found is None else found.tensors)
+    maker = Maker(source, found, golden, seed)
     steps.to(_COLLECT)
     made = []
     for i, recipe in enumerate(plan, 1):
@@ -120,10 +122,10 @@ def export(
     stated = None if found is None else found.manifest()
     bundle.write(
         output,
-        backbone={"name": chosen.name, "source": chosen.source, "weights": to_json(origin)},
-        image=chosen.image,
-        dim=sum(lengths) or chosen.dim,
-        levels=lengths,
+        backbone={"name": source.name, "source": source.package, "weights": to_json(source.weights), **source.notes},
+        image=image,
+        dim=source.dim,
+        levels=source.levels,
         calibration=stated,
         golden_photos=pictures.charts(),
         golden_tensors=golden,
@@ -131,29 +133,15 @@ def export(
     )
     return ExportResult(
         path=os.fspath(output),
-        backbone=chosen.name,
-        weights=origin.source,
-        levels=lengths,
+        backbone=source.name,
+        weights=source.weights.source,
+        levels=source.levels,
         calibration=stated,
         variants=tuple(exported for _, exported in made),
         skipped=() if found is None else found.skipped,
         seconds=time.perf_counter() - start,
         peak_memory=_peak_memory(),
     )
-
-
-def _plan(formats: Sequence[str], precisions: Sequence[str], wanted: Mapping[str, str]) -> list[Recipe]:
-    if not formats or not precisions:
-        raise ExportError("nothing to export: give at least one of --formats and one of --precisions")
-    return [
-        recipes.recipe(name, precision, wanted.get(name, "auto"))
-        for name in dict.fromkeys(formats)
-        for precision in dict.fromkeys(precisions)
-    ]
-
-
-def _scenes(chosen: backbones.Backbone, seed: int) -> Pixels:
-    return pictures.scenes(_SCENES, chosen.image.width, chosen.image.height, seed)
 
 
 class _Steps:

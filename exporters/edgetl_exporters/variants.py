@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 
 import numpy as np
 
 from edgetl import faults
 from edgetl.bundle import FAMILIES, NewVariant
-from edgetl.errors import CalibrationError
 from edgetl.runtimes import open_runtime
 from edgetl.types import Embeddings, Parity, Pixels
-from edgetl_exporters import onnx_format, openvino_format, parity, pictures, recipes, rounding, tflite_format
-from edgetl_exporters.backbones import Backbone
+from edgetl_exporters import parity, pictures, recipes
 from edgetl_exporters.calibration import Calibration
-from edgetl_exporters.graph import Graph, embed
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.recipes import Recipe
+from edgetl_exporters.source import Source
 
-_LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "onnx": ("torch", "onnx", "onnxscript", "onnxruntime"),
-    "tflite": ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
-    "openvino": ("torch", "onnxscript", "onnxruntime", "openvino", "nncf"),
-}
 _SCENES = 24
 
 
@@ -38,40 +30,33 @@ class Exported:
         name: e.g. `tflite-int8`.
         recipe: its recipe's name.
         size: its files together, bytes.
-        parity: its distance to the float embedding.
+        parity: its distance to the float embedding; None where there is no float original.
         seconds: to convert, quantise and prove it, s; what several variants share is counted with the first.
     """
 
     name: str
     recipe: str
     size: int
-    parity: Parity
+    parity: Parity | None
     seconds: float
 
 
 class Maker:
-    """Makes variants of one graph; each conversion that several of them need is done once."""
+    """Makes variants of one source and proves each."""
 
-    def __init__(
-        self, backbone: Backbone, graph: Graph, lengths: Sequence[int], calibration: Calibration | None, golden: Pixels, seed: int
-    ) -> None:
-        """Embeds the proof photos with torch: the held-back photos, or drawn scenes where no photos were given.
+    def __init__(self, source: Source, calibration: Calibration | None, golden: Pixels, seed: int) -> None:
+        """Embeds the proof photos with the source itself: the held-back photos, or drawn scenes where no photos were given.
 
         Args:
-            backbone: what is exported.
-            graph: its float graph.
-            lengths: of the levels that its embedding is made of; empty for the last stage alone.
+            source: what is exported.
             calibration: the photos; int8 needs them.
             golden: the test charts uint8 [k, h, w, 3].
             seed: of the drawn scenes.
         """
-        self._backbone, self._graph, self._lengths, self._calibration, self._golden = backbone, graph, lengths, calibration, golden
-        image = backbone.image
+        self._source, self._calibration, self._golden = source, calibration, golden
+        image = source.image
         self._proof = pictures.scenes(_SCENES, image.width, image.height, seed) if calibration is None else calibration.held_back
-        self._expected = embed(graph, self._proof)
-        self._rounded = functools.lru_cache(None)(self._round)
-        self._onnx = functools.lru_cache(None)(self._export_onnx)
-        self._qdq = functools.lru_cache(None)(self._quantise_onnx)
+        self._expected = source.embed(self._proof)
 
     def make(self, recipe: Recipe) -> tuple[NewVariant, Exported]:
         """Converts, quantises, proves.
@@ -81,24 +66,30 @@ class Maker:
         """
         start = time.perf_counter()
         name = f"{recipe.format}-{recipe.precision}"
-        files = self._files(recipe)
+        files = self._source.files(recipe, None if self._calibration is None else self._calibration.tensors)
         count, charts = len(self._proof), len(self._golden)
-        wrong = faults.of_tensors(self._golden, self._backbone.mean, self._backbone.std)
+        wrong = faults.of_tensors(self._golden, self._source.mean, self._source.std)
         made = self._run(recipe.format, files, np.concatenate([self._proof, self._golden, *wrong.values()]))
-        measured = parity.measure(self._expected, made[:count], self._bound(recipe))
-        parity.check(name, measured, _hint(recipe))
+        measured = self._measure(name, recipe, made[:count])
         stated = {
             "name": recipe.name,
             "suits": recipe.suits,
             "settings": dict(recipe.settings),
-            "libraries": {library: metadata.version(library) for library in _LIBRARIES[recipe.format]},
+            "libraries": {library: metadata.version(library) for library in self._source.libraries(recipe.format)},
             "proved_on": f"{count} drawn scenes" if self._calibration is None else f"{count} held-back photos",
-            **({"levels": self._levels(recipe, made[:count])} if self._lengths else {}),
+            **({"levels": self._levels(recipe, made[:count])} if self._source.levels else {}),
         }
         golden, *faulty = made[count:].reshape(1 + len(wrong), charts, -1)
         variant = NewVariant(name, recipe.format, recipe.precision, files, stated, measured, golden, dict(zip(wrong, faulty)))
         size = sum(len(content) for content in files.values())
         return variant, Exported(name, recipe.name, size, measured, time.perf_counter() - start)
+
+    def _measure(self, name: str, recipe: Recipe, made: Embeddings) -> Parity | None:
+        if self._expected is None:
+            return None
+        measured = parity.measure(self._expected, made, self._bound(recipe))
+        parity.check(name, measured, _hint(recipe))
+        return measured
 
     def _levels(self, recipe: Recipe, made: Embeddings) -> list[dict[str, float]]:
         """Each level's length, its scale and its own distance to the float one.
@@ -106,44 +97,16 @@ class Maker:
         Raises:
             ParityError: a level further from the float one than allowed.
         """
-        name = f"{recipe.format}-{recipe.precision}"
-        proved = parity.levels(name, self._expected, made, self._lengths, self._bound(recipe), _hint(recipe))
+        name, source = f"{recipe.format}-{recipe.precision}", self._source
+        assert self._expected is not None  # only float networks have levels
+        proved = parity.levels(name, self._expected, made, source.levels, self._bound(recipe), _hint(recipe))
         return [
             {"length": length, "scale": scale, "cosine_mean": level.cosine_mean, "cosine_min": level.cosine_min}
-            for length, scale, level in zip(self._lengths, [*self._graph.scales.values(), 1.0], proved)
+            for length, scale, level in zip(source.levels, source.scales, proved)
         ]
 
     def _bound(self, recipe: Recipe) -> float:
-        return {"fp32": recipes.FP32_BOUND, "fp16": recipes.FP16_BOUND, "int8": self._backbone.int8_bound}[recipe.precision]
-
-    def _files(self, recipe: Recipe) -> Mapping[str, bytes]:
-        levels = recipe.levels
-        if recipe.format == "tflite":
-            model = tflite_format.export(self._rounded(levels), self._backbone.image)
-            return {"model.tflite": tflite_format.quantise(model, self._photos()) if levels else model}
-        if levels and recipe.settings["quantizer"] == "onnxruntime":
-            model = self._qdq(levels)
-        else:
-            model = self._onnx(levels)
-        if recipe.format == "onnx":
-            return {"model.onnx": model}
-        if levels and recipe.settings["quantizer"] == "nncf":
-            return openvino_format.quantise(model, self._photos())
-        return openvino_format.export(model, compress=recipe.precision == "fp16")
-
-    def _photos(self) -> Pixels:
-        if self._calibration is None:
-            raise CalibrationError("int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER")
-        return self._calibration.tensors
-
-    def _round(self, levels: int | None) -> Graph:
-        return self._graph if levels is None else rounding.rounded(self._graph, self._photos(), levels)
-
-    def _export_onnx(self, levels: int | None) -> bytes:
-        return onnx_format.export(self._rounded(levels), self._backbone.image)
-
-    def _quantise_onnx(self, levels: int) -> bytes:
-        return onnx_format.quantise(self._onnx(levels), self._photos(), levels)
+        return {"fp32": recipes.FP32_BOUND, "fp16": recipes.FP16_BOUND, "int8": self._source.int8_bound}[recipe.precision]
 
     def _run(self, format_: str, files: Mapping[str, bytes], tensors: Pixels) -> Embeddings:
         """The variant's embeddings [n, d], one photo at a time as a device embeds them."""

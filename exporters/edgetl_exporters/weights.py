@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import re
@@ -15,26 +14,12 @@ from torch import nn
 from edgetl.errors import ExportError, WeightsMissing
 from edgetl_exporters import pictures
 from edgetl_exporters.backbones import Backbone
+from edgetl_exporters.source import Weights
 
 _SETTLED_ON = 16
 """Pictures that untrained weights see."""
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
-
-
-@dataclasses.dataclass(frozen=True)
-class Weights:
-    """Where a network's weights come from, for the manifest.
-
-    Attributes:
-        source: the package or enum, `local file NAME`, or `random, seed N`.
-        sha256: the file's sha256 (hex); None for random weights.
-        random: whether nothing was ever trained: for plumbing tests only.
-    """
-
-    source: str
-    sha256: str | None
-    random: bool
 
 
 def load(
