@@ -3,6 +3,7 @@
 A folder, or the same folder as one stored (uncompressed) zip named `NAME.edgetl`::
 
     manifest.json                what this is: backbone, image spec, calibration, and per variant its files, recipe and parity;
+                                 `proofs`, where there are any, is the table target x variant (:class:`edgetl.types.Proof`);
                                  its own `sha256` is that of the rest as canonical JSON
     VARIANT/model.*              the model; OpenVINO's weights lie beside its graph
     golden/N.jpg                 test charts, encoded
@@ -28,7 +29,7 @@ import numpy as np
 import safetensors.numpy
 
 from edgetl.errors import BundleError, BundleMissing
-from edgetl.types import Embeddings, Fingerprint, ImageSpec, Parity, Pixels, digest, to_json
+from edgetl.types import Embeddings, Fingerprint, ImageSpec, Parity, Pixels, Proof, digest, to_json
 
 FORMAT = "edgetl-bundle"
 VERSION = 1
@@ -157,6 +158,7 @@ class Bundle:
         levels: the lengths of the pooled stages that the embedding is made of; empty for the last stage alone.
         calibration: the calibration photos' hash, count and seed; None where nothing was quantised.
         variants: name -> variant, in the order of the export.
+        proofs: what is known of its variants on their targets; empty where nobody proved any (see :func:`add_proofs`).
         created_by: the edgetl version that wrote it.
     """
 
@@ -170,11 +172,14 @@ class Bundle:
         self.calibration: Mapping[str, Any] | None = _expect((dict, NoneType), manifest["calibration"])
         self.created_by: str = _expect(str, manifest["created_by"])
         self.variants: Mapping[str, Variant] = {name: _variant(name, value) for name, value in manifest["variants"].items()}
+        self.proofs: tuple[Proof, ...] = tuple(Proof.from_json(value) for value in _expect(list, manifest.get("proofs", [])))
         self._golden = tuple(File(**value) for value in _expect(list, manifest["golden"]))
         if self.levels and (min(self.levels) < 1 or sum(self.levels) != self.dim):
             raise ValueError(f"levels {list(self.levels)} do not add up to dim {self.dim}")
         if self.dim < 1 or not self.variants:
             raise ValueError(f"dim {self.dim} and {len(self.variants)} variants, expected at least one of each")
+        if strangers := {proof.variant for proof in self.proofs} - set(self.variants):
+            raise ValueError(f"it lists proofs of {', '.join(sorted(strangers))}, which it does not hold")
         if _GOLDEN not in (file.path for file in self._golden):
             raise ValueError(f"it lists no {_GOLDEN}")
 
@@ -189,18 +194,7 @@ class Bundle:
         where = Path(path)
         if not where.exists():
             raise BundleMissing(f"{where}: no such bundle; make one with: edgetl export -o {where}")
-        text = _read(where, _MANIFEST)
-        try:
-            manifest = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BundleError(f"{where}: {_MANIFEST} is not JSON ({error}); export the bundle again") from error
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise BundleError(f"{where}: not an edgetl bundle ({_MANIFEST} does not say format {FORMAT!r})")
-        if manifest.get("version") != VERSION:
-            said = manifest.get("version")
-            raise BundleError(f"{where}: bundle format version {said!r}, this edgetl reads {VERSION}; pip install --upgrade edgetl")
-        if manifest.pop("sha256", None) != digest(manifest):
-            raise BundleError(f"{where}: {_MANIFEST} has changed (its sha256 is not its own); copy or export the bundle again")
+        manifest = _manifest(where)
         try:
             return cls(where, manifest)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -343,6 +337,72 @@ def write(
             target.unlink(missing_ok=True)
         whole.replace(target)
     return Bundle.open(target)
+
+
+def add_proofs(path: str | os.PathLike[str], proofs: Sequence[Proof]) -> Bundle:
+    """Adds rows to the proofs of an existing bundle, or replaces those of the same target and variant, all of it or nothing.
+
+    Models, golden images and fingerprints stay what they are. A row that was proved once stays true of the same model file: an
+    absent row never replaces it.
+
+    Args:
+        path: the bundle, a folder or a zip.
+        proofs: of its variants.
+
+    Raises:
+        BundleMissing: nothing is there, or a variant is not in it.
+        BundleError: it is no bundle, or cannot be written.
+    """
+    opened = Bundle.open(path)
+    for proof in proofs:
+        opened.variant(proof.variant)
+    rows = {(proof.target, proof.variant): proof for proof in opened.proofs}
+    for proof in proofs:
+        key = proof.target, proof.variant
+        if proof.kind != "absent" or key not in rows or rows[key].kind == "absent":
+            rows[key] = proof
+    manifest = {**_manifest(opened.path), "proofs": list(rows.values())}
+    content = json.dumps({**to_json(manifest), "sha256": digest(manifest)}, indent=1).encode()
+    try:
+        _rewrite(opened.path, content)
+    except OSError as error:
+        raise BundleError(f"{opened.path}: {_MANIFEST} cannot be written ({error})") from error
+    return Bundle.open(path)
+
+
+def _rewrite(target: Path, manifest: bytes) -> None:
+    """Replaces a bundle's manifest; every other member is copied byte for byte, in the same order."""
+    import tempfile
+    import zipfile
+
+    home = target if target.is_dir() else target.parent
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=home) as scratch:
+        made = Path(scratch) / "made"
+        if target.is_dir():
+            made.write_bytes(manifest)
+            made.replace(target / _MANIFEST)
+            return
+        with zipfile.ZipFile(target) as before, zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as after:
+            for member in before.infolist():
+                after.writestr(member, manifest if member.filename == _MANIFEST else before.read(member))
+        made.replace(target)
+
+
+def _manifest(where: Path) -> dict[str, Any]:
+    """The manifest without its own sha256, which was checked."""
+    text = _read(where, _MANIFEST)
+    try:
+        manifest = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where}: {_MANIFEST} is not JSON ({error}); export the bundle again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(f"{where}: not an edgetl bundle ({_MANIFEST} does not say format {FORMAT!r})")
+    if manifest.get("version") != VERSION:
+        said = manifest.get("version")
+        raise BundleError(f"{where}: bundle format version {said!r}, this edgetl reads {VERSION}; pip install --upgrade edgetl")
+    if manifest.pop("sha256", None) != digest(manifest):
+        raise BundleError(f"{where}: {_MANIFEST} has changed (its sha256 is not its own); copy or export the bundle again")
+    return manifest
 
 
 def _replaceable(target: Path) -> bool:

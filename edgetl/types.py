@@ -216,6 +216,78 @@ class Parity:
     machine: str
 
 
+ProofKind = Literal["measured", "emulated", "estimated", "absent"]
+PROOF_KINDS: tuple[ProofKind, ...] = ("measured", "emulated", "estimated", "absent")
+"""On the target itself, by an emulator of it, by its vendor's compiler without running anything, or not at all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Proof:
+    """One variant on one target: a row of the table that a bundle carries.
+
+    Attributes:
+        target: whose arithmetic it is, e.g. `x86_64 avx512_vnni`, `aarch64 cortex-a72`, `qualcomm htp v73`, `ethos-u55-256`.
+        variant: the variant's name, e.g. `tflite-int8`.
+        proved_on: what computed or compiled it, with versions; empty where nothing could.
+        kind: `measured`, `emulated`, `estimated` or `absent`; rows of different kinds are never ranked with each other.
+        count: photos embedded, the n of every number here.
+        cosine_mean: mean cosine similarity to the float embeddings; None where nothing was embedded.
+        cosine_min: the worst photo's.
+        top1: with the network's own classifier, where it has one and the photos are labelled.
+        details: JSON-able: what else the target says, e.g. operators on the NPU and the CPU, bytes, cycles, agreement.
+        reason: why it is absent, with the command that would change it.
+    """
+
+    target: str
+    variant: str
+    proved_on: str
+    kind: ProofKind
+    count: int
+    cosine_mean: float | None
+    cosine_min: float | None
+    top1: Proportion | None
+    details: Mapping[str, Any]
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuses a row that could not have been proved: it may come from a stranger's bundle.
+
+        Raises:
+            ValueError: naming the row.
+        """
+        row = f"proof of {self.variant!r} on {self.target!r}"
+        texts = (self.target, self.variant, self.proved_on, self.reason)
+        if not all(isinstance(text, str) for text in texts) or not self.target or not self.variant or self.kind not in PROOF_KINDS:
+            raise ValueError(f"{row}: its names are no texts, or kind {self.kind!r} is none of {', '.join(PROOF_KINDS)}")
+        if not isinstance(self.count, int) or self.count < 0 or not isinstance(self.details, Mapping):
+            raise ValueError(f"{row}: count {self.count!r} is no number of photos, or its details are no table")
+        given = [value for value in (self.cosine_mean, self.cosine_min) if value is not None]
+        # A cosine computed from rounded numbers may be above 1 by a few of them.
+        if not all(isinstance(value, (int, float)) and -1 - 1e-6 <= value <= 1 + 1e-6 for value in given) or len(given) == 1:
+            raise ValueError(f"{row}: {self.cosine_mean!r} and {self.cosine_min!r} are no cosines")
+        if (given or self.top1) and (self.kind == "absent" or not self.count):
+            raise ValueError(f"{row}: numbers without photos")
+        if self.kind == "absent" and not self.reason:
+            raise ValueError(f"{row}: absent without its reason")
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Proof:
+        """The inverse of :func:`to_json`.
+
+        Raises:
+            KeyError: a count of `top1` is missing.
+            TypeError: a field is missing, unknown or of another type.
+            ValueError: the row could not have been proved.
+        """
+        top1 = value["top1"]
+        if top1 is not None:
+            hits, n = top1["hits"], top1["n"]
+            if not (isinstance(hits, int) and isinstance(n, int) and 0 <= hits <= n):
+                raise ValueError(f"{hits!r} of {n!r} is no proportion")
+            top1 = Proportion(hits, n)
+        return cls(**{**value, "top1": top1})
+
+
 @dataclasses.dataclass(frozen=True)
 class Capture:
     """What the camera gave, measured when a photo was added.

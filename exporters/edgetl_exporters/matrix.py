@@ -1,0 +1,90 @@
+"""The table target x variant: on whose arithmetic each variant of a bundle was proved, and what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from edgetl import bundle as bundles
+from edgetl.bundle import Bundle
+from edgetl.errors import EdgetlError, ExportError
+from edgetl.tables import render
+from edgetl.types import Array, Embeddings, Pixels, Proof
+from edgetl_exporters import targets as all_targets
+from edgetl_exporters.targets import Target
+from edgetl_exporters.targets.job import Job
+
+Progress = Callable[[int, int], None]
+
+
+def prove(
+    bundle: Bundle,
+    tensors: Pixels,
+    expected: Embeddings,
+    *,
+    targets: Sequence[str] | None = None,
+    classifier: tuple[Array, Array] | None = None,
+    truth: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> tuple[Proof, ...]:
+    """Proves every variant on every target, and stores the rows in the bundle.
+
+    What cannot be proved on this machine becomes a row of kind `absent` with the reason; it stops nothing else.
+
+    Args:
+        bundle: as written.
+        tensors: uint8 [n, h, w, 3]; slow targets take the first of them, evenly spread.
+        expected: float32 [n, d], the float network's embeddings of them.
+        targets: their names, see :func:`edgetl_exporters.targets.known`; None is all of them.
+        classifier: the network's own last layer, float32 [c, d] and [c].
+        truth: the photos' classes as that layer counts them.
+        progress: told (rows done, rows in all).
+
+    Raises:
+        ExportError: an unknown target, no photo, or an entry point that does not work.
+        BundleError: the rows cannot be stored.
+    """
+    known = all_targets.known()
+    if unknown := [name for name in targets or () if name not in known]:
+        raise ExportError(f"unknown target {unknown[0]!r}; known are {', '.join(known)}")
+    if not len(tensors):
+        raise ExportError("a variant is proved with photos; give a folder of them with --calibrate FOLDER")
+    job = Job(bundle, tensors, expected, classifier, None if truth is None else np.asarray(truth))
+    chosen = [known[name] for name in dict.fromkeys(targets or known)]
+    cells = [(target, cell) for target in chosen for cell in target.cells(bundle)]
+    rows = []
+    for done, (target, cell) in enumerate(cells, 1):
+        rows.append(_row(target, job, *cell))
+        if progress:
+            progress(done, len(cells))
+    bundles.add_proofs(bundle.path, rows)
+    return tuple(rows)
+
+
+def table(proofs: Sequence[Proof]) -> str:
+    """The rows for the screen, and below them what is worth a sentence: what a compiler said, and why a row is absent."""
+    headers = ("target", "variant", "proved on", "kind", "cosine", "worst", "top-1", "n")
+    rows = [
+        (p.target, p.variant, p.proved_on or "-", p.kind, _short(p.cosine_mean), _short(p.cosine_min), p.top1, p.count)
+        for p in proofs
+        if p.kind != "absent"
+    ]
+    lines = [render(headers, rows)] if rows else []
+    lines += [f"{p.target}, {p.variant}: {p.details['summary']}" for p in proofs if "summary" in p.details]
+    lines += [f"absent: {p.target}, {p.variant}: {p.reason}" for p in proofs if p.kind == "absent"]
+    return "\n".join(lines)
+
+
+def _row(target: Target, job: Job, name: str, variant: str) -> Proof:
+    try:
+        return target.prove(job, name, variant)
+    except EdgetlError as error:
+        reason = str(error)
+    except Exception as error:  # one target's library must not take the others' rows away
+        reason = f"{type(error).__name__}: {error}"
+    return Proof(name, variant, "", "absent", 0, None, None, None, {}, reason)
+
+
+def _short(cosine: float | None) -> str | None:
+    return None if cosine is None else f"{cosine:.4f}"

@@ -1,0 +1,50 @@
+"""Targets: where a variant will run, each proving variants on its own arithmetic without being at hand where that can be done.
+
+A third party adds one through the entry point group `edgetl.exporters`: the name of the entry point is what `--target` calls it, and
+it points to an object with the two methods of :class:`Target`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from edgetl.bundle import Bundle
+from edgetl.errors import ExportError
+from edgetl.types import Proof
+from edgetl_exporters import plugins
+from edgetl_exporters.targets.job import Job
+
+Cell = tuple[str, str]
+"""A row's target and variant, e.g. ("ethos-u65-256", "tflite-int8")."""
+
+
+class Target(Protocol):
+    """One family of devices."""
+
+    def cells(self, bundle: Bundle) -> Sequence[Cell]:
+        """The rows that this target has for a bundle, whether or not they can be proved on this machine."""
+        ...
+
+    def prove(self, job: Job, target: str, variant: str) -> Proof:
+        """Proves one of its cells.
+
+        Raises:
+            EdgetlError: it cannot be done here; the message becomes the reason of an absent row.
+        """
+        ...
+
+
+def known() -> Mapping[str, Target]:
+    """Name -> target: edgetl's own, and those of other distributions.
+
+    Raises:
+        ExportError: a distribution's entry point is no target and no format, or takes a name that is taken.
+    """
+    from edgetl_exporters.targets import native
+
+    own: dict[str, Target] = {"native": native.Native()}
+    foreign: Mapping[str, Target] = plugins.load("prove")
+    if taken := own.keys() & foreign.keys():
+        raise ExportError(f"two targets are called {', '.join(sorted(taken))}; uninstall the distribution that adds the second")
+    return {**own, **foreign}

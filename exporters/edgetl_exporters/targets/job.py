@@ -1,0 +1,74 @@
+"""What every target is given to prove, and how its answer becomes a row."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgetl.bundle import Bundle
+from edgetl.types import Array, Embeddings, Pixels, Proof, ProofKind, Proportion
+from edgetl_exporters import parity
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A written bundle, and photos whose float embeddings are known.
+
+    Attributes:
+        bundle: whose variants are proved.
+        tensors: uint8 [n, h, w, 3], the photos as its models take them.
+        expected: float32 [n, d], the float network's embeddings of them.
+        classifier: the network's own last layer, float32 [c, d] and [c]; None where it has none.
+        truth: int [n], the photos' classes as that layer counts them; None where they are not labelled.
+    """
+
+    bundle: Bundle
+    tensors: Pixels
+    expected: Embeddings
+    classifier: tuple[Array, Array] | None = None
+    truth: Array | None = None
+
+    def first(self, count: int) -> Job:
+        """The same with `count` photos at most, evenly spread: emulators take seconds for each."""
+        chosen = np.unique(np.linspace(0, len(self.tensors) - 1, min(count, len(self.tensors))).astype(int))
+        truth = None if self.truth is None else self.truth[chosen]
+        return dataclasses.replace(self, tensors=self.tensors[chosen], expected=self.expected[chosen], truth=truth)
+
+    def proof(
+        self, target: str, variant: str, proved_on: str, kind: ProofKind, made: Embeddings, details: Mapping[str, Any] | None = None
+    ) -> Proof:
+        """The row of embeddings float32 [n, d] that `variant` made of the photos.
+
+        Beside the cosines, `details` says for which share of the photos the nearest other photo is the one that it is in float, and
+        the network's own classifier names the class that it names in float.
+        """
+        compared = parity.measure(self.expected, made, 0.0)
+        agreement: dict[str, Any] = {"neighbour_agreement": compared.neighbour_agreement}
+        top1 = None
+        if self.classifier is not None:
+            named, float_ = _classes(self.classifier, made), _classes(self.classifier, self.expected)
+            agreement["class_agreement"] = Proportion(int((named == float_).sum()), len(named))
+            if self.truth is not None:
+                agreement["float_top1"] = Proportion(int((float_ == self.truth).sum()), len(named))
+                top1 = Proportion(int((named == self.truth).sum()), len(named))
+        return Proof(
+            target,
+            variant,
+            proved_on,
+            kind,
+            len(made),
+            compared.cosine_mean,
+            compared.cosine_min,
+            top1,
+            {**agreement, **(details or {})},
+        )
+
+
+def _classes(classifier: tuple[Array, Array], embeddings: Embeddings) -> Array:
+    """The best class of each embedding; of several levels, the classifier reads the last stage, which is the last part."""
+    weights, bias = classifier
+    best: Array = (embeddings[:, -weights.shape[1] :] @ weights.T + bias).argmax(1)
+    return best
