@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgetl.cli import asking, history, models, teaching
+from edgetl.cli import asking, exporting, history, models, teaching
 from edgetl.errors import EdgetlError
 
 
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 for _verb in (
-    *(models.export, models.inspect, models.bench, models.choose, models.demo),
+    *(exporting.export, models.inspect, models.bench, models.choose, models.demo),
     *(teaching.add, teaching.train, teaching.forget, teaching.adapt, teaching.merge),
     *(asking.predict, asking.evaluate, asking.explain, asking.doctor),
     *(history.heads, history.log, history.rollback, history.activate, history.head),

@@ -1,8 +1,7 @@
-"""Verbs about bundles: make one, look into one, measure one."""
+"""Verbs about bundles: look into one, measure one, choose among several."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,42 +9,10 @@ from typing import Any
 import click
 
 from edgetl import bundle as bundles
+from edgetl.cli.bundles import print_bundle
 from edgetl.cli.options import JSON, progress_bar, required
 from edgetl.cli.output import print_json
-from edgetl.errors import ExportError
-from edgetl.tables import render
 from edgetl.types import to_json
-
-
-@click.command()
-@click.option("--backbone", default="efficientnet_lite0", show_default=True, help="Which network.")
-@click.option("--formats", default="onnx,tflite,openvino", show_default=True, help="Comma-separated.")
-@click.option("--precisions", default="fp32,int8", show_default=True, help="Comma-separated: fp32, fp16 (OpenVINO), int8.")
-@click.option(
-    "--levels", type=click.Choice(("last", "multi")), default="last", show_default=True,
-    help="multi: the pooled outputs of middle stages beside the last one: more accurate where small details count.",
-)  # fmt: skip
-@click.option("--calibrate", type=click.Path(), help="A folder of 120 or more photos like those the camera will see; int8 needs it.")
-@click.option("--weights", type=click.Path(), help="A local state dict instead of the backbone's published weights.")
-@click.option("--random-weights", is_flag=True, help="Untrained weights, marked so in the bundle: for testing the plumbing only.")
-@click.option(
-    "--onnx-recipe", default="auto", show_default=True, help="The int8 recipe for ONNX; auto suits this machine's instruction set."
-)
-@click.option("--openvino-recipe", default="auto", show_default=True, help="The same for OpenVINO.")
-@click.option("--seed", default=0, show_default=True, help="Chooses the calibration photos.")
-@click.option("-o", "--output", required=True, type=click.Path(), help="NAME.edgetl for one file, or a folder.")
-@JSON
-def export(formats: str, precisions: str, calibrate: str | None, output: str, as_json: bool, **settings: Any) -> None:
-    """Export and quantise a frozen backbone to a bundle (on a workstation)."""
-    exporters = _optional("edgetl_exporters", "export")
-    with progress_bar("exporting") as progress:
-        result = exporters.export(
-            formats=_split(formats), precisions=_split(precisions), photos=calibrate, output=Path(output), progress=progress, **settings
-        )
-    if as_json:
-        print_json(result)
-    else:
-        _print_bundle(bundles.Bundle.open(output))
 
 
 @click.command()
@@ -65,7 +32,7 @@ def inspect(bundle: str | None, named: str | None, as_json: bool) -> None:
                      "calibration": opened.calibration,
                      "variants": variants, "files_checked": files})  # fmt: skip
     else:
-        _print_bundle(opened)
+        print_bundle(opened)
         click.echo(f"{files} files, every sha256 is right", err=True)
 
 
@@ -127,38 +94,3 @@ def demo(output: str, bundle: str | None, quick: bool) -> None:
     from edgetl import demo as demonstration
 
     demonstration.run(Path(output), quick=quick, bundle=Path(bundle) if bundle else None)
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _optional(module: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ExportError(f"this needs the workstation part, which is not installed ({error}); pip install 'edgetl[{extra}]'") from error
-
-
-def _print_bundle(opened: bundles.Bundle) -> None:
-    image, weights = opened.image, opened.backbone.get("weights", {})
-    levels = f" ({' + '.join(map(str, opened.levels))})" if opened.levels else ""
-    click.echo(f"backbone   {opened.backbone['name']}, {opened.dim} values{levels}, weights {weights.get('source', '?')}")
-    click.echo(f"image      {image.width}x{image.height} from short side {image.resize}, {image.filter}, JPEG draft {image.draft}")
-    if opened.calibration:
-        click.echo(
-            "calibrated " + ", ".join(f"{key} {value}" for key, value in opened.calibration.items() if not isinstance(value, (dict, list)))
-        )
-    headers = ("variant", "recipe", "MB", "cosine", "worst", "max abs", "same nearest", "n", "bound", "proved on", "fingerprint")
-    click.echo(render(headers, [_variant_row(opened, variant) for variant in opened.variants.values()]))
-
-
-def _variant_row(opened: bundles.Bundle, variant: bundles.Variant) -> tuple[object, ...]:
-    parity, size = variant.parity, f"{variant.size / 1e6:.1f}"
-    print_, recipe = opened.fingerprint(variant).digest[:12], variant.recipe.get("name", "")
-    if parity is None:
-        return variant.name, recipe, size, "-", "-", "-", "-", 0, "-", "not proved", print_
-    return (
-        variant.name, recipe, size, f"{parity.cosine_mean:.5f}", f"{parity.cosine_min:.5f}", f"{parity.max_abs:.3f}",
-        f"{100 * parity.neighbour_agreement:.1f} %", parity.count, parity.bound, parity.machine, print_,
-    )  # fmt: skip
