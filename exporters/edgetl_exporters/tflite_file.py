@@ -1,0 +1,375 @@
+"""A .tflite file as objects: read without trust, edited, written again.
+
+The objects are those of the published schema (tensorflow/compiler/mlir/lite/schema/schema.fbs), whose Python classes come with
+ai-edge-litert. Nothing here runs a model; what :func:`read` accepts, LiteRT can open without reading outside the file.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from edgetl.errors import ExportError
+from edgetl.types import Array
+
+IDENTIFIER = b"TFL3"
+SIGNATURE = "serving_default"
+DESCRIPTION = "TFLITE_METADATA"
+"""The metadata entry that describes inputs and outputs, so that it ends with a cut."""
+
+_ALIGNMENT = 16
+_PACKED = {"INT4": 4, "UINT4": 4, "INT2": 2}
+_OPCODES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+_TYPES = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+
+
+class _Buffer(schema.BufferT):  # type: ignore[misc]  # the schema's classes are untyped to mypy
+    """A buffer whose data begin at a multiple of 16 bytes, as the schema's `force_align` asks; its Python classes forget it."""
+
+    data: Any
+
+    def Pack(self, builder: Any) -> Any:  # noqa: N802  # the schema's name
+        if self.data is not None:
+            self.data = np.ascontiguousarray(self.data, dtype=np.uint8)
+            builder.Prep(_ALIGNMENT, self.data.size)
+        return super().Pack(builder)
+
+
+def read(content: bytes, name: str) -> Any:
+    """The model (`schema.ModelT`) of a .tflite file, with every index and size in it checked.
+
+    Args:
+        content: the file.
+        name: its name, for messages.
+
+    Raises:
+        ExportError: not a .tflite file, a damaged one, one whose weights lie elsewhere, or one with NaN in its weights.
+    """
+    if content[4:8] != IDENTIFIER:
+        raise ExportError(f"{name}: not a .tflite file (its bytes 4 to 8 are {content[4:8]!r}, expected {IDENTIFIER!r})")
+    try:
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+        _fill(model)
+        _check(model, name)
+    except ExportError:
+        raise
+    except Exception as error:  # flatbuffers has no exception of its own: struct.error, IndexError, ValueError, MemoryError, ...
+        raise ExportError(
+            f"{name}: a truncated or damaged .tflite file of {len(content)} bytes ({type(error).__name__}: {error}); copy it again"
+        ) from error
+    return model
+
+
+def pack(model: Any) -> bytes:
+    """The file of a model; the same model gives the same bytes."""
+    model.buffers = [_Buffer(buffer.data, buffer.offset, buffer.size) for buffer in model.buffers]
+    builder = flatbuffers.Builder(sum(0 if buffer.data is None else len(buffer.data) for buffer in model.buffers) + 65536)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def new(description: str = "") -> Any:
+    """A model without a graph."""
+    return schema.ModelT(
+        version=3, operatorCodes=[], subgraphs=[], description=description, buffers=[_Buffer()], metadata=[], signatureDefs=[]
+    )
+
+
+def sign(
+    model: Any, inputs: Mapping[str, int], outputs: Mapping[str, int], key: str = SIGNATURE, subgraph: int = 0, *, alone: bool = False
+) -> None:
+    """Gives a graph a signature: a function by name, with named arguments and results.
+
+    Args:
+        model: changed.
+        inputs: argument -> tensor.
+        outputs: result -> tensor.
+        key: the function's name.
+        subgraph: the graph's number.
+        alone: every other signature goes.
+    """
+    kept = [] if alone else [signature for signature in model.signatureDefs if _text(signature.signatureKey) != key]
+    maps = [[schema.TensorMapT(name, index) for name, index in names.items()] for names in (inputs, outputs)]
+    model.signatureDefs = [*kept, schema.SignatureDefT(*maps, key, subgraph)]
+
+
+def prune(model: Any) -> None:
+    """Drops the tensors and buffers that nothing uses."""
+    for number, graph in enumerate(model.subgraphs):
+        signatures = [signature for signature in model.signatureDefs if signature.subgraphIndex == number]
+        _keep_tensors(graph, [named for signature in signatures for named in (*signature.inputs, *signature.outputs)])
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    used = {0, *(holder.buffer for holder in (*tensors, *model.metadata))}
+    numbers = {old: new for new, old in enumerate(sorted(used))}
+    model.buffers = [model.buffers[old] for old in numbers]
+    for holder in (*tensors, *model.metadata):
+        holder.buffer = numbers[holder.buffer]
+
+
+class Graph:
+    """One graph of a model, edited in place; tensors are known by their number.
+
+    Attributes:
+        model: the model (`schema.ModelT`).
+        raw: the graph (`schema.SubGraphT`).
+        file: the file's name, for messages.
+    """
+
+    def __init__(self, model: Any, number: int = 0, file: str = "model.tflite") -> None:
+        self.model, self.raw, self.file = model, model.subgraphs[number], file
+
+    @classmethod
+    def add(cls, model: Any, name: str) -> Graph:
+        """A new, empty graph at the end of the model."""
+        model.subgraphs.append(schema.SubGraphT(tensors=[], inputs=[], outputs=[], operators=[], name=name))
+        return cls(model, len(model.subgraphs) - 1)
+
+    def tensor(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: Any,
+        values: Array | None = None,
+        *,
+        scale: float | Sequence[float] = (),
+        zero: int | Sequence[int] = (),
+        axis: int = 0,
+        signature: Sequence[int] | None = None,
+    ) -> int:
+        """Adds a tensor and returns its number.
+
+        Args:
+            name: any; names need not differ.
+            shape: the sizes.
+            dtype: anything numpy takes for a type.
+            values: what a constant holds, in that type.
+            scale: real = scale * (stored - zero); one, or one per channel.
+            zero: as `scale`.
+            axis: of the channels.
+            signature: the shape with -1 where a size is free.
+        """
+        made = schema.TensorT(shape=list(shape), type=getattr(schema.TensorType, np.dtype(dtype).name.upper()), name=name, hasRank=True)
+        made.shapeSignature = None if signature is None else list(signature)
+        if values is not None:
+            made.buffer = self.buffer(np.ascontiguousarray(values, dtype=dtype).tobytes())
+        if scales := np.atleast_1d(np.asarray(scale, np.float32)).tolist():
+            zeros = np.broadcast_to(np.asarray(zero if zero != () else 0, np.int64), len(scales)).tolist()
+            made.quantization = schema.QuantizationParametersT(scale=scales, zeroPoint=zeros, quantizedDimension=axis)
+        self.raw.tensors.append(made)
+        return len(self.raw.tensors) - 1
+
+    def constant(self, name: str, values: Array) -> int:
+        """Adds a constant as it is and returns its number."""
+        return self.tensor(name, values.shape, values.dtype, values)
+
+    def buffer(self, content: bytes) -> int:
+        """Adds a buffer to the model and returns its number."""
+        self.model.buffers.append(_Buffer(np.frombuffer(content, np.uint8)))
+        return len(self.model.buffers) - 1
+
+    def operator(
+        self,
+        opcode: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        options: str = "",
+        *,
+        version: int = 1,
+        first: bool = False,
+        **values: Any,
+    ) -> Any:
+        """Adds an operator.
+
+        Args:
+            opcode: the schema's name, e.g. `FULLY_CONNECTED`.
+            inputs: tensors; -1 for an optional one that is not given.
+            outputs: tensors.
+            options: the schema's table of options, e.g. `FullyConnectedOptions`.
+            version: of the operator; newer types and features need newer versions.
+            first: before all others, instead of after them.
+            values: the options' fields.
+        """
+        made = schema.OperatorT(opcodeIndex=self._opcode(opcode, version), inputs=list(inputs), outputs=list(outputs))
+        if options:
+            made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            made.builtinOptions = getattr(schema, f"{options}T")(**values)
+        self.raw.operators.insert(0 if first else len(self.raw.operators), made)
+        return made
+
+    def _opcode(self, name: str, version: int) -> int:
+        wanted = getattr(schema.BuiltinOperator, name)
+        for number, code in enumerate(self.model.operatorCodes):
+            if _builtin(code) == wanted and code.version == version:
+                return number
+        # Old readers know the first 127 operators, by the deprecated field.
+        self.model.operatorCodes.append(schema.OperatorCodeT(deprecatedBuiltinCode=min(wanted, 127), version=version, builtinCode=wanted))
+        return len(self.model.operatorCodes) - 1
+
+    def opcode(self, operator: Any) -> str:
+        """An operator's name in the schema."""
+        return str(_OPCODES.get(_builtin(self.model.operatorCodes[operator.opcodeIndex]), "CUSTOM"))
+
+    def name(self, tensor: int) -> str:
+        """A tensor's name."""
+        return _text(self.raw.tensors[tensor].name)
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """A tensor's sizes, -1 where a size is free."""
+        found = self.raw.tensors[tensor]
+        return tuple(int(size) for size in (found.shape if found.shapeSignature is None else found.shapeSignature))
+
+    def dtype(self, tensor: int) -> str:
+        """A tensor's type by its numpy name, e.g. `float32`."""
+        return str(_TYPES[self.raw.tensors[tensor].type]).lower()
+
+    def quantisation(self, tensor: int) -> tuple[Array, Array] | None:
+        """A tensor's scales and zero points (one, or one per channel); None where it is not quantised."""
+        found = self.raw.tensors[tensor].quantization
+        if found is None or found.scale is None or not len(found.scale):
+            return None
+        scale = np.asarray(found.scale, np.float64)
+        return scale, np.asarray(np.zeros(len(scale)) if found.zeroPoint is None else found.zeroPoint, np.float64)
+
+    def values(self, tensor: int) -> Array | None:
+        """What a constant stands for, float32 where it is quantised; None where the tensor is computed."""
+        found = self.raw.tensors[tensor]
+        data = self.model.buffers[found.buffer].data
+        if data is None or not len(data):
+            return None
+        stored: Array = np.asarray(data).view(self.dtype(tensor)).reshape(found.shape)
+        if (quantisation := self.quantisation(tensor)) is None:
+            return stored
+        along = [1] * stored.ndim
+        if len(quantisation[0]) > 1:
+            along[found.quantization.quantizedDimension] = -1
+        scale, zero = (part.reshape(along) for part in quantisation)
+        real: Array = (scale * (stored - zero)).astype(np.float32)
+        return real
+
+    def find(self, name: str) -> int:
+        """The number of the tensor of this name.
+
+        Raises:
+            ExportError: with the nearest names there are.
+        """
+        names = [self.name(number) for number in range(len(self.raw.tensors))]
+        if name in names:
+            return names.index(name)
+        computed = [names[number] for operator in self.raw.operators for number in operator.outputs]
+        raise ExportError(no_tensor(self.file, name, computed))
+
+    def maker(self, tensor: int) -> Any | None:
+        """The operator that computes a tensor; None for an input or a constant."""
+        return next((operator for operator in self.raw.operators if tensor in operator.outputs), None)
+
+    def cut(self, tensors: Sequence[int]) -> None:
+        """Makes these tensors the outputs, and drops every operator, tensor and buffer that they do not need."""
+        needed, kept = set(tensors), []
+        for operator in reversed(self.raw.operators):  # the schema stores them in the order of execution
+            if needed.intersection(int(made) for made in operator.outputs):
+                needed.update(int(used) for used in operator.inputs)
+                kept.append(operator)
+        self.raw.operators, self.raw.outputs = kept[::-1], list(tensors)
+        self.model.metadata = [entry for entry in self.model.metadata if _text(entry.name) != DESCRIPTION]
+        self.sign()
+
+    def sign(self, given: str = "image", made: str = "embedding") -> None:
+        """Makes one input and one output the model's only signature, and drops what nothing uses."""
+        number = self.model.subgraphs.index(self.raw)
+        sign(self.model, {given: int(self.raw.inputs[0])}, {made: int(self.raw.outputs[0])}, subgraph=number, alone=True)
+        prune(self.model)
+
+
+def no_tensor(file: str, name: str, names: Iterable[str]) -> str:
+    """The message for a tensor that is not there, with the nearest names and the last ones."""
+    computed = list(dict.fromkeys(names))
+    near = difflib.get_close_matches(name, computed, n=5, cutoff=0.3)
+    said = f"near are {', '.join(map(repr, near))}" if near else f"the last are {', '.join(map(repr, computed[-5:]))}"
+    return f"{file}: no tensor {name!r} among {len(computed)}; {said}; give one with --cut TENSOR"
+
+
+def _builtin(code: Any) -> int:
+    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+
+
+def _text(name: Any) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name or "")
+
+
+def _fill(model: Any) -> None:
+    """Absent lists become empty ones."""
+    holders: list[tuple[Any, tuple[str, ...]]] = [(model, ("operatorCodes", "subgraphs", "buffers", "metadata", "signatureDefs"))]
+    holders += [(graph, ("tensors", "inputs", "outputs", "operators")) for graph in model.subgraphs or ()]
+    holders += [(operator, ("inputs", "outputs")) for graph in model.subgraphs or () for operator in graph.operators or ()]
+    holders += [(tensor, ("shape",)) for graph in model.subgraphs or () for tensor in graph.tensors or ()]
+    holders += [(signature, ("inputs", "outputs")) for signature in model.signatureDefs or ()]
+    for holder, names in holders:
+        for name in names:
+            if getattr(holder, name) is None:
+                setattr(holder, name, [])
+
+
+def _check(model: Any, name: str) -> None:
+    if model.version != 3 or not model.subgraphs or not model.buffers:
+        raise ValueError(f"version {model.version} with {len(model.subgraphs)} graphs and {len(model.buffers)} buffers")
+    if model.externalBuffers or any(buffer.offset > 1 for buffer in model.buffers):
+        raise ExportError(f"{name}: its weights lie outside of the model itself; convert it to one file with all weights inside")
+    _within("metadata buffer", [entry.buffer for entry in model.metadata], len(model.buffers))
+    for graph in model.subgraphs:
+        _check_graph(model, graph, name)
+    _within("signature's graph", [signature.subgraphIndex for signature in model.signatureDefs], len(model.subgraphs))
+    for signature in model.signatureDefs:
+        named = [entry.tensorIndex for entry in (*signature.inputs, *signature.outputs)]
+        _within("signature's tensor", named, len(model.subgraphs[signature.subgraphIndex].tensors))
+
+
+def _check_graph(model: Any, graph: Any, name: str) -> None:
+    count = len(graph.tensors)
+    _within("buffer", [tensor.buffer for tensor in graph.tensors], len(model.buffers))
+    _within("operator code", [operator.opcodeIndex for operator in graph.operators], len(model.operatorCodes))
+    _within("input or output", [*graph.inputs, *graph.outputs], count)
+    for operator in graph.operators:
+        _within("operator's output", operator.outputs, count)
+        _within("operator's input", operator.inputs, count, lowest=-1)
+        if operator.largeCustomOptionsOffset or (operator.builtinOptionsType and operator.builtinOptions is None):
+            raise ExportError(f"{name}: holds an operator that this ai-edge-litert does not know; pip install --upgrade ai-edge-litert")
+    for tensor in graph.tensors:
+        _check_tensor(tensor, model.buffers[tensor.buffer].data, name)
+
+
+def _check_tensor(tensor: Any, data: Array | None, name: str) -> None:
+    kind, shape = _TYPES[tensor.type], [int(size) for size in tensor.shape]
+    if min(shape, default=1) < 0 or np.prod(shape, dtype=float) >= 2**31:
+        raise ValueError(f"tensor {_text(tensor.name)!r} has the shape {shape}")
+    if data is None or not len(data) or tensor.sparsity is not None or kind in ("STRING", "RESOURCE", "VARIANT"):
+        return
+    bits = _PACKED.get(kind) or 16 * (kind == "BFLOAT16") or 8 * np.dtype(kind.lower()).itemsize
+    if len(data) != -(-int(np.prod(shape)) * bits // 8):
+        raise ValueError(f"tensor {_text(tensor.name)!r} of shape {shape} and type {kind} holds {len(data)} bytes")
+    if kind in ("FLOAT32", "FLOAT16", "FLOAT64") and not np.isfinite(data.view(kind.lower())).all():
+        raise ExportError(f"{name}: its weights {_text(tensor.name)!r} hold NaN or infinity; these weights are damaged")
+
+
+def _within(what: str, numbers: Iterable[int], count: int, lowest: int = 0) -> None:
+    wrong = next((int(number) for number in numbers if not lowest <= number < count), None)
+    if wrong is not None:
+        raise ValueError(f"{what} {wrong}, of {count}")
+
+
+def _keep_tensors(graph: Any, named: Sequence[Any]) -> None:
+    """Renumbers a graph's tensors without those that nothing uses."""
+    lists = [(graph, "inputs"), (graph, "outputs")]
+    lists += [(operator, field) for operator in graph.operators for field in ("inputs", "outputs", "intermediates")]
+    lists = [(holder, field) for holder, field in lists if getattr(holder, field) is not None]
+    used = {int(number) for holder, field in lists for number in getattr(holder, field)} | {entry.tensorIndex for entry in named}
+    numbers = {old: new for new, old in enumerate(sorted(used - {-1}))} | {-1: -1}
+    graph.tensors = [graph.tensors[old] for old in numbers if old >= 0]
+    for holder, field in lists:
+        setattr(holder, field, [numbers[int(number)] for number in getattr(holder, field)])
+    for entry in named:
+        entry.tensorIndex = numbers[entry.tensorIndex]
