@@ -55,6 +55,7 @@ def read(content: bytes, name: str) -> Any:
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         _fill(model)
+        _draw_in(model, content)
         _check(model, name)
     except ExportError:
         raise
@@ -314,11 +315,21 @@ def _fill(model: Any) -> None:
                 setattr(holder, name, [])
 
 
+def _draw_in(model: Any, content: bytes) -> None:
+    """Buffers that lie behind the flatbuffer (ai-edge-quantizer writes them so) become ordinary ones."""
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            if buffer.offset + buffer.size > len(content):
+                raise ValueError(f"a buffer of {buffer.size} bytes at {buffer.offset}")
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
+
+
 def _check(model: Any, name: str) -> None:
     if model.version != 3 or not model.subgraphs or not model.buffers:
         raise ValueError(f"version {model.version} with {len(model.subgraphs)} graphs and {len(model.buffers)} buffers")
-    if model.externalBuffers or any(buffer.offset > 1 for buffer in model.buffers):
-        raise ExportError(f"{name}: its weights lie outside of the model itself; convert it to one file with all weights inside")
+    if model.externalBuffers:
+        raise ExportError(f"{name}: its weights lie in other files; convert it to one file with all weights inside")
     _within("metadata buffer", [entry.buffer for entry in model.metadata], len(model.buffers))
     for graph in model.subgraphs:
         _check_graph(model, graph, name)

@@ -1,0 +1,113 @@
+"""What metadata tell, whatever the format: written by edgetl into its own files, and read from files of others."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from edgetl.types import ColorOrder, ImageSpec, to_json
+
+KEY = "edgetl"
+"""Under it every format holds, as JSON, what no ecosystem has words for: resize, crop and filter."""
+
+Floats = tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """What is written into a file whose input are uint8 RGB pixels in [0, 255]: its normalisation is inside.
+
+    Attributes:
+        name: of the model.
+        description: a sentence for people.
+        image: how photos become its input.
+        labels: the classes in the order of its output; empty where it gives an embedding.
+        author: who made it.
+        version: of the model, in words.
+        license: of the model, in words.
+    """
+
+    name: str
+    description: str
+    image: ImageSpec
+    labels: tuple[str, ...] = ()
+    author: str = "edgetl"
+    version: str = ""
+    license: str = ""
+
+    def spec(self) -> str:
+        """The image spec as canonical JSON."""
+        return json.dumps({"image": to_json(self.image), "mean": [0.0], "std": [1.0], "order": "rgb"}, sort_keys=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stated:
+    """What a file says of itself; what it does not say is None or empty.
+
+    Attributes:
+        name: of the model.
+        labels: the classes in the order of its output.
+        image: the whole image spec; only edgetl writes one.
+        size: of the input: width, height, pixels.
+        mean: what is subtracted from pixel values in [0, 255]: one number, or one per channel in the order of the input's channels.
+        std: what they are divided by then.
+        order: of the input's channels.
+    """
+
+    name: str = ""
+    labels: tuple[str, ...] = ()
+    image: ImageSpec | None = None
+    size: tuple[int, int] | None = None
+    mean: Floats | None = None
+    std: Floats | None = None
+    order: ColorOrder | None = None
+
+
+def of_edgetl(text: str) -> dict[str, Any]:
+    """What :meth:`Info.spec` wrote, as fields of :class:`Stated`; nothing where it is not that."""
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError, AttributeError):
+        told = json.loads(text)
+        image = ImageSpec(**told["image"])
+        mean, std = (tuple(float(value) for value in told[name]) for name in ("mean", "std"))
+        if told["order"] in ("rgb", "bgr"):
+            return {"image": image, "size": (image.width, image.height), "mean": mean, "std": std, "order": told["order"]}
+    return {}
+
+
+def model_info(info: Info) -> dict[str, str]:
+    """The keys of OpenVINO's Model API, in an IR below `rt_info/model_info` and in an ONNX file as `model_info KEY`.
+
+    (https://openvinotoolkit.github.io/model_api/latest/guides/model-configuration.html) Its lists are words between spaces, so that a
+    label's own spaces become underscores.
+    """
+    said = {
+        "model_name": info.name,
+        "model_type": "Classification" if info.labels else "",
+        "labels": " ".join(label.replace(" ", "_") for label in info.labels),
+        "layout": "image:NHWC",
+        "mean_values": "0 0 0",
+        "scale_values": "1 1 1",
+        "resize_type": "crop" if info.image.width == info.image.height == info.image.resize else "",
+        "input_dtype": "u8",
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+def of_model_info(told: Mapping[str, str]) -> dict[str, Any]:
+    """What the Model API's keys say, as fields of :class:`Stated`."""
+    found: dict[str, Any] = {"name": told.get("model_name", ""), "labels": tuple(told.get("labels", "").split())}
+    with contextlib.suppress(ValueError):
+        found["mean"] = _floats(told.get("mean_values", ""))
+    with contextlib.suppress(ValueError):
+        found["std"] = _floats(told.get("scale_values", ""))
+    # The Model API and DL Streamer start from BGR frames: who reverses them wants RGB. Who does not may have been given RGB.
+    if told.get("reverse_input_channels", "").lower() in ("true", "yes"):
+        found["order"] = "rgb"
+    return {key: value for key, value in found.items() if value}
+
+
+def _floats(text: str) -> Floats:
+    return tuple(float(word) for word in text.replace(",", " ").strip("[]() ").split())

@@ -1,0 +1,34 @@
+"""OpenVINO IR: `rt_info/model_info` in the graph's XML, the keys of the Model API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from xml.etree import ElementTree
+
+from edgetl_exporters.metadata.info import KEY, Info, Stated, model_info, of_edgetl, of_model_info
+
+
+def write(files: Mapping[str, bytes], info: Info) -> Mapping[str, bytes]:
+    """The files, graph first, with the metadata in the graph; the weights stay what they are."""
+    (name, graph), *weights = files.items()
+    net = ElementTree.fromstring(graph)
+    rt_info = net.find("rt_info")
+    if rt_info is None:
+        rt_info = ElementTree.SubElement(net, "rt_info")
+    for old in rt_info.findall("model_info"):
+        rt_info.remove(old)
+    section = ElementTree.SubElement(rt_info, "model_info")
+    said = {**model_info(info), "description": info.description, KEY: info.spec()}
+    for key, value in sorted(said.items()):
+        ElementTree.SubElement(section, key, value=value)
+    return {name: ElementTree.tostring(net, encoding="utf-8", xml_declaration=True), **dict(weights)}
+
+
+def read(graph: bytes) -> Stated:
+    """What an IR's XML says of itself; nothing where it is no XML."""
+    try:
+        section = ElementTree.fromstring(graph).find("rt_info/model_info")
+    except ElementTree.ParseError:
+        return Stated()
+    told = {} if section is None else {child.tag: child.get("value", "") for child in section}
+    return Stated(**{**of_model_info(told), **of_edgetl(told.get(KEY, ""))})
