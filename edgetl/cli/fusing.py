@@ -1,0 +1,123 @@
+"""The verb that hands a taught classifier to other programs: backbone and active head become one ordinary file."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgetl.bundle import Bundle, Variant
+from edgetl.cli.options import BUNDLE, JSON, required
+from edgetl.cli.output import named, print_json
+from edgetl.errors import ExportError, FingerprintMismatch, NotTrained
+from edgetl.heads import Head
+from edgetl.heads.rejection import is_nothing
+from edgetl.store import Store
+from edgetl.types import Fingerprint
+
+
+@click.command("export-classifier")
+@click.argument("store", required=False, type=click.Path())
+@BUNDLE
+@click.option("-s", "--store", "given", envvar="EDGETL_STORE", type=click.Path(), help="The store (or EDGETL_STORE).")
+@click.option("--format", "format_", type=click.Choice(("onnx", "tflite", "openvino")), help="The file's format.")
+@click.option("--variant", help="The bundle's variant whose backbone to take; the one that the store was taught with when not given.")
+@click.option("--target", type=click.Choice(("frigate",)), help="Write the folder that this program expects.")
+@click.option("-o", "--output", required=True, type=click.Path(), help="The file: NAME.onnx, NAME.tflite or NAME.xml; or the folder.")
+@JSON
+def export_classifier(
+    store: str | None, given: str | None, bundle: str, format_: str | None, variant: str | None, target: str | None, output: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Write backbone and active head of STORE as one ordinary classifier file, for programs that know nothing of edgetl."""
+    taught = required(store or given, "STORE")
+    if not (format_ or variant or target):
+        raise click.UsageError("give --format onnx, tflite or openvino")
+    opened = Bundle.open(bundle)
+    with Store.open(taught, None, read_only=True) as kept:
+        number, head = _active(kept)
+        chosen = _variant(opened, kept, variant, format_ or ("tflite" if target == "frigate" else None))
+    fused = _exporters().fuse(
+        opened, chosen, _classes(head, f"head {number} ({head.kind}) of {Path(taught).name}"), Path(output), target=target
+    )
+    if as_json:
+        print_json(fused)
+    else:
+        _print(fused)
+
+
+def _active(store: Store) -> tuple[int, Head]:
+    active = store.active()
+    if active is None:
+        raise NotTrained(f"{store.path}: no head is active; train one with: edgetl train -s {store.path}")
+    return active.head, Head.from_bytes(store.head_bytes(active.head), f"{store.path}: head {active.head}")
+
+
+def _variant(bundle: Bundle, store: Store, name: str | None, format_: str | None) -> Variant:
+    """The variant whose embeddings the head reads: the store's own, else one that was proved equal to it."""
+    asked = [bundle.variant(name)] if name else list(bundle.variants.values())
+    wanted = [variant for variant in asked if format_ in (None, variant.format)]
+    if not wanted:
+        has = ", ".join(variant.name for variant in asked)
+        raise ExportError(f"{bundle.path}: {f'{name} is' if name else f'it holds {has} and'} no variant in the format {format_}")
+    fits = [variant for variant in wanted if bundle.equivalent(bundle.fingerprint(variant), store.fingerprint)]
+    if not fits:
+        raise FingerprintMismatch(_mismatch(bundle, wanted, store))
+    return min(fits, key=lambda variant: bundle.fingerprint(variant) != store.fingerprint)
+
+
+def _mismatch(bundle: Bundle, wanted: list[Variant], store: Store) -> str:
+    theirs: Fingerprint = store.fingerprint
+    own = next((variant.name for variant in bundle.variants.values() if bundle.fingerprint(variant) == theirs), None)
+    names = ", ".join(variant.name for variant in wanted)
+    if own is None:
+        lines = theirs.differences(bundle.fingerprint(wanted[0]))
+        return (
+            f"{store.path} was not taught with {bundle.path} ({names}); store != bundle:\n  " + "\n  ".join(lines) + "\ngive its own bundle"
+        )
+    return (
+        f"{store.path} was taught with {own}, and its head would read the embeddings of {names} only nearly right; export {own}, or "
+        f"teach a store with --variant {wanted[0].name}"
+    )
+
+
+def _classes(head: Head, about: str) -> Any:
+    return _exporters().Classes(
+        head.labels, head.weight, head.bias, head.temperature, head.rooted, head.probabilities, about, tuple(_left_out(head))
+    )
+
+
+def _left_out(head: Head) -> list[str]:
+    """What the head does that one output of probabilities cannot, in sentences."""
+    said = []
+    if head.rejection is not None:
+        said.append("Not in this file: edgetl's rejection of unknown things; whatever it is shown gets one of the classes.")
+    if head.conformal is not None:
+        said.append("Not in this file: edgetl's sets of classes at a confidence (--confidence).")
+    nothing = [label for label in head.labels if is_nothing(label)]
+    if nothing:
+        said.append(f"Ordinary classes here, which edgetl answers with no label: {', '.join(nothing)}.")
+    return said
+
+
+def _exporters() -> Any:
+    try:
+        return importlib.import_module("edgetl_exporters.fused")
+    except ImportError as error:
+        raise ExportError(f"this needs the workstation part, which is not installed ({error}); pip install 'edgetl[export]'") from error
+
+
+def _print(fused: Any) -> None:
+    proof = fused.agreement
+    for file in fused.files:
+        click.echo(f"{file.path}  {file.size / 1e6:.2f} MB  sha256 {file.sha256}")
+    click.echo(f"classes    {len(fused.labels)}: {named(fused.labels)}")
+    click.echo(f"backbone   {fused.variant}; the head adds {fused.added / 1e3:.1f} kB")
+    click.echo(
+        f"proved     on {proof.library}: same class as backbone and head apart on {proof.top1} pictures, probabilities within "
+        f"{proof.max_abs:.1e} (bound {proof.bound:.0e})"
+    )
+    for sentence in (*fused.expects, *fused.left_out):
+        click.echo(f"note: {sentence}", err=True)

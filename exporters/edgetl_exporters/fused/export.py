@@ -1,0 +1,135 @@
+"""Writes a fused classifier: one file that any program runs, or the folder that a target expects."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgetl.bundle import Bundle, File, Variant
+from edgetl.errors import ExportError
+from edgetl.types import ImageSpec
+from edgetl_exporters import metadata
+from edgetl_exporters.fused import frigate, onnx_head, openvino_head, tflite_head
+from edgetl_exporters.fused.classes import Classes
+from edgetl_exporters.fused.proof import Agreement, prove
+
+FORMATS: Mapping[str, str] = {"onnx": ".onnx", "tflite": ".tflite", "openvino": ".xml"}
+"""Format -> what the file's name ends in. OpenVINO's weights lie beside its graph."""
+TARGETS = ("frigate",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fused:
+    """A fused classifier as it was written.
+
+    Attributes:
+        path: the file to open, or the target's folder.
+        format: `onnx`, `tflite` or `openvino`.
+        variant: the backbone's variant.
+        target: the program whose layout it has; None for one ordinary file.
+        files: all that was written, by its name.
+        labels: class names, in the order of the output.
+        added: bytes more than the backbone alone.
+        expects: what a program must do to a photo, in sentences.
+        left_out: what edgetl does and this file cannot, in sentences.
+        agreement: the proof.
+    """
+
+    path: str
+    format: str
+    variant: str
+    target: str | None
+    files: tuple[File, ...]
+    labels: tuple[str, ...]
+    added: int
+    expects: tuple[str, ...]
+    left_out: tuple[str, ...]
+    agreement: Agreement
+
+
+def fuse(bundle: Bundle, variant: Variant, head: Classes, output: Path, *, target: str | None = None) -> Fused:
+    """Appends a head to a variant of a bundle, proves the result and writes it, whole or not at all.
+
+    Args:
+        bundle: where the backbone is from.
+        variant: which of its models; the head must have been trained from its embeddings, which the caller checks.
+        head: the head.
+        output: the file, ending as :data:`FORMATS` says, or with a target a folder; neither may be there.
+        target: `frigate`, or None.
+
+    Raises:
+        ExportError: the output is there or ends otherwise, or the target cannot use this variant.
+        ParityError: the fused file computes something else than the head.
+        RuntimeUnavailable: the variant's runtime is not installed.
+    """
+    _check(bundle, variant, head, output, target)
+    expects = _expects(bundle.image) + ((frigate.EXPECTS,) if target == "frigate" else ())
+    said = (f"{bundle.backbone['name']} ({variant.name}) with {head.about}.", *expects, *head.left_out)
+    info = metadata.Info(str(bundle.backbone["name"]), " ".join(said), bundle.image, head.labels)
+    model = _described(variant.format, _appended(variant.format, bundle.model(variant), head, target), info)
+    agreement = prove(bundle, variant, head, model)
+    if target == "frigate":
+        written = frigate.layout(model, head.labels)
+    else:
+        written = {output.with_suffix(Path(name).suffix).name: content for name, content in model.items()}
+    _write(written, output if target else output.parent)
+    return Fused(
+        str(output), variant.format, variant.name, target,
+        tuple(File(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in written.items()),
+        head.labels, sum(map(len, model.values())) - variant.size, expects, head.left_out, agreement,
+    )  # fmt: skip
+
+
+def _appended(format_: str, files: Mapping[str, bytes], head: Classes, target: str | None) -> dict[str, bytes]:
+    if format_ == "tflite":
+        return tflite_head.append(files, head, integers=target == "frigate")
+    return onnx_head.append(files, head) if format_ == "onnx" else openvino_head.append(files, head)
+
+
+def _described(format_: str, files: Mapping[str, bytes], info: metadata.Info) -> Mapping[str, bytes]:
+    if format_ == "openvino":
+        return metadata.openvino(files, info)
+    ((name, content),) = files.items()
+    return {name: metadata.onnx(content, info) if format_ == "onnx" else metadata.tflite(content, info)}
+
+
+def _expects(image: ImageSpec) -> tuple[str, ...]:
+    return (
+        f"Input: uint8 RGB [n, {image.height}, {image.width}, 3], values 0 to 255; the normalisation is inside.",
+        f"The head was taught with photos scaled to a short side of {image.resize} pixels ({image.filter}, antialiased) and cropped to the "
+        "centre; a program that squashes the whole photo to the input's size shows it other pictures, and is less often right.",
+    )
+
+
+def _check(bundle: Bundle, variant: Variant, head: Classes, output: Path, target: str | None) -> None:
+    if variant.format not in FORMATS:
+        raise ExportError(f"{variant.name}: a classifier file is one of {', '.join(FORMATS)}, and the {variant.format} format has none")
+    if head.dim != bundle.dim:
+        raise ExportError(f"{bundle.path} gives embeddings of {bundle.dim} values, the head reads {head.dim}; give the head's own bundle")
+    if target is None and output.suffix != FORMATS[variant.format]:
+        raise ExportError(f"{output}: the name of a classifier in the format {variant.format} ends in {FORMATS[variant.format]}")
+    beside = [output] if target else [output, output.with_suffix(".bin")][: len(variant.files)]
+    taken = next((path for path in beside if path.exists()), None)
+    if taken is not None:
+        raise ExportError(f"{taken} is there already; choose another name with -o, or remove it")
+    if target == "frigate":
+        frigate.check(variant, bundle.image)
+
+
+def _write(files: Mapping[str, bytes], folder: Path) -> None:
+    """Writes all files or none, so that no program opens half of one."""
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".edgetl-", dir=folder) as draft:
+            for name, content in files.items():
+                (Path(draft) / name).write_bytes(content)
+            for name in reversed(list(files)):  # a graph comes after its weights
+                (Path(draft) / name).replace(folder / name)
+    except OSError as error:
+        if made and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise ExportError(f"{folder} cannot be written: {error.strerror}") from error
