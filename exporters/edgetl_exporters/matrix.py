@@ -26,6 +26,7 @@ def prove(
     targets: Sequence[str] | None = None,
     classifier: tuple[Array, Array] | None = None,
     truth: Sequence[int] | None = None,
+    few: int = 20,
     progress: Progress | None = None,
 ) -> tuple[Proof, ...]:
     """Proves every variant on every target, and stores the rows in the bundle.
@@ -34,11 +35,12 @@ def prove(
 
     Args:
         bundle: as written.
-        tensors: uint8 [n, h, w, 3]; slow targets take the first of them, evenly spread.
+        tensors: uint8 [n, h, w, 3].
         expected: float32 [n, d], the float network's embeddings of them.
         targets: their names, see :func:`edgetl_exporters.targets.known`; None is all of them.
         classifier: the network's own last layer, float32 [c, d] and [c].
         truth: the photos' classes as that layer counts them.
+        few: how many of the photos an emulator embeds, evenly spread: it takes about a second for each.
         progress: told (rows done, rows in all).
 
     Raises:
@@ -50,7 +52,7 @@ def prove(
         raise ExportError(f"unknown target {unknown[0]!r}; known are {', '.join(known)}")
     if not len(tensors):
         raise ExportError("a variant is proved with photos; give a folder of them with --calibrate FOLDER")
-    job = Job(bundle, tensors, expected, classifier, None if truth is None else np.asarray(truth))
+    job = Job(bundle, tensors, expected, classifier, None if truth is None else np.asarray(truth), few)
     chosen = [known[name] for name in dict.fromkeys(targets or known)]
     cells = [(target, cell) for target in chosen for cell in target.cells(bundle)]
     rows = []
@@ -72,7 +74,11 @@ def table(proofs: Sequence[Proof]) -> str:
     ]
     lines = [render(headers, rows)] if rows else []
     lines += [f"{p.target}, {p.variant}: {p.details['summary']}" for p in proofs if "summary" in p.details]
-    lines += [f"absent: {p.target}, {p.variant}: {p.reason}" for p in proofs if p.kind == "absent"]
+    absent: dict[str, list[str]] = {}
+    for p in proofs:
+        if p.kind == "absent":
+            absent.setdefault(p.reason, []).append(f"{p.target}, {p.variant}")
+    lines += [f"absent: {'; '.join(cells)}: {reason}" for reason, cells in absent.items()]
     return "\n".join(lines)
 
 

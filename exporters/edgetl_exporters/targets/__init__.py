@@ -13,7 +13,12 @@ from edgetl.bundle import Bundle
 from edgetl.errors import ExportError
 from edgetl.types import Proof
 from edgetl_exporters import plugins
+from edgetl_exporters.targets.emulated import Emulated
+from edgetl_exporters.targets.ethos import Ethos
 from edgetl_exporters.targets.job import Job
+from edgetl_exporters.targets.native import Native
+from edgetl_exporters.targets.nvidia import Nvidia
+from edgetl_exporters.targets.qnn import Qnn
 
 Cell = tuple[str, str]
 """A row's target and variant, e.g. ("ethos-u65-256", "tflite-int8")."""
@@ -41,9 +46,14 @@ def known() -> Mapping[str, Target]:
     Raises:
         ExportError: a distribution's entry point is no target and no format, or takes a name that is taken.
     """
-    from edgetl_exporters.targets import native
-
-    own: dict[str, Target] = {"native": native.Native()}
+    own: dict[str, Target] = {
+        "native": Native(),
+        "aarch64": Emulated("aarch64", ("cortex-a72", "cortex-a76"), ("litert", "onnxruntime", "openvino")),
+        "armv7": Emulated("armv7", ("cortex-a7",), ("litert",)),
+        "qnn": Qnn(),
+        "ethos": Ethos(),
+        "nvidia": Nvidia(),
+    }
     foreign: Mapping[str, Target] = plugins.load("prove")
     if taken := own.keys() & foreign.keys():
         raise ExportError(f"two targets are called {', '.join(sorted(taken))}; uninstall the distribution that adds the second")

@@ -23,6 +23,7 @@ class Job:
         expected: float32 [n, d], the float network's embeddings of them.
         classifier: the network's own last layer, float32 [c, d] and [c]; None where it has none.
         truth: int [n], the photos' classes as that layer counts them; None where they are not labelled.
+        few: how many of the photos an emulator embeds: it takes about a second for each.
     """
 
     bundle: Bundle
@@ -30,10 +31,11 @@ class Job:
     expected: Embeddings
     classifier: tuple[Array, Array] | None = None
     truth: Array | None = None
+    few: int = 20
 
-    def first(self, count: int) -> Job:
-        """The same with `count` photos at most, evenly spread: emulators take seconds for each."""
-        chosen = np.unique(np.linspace(0, len(self.tensors) - 1, min(count, len(self.tensors))).astype(int))
+    def sample(self) -> Job:
+        """The same with `few` photos at most, evenly spread."""
+        chosen = np.linspace(0, len(self.tensors) - 1, min(self.few, len(self.tensors))).astype(int)
         truth = None if self.truth is None else self.truth[chosen]
         return dataclasses.replace(self, tensors=self.tensors[chosen], expected=self.expected[chosen], truth=truth)
 

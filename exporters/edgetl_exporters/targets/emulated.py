@@ -1,0 +1,73 @@
+"""Boards that are not here: the device package itself on their Python, under user-mode QEMU (`tools/emulate` builds it)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgetl.bundle import Bundle
+from edgetl.errors import RuntimeUnavailable
+from edgetl.types import Proof
+from edgetl_exporters.targets import child
+from edgetl_exporters.targets.job import Job
+
+
+def cache() -> Path:
+    """Where tools/emulate keeps what it built: $EDGETL_CACHE, else $XDG_CACHE_HOME/edgetl, else ~/.cache/edgetl."""
+    said = os.environ.get("EDGETL_CACHE")
+    return Path(said) if said else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Emulated:
+    """One environment of tools/emulate on some CPUs (see :class:`edgetl_exporters.targets.Target`).
+
+    Attributes:
+        environment: its name, e.g. `aarch64`.
+        cpus: as QEMU names them.
+        families: the runtimes that have wheels there.
+    """
+
+    environment: str
+    cpus: tuple[str, ...]
+    families: tuple[str, ...]
+
+    def cells(self, bundle: Bundle) -> Sequence[tuple[str, str]]:
+        """The integer variants: theirs is the arithmetic that differs between CPUs, and float takes QEMU 5 to 10 s a photo."""
+        variants = [v.name for v in bundle.variants.values() if v.precision == "int8" and v.family in self.families]
+        return [(f"{self.environment} {cpu}", variant) for cpu in self.cpus for variant in variants]
+
+    def prove(self, job: Job, target: str, variant: str) -> Proof:
+        """Embeds a few photos there, in a process of its own.
+
+        Raises:
+            RuntimeUnavailable: the environment is not built, or what runs in it fails.
+        """
+        made = self._ready()
+        cpu = target.removeprefix(f"{self.environment} ")
+        chosen, few = job.bundle.variant(variant), job.sample()
+        files = job.bundle.model(chosen)
+        embeddings, report = child.embed(
+            Path(__file__).with_name("device_child.py"),
+            files,
+            few.tensors,
+            {"family": chosen.family, "files": list(files)},
+            command=made["command"],
+            environment={name: value.replace("{cpu}", cpu) for name, value in made["env"].items()},
+        )
+        under = f"{report['library']} under qemu {made['qemu']}"
+        return few.proof(target, variant, under, "emulated", embeddings["embeddings"], {"python": made["python"]})
+
+    def _ready(self) -> Mapping[str, Any]:
+        described = cache() / self.environment / "ready.json"
+        try:
+            made: Mapping[str, Any] = json.loads(described.read_text())
+        except (OSError, ValueError) as error:
+            raise RuntimeUnavailable(
+                f"{self.environment} is not built on this machine: tools/emulate {self.environment} (in edgetl's source) does it, once"
+            ) from error
+        return made

@@ -1,0 +1,81 @@
+"""Runs in a process of its own (see child.py): compiles a QDQ model for a Qualcomm NPU and emulates it.
+
+https://github.com/onnxruntime/onnxruntime-qnn/blob/main/docs/execution_providers/QNN-ExecutionProvider.md
+"""
+
+import json
+import sys
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import onnxruntime_qnn
+import safetensors.numpy
+
+EP = "QNNExecutionProvider"
+folder = Path(sys.argv[1])
+settings = json.loads((folder / "settings.json").read_text())
+model = folder / "model.onnx"
+onnxruntime.register_execution_provider_library(EP, onnxruntime_qnn.get_library_path())
+devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == EP]
+
+
+def options(**entries: str) -> Any:
+    """Session options with the chip's NPU; an entry's `.` is written `__`."""
+    made = onnxruntime.SessionOptions()
+    made.log_severity_level = 4
+    made.intra_op_num_threads = settings["threads"]
+    made.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, value in entries.items():
+        made.add_session_config_entry(name.replace("__", "."), value)
+    provider = {
+        "backend_path": onnxruntime_qnn.get_qnn_htp_path(),
+        "htp_arch": settings["htp_arch"],
+        "soc_model": settings["soc_model"],
+        "enable_framework_op_trace": "1",
+        "framework_op_trace_dir": str(folder),
+    }
+    made.add_provider_for_devices(devices, provider)
+    return made
+
+
+def embed(session: Any, tensors: Any) -> Any:
+    """Embeddings of tensors uint8 [n, h, w, 3], one at a time."""
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: tensor[None]})[0] for tensor in tensors])
+
+
+try:
+    onnxruntime.InferenceSession(model, options(session__disable_cpu_ep_fallback="1"))
+    whole = True
+except Exception as error:
+    if "fallback to CPU EP has been explicitly disabled" not in str(error):
+        (folder / "refused.txt").write_text(f"onnxruntime-qnn does not compile it: {error}")
+        sys.exit()
+    whole = False
+start = perf_counter()
+session = onnxruntime.InferenceSession(
+    model, options(ep__context_enable="1", ep__context_embed_mode="0", ep__context_file_path=str(folder / "context.onnx"))
+)
+compiled = perf_counter() - start
+trace = json.loads((folder / "qnn_op_trace.json").read_text())
+binaries = list(folder.glob("*.bin"))
+tensors = safetensors.numpy.load_file(folder / "tensors.safetensors")["tensors"]
+start = perf_counter()
+made = embed(session, tensors)
+seconds = (perf_counter() - start) / len(made)
+cpu = embed(onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]), tensors)
+safetensors.numpy.save_file({"embeddings": made, "cpu": cpu}, folder / "embeddings.safetensors")
+report = {
+    "whole_on_npu": whole,
+    "nodes_on_npu": trace["summary"]["supported_nodes"],
+    "nodes": trace["summary"]["total_onnx_nodes"],
+    "on_cpu": [{"operator": node["op_type"], "name": node["node_name"], "reason": node["reason"]} for node in trace["unsupported_nodes"]],
+    "npu_graphs": trace["summary"]["qnn_subgraphs"],
+    "context_bytes": sum(path.stat().st_size for path in binaries),
+    "compile_seconds": compiled,
+    "seconds_per_photo": seconds,
+}
+(folder / "report.json").write_text(json.dumps(report))
