@@ -1,0 +1,307 @@
+"""The file that learns on a phone, run by LiteRT alone: its state and its predictions are those of the mathematics, whatever the order."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+from click.testing import CliRunner
+from edgetl_exporters import tflite_file
+from edgetl_exporters.trainer import export_trainer, rule
+from pictures import encoded, picture
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from edgetl import ImageSpec
+from edgetl import bundle as bundles
+from edgetl.bundle import Bundle, NewVariant
+from edgetl.cli.trainer import export_trainer as verb
+from edgetl.errors import BundleMissing, ExportError
+from edgetl.heads import Learner
+from edgetl.runtimes import open_runtime
+from edgetl.types import Array, to_json
+
+DIM, SLOTS, ALPHA = 48, 7, 0.03
+
+
+class App:
+    """What a phone's program does: zeros at first, then `train` for every photo; it knows names and shapes, and nothing else."""
+
+    def __init__(self, model: bytes) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(model_content=model, num_threads=1)
+        self.run = {name: interpreter.get_signature_runner(name) for name in interpreter.get_signature_list()}
+        self.given = self.run["predict"].get_input_details()
+        self.state = self.fresh()
+
+    def fresh(self, classes: int | None = None) -> dict[str, Array]:
+        shapes = {name: tuple(details["shape"]) for name, details in self.given.items() if name != "embedding"}
+        if classes is not None:
+            shapes |= {"counts": (classes,), "squares": (classes,), "sums": (classes, *shapes["sums"][1:])}
+        return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+    def learn(self, embeddings: Array, classes: Sequence[int], sign: float = 1) -> None:
+        for embedding, number in zip(embeddings, classes):
+            target = np.zeros(len(self.state["counts"]), np.float32)
+            target[number] = sign
+            self.state = self.run["train"](embedding=embedding[None], target=target, **self.state)
+
+    def predict(self, embeddings: Array) -> Array:
+        return np.array([self.run["predict"](embedding=row[None], **self.state)["probabilities"] for row in embeddings])
+
+
+def head_alone(dim: int = DIM, rooted: int = DIM, slots: int = SLOTS, alpha: float = ALPHA, temperature: float = rule.TEMPERATURE) -> bytes:
+    model = tflite_file.new()
+    rule.add_train(model, dim, rooted, slots, alpha)
+    rule.add_predict(model, dim, rooted, slots, alpha, temperature)
+    return tflite_file.pack(model)
+
+
+def photos(n: int, classes: int, dim: int = DIM, seed: int = 0, apart: float = 1.0) -> tuple[Array, Array]:
+    """Embeddings of either sign, as lengths of a network's own come."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    return (apart * rng.normal(size=(classes, dim))[y] + rng.normal(size=(n, dim))).astype(np.float32) * 7, y
+
+
+def normalised(x: Array, rooted: int) -> Array:
+    """The definition, in float64: roots of the last values, which keep the length that they had where others stand before."""
+    x = x.astype(np.float64)
+    before, last = x[:, :-rooted], x[:, -rooted:]
+    roots = np.sign(last) * np.sqrt(np.abs(last))
+    if before.size:
+        roots *= np.linalg.norm(last, axis=1, keepdims=True) / np.linalg.norm(roots, axis=1, keepdims=True)
+    whole = np.concatenate([before, roots], 1)
+    return whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), 1e-300)
+
+
+def batch(x: Array, y: Array, rooted: int, slots: int, alpha: float) -> dict[str, Array]:
+    """The state by its definition, float64, from all photos at once."""
+    x = normalised(x, rooted)
+    counts, sums = np.bincount(y, minlength=slots).astype(np.float64), np.eye(slots)[y].T @ x
+    means = sums / np.maximum(counts, 1)[:, None]
+    scatter = (x - means[y]).T @ (x - means[y])
+    shrunk = alpha * np.linalg.inv(scatter + alpha * np.eye(x.shape[1]))
+    return {
+        "counts": counts,
+        "sums": sums,
+        "squares": np.einsum("cd,de,ce->c", means, shrunk, means),
+        "within": scatter @ shrunk / alpha,
+    }
+
+
+def assert_same(state: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
+    for name, array in expected.items():
+        np.testing.assert_allclose(state[name], array, atol=1e-4, rtol=0, err_msg=name)
+
+
+@pytest.mark.parametrize("rooted", [DIM, 20])
+def test_500_steps_in_any_order_with_new_classes_and_forgotten_photos_give_the_batch_state(rooted: int) -> None:
+    x, y = photos(430, 6)
+    old = np.flatnonzero(y < 4)
+    order = np.random.default_rng(rooted).permutation(len(y))
+    # Two classes come when the first four have half of their photos; 35 photos of all classes go again.
+    first = [i for i in order if y[i] < 4][: len(old) // 2]
+    rest = [i for i in order if i not in set(first)]
+    app = App(head_alone(rooted=rooted))
+    app.learn(x[first], y[first])
+    app.learn(x[rest], y[rest])
+    gone, kept = order[::12], np.setdiff1d(order, order[::12])
+    app.learn(x[gone], y[gone], sign=-1)
+    again = gone[: 500 - len(order) - len(gone)]
+    app.learn(x[again], y[again])
+    assert len(order) + len(gone) + len(again) == 500
+    there = np.concatenate([kept, again])
+    assert_same(app.state, batch(x[there], y[there], rooted, SLOTS, ALPHA))
+    assert app.state["counts"][6] == 0
+    assert app.predict(x[:5])[:, 6].max() == 0
+
+
+def test_it_predicts_what_scikit_learns_lda_does() -> None:
+    """Balanced classes, because edgetl's LDA has equal priors; each class brings its share of the scatter and of alpha."""
+    x, y = photos(60, 3, dim=8, apart=0.3)
+    app = App(head_alone(dim=8, rooted=8, alpha=1.0, temperature=1.0))
+    app.learn(x, y)
+
+    class Scatter:
+        def fit(self, rows: Array) -> Any:
+            apart = rows - rows.mean(0)
+            self.covariance_ = apart.T @ apart / len(rows) + np.eye(8) / len(y)
+            return self
+
+    oracle = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=Scatter()).fit(normalised(x, 8), y)
+    test = photos(50, 3, dim=8, seed=1, apart=0.3)[0]
+    expected = oracle.predict_proba(normalised(test, 8))
+    assert 0.5 < np.median(expected.max(1)) < 0.95
+    np.testing.assert_allclose(app.predict(test)[:, :3], expected, atol=1e-4)
+
+
+def test_an_edgetl_head_of_the_same_photos_gives_the_same_probabilities() -> None:
+    x, y = photos(90, 5)
+    learner = Learner(DIM)
+    learner.add(np.arange(len(y)), x, [f"class {i}" for i in y])
+    fit = learner.fit("lda")
+    app = App(head_alone(alpha=fit.alpha, temperature=fit.head.temperature * len(y)))
+    app.learn(x, y)
+    test = photos(40, 5, seed=2)[0]
+    np.testing.assert_allclose(app.predict(test)[:, :5], fit.head.probabilities(test), atol=1e-3)
+
+
+def test_fewer_slots_are_resized_and_more_are_refused_by_the_interpreter() -> None:
+    x, y = photos(30, 3)
+    small, whole, large = App(head_alone()), App(head_alone()), App(head_alone())
+    small.state, large.state = small.fresh(classes=3), large.fresh(classes=SLOTS + 1)
+    small.learn(x, y)
+    whole.learn(x, y)
+    np.testing.assert_allclose(small.predict(x), whole.predict(x)[:, :3], atol=1e-6)
+    with pytest.raises(RuntimeError, match="Invalid begin and size"):
+        large.learn(x, y)
+    with pytest.raises(RuntimeError, match="Invalid begin and size"):
+        large.predict(x)
+
+
+def test_forgetting_what_was_never_learnt_changes_nothing_and_the_state_stays_finite() -> None:
+    x, y = photos(20, 4)
+    app = App(head_alone())
+    app.learn(x[:2], [0, 6], sign=-1)
+    assert_same(app.state, app.fresh())
+    assert not app.predict(x).any()  # nothing was taught
+    app.learn(x, y)
+    before = dict(app.state)
+    app.learn(x, y, sign=0)
+    app.learn(photos(20, 4, seed=1)[0], y, sign=-1)
+    assert_same(app.state, before)
+    app.learn(np.zeros((2, DIM), np.float32), [0, 6])
+    for _ in range(50):
+        app.learn(x, y, sign=-1)
+    assert all(np.isfinite(array).all() for array in app.state.values())
+    assert np.isfinite(app.predict(x)).all()
+
+
+def tiny_bundle(folder: Path, *kinds: str) -> Path:
+    """A bundle of the tiny network; kinds as :func:`tiny_models.tflite`, or `onnx`."""
+    tensors = np.random.default_rng(5).integers(0, 256, (1, 8, 8, 3), dtype=np.uint8)
+    variants = []
+    for kind in kinds:
+        files = tiny_models.onnx() if kind == "onnx" else tiny_models.tflite(kind)
+        form, precision = ("onnx", "fp32") if kind == "onnx" else ("tflite", "fp32" if kind == "float" else "int8")
+        golden = open_runtime(bundles.FAMILIES[form], files).embed(tensors)
+        variants.append(NewVariant(f"{form}-{kind}", form, precision, files, {}, None, golden))
+    bundles.write(
+        folder / "tiny.edgetl",
+        backbone={"name": "tiny"},
+        image=ImageSpec(8, 8, 8),
+        dim=tiny_models.DIM,
+        calibration=None,
+        golden_photos=[encoded(picture(seed=9))],
+        golden_tensors=tensors,
+        variants=variants,
+    )
+    return folder / "tiny.edgetl"
+
+
+@pytest.mark.parametrize("kind", ["float", "int8", "uint8"])
+def test_a_bundles_model_embeds_in_the_file_as_on_the_device(kind: str, tmp_path: Path) -> None:
+    bundle, output = tiny_bundle(tmp_path, kind), tmp_path / "trainer.tflite"
+    export_trainer(bundle, output, slots=4)
+    app = App(output.read_bytes())
+    pixels = np.random.default_rng(3).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    expected = open_runtime("litert", tiny_models.tflite(kind)).embed(pixels)
+    made = np.stack([app.run["embed"](image=photo[None])["embedding"][0] for photo in pixels])
+    np.testing.assert_array_equal(made, expected)
+    app.learn(made, [0, 1, 2, 0, 1, 2])
+    assert_same(app.state, batch(expected, np.array([0, 1, 2, 0, 1, 2]), tiny_models.DIM, 4, ALPHA))
+
+
+def test_the_file_says_what_it_is_and_holds_builtin_operators_only(tmp_path: Path) -> None:
+    bundle, output = tiny_bundle(tmp_path, "float", "int8"), tmp_path / "trainer.tflite"
+    made = export_trainer(bundle, output, slots=4)
+    opened = Bundle.open(bundle)
+    variant = opened.variant("tflite-int8")
+    assert (made.variant, made.model, made.fingerprint) == ("tflite-int8", variant.sha256, opened.fingerprint(variant).digest)
+    assert made.size == output.stat().st_size
+    model = tflite_file.read(output.read_bytes(), "trainer.tflite")
+    (stated,) = [model.buffers[entry.buffer].data for entry in model.metadata if entry.name == b"edgetl-trainer"]
+    assert {**json.loads(bytes(stated)), "size": made.size} == {"format": "edgetl-trainer-1", **to_json(made)}
+    graphs = [tflite_file.Graph(model, number) for number in range(len(model.subgraphs))]
+    used = {graph.opcode(operator) for graph in graphs for operator in graph.raw.operators}
+    assert used == set(made.operators)
+    assert not [name for name in used if "CUSTOM" in name.upper() or name.startswith("Flex")]
+    assert all(code.customCode is None for code in model.operatorCodes)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"variant": "onnx-onnx"}, ExportError, "onnx-onnx is onnx; a phone's interpreter runs tflite: tflite-float"),
+        ({"variant": "tflite-int4"}, BundleMissing, "no variant 'tflite-int4'"),
+        ({"slots": 1}, ExportError, "1 class slots; expected 2 to 4096"),
+        ({"slots": 5000}, ExportError, "5000 class slots; expected 2 to 4096"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(options: dict[str, Any], error: type[Exception], said: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=said):
+        export_trainer(tiny_bundle(tmp_path, "float", "onnx"), tmp_path / "trainer.tflite", **options)
+    assert not (tmp_path / "trainer.tflite").exists()
+
+
+def test_a_bundle_without_a_tflite_variant_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleMissing, match=r"no TFLite variant, only onnx-onnx; .*--formats tflite"):
+        export_trainer(tiny_bundle(tmp_path, "onnx"), tmp_path / "trainer.tflite")
+
+
+def test_the_verb_prints_the_signatures(tmp_path: Path) -> None:
+    arguments = ["-m", str(tiny_bundle(tmp_path, "int8")), "-o", str(tmp_path / "trainer.tflite"), "--slots", "4"]
+    shown = CliRunner().invoke(verb, arguments, catch_exceptions=False)
+    assert [line.split()[:5] for line in shown.stdout.splitlines() if line.startswith("predict  ")] == [
+        ["predict", "in", "embedding", "float32", "1x5"],
+        ["predict", "in", "counts", "float32", "4"],
+        ["predict", "in", "sums", "float32", "4x5"],
+        ["predict", "in", "squares", "float32", "4"],
+        ["predict", "in", "within", "float32", "5x5"],
+        ["predict", "out", "logits", "float32", "4"],
+        ["predict", "out", "probabilities", "float32", "4"],
+    ]
+    told = CliRunner().invoke(verb, [*arguments, "--json"], catch_exceptions=False)
+    assert json.loads(told.stdout)["state_size"] == 4 * (4 + 4 * 5 + 4 + 5 * 5)
+
+
+PHONE = """
+import sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+trainer = Interpreter(model_path=sys.argv[1])
+embed, train, predict = (trainer.get_signature_runner(name) for name in ("embed", "train", "predict"))
+state = {name: np.zeros(d["shape"], d["dtype"]) for name, d in train.get_input_details().items() if name not in ("embedding", "target")}
+rng = np.random.default_rng(0)
+scenes = rng.integers(60, 196, (4, 8, 8, 3))
+
+def photo(scene):
+    return np.clip(scenes[scene] + rng.integers(-30, 30, (8, 8, 3)), 0, 255).astype(np.uint8)[None]
+
+right = 0
+for n in range(120):
+    embedding = embed(image=photo(n % 4))["embedding"]
+    if n < 80:
+        state = train(embedding=embedding, target=np.eye(len(state["counts"]), dtype=np.float32)[n % 4], **state)
+    else:
+        right += predict(embedding=embedding, **state)["probabilities"].argmax() == n % 4
+assert not [name for name in sys.modules if name.startswith(("edgetl", "torch", "tensorflow"))]
+print(right)
+"""
+
+
+def test_a_program_with_numpy_and_litert_alone_learns(tmp_path: Path) -> None:
+    export_trainer(tiny_bundle(tmp_path, "int8"), tmp_path / "trainer.tflite", slots=4)
+    done = subprocess.run(
+        [sys.executable, "-c", PHONE, str(tmp_path / "trainer.tflite")], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert int(done.stdout) >= 32  # of 40; guessing gives 10
