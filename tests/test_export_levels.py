@@ -17,18 +17,26 @@ LITE0 = "efficientnet_lite0"
 SMALL = "mobilenet_v3_small"
 LENGTHS = {
     LITE0: (112, 192, 320, 1280),
+    "efficientnet_lite1": (112, 192, 320, 1280),
+    "efficientnet_lite2": (120, 208, 352, 1280),
     "mobilenet_v2": (96, 160, 320, 1280),
     SMALL: (48, 96, 576),
     "mobilenet_v3_large": (112, 160, 960),
     "efficientnet_b0": (112, 192, 320, 1280),
+    "resnet50": (1024, 2048),
+    "vgg16": (512, 512),
 }
 # Where these stages are in the network itself, and not in the table under test.
 BLOCKS = {
     LITE0: lambda network: [network._blocks[i] for i in (10, 14, 15)],
+    "efficientnet_lite1": lambda network: [network._blocks[i] for i in (14, 19, 20)],
+    "efficientnet_lite2": lambda network: [network._blocks[i] for i in (14, 19, 20)],
     "mobilenet_v2": lambda network: [network.features[i] for i in (13, 16, 17)],
     SMALL: lambda network: [network.features[i] for i in (8, 11)],
     "mobilenet_v3_large": lambda network: [network.features[i] for i in (12, 15)],
     "efficientnet_b0": lambda network: [network.features[i] for i in (5, 6, 7)],
+    "resnet50": lambda network: [network.layer3],
+    "vgg16": lambda network: [network.features[23]],
 }
 
 
@@ -53,9 +61,9 @@ def test_every_level_is_the_networks_own_pooled_stage_times_its_scale_and_the_la
     row = backbones.BACKBONES[name]
     network, _ = weights.load(row, random=True, seed=2)
     built = graph.build(row, network, row.stages)
-    lengths = graph.balance(built, scenes(4, 224, 224, seed=3))
+    lengths = graph.balance(built, scenes(4, row.image.width, row.image.height, seed=3))
     assert lengths == LENGTHS[name]
-    pixels = scenes(2, 224, 224, seed=4)
+    pixels = scenes(2, row.image.width, row.image.height, seed=4)
     *middle, last = split(graph.embed(built, pixels), lengths)
     for made, stage, scale in zip(middle, pooled_stages(network, name, pixels), built.scales.values(), strict=True):
         np.testing.assert_allclose(made, scale * stage, rtol=1e-3, atol=1e-4 * np.abs(made).max())

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from edgetl.errors import CalibrationError
+from edgetl.errors import CalibrationError, ExportError
 from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters import backbones, graph, onnx_format, openvino_format, rounding, tflite_format, weights
 from edgetl_exporters.graph import Graph
@@ -51,6 +51,9 @@ class TorchSource(Source):
         backbone = backbones.backbone(name)
         self.name, self.package, self.image = backbone.name, backbone.source, backbone.image
         self.mean, self.std, self.dim, self.int8_bound = backbone.mean, backbone.std, backbone.dim, backbone.int8_bound
+        if multi and not backbone.stages:
+            offered = ", ".join(name for name, row in backbones.BACKBONES.items() if row.stages)
+            raise ExportError(f"{name} has no stages of its own to choose from; --levels multi is offered for {offered}")
         network, self.weights = weights.load(backbone, file=file, random=random, seed=seed)
         self._last = backbone.classifier(network)
         self._graph = graph.build(backbone, network, backbone.stages if multi else ())
@@ -71,7 +74,7 @@ class TorchSource(Source):
 
     def classifier(self) -> tuple[Array, Array] | None:
         """See :meth:`Source.classifier`; of several levels the last one counts, so there is none for them all."""
-        linear = [module for module in self._last.modules() if isinstance(module, nn.Linear)]
+        linear = [] if self._last is None else [module for module in self._last.modules() if isinstance(module, nn.Linear)]
         if self.levels or len(linear) != 1:
             return None
         return linear[0].weight.detach().numpy(), linear[0].bias.detach().numpy()

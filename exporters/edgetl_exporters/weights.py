@@ -83,15 +83,8 @@ def _published(backbone: Backbone) -> Path:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise WeightsMissing(
             f"{backbone.name}: its weights ({backbone.weights_name}) are not on this machine and could not be downloaded ({error}). "
-            f"Put the file {_file_name(backbone)} into {folder}, or give it with --weights FILE"
+            f"Put the file {backbone.file_name()} into {folder}, or give it with --weights FILE"
         ) from error
-
-
-def _file_name(backbone: Backbone) -> str:
-    from edgetl_exporters import torchvision_import
-
-    enum = backbone.weights_name.removeprefix("torchvision ")
-    return str(torchvision_import.models().get_weight(enum).url.rpartition("/")[2])
 
 
 def _check_name(path: Path, content_hash: str) -> None:
