@@ -1,0 +1,345 @@
+"""Bring your own: an .onnx or .tflite file of anybody as a source of variants."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from edgetl.bundle import FAMILIES
+from edgetl.errors import CalibrationError, EdgetlError, ExportError
+from edgetl.runtimes import open_runtime
+from edgetl.types import Array, ColorOrder, Embeddings, ImageSpec, Pixels
+from edgetl_exporters import onnx_format, openvino_format, pictures, recipes
+from edgetl_exporters.metadata import Stated
+from edgetl_exporters.quiet import quiet
+from edgetl_exporters.recipes import Recipe
+from edgetl_exporters.source import Source, Weights
+
+SUFFIXES = (".onnx", ".tflite")
+CROP = 0.875
+"""The part of the short side that the crop shows where nobody says another: what most classifiers of 224 pixels were tested with."""
+
+INT8_BOUND = 0.95
+"""The lowest mean cosine of an int8 variant: as for the backbones whose quantisation was not measured here."""
+
+_CLASSES = (1000, 1001)
+"""Output lengths that are ImageNet's classes, without and with a background, rather than an embedding's."""
+
+_OFFERED: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = {
+    ("onnx", "fp32"): {"onnx": ("fp32", "int8"), "openvino": ("fp32", "fp16", "int8")},
+    ("onnx", "int8"): {"onnx": ("int8",), "openvino": ("int8",)},
+    ("tflite", "fp32"): {"tflite": ("fp32",)},
+    ("tflite", "fp16"): {"tflite": ("fp16",)},
+    ("tflite", "int8"): {"tflite": ("int8",)},
+}
+
+
+_PATIENCE = 120
+"""How long one embedding may take, s; the slowest backbone here takes 0.2."""
+
+_TRIAL = """
+import sys
+import numpy as np
+from edgetl.runtimes import open_runtime
+family, height, width = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+open_runtime(family, {"model": sys.stdin.buffer.read()}, 1).embed(np.zeros((1, height, width, 3), np.uint8))
+"""
+
+
+class Network(Protocol):
+    """A file of one format: what is asked of it (see :class:`edgetl_exporters.onnx_file.OnnxFile`)."""
+
+    name: str
+    precision: str
+    stated: Stated
+    size: tuple[int, int]
+
+    @property
+    def made(self) -> str:
+        """The output's name."""
+        ...
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of all outputs."""
+        ...
+
+    def dim(self) -> int:
+        """The output's last size; 0 where that is not known."""
+        ...
+
+    def probabilities(self) -> bool:
+        """Whether the output is a softmax."""
+        ...
+
+    def normalisation(self) -> tuple[float, float] | None:
+        """Mean and std in pixel values that the input's type implies; None where it implies nothing."""
+        ...
+
+    def last_layer(self) -> str:
+        """The input of the classifier."""
+        ...
+
+    def classifier(self) -> tuple[Array, Array] | None:
+        """Its weights [c, d] and bias [c]."""
+        ...
+
+    def cut(self, tensor: str) -> None:
+        """Makes a tensor the output."""
+        ...
+
+    def prepared(self, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], bgr: bool) -> bytes:
+        """The backbone, pixels in."""
+        ...
+
+
+class FileSource(Source):
+    """A file that yields an embedding, or a classifier that is cut before its last layer (see :class:`edgetl_exporters.source.Source`).
+
+    Attributes:
+        offered: format -> the precisions it can become.
+    """
+
+    def __init__(
+        self,
+        file: str | os.PathLike[str],
+        *,
+        cut: str = "none",
+        size: tuple[int, int] | None = None,
+        resize: int | None = None,
+        filter_: str | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        order: ColorOrder | None = None,
+    ) -> None:
+        """Reads, cuts and tries the file. What is not given is read from its metadata.
+
+        Args:
+            file: an `.onnx` or `.tflite` file.
+            cut: `none`, the output is the embedding; `auto`, before the last layer; or the name of the tensor that is the embedding.
+            size: width and height of the input, pixels, where the file leaves them free.
+            resize: the short side that photos are scaled to before the crop, pixels; without it the crop shows 0.875 of it.
+            filter_: `bilinear` (where nobody says another) or `bicubic`.
+            mean: what normalisation subtracts from red, green and blue, in pixel values [0, 255]; one number counts for all.
+            std: what it divides by then.
+            order: of the channels that the network takes, `rgb` (where nobody says another) or `bgr`.
+
+        Raises:
+            ExportError: a file that is not what it says, that cannot take photos or give embeddings, or that leaves a question open.
+        """
+        path = Path(file)
+        content = _content(path)
+        self._network = _opened(path.name, content)
+        self.name, self.package, self.int8_bound = path.name, "own file", INT8_BOUND
+        self.weights = Weights(f"local file {path.name}", hashlib.sha256(content).hexdigest(), False)
+        self.format = path.suffix[1:].lower()
+        self.offered = _OFFERED[self.format, self._network.precision]
+        cut_at = self._cut(cut)
+        self.image = self._spec(size, resize, filter_)
+        stated = self._network.stated
+        bgr = (order or stated.order or "rgb") == "bgr"
+        self.mean, self.std = self._normalisation(mean, std, bgr)
+        self._model = self._network.prepared((self.image.width, self.image.height), self.mean, self.std, bgr)
+        self._photos: Pixels | None = None
+        self.dim = self._try()
+        self.notes = {"cut": cut_at, "input": f"{'BGR' if bgr else 'RGB'}, mean {list(self.mean)}, std {list(self.std)}"}
+
+    def embed(self, tensors: Pixels) -> Embeddings | None:
+        """See :meth:`Source.embed`: the file itself; None where it is quantised and has no float original."""
+        return None if self._network.precision == "int8" else self._run(self._model, tensors)
+
+    def classifier(self) -> tuple[Array, Array] | None:
+        """See :meth:`Source.classifier`: the layer that was cut off."""
+        return self._classifier
+
+    def libraries(self, format_: str) -> Sequence[str]:
+        """See :meth:`Source.libraries`."""
+        return {
+            "onnx": ("onnx", "onnxruntime"),
+            "tflite": ("ai-edge-litert", "flatbuffers"),
+            "openvino": ("onnx", "onnxruntime", "openvino", "nncf"),
+        }[format_]
+
+    def recipe(self, format_: str, precision: str, wanted: str = "auto") -> Recipe:
+        """See :meth:`Source.recipe`."""
+        if precision not in self.offered.get(format_, ()):
+            said = ", ".join(f"{name} in {' and '.join(kinds)}" for name, kinds in self.offered.items())
+            raise ExportError(f"{self.name} cannot become {format_}-{precision}: {self._reason(format_)}; it is offered as {said}")
+        if self._network.precision == "fp32":
+            return recipes.recipe(format_, precision, wanted)
+        return Recipe(f"{format_}-as-given", format_, precision, "what its maker made it for", settings={"quantizer": "its maker's"})
+
+    def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
+        """See :meth:`Source.files`."""
+        self._photos, levels = photos, recipe.levels
+        if self.format == "tflite":
+            return {"model.tflite": self._model}
+        if levels and recipe.settings["quantizer"] == "nncf":
+            return openvino_format.quantise(self._model, self._calibrating())
+        model = self._quantise(recipe) if levels else self._model
+        return {"model.onnx": model} if recipe.format == "onnx" else openvino_format.export(model, compress=recipe.precision == "fp16")
+
+    def _calibrating(self) -> Pixels:
+        if self._photos is None:
+            raise CalibrationError("int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER")
+        return self._photos
+
+    def _quantise(self, recipe: Recipe) -> bytes:
+        return onnx_format.quantise(self._model, self._calibrating(), recipe)
+
+    def _reason(self, format_: str) -> str:
+        if format_ not in self.offered:
+            other = "onnx" if self.format == "tflite" else "tflite"
+            return f"a .{self.format} file is not converted to {format_}; bring the network as .{other} for that"
+        return f"it holds {self._network.precision} weights, and what they were before is not in the file"
+
+    def _cut(self, cut: str) -> str:
+        """Cuts, keeps the classifier that was cut off, and says where."""
+        network, self._classifier = self._network, None
+        if cut == "none":
+            self._refuse_classes()
+            return f"none: the output {network.made!r} is the embedding"
+        ended, last = network.made, None if cut != "auto" and network.classifier() is None else network.last_layer()
+        if cut in ("auto", last):
+            self._classifier = network.classifier()
+        if cut == "auto" and len(network.outputs) > 1:
+            raise ExportError(f"{self.name}: has the outputs {', '.join(network.outputs)}; name the embedding with --cut TENSOR")
+        tensor = last if cut == "auto" and last is not None else cut
+        network.cut(tensor)
+        return (
+            f"{cut}: {tensor!r} is the embedding, and what follows it up to {ended!r} was cut off"
+            if tensor != ended
+            else f"none: {tensor!r}"
+        )
+
+    def _refuse_classes(self) -> None:
+        network = self._network
+        if len(network.outputs) > 1:
+            raise ExportError(f"{self.name}: has the outputs {', '.join(network.outputs)}; name the embedding with --cut TENSOR")
+        dim, labels = network.dim(), len(network.stated.labels)
+        if network.probabilities() or dim in (*_CLASSES, labels or -1):
+            what = "probabilities of a softmax" if network.probabilities() else f"{dim} values, as many as there are classes"
+            raise ExportError(
+                f"{self.name}: its output {network.made!r} are {what}, not an embedding; cut it before its last layer with --cut auto, "
+                f"or take it all the same with --cut {network.made!r}"
+            )
+
+    def _spec(self, size: tuple[int, int] | None, resize: int | None, filter_: Any) -> ImageSpec:
+        stated, own = self._network.stated, self._network.size
+        free = not all(own)
+        if free and size is None and stated.image is None:
+            raise ExportError(
+                f"{self.name}: its input's width and height are free; choose them with --size WIDTHxHEIGHT, e.g. --size 224x224"
+            )
+        if not free and size not in (None, own):
+            raise ExportError(f"{self.name}: its input is {own[0]}x{own[1]}, not {size}; leave --size away")
+        told = stated.image
+        width, height = size or (own if not free or told is None else (told.width, told.height))
+        if told is not None and (told.width, told.height) != (width, height):
+            told = None
+        short = resize or (told.resize if told else math.ceil(max(width, height) / CROP))
+        try:
+            return ImageSpec(width, height, short, filter_ or (told.filter if told else "bilinear"))
+        except ValueError as error:
+            raise ExportError(f"{self.name}: {error}; see --size, --resize and --filter") from error
+
+    def _normalisation(self, mean: Any, std: Any, bgr: bool) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Mean and std of red, green and blue: as given, else as stated, else as the input's type implies."""
+        stated, implied = self._network.stated, self._network.normalisation()
+        made = []
+        for number, (option, given, told) in enumerate((("--mean", mean, stated.mean), ("--std", std, stated.std))):
+            values = given if given is not None else told[::-1] if told is not None and bgr else told
+            if values is None and implied is not None:
+                values = (implied[number],)
+            if values is None:
+                raise ExportError(
+                    f"{self.name}: its metadata do not say how it normalises pixels; give {option} in pixel values, "
+                    "e.g. --mean 123.675,116.28,103.53 --std 58.395,57.12,57.375, or --mean 127.5 --std 127.5"
+                )
+            made.append(self._three(option, values))
+        return made[0], made[1]
+
+    def _three(self, option: str, values: Sequence[float]) -> tuple[float, float, float]:
+        numbers = [float(value) for value in values]
+        if len(numbers) not in (1, 3) or not np.isfinite(numbers).all() or (option == "--std" and min(numbers) <= 0):
+            raise ExportError(f"{self.name}: {option} {numbers}: expected one number or three, finite, and std above 0")
+        return numbers[0], numbers[len(numbers) // 2], numbers[-1]
+
+    def _try(self) -> int:
+        """Embeds drawn scenes as a device would, and returns the embedding's length.
+
+        Raises:
+            ExportError: the runtime cannot open or run it, or what it gives is no embedding.
+        """
+        scenes = pictures.scenes(2, self.image.width, self.image.height, seed=0)
+        self._survive()
+        if self.format == "onnx":
+            self._check_shapes(scenes)
+        made = self._run(self._model, scenes)
+        if not np.isfinite(made).all():
+            raise ExportError(f"{self.name}: embeds a drawn scene to NaN or infinity; its weights or its normalisation are wrong")
+        if not made.any() or (made[0] == made[1]).all():
+            raise ExportError(f"{self.name}: embeds two drawn scenes to the same values; its weights or its normalisation are wrong")
+        return int(made.shape[1])
+
+    def _survive(self) -> None:
+        """Runs the model in another process first: a runtime trusts a file, and a damaged one can end the process it is opened in."""
+        command = [sys.executable, "-c", _TRIAL, FAMILIES[self.format], str(self.image.height), str(self.image.width)]
+        try:
+            done = subprocess.run(command, input=self._model, capture_output=True, timeout=_PATIENCE, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise ExportError(f"{self.name}: embeds no photo within {_PATIENCE} s; it is damaged or too large for this machine") from error
+        if done.returncode < 0:
+            raise ExportError(
+                f"{self.name}: crashes {FAMILIES[self.format]} (signal {-done.returncode}); the file is damaged, copy it again"
+            )
+
+    def _check_shapes(self, scenes: Pixels) -> None:
+        made, flat = self._network.shapes(self._model, scenes)  # type: ignore[attr-defined]  # only ONNX shapes are not in the file
+        if len(made) < 2 or made[0] != len(scenes) or flat[1] != max(made[1:]):
+            raise ExportError(
+                f"{self.name}: the embedding {self._network.made!r} of {len(scenes)} photos has the shape {list(made)} (rank {len(made)}), "
+                f"expected [{len(scenes)}, d]: cut behind the pooling with --cut TENSOR"
+            )
+
+    def _run(self, model: bytes, tensors: Pixels) -> Embeddings:
+        try:
+            with quiet():
+                runtime = open_runtime(FAMILIES[self.format], {f"model.{self.format}": model})
+                made = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
+                runtime.close()
+        except (EdgetlError, RuntimeError, ValueError) as error:
+            raise ExportError(f"{self.name}: cannot be run here: {error}") from error
+        return made
+
+
+def is_file(name: str) -> bool:
+    """Whether a backbone's name means a file of a known format."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def _content(path: Path) -> bytes:
+    if not is_file(path.name):
+        raise ExportError(f"{path}: expected a file that ends in {' or '.join(SUFFIXES)}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _opened(name: str, content: bytes) -> Network:
+    if name.lower().endswith(".onnx"):
+        from edgetl_exporters.onnx_file import OnnxFile
+
+        return OnnxFile(content, name)
+    from edgetl_exporters.tflite_network import TfliteNetwork
+
+    return TfliteNetwork(content, name)
