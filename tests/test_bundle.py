@@ -24,7 +24,7 @@ from edgetl import Bundle, ImageSpec
 from edgetl import bundle as bundles
 from edgetl.errors import BundleError, BundleMissing
 from edgetl.runtimes import fake
-from edgetl.types import Parity, digest, to_json
+from edgetl.types import Parity, Proof, Proportion, digest, to_json
 
 PHOTO = encoded(picture(seed=9))
 FILES = ("fake-fp32/model.json", "golden/0.jpg", "golden/golden.safetensors", "manifest.json")
@@ -40,7 +40,7 @@ def read_all(path: Path) -> list[object]:
     opened = Bundle.open(path)
     variant = opened.variant("fake-fp32")
     golden = opened.golden(variant)
-    spoken = (opened.backbone, opened.image, opened.dim, opened.calibration, opened.created_by, opened.variants)
+    spoken = (opened.backbone, opened.image, opened.dim, opened.calibration, opened.created_by, opened.variants, opened.proofs)
     arrays = [array.tobytes() for array in (golden.tensors, golden.embeddings, *(golden.faults[name] for name in sorted(golden.faults)))]
     model = opened.model(variant)
     assert opened.verify() == 3
@@ -49,6 +49,12 @@ def read_all(path: Path) -> list[object]:
 
 def parity(cosine: float) -> Parity:
     return Parity(1.0, cosine, 0.1, 1.0, 10, 0.98, "x86_64 avx2")
+
+
+def proof(target: str, variant: str = "fake-fp32", kind: str = "measured", cosine: float = 0.99) -> Proof:
+    if kind == "absent":
+        return Proof(target, variant, "", "absent", 0, None, None, None, {}, "no such board here: buy one")
+    return Proof(target, variant, "fake 1", kind, 20, cosine, 0.98, Proportion(17, 20), {"seconds_per_photo": 0.1})  # type: ignore[arg-type]  # any kind
 
 
 def variant(name: str, seed: int, cosine: float | None = None) -> bundles.NewVariant:
@@ -123,7 +129,8 @@ def test_a_missing_file_is_refused_by_its_name(tmp_path: Path, unpacked: Path, n
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fake.write_bundle(str(tmp_path_factory.mktemp("bundle") / "fake.edgetl"), PHOTO, dim=8, size=16).path
+    made = fake.write_bundle(str(tmp_path_factory.mktemp("bundle") / "fake.edgetl"), PHOTO, dim=8, size=16)
+    return bundles.add_proofs(made.path, [proof("x86_64 avx2"), proof("npu", kind="absent")]).path
 
 
 @settings(max_examples=500, deadline=None)
@@ -230,7 +237,7 @@ def test_a_malformed_manifest_is_refused_or_harmless(original: Path, chance: ran
     finally:
         (folder / "manifest.json").write_text(kept)
     # What the program does not compute with may be anything of its type: names, notes, sizes shown to people, the filter's draft.
-    shown = ("created_by", "backbone", "calibration", "recipe", "parity", "size", "image", "precision")
+    shown = ("created_by", "backbone", "calibration", "recipe", "parity", "size", "image", "precision", "proofs")
     assert str(folder) in said or (said == "harmless" and any(word in place for word in shown))
 
 
@@ -351,3 +358,82 @@ def test_variants_share_a_store_only_where_parity_proved_them_equal(tmp_path: Pa
 def test_an_image_spec_that_no_photo_can_follow_is_refused(spec: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         ImageSpec(**spec)
+
+
+@pytest.mark.parametrize("name", ["x.edgetl", "x"])
+def test_proofs_are_added_and_replaced_and_nothing_else_changes(tmp_path: Path, name: str) -> None:
+    before = write(tmp_path / name, variant("a", 0), variant("b", 1))
+    assert before.proofs == ()
+    kept = {name: content for name, content in contents(before.path).items() if name != "manifest.json"}
+    first = bundles.add_proofs(before.path, [proof("x86", "a"), proof("npu", "b", "estimated")])
+    assert first.proofs == (proof("x86", "a"), proof("npu", "b", "estimated"))
+    assert bundles.add_proofs(before.path, [proof("x86", "a", cosine=0.9), proof("arm", "a")]).proofs == (
+        proof("x86", "a", cosine=0.9),
+        proof("npu", "b", "estimated"),
+        proof("arm", "a"),
+    )
+    after = Bundle.open(before.path)
+    assert {name: content for name, content in contents(after.path).items() if name != "manifest.json"} == kept
+    assert list(contents(after.path)) == list(contents(write(tmp_path / f"fresh-{name}", variant("a", 0), variant("b", 1)).path))
+    assert [after.fingerprint(v).digest for v in after.variants.values()] == [
+        before.fingerprint(v).digest for v in before.variants.values()
+    ]
+    assert after.verify() == before.verify()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"fresh-{name}", name]
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Every member, in the order in which a zip holds them."""
+    if path.is_dir():
+        return {file.relative_to(path).as_posix(): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+    with zipfile.ZipFile(path) as archive:
+        assert all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+        return {member.filename: archive.read(member) for member in archive.infolist()}
+
+
+def test_what_was_proved_once_is_not_lost_where_it_cannot_be_proved_again(bundle: Path) -> None:
+    bundles.add_proofs(bundle, [proof("npu", kind="absent"), proof("x86")])
+    bundles.add_proofs(bundle, [proof("npu", kind="absent"), proof("x86", kind="absent")])
+    assert Bundle.open(bundle).proofs == (proof("npu", kind="absent"), proof("x86"))
+    assert bundles.add_proofs(bundle, [proof("npu")]).proofs == (proof("npu"), proof("x86"))
+
+
+def test_a_proof_of_a_variant_that_is_not_there_is_refused_and_changes_nothing(unpacked: Path) -> None:
+    before = contents(unpacked)
+    with pytest.raises(BundleMissing, match="no variant 'onnx-int8'; it holds fake-fp32"):
+        bundles.add_proofs(unpacked, [proof("x86"), proof("x86", "onnx-int8")])
+    with pytest.raises(BundleMissing, match="no such bundle"):
+        bundles.add_proofs(unpacked / "nowhere", [])
+    assert contents(unpacked) == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"variant": "tflite-int8"},
+        {"variant": 3},
+        {"target": ""},
+        {"kind": "certain"},
+        {"kind": ["measured"]},
+        {"kind": "absent"},
+        {"count": 0},
+        {"count": -1},
+        {"count": 1.5},
+        {"cosine_mean": 1.5},
+        {"cosine_mean": float("nan")},
+        {"cosine_mean": "0.99"},
+        {"cosine_min": None},
+        {"top1": {"hits": 21, "n": 20}},
+        {"top1": {"hits": 1.5, "n": 20}},
+        {"top1": {"n": 20}},
+        {"top1": 0.9},
+        {"details": []},
+        {"reason": None},
+        {"rank": 1},
+    ],
+)
+def test_a_proof_that_cannot_be_one_is_refused_at_open(unpacked: Path, wrong: dict[str, Any]) -> None:
+    bundles.add_proofs(unpacked, [proof("x86")])
+    rewrite(unpacked, lambda manifest: manifest["proofs"][0].update(wrong))
+    with pytest.raises(BundleError, match=r"malformed manifest\.json"):
+        Bundle.open(unpacked)

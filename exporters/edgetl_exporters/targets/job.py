@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgetl.bundle import Bundle
-from edgetl.types import Array, Embeddings, Pixels, Proof, ProofKind, Proportion
+from edgetl.types import Array, Embeddings, Pixels, Proof, ProofKind, Proportion, to_json
 from edgetl_exporters import parity
 
 
@@ -65,7 +65,7 @@ class Job:
             compared.cosine_mean,
             compared.cosine_min,
             top1,
-            {**agreement, **(details or {})},
+            to_json({**agreement, **(details or {})}),
         )
 
 

@@ -1,0 +1,345 @@
+"""Targets: each proves a bundle's variants on its own arithmetic, or says why it cannot here; what it says is kept in the bundle."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+from edgetl_exporters import matrix, plugins, targets
+from edgetl_exporters.targets import ethos, nvidia, qnn
+from edgetl_exporters.targets.emulated import Emulated
+from edgetl_exporters.targets.job import Job
+from pictures import encoded, picture
+
+from edgetl import Bundle, ImageSpec, machine, preprocess
+from edgetl import bundle as bundles
+from edgetl.errors import ExportError, RuntimeUnavailable
+from edgetl.photos import load
+from edgetl.runtimes import open_runtime
+from edgetl.types import Embeddings, Pixels, Proof
+
+N = 6
+
+
+@pytest.fixture(scope="module")
+def tensors() -> Pixels:
+    """Photos to which the tiny network has something to say: an embedding of zeros has no direction."""
+    drawn = np.random.default_rng(3).integers(0, 256, (50, tiny_models.SIDE, tiny_models.SIDE, 3), np.uint8)
+    return drawn[np.linalg.norm(tiny_models.expected(drawn), axis=1) > 1][:N]
+
+
+@pytest.fixture(scope="module")
+def expected(tensors: Pixels) -> Embeddings:
+    return tiny_models.expected(tensors).astype(np.float32)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Bundle:
+    """A bundle of the tiny network: a float and an integer variant."""
+
+    def variant(name: str, files: dict[str, bytes]) -> bundles.NewVariant:
+        format_, precision = name.split("-")
+        return bundles.NewVariant(name, format_, precision, files, {"name": name}, None, np.zeros((1, tiny_models.DIM), np.float32))
+
+    return bundles.write(
+        tmp_path / "tiny.edgetl",
+        backbone={"name": "tiny"},
+        image=ImageSpec(tiny_models.SIDE, tiny_models.SIDE, tiny_models.SIDE),
+        dim=tiny_models.DIM,
+        calibration=None,
+        golden_photos=[encoded(picture(seed=1))],
+        golden_tensors=np.zeros((1, tiny_models.SIDE, tiny_models.SIDE, 3), np.uint8),
+        variants=[variant("onnx-fp32", tiny_models.onnx()), variant("tflite-int8", tiny_models.tflite("int8"))],
+    )
+
+
+def test_every_variant_is_proved_on_this_machine_and_the_rows_are_kept(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
+    told: list[tuple[int, int]] = []
+    rows = matrix.prove(tiny, tensors, expected, targets=["native"], progress=lambda *done: told.append(done))
+    assert [(row.target, row.variant, row.kind, row.count) for row in rows] == [
+        (machine.instruction_set(), name, "measured", N) for name in ("onnx-fp32", "tflite-int8")
+    ]
+    float_, integer = rows
+    assert float_.proved_on.startswith("onnxruntime ")
+    assert float_.cosine_min == pytest.approx(1, abs=1e-6)
+    assert float_.cosine_mean > integer.cosine_mean > integer.cosine_min > 0.99
+    assert told == [(1, 2), (2, 2)]
+    assert Bundle.open(tiny.path).proofs == rows
+    assert {row.top1 for row in rows} == {None}
+
+
+def test_top1_counts_what_the_networks_own_classifier_says(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
+    random = np.random.default_rng(5)
+    weights, bias = random.normal(size=(4, tiny_models.DIM)).astype(np.float32), random.normal(size=4).astype(np.float32)
+    made = expected + random.normal(scale=0.3, size=expected.shape).astype(np.float32)
+    truth = random.integers(0, 4, N)
+    proof = Job(tiny, tensors, expected, (weights, bias), truth).proof("board", "onnx-fp32", "chip 1", "measured", made)
+    named = [max(range(4), key=lambda c: float(weights[c] @ row + bias[c])) for row in made]
+    float_ = [max(range(4), key=lambda c: float(weights[c] @ row + bias[c])) for row in expected]
+    assert (proof.top1.hits, proof.top1.n) == (sum(a == b for a, b in zip(named, truth)), N)
+    assert proof.details["class_agreement"]["hits"] == sum(a == b for a, b in zip(named, float_))
+    assert proof.details["float_top1"]["hits"] == sum(a == b for a, b in zip(float_, truth))
+    cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(made, expected)]
+    assert (proof.cosine_mean, proof.cosine_min) == pytest.approx((np.mean(cosines), np.min(cosines)), abs=1e-6)
+    # A classifier that reads the last stage reads the end of an embedding of several.
+    both = np.concatenate([np.ones((N, 3), np.float32), made], axis=1)
+    deep = Job(tiny, tensors, np.concatenate([expected[:, :3], expected], axis=1), (weights, bias), truth)
+    assert deep.proof("board", "onnx-fp32", "chip 1", "measured", both).top1 == proof.top1
+
+
+def test_an_emulator_takes_a_few_photos_evenly_spread(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
+    few = Job(tiny, tensors, expected, None, np.arange(N), few=3).sample()
+    assert few.truth.tolist() == [0, 2, 5]
+    assert (few.tensors == tensors[[0, 2, 5]]).all()
+    assert len(Job(tiny, tensors, expected, few=100).sample().tensors) == N
+
+
+def test_what_cannot_be_proved_here_is_a_row_with_its_reason_and_stops_nothing(
+    tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EDGETL_CACHE", str(tmp_path / "empty"))
+    rows = matrix.prove(tiny, tensors, expected, targets=["armv7", "native"])
+    absent, *measured = rows
+    assert (absent.target, absent.variant, absent.kind, absent.count) == ("armv7 cortex-a7", "tflite-int8", "absent", 0)
+    assert "tools/emulate armv7" in absent.reason
+    assert str(tmp_path) not in absent.reason
+    assert [row.kind for row in measured] == ["measured", "measured"]
+    shown = matrix.table(rows)
+    assert "absent: armv7 cortex-a7, tflite-int8: armv7 is not built" in shown
+    assert "measured" in shown.splitlines()[2]
+
+
+def test_no_photo_and_an_unknown_target_are_refused(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
+    with pytest.raises(ExportError, match=r"unknown target 'npu'; known are native, aarch64, armv7, qnn, ethos, nvidia"):
+        matrix.prove(tiny, tensors, expected, targets=["native", "npu"])
+    with pytest.raises(ExportError, match=r"proved with photos; give a folder"):
+        matrix.prove(tiny, tensors[:0], expected[:0])
+
+
+def board(cache: Path, *command: str) -> Emulated:
+    """An environment as tools/emulate leaves it, whose Python is the one given."""
+    (cache / "board").mkdir(parents=True)
+    said = {"command": command, "env": {"BOARD_CPU": "{cpu}"}, "cpus": ["cortex-a72"], "qemu": "10.0", "python": "3.11.2"}
+    (cache / "board" / "ready.json").write_text(json.dumps(said))
+    return Emulated("board", ("cortex-a72",), ("litert", "onnxruntime"))
+
+
+def test_another_python_embeds_what_this_one_does(
+    tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EDGETL_CACHE", str(tmp_path))
+    emulated = board(tmp_path, sys.executable)
+    ((target, variant),) = emulated.cells(tiny)
+    proof = emulated.prove(Job(tiny, tensors, expected), target, variant)
+    here = matrix.prove(tiny, tensors, expected, targets=["native"])[1]
+    assert (proof.target, proof.kind, proof.count) == ("board cortex-a72", "emulated", N)
+    assert (proof.cosine_mean, proof.cosine_min) == (here.cosine_mean, here.cosine_min)
+    assert proof.proved_on == f"{here.proved_on} under qemu 10.0"
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", f"crashed with {signal.SIGSEGV.name}"),
+        ("import sys; sys.exit('no such processor')", r"failed \(1\): no such processor"),
+        ("import os, pathlib, sys; pathlib.Path(sys.argv[-1], 'refused.txt').write_text(os.environ['BOARD_CPU'])", "^cortex-a72$"),
+    ],
+)
+def test_an_emulator_that_crashes_fails_or_refuses_takes_nothing_down(
+    tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, said: str
+) -> None:
+    monkeypatch.setenv("EDGETL_CACHE", str(tmp_path))
+    emulated = board(tmp_path, sys.executable, "-S", "-c", program)
+    with pytest.raises(RuntimeUnavailable, match=said):
+        emulated.prove(Job(tiny, tensors, expected), "board cortex-a72", "tflite-int8")
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Installs a distribution as pip would leave it: a module and its entry points."""
+
+    def install(name: str, entry: str, module: str) -> None:
+        site = tmp_path / name
+        info = site / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (site / f"{name}.py").write_text(module)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{entry}\n")
+        monkeypatch.syspath_prepend(str(site))
+
+    return install
+
+
+MY_NPU = '''
+from edgetl.types import Proof
+
+class Npu:
+    """An NPU that reads every photo as its mean colour."""
+
+    def cells(self, bundle):
+        return [("my npu", name) for name in bundle.variants]
+
+    def prove(self, job, target, variant):
+        if variant == "tflite-int8":
+            return 1 / 0
+        means = job.tensors.mean(axis=(1, 2, 3))
+        return job.proof(target, variant, "my-npu 1.0", "emulated", means[:, None] * job.expected, {"summary": "one colour is enough"})
+'''
+
+
+def test_another_distribution_adds_a_target(tiny: Bundle, tensors: Pixels, expected: Embeddings, installed: Callable[..., None]) -> None:
+    installed("my_npu", "mynpu = my_npu:Npu", MY_NPU)
+    assert "mynpu" in targets.known()
+    proved, broken = matrix.prove(tiny, tensors, expected, targets=["mynpu"])
+    assert (proved.target, proved.kind, proved.count, round(proved.cosine_mean, 6)) == ("my npu", "emulated", N, 1)
+    assert (broken.kind, broken.reason) == ("absent", "ZeroDivisionError: division by zero")
+    assert "my npu, onnx-fp32: one colour is enough" in matrix.table([proved, broken])
+    assert Bundle.open(tiny.path).proofs == (proved, broken)
+
+
+def test_a_distribution_that_does_not_work_or_takes_a_name_is_said_by_name(installed: Callable[..., None]) -> None:
+    installed("my_npu", "native = my_npu:Npu", MY_NPU)
+    with pytest.raises(ExportError, match="two targets are called native"):
+        targets.known()
+    installed("bad_npu", "bad = bad_npu:Npu", "import a_module_that_is_not_there")
+    with pytest.raises(
+        ExportError, match=r"entry point 'bad' of bad_npu does not work: ModuleNotFoundError.*pip install --upgrade bad_npu"
+    ):
+        targets.known()
+
+
+def test_an_accelerator_that_is_not_here_is_an_error(tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("onnxruntime-gpu is installed: this is about machines without it")
+    job = Job(tiny, tensors, expected)
+    for target, variant in nvidia.Nvidia().cells(tiny):
+        with pytest.raises(RuntimeUnavailable, match=r"has no (CUDA|Tensorrt)ExecutionProvider, only .*pip install onnxruntime-gpu"):
+            nvidia.Nvidia().prove(job, target, variant)
+    for asked, said in (("cuda", "has no CUDAExecutionProvider"), ("npu", "EDGETL_PROVIDER='npu'; known are cpu, cuda, tensorrt")):
+        monkeypatch.setenv("EDGETL_PROVIDER", asked)
+        with pytest.raises(RuntimeUnavailable, match=said):
+            open_runtime("onnxruntime", tiny_models.onnx())
+
+
+def test_the_model_for_the_npu_computes_what_the_bundles_computes(tensors: Pixels) -> None:
+    import onnx
+
+    (model,) = tiny_models.onnx().values()
+    prepared, changes = qnn.prepared(model)
+    assert len(changes) == 2
+    graph = onnx.load_from_string(prepared).graph
+    assert [value.type.tensor_type.shape.dim[0].dim_value for value in (*graph.input, *graph.output)] == [1, 1]
+    assert "Cast" not in {node.op_type for node in graph.node}
+    before, after = (open_runtime("onnxruntime", {"model.onnx": content}) for content in (model, prepared))
+    for tensor in tensors:
+        np.testing.assert_array_equal(before.embed(tensor[None]), after.embed(tensor[None]))
+    assert qnn.prepared(prepared) == (prepared, [])
+
+
+def test_each_npu_is_offered_what_it_can_take(tiny: Bundle) -> None:
+    assert ethos.Ethos().cells(tiny) == [(npu, "tflite-int8") for npu in ethos.NPUS]
+    assert qnn.Qnn().cells(tiny) == []
+    assert nvidia.Nvidia().cells(tiny) == [("nvidia cuda", "onnx-fp32"), ("nvidia tensorrt", "onnx-fp32")]
+
+
+@pytest.fixture(scope="session")
+def real(lite0: Path, cell_photos: list[Path]) -> tuple[Job, dict[str, Any]]:
+    """EfficientNet-Lite0 with photos that calibrated nothing; the ImageNet sample where it is, for its labels."""
+    bundle = Bundle.open(lite0)
+    labelled: dict[str, Any] = {}
+    photos = cell_photos[5::300]
+    if "EDGETL_DATA" in os.environ:
+        from edgetl_exporters.sources import open_source
+
+        folder = Path(os.environ["EDGETL_DATA"]) / "imagenet-sample"
+        with (folder / "labels.csv").open(newline="") as opened:
+            rows = list(csv.DictReader(opened))[::125]
+        photos = [folder / row["file"] for row in rows]
+        labelled = {"truth": np.array([int(row["index"]) for row in rows]), "classifier": open_source("efficientnet_lite0").classifier()}
+    tensors = np.stack([preprocess.tensor(load(photo), bundle.image) for photo in photos])
+    float_ = bundle.variant("onnx-fp32")
+    runtime = open_runtime(float_.family, bundle.model(float_))
+    expected = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
+    return Job(bundle, tensors, expected, few=4), labelled
+
+
+def installed_version(name: str) -> None:
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed: pip install 'edgetl[qnn,ethos]'")
+
+
+@pytest.mark.slow
+def test_a_qualcomm_npu_computes_the_integer_model_within_its_bound(real: tuple[Job, dict[str, Any]]) -> None:
+    installed_version("onnxruntime_qnn")
+    job, labelled = real
+    rows = matrix.prove(job.bundle, job.tensors, job.expected, targets=["qnn"], few=job.few, **labelled)
+    assert [row.target.split()[2] for row in rows] == ["v68", "v73", "v75", "v79"]
+    for row in rows:
+        assert (row.kind, row.count, row.reason) == ("emulated", 4, "")
+        assert row.cosine_mean > 0.98
+        assert row.details["cosine_to_cpu"] > 0.98
+        assert row.details["context_bytes"] > 3e6
+        # What does not fit is computed by the CPU, and named.
+        assert row.details["nodes_on_npu"] + len(row.details["on_cpu"]) == row.details["nodes"] > 200
+        assert row.details["whole_on_npu"] is not bool(row.details["on_cpu"])
+        assert (row.top1 is not None) == bool(labelled)
+    assert all(row.details["whole_on_npu"] for row in rows[1:])
+
+
+@pytest.mark.slow
+def test_vela_puts_the_whole_network_on_every_ethos_u(real: tuple[Job, dict[str, Any]]) -> None:
+    installed_version("ethosu")
+    job, _ = real
+    rows = matrix.prove(job.bundle, job.tensors, job.expected, targets=["ethos"])
+    assert [row.target for row in rows] == list(ethos.NPUS)
+    for row in rows:
+        assert (row.kind, row.count, row.cosine_mean, row.top1) == ("estimated", 0, None, None)
+        assert row.details["cpu_operators"] == {}
+        # 16 blocks and the head: 33 convolutions, 16 depthwise ones, and the mean, which is one more.
+        assert row.details["npu_operators"]["Conv2D"] == 33
+        assert row.details["npu_operators"]["DepthwiseConv2D"] == 17
+        assert 0.3e6 < row.details["sram_bytes"] < 2e6
+        assert row.details["inference_seconds"] == pytest.approx(row.details["cycles"] / row.details["clock_hz"], rel=0.01)
+    macs = 384e6  # of EfficientNet-Lite0; Vela cannot promise more per cycle than the NPU has
+    for row in rows:
+        assert row.details["cycles"] * int(row.target.rpartition("-")[2]) > macs
+
+
+@pytest.mark.slow
+def test_what_vela_cannot_put_on_the_npu_is_counted_and_rubbish_is_refused(real: tuple[Job, dict[str, Any]]) -> None:
+    installed_version("ethosu")
+    job, _ = real
+    (float_,) = job.bundle.model(job.bundle.variant("tflite-fp32")).values()
+    made = ethos.compile_for("ethos-u65-256", float_)
+    assert made["npu_operators"] == {}
+    assert sum(made["cpu_operators"].values()) > 50
+    with pytest.raises(ExportError, match="Vela cannot compile it for ethos-u55-128"):
+        ethos.compile_for("ethos-u55-128", float_[: len(float_) // 2])
+
+
+@pytest.mark.slow
+def test_the_table_of_a_bundle_is_stored_and_shown(real: tuple[Job, dict[str, Any]]) -> None:
+    job, labelled = real
+    rows = matrix.prove(job.bundle, job.tensors, job.expected, targets=["native"], **labelled)
+    assert all(row.cosine_mean > 0.98 for row in rows)
+    kept = {(row.target, row.variant) for row in Bundle.open(job.bundle.path).proofs}
+    assert {(row.target, row.variant) for row in rows} <= kept
+    assert Bundle.open(job.bundle.path).verify() > 6
+
+
+def test_a_proof_names_its_photos() -> None:
+    row = ("board", "onnx-int8", "chip 1", "measured")
+    with pytest.raises(ValueError, match="numbers without photos"):
+        Proof(*row, 0, 0.99, 0.98, None, {})
