@@ -9,21 +9,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
+import safetensors.numpy
 import tiny_models
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from edgetl_exporters import tflite_file
 from edgetl_exporters.trainer import export_trainer, rule
-from pictures import encoded, picture
+from pictures import coloured, encoded, picture
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from edgetl import ImageSpec
+from edgetl import Classifier, ImageSpec
 from edgetl import bundle as bundles
 from edgetl.bundle import Bundle, NewVariant
-from edgetl.cli.trainer import export_trainer as verb
-from edgetl.errors import BundleMissing, ExportError
+from edgetl.cli import trainer as verbs
+from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, HeadError
 from edgetl.heads import Learner
+from edgetl.photos import load
+from edgetl.preprocess import tensor
 from edgetl.runtimes import open_runtime
 from edgetl.types import Array, to_json
 
@@ -187,7 +191,8 @@ def test_forgetting_what_was_never_learnt_changes_nothing_and_the_state_stays_fi
 
 def tiny_bundle(folder: Path, *kinds: str) -> Path:
     """A bundle of the tiny network; kinds as :func:`tiny_models.tflite`, or `onnx`."""
-    tensors = np.random.default_rng(5).integers(0, 256, (1, 8, 8, 3), dtype=np.uint8)
+    photo, image = encoded(picture(seed=9)), ImageSpec(8, 8, 8)
+    tensors = tensor(load(photo), image)[None]
     variants = []
     for kind in kinds:
         files = tiny_models.onnx() if kind == "onnx" else tiny_models.tflite(kind)
@@ -197,10 +202,10 @@ def tiny_bundle(folder: Path, *kinds: str) -> Path:
     bundles.write(
         folder / "tiny.edgetl",
         backbone={"name": "tiny"},
-        image=ImageSpec(8, 8, 8),
+        image=image,
         dim=tiny_models.DIM,
         calibration=None,
-        golden_photos=[encoded(picture(seed=9))],
+        golden_photos=[photo],
         golden_tensors=tensors,
         variants=variants,
     )
@@ -257,9 +262,15 @@ def test_a_bundle_without_a_tflite_variant_is_refused(tmp_path: Path) -> None:
         export_trainer(tiny_bundle(tmp_path, "onnx"), tmp_path / "trainer.tflite")
 
 
+def run(verb: click.Command, *arguments: object) -> Result:
+    done = CliRunner().invoke(verb, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done
+
+
 def test_the_verb_prints_the_signatures(tmp_path: Path) -> None:
     arguments = ["-m", str(tiny_bundle(tmp_path, "int8")), "-o", str(tmp_path / "trainer.tflite"), "--slots", "4"]
-    shown = CliRunner().invoke(verb, arguments, catch_exceptions=False)
+    shown = run(verbs.export_trainer, *arguments)
     assert [line.split()[:5] for line in shown.stdout.splitlines() if line.startswith("predict  ")] == [
         ["predict", "in", "embedding", "float32", "1x5"],
         ["predict", "in", "counts", "float32", "4"],
@@ -269,8 +280,90 @@ def test_the_verb_prints_the_signatures(tmp_path: Path) -> None:
         ["predict", "out", "logits", "float32", "4"],
         ["predict", "out", "probabilities", "float32", "4"],
     ]
-    told = CliRunner().invoke(verb, [*arguments, "--json"], catch_exceptions=False)
-    assert json.loads(told.stdout)["state_size"] == 4 * (4 + 4 * 5 + 4 + 5 * 5)
+    assert json.loads(run(verbs.export_trainer, *arguments, "--json").stdout)["state_size"] == 4 * (4 + 4 * 5 + 4 + 5 * 5)
+
+
+@pytest.fixture
+def taught(tmp_path: Path) -> tuple[Path, Path]:
+    """A bundle, and a store that was taught three classes with its TFLite model."""
+    bundle, store = tiny_bundle(tmp_path, "int8", "onnx"), tmp_path / "shop.db"
+    with Classifier.open(bundle, store, variant="tflite-int8") as shop:
+        for seed in range(6):
+            for label in ("red", "green", "blue"):
+                shop.add(coloured(label, seed), label)
+    return bundle, store
+
+
+def test_an_app_begins_with_a_store_and_what_it_learns_comes_back_as_a_head(taught: tuple[Path, Path], tmp_path: Path) -> None:
+    bundle, store = taught
+    output, learnt, file = tmp_path / "trainer.tflite", tmp_path / "learnt.safetensors", tmp_path / "head.safetensors"
+    told = json.loads(run(verbs.export_trainer, "-m", bundle, "-s", store, "-o", output, "--slots", 6, "--json").stdout)
+    app, image = App(output.read_bytes()), ImageSpec(8, 8, 8)
+
+    def embed(photo: bytes) -> Array:
+        return app.run["embed"](image=tensor(load(photo), image)[None])["embedding"]
+
+    app.state = safetensors.numpy.load_file(told["state"])
+    assert (told["variant"], told["labels"], app.state["counts"].tolist()) == ("tflite-int8", ["blue", "green", "red"], [6, 6, 6, 0, 0, 0])
+    test = [coloured(label, seed) for label in ("red", "green", "blue") for seed in range(6, 10)]
+    with Classifier.open(bundle, store) as shop:
+        shop.train("lda", allow_loss=1)
+        for photo in test:
+            np.testing.assert_allclose(
+                [dict(shop.predict(photo).top)[label] for label in told["labels"]], app.predict(embed(photo))[0, :3], atol=1e-4
+            )
+        for seed in range(5):
+            app.learn(embed(coloured("yellow", seed)), [3])
+        safetensors.numpy.save_file(app.state, learnt, {"labels": json.dumps([*told["labels"], "yellow"])})
+        run(verbs.import_trainer, output, learnt, "-o", file)
+        assert shop.import_head(file).labels == ("blue", "green", "red", "yellow")
+        for photo in [*test, coloured("yellow", 8)]:
+            guess = shop.predict(photo)
+            made = dict(zip([*told["labels"], "yellow"], app.predict(embed(photo))[0]))
+            assert guess.label == max(made, key=lambda label: made[label])
+            np.testing.assert_allclose([made[label] for label, _ in guess.top], [odds for _, odds in guess.top], atol=1e-4)
+
+
+def test_a_store_of_another_model_or_of_too_many_classes_is_refused(taught: tuple[Path, Path], tmp_path: Path) -> None:
+    bundle, store = taught
+    output, other = tmp_path / "trainer.tflite", tmp_path / "other.db"
+    with pytest.raises(ExportError, match=r"shop\.db: 3 classes are more than 2 slots; use --slots 6"):
+        run(verbs.export_trainer, "-m", bundle, "-s", store, "-o", output, "--slots", 2)
+    with Classifier.open(bundle, other, variant="onnx-onnx") as shop:
+        shop.add(coloured("red", 0), "red")
+    with pytest.raises(FingerprintMismatch, match="tflite-int8 embeds otherwise than the store's onnxruntime fp32 model"):
+        run(verbs.export_trainer, "-m", bundle, "-s", other, "-o", output)
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "labels", "said"),
+    [
+        ({}, ["a"], "1 labels for photos per class"),
+        ({}, ["a", "b", "c"], "3 labels for photos per class"),
+        ({"counts": np.array([1, 0], np.float32)}, ["a", "b"], "2 labels for photos per class"),
+        ({"sums": np.zeros((2, 4), np.float32)}, ["a", "b"], "expected finite float32"),
+        ({"within": np.full((5, 5), np.nan, np.float32)}, ["a", "b"], "expected finite float32"),
+        ({"counts": np.array([1.0, 2.0])}, ["a", "b"], "expected finite float32"),
+        ({"more": np.zeros(1, np.float32)}, ["a", "b"], "expected finite float32"),
+        ({}, ["a", "b/c"], "path separator"),
+    ],
+)
+def test_a_state_that_no_app_can_have_learnt_is_refused(change: dict[str, Array], labels: list[str], said: str, tmp_path: Path) -> None:
+    output, state = tmp_path / "trainer.tflite", tmp_path / "state.safetensors"
+    export_trainer(tiny_bundle(tmp_path, "int8"), output, slots=2)
+    fine = {"counts": np.ones(2), "sums": np.ones((2, 5)), "squares": np.ones(2), "within": np.zeros((5, 5))}
+    arrays = {name: array.astype(np.float32) for name, array in fine.items()} | change
+    safetensors.numpy.save_file(arrays, state, {"labels": json.dumps(labels)})
+    with pytest.raises((ExportError, HeadError), match=said):
+        run(verbs.import_trainer, output, state, "-o", tmp_path / "head.safetensors")
+    for wrong in (b"", b"\xff" * 40, output.read_bytes()):
+        state.write_bytes(wrong)
+        with pytest.raises(ExportError, match="not a state"):
+            run(verbs.import_trainer, output, state, "-o", tmp_path / "head.safetensors")
+    output.write_bytes(tiny_models.tflite("int8")["model.tflite"])
+    with pytest.raises(ExportError, match="no trainer file"):
+        run(verbs.import_trainer, output, state, "-o", tmp_path / "head.safetensors")
 
 
 PHONE = """
@@ -305,3 +398,51 @@ def test_a_program_with_numpy_and_litert_alone_learns(tmp_path: Path) -> None:
         [sys.executable, "-c", PHONE, str(tmp_path / "trainer.tflite")], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert int(done.stdout) >= 32  # of 40; guessing gives 10
+
+
+@pytest.mark.slow
+def test_the_compiled_model_api_gives_the_same_state(tmp_path: Path) -> None:
+    """LiteRT's newer interface, which apps for Android are advised to use; it takes buffers and reports no error of shape."""
+    from ai_edge_litert.compiled_model import CompiledModel
+
+    app = App(head_alone())
+    (tmp_path / "trainer.tflite").write_bytes(head_alone())
+    model = CompiledModel.from_file(str(tmp_path / "trainer.tflite"))
+    x, y = photos(1, 1)
+    app.learn(x, y)
+    given = {**app.fresh(), "embedding": x, "target": np.eye(SLOTS, dtype=np.float32)[0]}
+    inputs = {name: model.create_input_buffer_by_name("train", name) for name in given}
+    outputs = {name: model.create_output_buffer_by_name("train", name) for name in app.state}
+    for name, array in given.items():
+        inputs[name].write(array)
+    model.run_by_name("train", inputs, outputs)
+    made = {name: outputs[name].read(array.size, np.float32).reshape(array.shape) for name, array in app.state.items()}
+    assert_same(made, app.state)
+
+
+@pytest.mark.slow
+def test_500_steps_on_real_photos_give_the_batch_state_and_edgetls_accuracy(lite0: Path, data: Path, tmp_path: Path) -> None:
+    made = export_trainer(lite0, tmp_path / "trainer.tflite")
+    app = App((tmp_path / "trainer.tflite").read_bytes())
+    opened = Bundle.open(lite0)
+    folders = sorted(path for path in (data / "sign-digits").iterdir() if path.is_dir())
+    paths = [(path, number) for number, folder in enumerate(folders) for path in sorted(folder.iterdir())[:25]]
+    tensors = np.stack([tensor(load(path), opened.image) for path, _ in paths])
+    y = np.array([number for _, number in paths])
+    x = np.stack([app.run["embed"](image=photo[None])["embedding"][0] for photo in tensors])
+    golden = opened.golden(opened.variant(made.variant))
+    np.testing.assert_array_equal(app.run["embed"](image=golden.tensors[:1])["embedding"], golden.embeddings[:1])
+    order = np.random.default_rng(0).permutation(len(y))
+    taught, test, passing = order[:150], order[150:], order[150:]
+    app.learn(x[taught], y[taught])
+    for _ in range(2):
+        app.learn(x[passing], y[passing])
+        app.learn(x[passing[::-1]], y[passing[::-1]], sign=-1)
+        passing = passing[: (500 - 150 - 2 * len(passing)) // 2]
+    assert_same(app.state, batch(x[taught], y[taught], made.rooted, made.slots, made.alpha))
+    learner = Learner(opened.dim)
+    learner.add(taught, x[taught], [str(number) for number in y[taught]])
+    head = learner.fit("auto").head
+    right = (app.predict(x[test]).argmax(1) == y[test]).mean()
+    auto = np.mean([head.labels[row.argmax()] == str(number) for row, number in zip(head.logits(x[test]), y[test])])
+    assert right >= auto - 0.05

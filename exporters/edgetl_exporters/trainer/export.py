@@ -1,97 +1,22 @@
-"""From a bundle to a trainer file, and what it says of itself."""
+"""From a bundle to a trainer file."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-from ai_edge_litert import schema_py_generated as schema
 
 from edgetl import bundle as bundles
-from edgetl.errors import BundleMissing, ExportError
-from edgetl.types import ImageSpec, to_json
-from edgetl_exporters.tflite_file import Graph, pack
+from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch
+from edgetl.types import Fingerprint
+from edgetl_exporters.tflite_file import pack
 from edgetl_exporters.trainer import rule
+from edgetl_exporters.trainer.description import Trainer, arguments, describe, operators
 from edgetl_exporters.trainer.embedding import embedding
-from edgetl_exporters.trainer.expression import FREE
 
-FORMAT = "edgetl-trainer-1"
-METADATA = "edgetl-trainer"
-"""The metadata entry of the .tflite file; its buffer holds the :class:`Trainer` as JSON, with `format`."""
 SLOTS = 64
 _MOST_SLOTS = 4096
-_MEANINGS = {
-    "image": "RGB pixels, scaled and cropped as `image` says",
-    "embedding": "what `embed` gave",
-    "target": "1 at the photo's class, 0 elsewhere; -1 forgets a photo learnt before",
-    "counts": "state: photos per class",
-    "sums": "state: their summed embeddings",
-    "squares": "state: the class means' lengths",
-    "within": "state: how photos of one class differ",
-    "logits": "-1e30 where a class has no photo",
-    "probabilities": "0 where a class has no photo",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Argument:
-    """An input or output of a signature.
-
-    Attributes:
-        signature: `embed`, `train` or `predict`.
-        way: `in` or `out`.
-        name: its name in the signature.
-        dtype: `uint8` or `float32`.
-        shape: its sizes; a class dimension is `slots`, and the interpreter may resize it to fewer.
-        meaning: what it holds.
-    """
-
-    signature: str
-    way: str
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    meaning: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Trainer:
-    """A trainer file.
-
-    Attributes:
-        backbone: the network.
-        variant: the bundle's variant that is inside.
-        model: its sha256 (hex).
-        fingerprint: digest of its embeddings' fingerprint, which an edgetl store or head of the same variant bears.
-        image: how photos become its input.
-        dim: values of an embedding.
-        rooted: of how many of its last values the head reads roots.
-        slots: the most classes.
-        alpha: the head's regularisation, see :mod:`edgetl_exporters.trainer.rule`.
-        temperature: what its logits are divided by, likewise.
-        operators: the builtin operators inside, by name.
-        arguments: what the signatures take and give.
-        state_size: the state's bytes, all slots together.
-        size: the file's bytes; 0 in the file itself.
-    """
-
-    backbone: str
-    variant: str
-    model: str
-    fingerprint: str
-    image: ImageSpec
-    dim: int
-    rooted: int
-    slots: int
-    alpha: float
-    temperature: float
-    operators: tuple[str, ...]
-    arguments: tuple[Argument, ...]
-    state_size: int
-    size: int = 0
 
 
 def export_trainer(
@@ -118,7 +43,7 @@ def export_trainer(
         ExportError: a variant of another format, slots out of range, or a model that embeds no single image.
     """
     opened = bundles.Bundle.open(bundle)
-    chosen = _variant(opened, variant)
+    chosen = choose(opened, variant)
     if not 2 <= slots <= _MOST_SLOTS:
         raise ExportError(f"{slots} class slots; expected 2 to {_MOST_SLOTS}, e.g. --slots {SLOTS}")
     model = embedding(next(iter(opened.model(chosen).values())), f"{opened.path}: {chosen.name}")
@@ -136,11 +61,11 @@ def export_trainer(
         slots=slots,
         alpha=alpha,
         temperature=temperature,
-        operators=_operators(model),
-        arguments=_arguments(model, slots),
+        operators=operators(model),
+        arguments=arguments(model, slots),
         state_size=4 * (slots * (opened.dim + 2) + opened.dim**2),
     )
-    _describe(model, made)
+    describe(model, made)
     content = pack(model)
     try:
         Path(output).write_bytes(content)
@@ -149,43 +74,35 @@ def export_trainer(
     return dataclasses.replace(made, size=len(content))
 
 
-def _variant(opened: bundles.Bundle, name: str | None) -> bundles.Variant:
+def choose(opened: bundles.Bundle, name: str | None, like: Fingerprint | None = None) -> bundles.Variant:
+    """The TFLite variant of this name, or the one of the fewest bits.
+
+    Args:
+        opened: the bundle.
+        name: the variant's name, or None.
+        like: embeddings that the variant's must be equal to; None for any.
+
+    Raises:
+        BundleMissing: no such variant, or none of TFLite.
+        ExportError: a variant of another format.
+        FingerprintMismatch: none whose embeddings are equal.
+    """
     ours = [variant for variant in opened.variants.values() if variant.format == "tflite"]
+    if not ours:
+        raise BundleMissing(f"{opened.path}: no TFLite variant, only {_names(opened.variants.values())}; edgetl export --formats tflite")
     if name is not None:
         chosen = opened.variant(name)
         if chosen not in ours:
             raise ExportError(f"{opened.path}: {name} is {chosen.format}; a phone's interpreter runs tflite: {_names(ours)}")
-        return chosen
-    if not ours:
-        raise BundleMissing(f"{opened.path}: no TFLite variant, only {_names(opened.variants.values())}; edgetl export --formats tflite")
-    return min(ours, key=lambda variant: bundles.PRECISIONS.index(variant.precision))
+        ours = [chosen]
+    alike = [one for one in ours if like is None or opened.equivalent(opened.fingerprint(one), like)]
+    if not alike:
+        raise FingerprintMismatch(
+            f"{opened.path}: {_names(ours)} embeds otherwise than the store's {like.family} {like.precision} model; "  # type: ignore[union-attr]
+            f"teach a store with --variant {ours[0].name}, or let the app begin with nothing (without -s)"
+        )
+    return min(alike, key=lambda variant: bundles.PRECISIONS.index(variant.precision))
 
 
-def _names(variants: Any) -> str:
-    return ", ".join(variant.name for variant in variants) or "it holds none; edgetl export --formats tflite makes one"
-
-
-def _operators(model: Any) -> tuple[str, ...]:
-    """Raises ExportError for what is not built in."""
-    graphs = [Graph(model, number) for number in range(len(model.subgraphs))]
-    used = sorted({graph.opcode(operator) for graph in graphs for operator in graph.raw.operators})
-    if "CUSTOM" in used:
-        raise ExportError("the variant uses a custom operator, which an app's interpreter does not have; export its bundle again")
-    return tuple(used)
-
-
-def _arguments(model: Any, slots: int) -> tuple[Argument, ...]:
-    made = []
-    for signature in model.signatureDefs:
-        graph = Graph(model, signature.subgraphIndex)
-        for way, entries in (("in", signature.inputs), ("out", signature.outputs)):
-            for entry in entries:
-                shape = tuple(slots if size == FREE else size for size in graph.shape(entry.tensorIndex))
-                made.append(Argument(signature.signatureKey, way, entry.name, graph.dtype(entry.tensorIndex), shape, _MEANINGS[entry.name]))
-    return tuple(made)
-
-
-def _describe(model: Any, made: Trainer) -> None:
-    stated = {key: value for key, value in to_json(made).items() if key != "size"}
-    buffer = Graph(model).buffer(json.dumps({"format": FORMAT, **stated}, ensure_ascii=False).encode())
-    model.metadata.append(schema.MetadataT(METADATA, buffer))
+def _names(variants: Iterable[bundles.Variant]) -> str:
+    return ", ".join(variant.name for variant in variants)
