@@ -30,10 +30,10 @@ def fold(network: nn.Module, image: torch.Tensor, std: tuple[float, float, float
     trace = _Trace(network)
     with torch.no_grad(), trace:
         network(image)
-    for normalisation, convolution in trace.pairs():
+    first, pairs = trace.first(image), trace.pairs()
+    for normalisation, convolution in pairs:
         _into(convolution, normalisation)
         _replace(network, normalisation, _rest(normalisation))
-    first = trace.first(image)
     if first is None:
         return False
     first.weight.data /= torch.tensor(std).view(1, 3, 1, 1)
