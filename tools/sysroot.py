@@ -23,7 +23,7 @@ import debian
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = "3.11"
 """Debian bookworm's, and the newest for which tflite-runtime has wheels."""
-RECIPE = 1
+RECIPE = 2
 """Counts up whenever the code below builds something else out of the same parts."""
 _PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore")
 _MANYLINUX = (17, 24, 26, 27, 28, 31, 34, 35, 36)
@@ -46,7 +46,7 @@ class Target:
         architecture: Debian's name of that.
         qemu: the program of qemu-user that runs it.
         cpus: the CPUs that stand for the boards people have, the default first.
-        packages: Debian packages beside Python that a wheel does not exist for.
+        packages: Debian packages beside Python, where PyPI has no wheel; the wheels then name all they need: pip does not see these.
     """
 
     wheels: tuple[str, ...]
@@ -64,12 +64,12 @@ TARGETS = {
     "aarch64": Target((*_DEVICE, "ai-edge-litert", "onnxruntime", "openvino"), **_ARM64),
     "aarch64-old": Target(_OLD, **_ARM64),
     "armv7": Target(
-        ("click", "safetensors", "pytest", "tflite-runtime==2.14.0"),
+        ("click", "safetensors", "pytest", "iniconfig", "packaging", "pluggy", "Pygments", "tflite-runtime==2.14.0"),
         machine="armv7l",
         architecture="armhf",
         qemu="qemu-arm",
         cpus=("cortex-a7", "cortex-a15"),
-        packages=("python3-numpy", "python3-pil"),  # PyPI has no armv7l wheel of either
+        packages=("python3-numpy", "python3-pil"),
     ),
     "old": Target(_OLD),
 }
@@ -151,13 +151,18 @@ def _emulated(target: Target, pins: list[str], partial: Path, root: Path) -> dic
     system = debian.Index("bookworm", target.architecture)
     for package in system.closure([f"python{PYTHON}", "libstdc++6", *target.packages], without=_WITHOUT):
         system.unpack(package, partial / "system", lambda path: not path.startswith("./usr/share/"))
-    _pip(pins, target.machine, partial / "system" / "usr" / "local" / "lib" / f"python{PYTHON}" / "dist-packages")
+    for library in (partial / "system").glob("usr/lib/*/*/lib[bl]*.so.3"):
+        if library.parent.name in ("blas", "lapack"):  # update-alternatives would do this, in a script that is not run here
+            (library.parent.parent / library.name).symlink_to(Path(library.parent.name) / library.name)
+    complete = ["--no-deps"] if target.packages else []
+    _pip([*complete, *pins], target.machine, partial / "system" / "usr" / "local" / "lib" / f"python{PYTHON}" / "dist-packages")
     launcher = partial / "bin" / "python"
     launcher.parent.mkdir()
     launcher.write_text(_LAUNCHER.format(qemu=root / "qemu/usr/bin" / target.qemu, system=root / "system", python=f"python{PYTHON}"))
     launcher.chmod(0o755)
     version = re.sub(r"^\d+:|[+-].*$", "", emulator["Version"])
-    return {"command": [str(root / "bin" / "python")], "env": {"QEMU_CPU": "{cpu}"}, "qemu": version}
+    said = f"{target.qemu} {version} -cpu {{cpu}}"
+    return {"command": [str(root / "bin" / "python")], "env": {"QEMU_CPU": "{cpu}", "EDGETL_EMULATED": said}, "qemu": version}
 
 
 # A guest's execve reaches the host's kernel, which knows scripts and no foreign program: so sys.executable (argv[0]: -0) is a script, and
@@ -201,7 +206,7 @@ def _pins(target: Target) -> list[str]:
         requirement, _, marker = line.partition(";")
         if "==" in requirement and not re.search(r'python_version\s*(<|==\s*"3\.10")', marker):
             pinned[requirement.partition("==")[0].strip().lower()] = requirement.strip()
-    return [pinned.get(wheel, wheel) for wheel in target.wheels]
+    return [pinned.get(wheel.lower(), wheel) for wheel in target.wheels]
 
 
 def _versions(made: dict[str, Any]) -> dict[str, Any]:
