@@ -148,7 +148,6 @@ class FileSource(Source):
         bgr = (order or stated.order or "rgb") == "bgr"
         self.mean, self.std = self._normalisation(mean, std, bgr)
         self._model = self._network.prepared((self.image.width, self.image.height), self.mean, self.std, bgr)
-        self._photos: Pixels | None = None
         self.dim = self._try()
         self.notes = {"cut": cut_at, "input": f"{'BGR' if bgr else 'RGB'}, mean {list(self.mean)}, std {list(self.std)}"}
 
@@ -179,21 +178,16 @@ class FileSource(Source):
 
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
         """See :meth:`Source.files`."""
-        self._photos, levels = photos, recipe.levels
         if self.format == "tflite":
             return {"model.tflite": self._model}
-        if levels and recipe.settings["quantizer"] == "nncf":
-            return openvino_format.quantise(self._model, self._calibrating())
-        model = self._quantise(recipe) if levels else self._model
-        return {"model.onnx": model} if recipe.format == "onnx" else openvino_format.export(model, compress=recipe.precision == "fp16")
-
-    def _calibrating(self) -> Pixels:
-        if self._photos is None:
+        if recipe.levels is None:
+            onnx = recipe.format == "onnx"
+            return {"model.onnx": self._model} if onnx else openvino_format.export(self._model, compress=recipe.precision == "fp16")
+        if photos is None:
             raise CalibrationError("int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER")
-        return self._photos
-
-    def _quantise(self, recipe: Recipe) -> bytes:
-        return onnx_format.quantise(self._model, self._calibrating(), recipe)
+        if recipe.format == "onnx":
+            return {"model.onnx": onnx_format.quantise(self._model, photos, recipe)}
+        return openvino_format.quantise(self._model, photos, recipe)
 
     def _reason(self, format_: str) -> str:
         if format_ not in self.offered:

@@ -25,9 +25,15 @@ from edgetl_exporters.metadata.info import KEY, Floats, Info, Stated, of_edgetl
 IDENTIFIER = b"M001"
 LABELS = "labels.txt"
 
+_LONGEST = 1 << 20
+"""How much of a stranger's labels is read, bytes; ImageNet's 1001 are 22 thousand."""
+
 _PARSER = "1.0.0"  # the oldest reader that knows every field written here
 _NAME, _DESCRIPTION = 0, 1  # of ModelMetadata and TensorMetadata
-_VERSION, _SUBGRAPHS, _AUTHOR, _LICENSE, _MIN_PARSER = 2, 3, 4, 5, 7  # ModelMetadata
+_VERSION, _SUBGRAPHS, _AUTHOR, _LICENSE, _MIN_LONGEST = 1 << 20
+"""How much of a stranger's labels is read, bytes; ImageNet's 1001 are 22 thousand."""
+
+_PARSER = 2, 3, 4, 5, 7  # ModelMetadata
 _INPUTS, _OUTPUTS = 2, 3  # SubGraphMetadata
 _CONTENT, _PROCESS_UNITS, _STATS, _FILES = 3, 4, 5, 6  # TensorMetadata
 _KIND, _VALUE = 0, 1  # a union: of Content, of ProcessUnit
@@ -63,7 +69,8 @@ def read(model: Any, content: bytes) -> Stated:
             found = _read(bytes(data))
     with contextlib.suppress(zipfile.BadZipFile, KeyError, ValueError, NotImplementedError, OSError, RuntimeError):
         if name := found.pop("file", None):
-            found["labels"] = tuple(zipfile.ZipFile(io.BytesIO(content)).read(name).decode().splitlines())
+            with zipfile.ZipFile(io.BytesIO(content)).open(name) as file:
+                found["labels"] = tuple(file.read(_LONGEST).decode().splitlines())
     data = told.get(KEY)
     return Stated(**{**found, **({} if data is None else of_edgetl(bytes(data).decode(errors="replace")))})
 
