@@ -81,7 +81,7 @@ def normalised(x: Array, rooted: int) -> Array:
     before, last = x[:, :-rooted], x[:, -rooted:]
     roots = np.sign(last) * np.sqrt(np.abs(last))
     if before.size:
-        roots *= np.linalg.norm(last, axis=1, keepdims=True) / np.linalg.norm(roots, axis=1, keepdims=True)
+        roots *= np.linalg.norm(last, axis=1, keepdims=True) / np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 1e-300)
     whole = np.concatenate([before, roots], 1)
     return whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), 1e-300)
 
@@ -189,7 +189,7 @@ def test_forgetting_what_was_never_learnt_changes_nothing_and_the_state_stays_fi
     assert np.isfinite(app.predict(x)).all()
 
 
-def tiny_bundle(folder: Path, *kinds: str) -> Path:
+def tiny_bundle(folder: Path, *kinds: str, levels: Sequence[int] = ()) -> Path:
     """A bundle of the tiny network; kinds as :func:`tiny_models.tflite`, or `onnx`."""
     photo, image = encoded(picture(seed=9)), ImageSpec(8, 8, 8)
     tensors = tensor(load(photo), image)[None]
@@ -208,13 +208,14 @@ def tiny_bundle(folder: Path, *kinds: str) -> Path:
         golden_photos=[photo],
         golden_tensors=tensors,
         variants=variants,
+        levels=levels,
     )
     return folder / "tiny.edgetl"
 
 
-@pytest.mark.parametrize("kind", ["float", "int8", "uint8"])
-def test_a_bundles_model_embeds_in_the_file_as_on_the_device(kind: str, tmp_path: Path) -> None:
-    bundle, output = tiny_bundle(tmp_path, kind), tmp_path / "trainer.tflite"
+@pytest.mark.parametrize(("kind", "levels"), [("float", ()), ("int8", ()), ("uint8", (1, 4))])
+def test_a_bundles_model_embeds_in_the_file_as_on_the_device(kind: str, levels: tuple[int, ...], tmp_path: Path) -> None:
+    bundle, output = tiny_bundle(tmp_path, kind, levels=levels), tmp_path / "trainer.tflite"
     export_trainer(bundle, output, slots=4)
     app = App(output.read_bytes())
     pixels = np.random.default_rng(3).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
@@ -222,7 +223,7 @@ def test_a_bundles_model_embeds_in_the_file_as_on_the_device(kind: str, tmp_path
     made = np.stack([app.run["embed"](image=photo[None])["embedding"][0] for photo in pixels])
     np.testing.assert_array_equal(made, expected)
     app.learn(made, [0, 1, 2, 0, 1, 2])
-    assert_same(app.state, batch(expected, np.array([0, 1, 2, 0, 1, 2]), tiny_models.DIM, 4, ALPHA))
+    assert_same(app.state, batch(expected, np.array([0, 1, 2, 0, 1, 2]), levels[-1] if levels else tiny_models.DIM, 4, ALPHA))
 
 
 def test_the_file_says_what_it_is_and_holds_builtin_operators_only(tmp_path: Path) -> None:
@@ -247,13 +248,14 @@ def test_the_file_says_what_it_is_and_holds_builtin_operators_only(tmp_path: Pat
     [
         ({"variant": "onnx-onnx"}, ExportError, "onnx-onnx is onnx; a phone's interpreter runs tflite: tflite-float"),
         ({"variant": "tflite-int4"}, BundleMissing, "no variant 'tflite-int4'"),
+        ({"output": "trainer.safetensors"}, ExportError, "trainer.safetensors: expected a name that ends in .tflite"),
         ({"slots": 1}, ExportError, "1 class slots; expected 2 to 4096"),
         ({"slots": 5000}, ExportError, "5000 class slots; expected 2 to 4096"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(options: dict[str, Any], error: type[Exception], said: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=said):
-        export_trainer(tiny_bundle(tmp_path, "float", "onnx"), tmp_path / "trainer.tflite", **options)
+        export_trainer(tiny_bundle(tmp_path, "float", "onnx"), **{"output": tmp_path / "trainer.tflite", **options})
     assert not (tmp_path / "trainer.tflite").exists()
 
 

@@ -37,9 +37,11 @@ def export_trainer(bundle: str, variant: str | None, slots: int, store: str | No
     rows = [(one.signature, one.way, one.name, one.dtype, "x".join(map(str, one.shape)), one.meaning) for one in made.arguments]
     click.echo(render(("signature", "", "name", "dtype", "shape", "meaning"), rows))
     begins = f"{beside} at first, with classes {named(labels)}" if start else "all zeros at first"
+    image = made.image
     click.echo(
-        f"{output}: {made.size / 1e6:.1f} MB with {made.backbone} {made.variant}; the app keeps {made.state_size / 1e6:.1f} MB of state, "
-        f"{begins}, and the names of up to {made.slots} classes; builtin operators only: {', '.join(made.operators)}",
+        f"{output}: {made.size / 1e6:.1f} MB with {made.backbone} {made.variant}; builtin operators only: {', '.join(made.operators)}\n"
+        f"the app scales a photo's short side to {image.resize} pixels ({image.filter}) and takes the centre {image.width}x{image.height}; "
+        f"it keeps {made.state_size / 1e6:.1f} MB of state, {begins}, and the names of up to {made.slots} classes",
         err=True,
     )
 

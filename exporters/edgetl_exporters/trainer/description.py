@@ -20,7 +20,7 @@ FORMAT = "edgetl-trainer-1"
 METADATA = "edgetl-trainer"
 """The metadata entry of the .tflite file; its buffer holds the :class:`Trainer` as JSON, with `format`."""
 _MEANINGS = {
-    "image": "RGB pixels, scaled and cropped as `image` says",
+    "image": "the photo: RGB, 0 to 255",
     "embedding": "what `embed` gave",
     "target": "1 at the photo's class, 0 elsewhere; -1 forgets a photo learnt before",
     "counts": "state: photos per class",

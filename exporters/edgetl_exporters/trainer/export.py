@@ -40,8 +40,10 @@ def export_trainer(
 
     Raises:
         BundleMissing: no such bundle or variant, or none of TFLite.
-        ExportError: a variant of another format, slots out of range, or a model that embeds no single image.
+        ExportError: another name, a variant of another format, slots out of range, or a model that embeds no single image.
     """
+    if Path(output).suffix != ".tflite":
+        raise ExportError(f"{output}: expected a name that ends in .tflite")
     opened = bundles.Bundle.open(bundle)
     chosen = choose(opened, variant)
     if not 2 <= slots <= _MOST_SLOTS:
