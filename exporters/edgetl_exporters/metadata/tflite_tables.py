@@ -30,10 +30,7 @@ _LONGEST = 1 << 20
 
 _PARSER = "1.0.0"  # the oldest reader that knows every field written here
 _NAME, _DESCRIPTION = 0, 1  # of ModelMetadata and TensorMetadata
-_VERSION, _SUBGRAPHS, _AUTHOR, _LICENSE, _MIN_LONGEST = 1 << 20
-"""How much of a stranger's labels is read, bytes; ImageNet's 1001 are 22 thousand."""
-
-_PARSER = 2, 3, 4, 5, 7  # ModelMetadata
+_VERSION, _SUBGRAPHS, _AUTHOR, _LICENSE, _MIN_PARSER = 2, 3, 4, 5, 7  # ModelMetadata
 _INPUTS, _OUTPUTS = 2, 3  # SubGraphMetadata
 _CONTENT, _PROCESS_UNITS, _STATS, _FILES = 3, 4, 5, 6  # TensorMetadata
 _KIND, _VALUE = 0, 1  # a union: of Content, of ProcessUnit
