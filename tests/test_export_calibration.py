@@ -32,13 +32,12 @@ def noise(size: int, seed: int = 0) -> Image.Image:
 def test_the_choice_is_the_seeds_alone_and_held_back_photos_calibrate_nothing(tmp_path: Path) -> None:
     folder = fill(tmp_path / "photos", 160)
     first, again, other = (calibration.collect(folder, SPEC, seed=seed, count=100) for seed in (1, 1, 2))
-    assert (first.tensors.shape, first.held_back.shape) == ((120, 32, 32, 3), (30, 32, 32, 3))
+    parts = (first.tensors, first.choosing, first.held_back)
+    assert [part.shape for part in parts] == [(108, 32, 32, 3), (26, 32, 32, 3), (26, 32, 32, 3)]
     np.testing.assert_array_equal(first.tensors, again.tensors)
     assert first.manifest() == again.manifest()
     assert first.manifest()["sha256"] != other.manifest()["sha256"]
-    calibrating = {image.tobytes() for image in first.tensors}
-    assert len(calibrating) == 120
-    assert not calibrating & {image.tobytes() for image in first.held_back}
+    assert len({image.tobytes() for part in parts for image in part}) == 160
 
 
 def test_the_hash_is_of_the_contents_and_not_of_their_names(tmp_path: Path) -> None:
@@ -56,7 +55,7 @@ def test_photos_that_cannot_calibrate_are_skipped_with_their_reason_and_replaced
     (folder / "twin.jpg").write_bytes((folder / "0000.jpg").read_bytes())
     used = calibration.collect(folder, SPEC)
     reasons = {Path(name).name: reason for name, reason in used.skipped}
-    assert len(used.tensors) + len(used.held_back) == 125
+    assert len(used.tensors) + len(used.choosing) + len(used.held_back) == 125
     assert "one colour" in reasons["flat.png"]
     assert "noise" in reasons["noise.png"]
     assert "corrupt" in reasons["broken.jpg"]
@@ -65,7 +64,7 @@ def test_photos_that_cannot_calibrate_are_skipped_with_their_reason_and_replaced
 
 
 def test_too_few_photos_are_refused_with_the_numbers(tmp_path: Path) -> None:
-    with pytest.raises(CalibrationError, match=r"119 usable of 119 photos; 120 or more.*100 calibrate, 20 are held back"):
+    with pytest.raises(CalibrationError, match=r"119 usable of 119 photos; 120 or more.*80 calibrate, 20 choose the recipe, 20 are held back"):
         calibration.collect(fill(tmp_path / "photos", 119), SPEC)
     with pytest.raises(CalibrationError, match="no such folder"):
         calibration.collect(tmp_path / "absent", SPEC)

@@ -21,9 +21,13 @@ from edgetl.types import ImageSpec, Pixels
 COUNT = 200
 """Photos that calibrate, where there are enough."""
 
-MINIMUM = 100
+MINIMUM = 80
+CHOOSING = 40
 HELD_BACK = 50
-MINIMUM_HELD_BACK = 20
+MINIMUM_APART = 20
+"""The fewest photos that choose among recipes, and the fewest that prove one."""
+
+NEEDED = MINIMUM + 2 * MINIMUM_APART
 
 FLAT = 1.0
 """A photo whose values deviate less than this (standard deviation, gray levels) is of one colour; the flattest solar cell has 2.4."""
@@ -43,13 +47,15 @@ class Calibration:
 
     Attributes:
         tensors: uint8 [n, h, w, 3]: they set the integer ranges.
-        held_back: uint8 [m, h, w, 3]: parity is measured on them.
-        digests: sha256 (hex) of the n calibrating photos' contents, sorted.
+        choosing: uint8 [c, h, w, 3]: they choose among recipes, and show whether the n photos were enough.
+        held_back: uint8 [m, h, w, 3]: parity is proved on them; nothing was chosen on them.
+        digests: sha256 (hex) of the contents of the n calibrating and the c choosing photos, sorted.
         seed: what chose them.
         skipped: (file, reason) per photo that was not used although it was chosen.
     """
 
     tensors: Pixels
+    choosing: Pixels
     held_back: Pixels
     digests: tuple[str, ...]
     seed: int
@@ -61,6 +67,7 @@ class Calibration:
         return {
             "sha256": digest,
             "photos": len(self.tensors),
+            "choosing": len(self.choosing),
             "held_back": len(self.held_back),
             "skipped": len(self.skipped),
             "seed": self.seed,
@@ -83,7 +90,7 @@ def collect(
         folder: with photos, in any subfolders.
         spec: the model's image spec.
         seed: of the choice.
-        count: how many shall calibrate; fewer where the folder has fewer, but never below 100.
+        count: how many shall calibrate; fewer where the folder has fewer, but never below 80.
         progress: told (done, of how many).
 
     Raises:
@@ -92,19 +99,25 @@ def collect(
     try:
         paths, _ = photos.photos_in(folder)
     except PhotoError as error:
-        raise CalibrationError(f"{error}; int8 is calibrated with {MINIMUM} or more photos like those the camera will see") from error
+        raise CalibrationError(f"{error}; int8 is calibrated with {NEEDED} or more photos like those the camera will see") from error
     random.Random(seed).shuffle(paths)
-    used, skipped = _decode(paths, spec, count + HELD_BACK, progress)
-    held_back = min(HELD_BACK, max(MINIMUM_HELD_BACK, len(used) // 5))
-    if len(used) < MINIMUM + MINIMUM_HELD_BACK:
+    used, skipped = _decode(paths, spec, count + CHOOSING + HELD_BACK, progress)
+    held_back, choosing = (min(most, max(MINIMUM_APART, len(used) // 6)) for most in (HELD_BACK, CHOOSING))
+    if len(used) < NEEDED:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in skipped[:5])
         raise CalibrationError(
-            f"{folder}: {len(used)} usable of {len(paths)} photos; {MINIMUM + MINIMUM_HELD_BACK} or more are needed "
-            f"({MINIMUM} calibrate, {MINIMUM_HELD_BACK} are held back to measure parity); {len(skipped)} skipped{reasons}"
+            f"{folder}: {len(used)} usable of {len(paths)} photos; {NEEDED} or more are needed ({MINIMUM} calibrate, {MINIMUM_APART} "
+            f"choose the recipe, {MINIMUM_APART} are held back to prove it); {len(skipped)} skipped{reasons}"
         )
     digests, tensors = zip(*used)
+    apart = held_back + choosing
     return Calibration(
-        np.stack(tensors[held_back:]), np.stack(tensors[:held_back]), tuple(sorted(digests[held_back:])), seed, tuple(skipped)
+        tensors=np.stack(tensors[apart:]),
+        choosing=np.stack(tensors[held_back:apart]),
+        held_back=np.stack(tensors[:held_back]),
+        digests=tuple(sorted(digests[held_back:])),
+        seed=seed,
+        skipped=tuple(skipped),
     )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from edgetl.types import ImageSpec, Pixels
+from edgetl_exporters import network
 from edgetl_exporters.graph import Graph
+from edgetl_exporters.network import Photos
 from edgetl_exporters.quiet import quiet
+from edgetl_exporters.recipes import Recipe
 
 INPUT, OUTPUT = "image", "embedding"
 OPSET = 20
@@ -41,54 +44,41 @@ def export(graph: Graph, image: ImageSpec) -> bytes:
         return path.read_bytes()
 
 
-def quantise(model: bytes, tensors: Pixels, levels: int) -> bytes:
+def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> bytes:
     """Static per-channel QDQ (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html).
 
     Args:
-        model: the float model.
-        tensors: calibration images uint8 [n, h, w, 3].
-        levels: the largest integer weight, 127, or 64 to reduce the range.
+        model: the float model with uint8 input [n, h, w, 3].
+        photos: uint8 [n, h, w, 3] that calibrate.
+        recipe: its levels, ranges and float layers count.
     """
-    from onnxruntime import quantization
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    return _quantised(model, Photos(photos), recipe.levels, recipe.ranges, recipe.floats)
 
+
+@functools.lru_cache(2)  # OpenVINO reads what ONNX Runtime's quantiser made
+def _quantised(model: bytes, photos: Photos, levels: int | None, kind: str, floats: tuple[int, ...]) -> bytes:
+    from onnxruntime import quantization
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
+
+    float_ = network.read(model)
+    ranges = float_.ranges(photos.pixels, kind)
+    minmax = quantization.CalibrationMethod.MinMax
     with quiet(), tempfile.TemporaryDirectory() as folder:
-        before, prepared, after = (Path(folder) / name for name in ("float.onnx", "prepared.onnx", "int8.onnx"))
-        before.write_bytes(model)
-        quant_pre_process(os.fspath(before), os.fspath(prepared), skip_symbolic_shape=True)
+        before, measured, after = (Path(folder) / name for name in ("float.onnx", "ranges.json", "int8.onnx"))
+        before.write_bytes(float_.model)
+        data = {name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()}
+        save_tensors_data(TensorsData(minmax, data), measured)
         quantization.quantize_static(
-            os.fspath(prepared),
+            os.fspath(before),
             os.fspath(after),
-            _reader(tensors),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=levels < _FULL_RANGE,
+            reduce_range=levels != _FULL_RANGE,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            calibrate_method=quantization.CalibrationMethod.MinMax,
-            nodes_to_exclude=_normalisation(prepared),
+            calibrate_method=minmax,
+            calibration_cache_path=measured,
+            # Integers between the pixels and the first layer would only round once more.
+            nodes_to_exclude=[*float_.normalisation(), *(node for i in floats for node in float_.layers[i].nodes)],
         )
         return after.read_bytes()
-
-
-def _reader(tensors: Pixels) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped to mypy
-        def __init__(self) -> None:
-            self._rest = iter(tensors)
-
-        def get_next(self) -> Any:
-            image = next(self._rest, None)
-            return None if image is None else {INPUT: np.ascontiguousarray(image[None])}
-
-    return Reader()
-
-
-def _normalisation(path: Path) -> list[str]:
-    """The nodes between the pixels and the first convolution: integers there would only round once more."""
-    import onnx
-
-    nodes = onnx.load(path, load_external_data=False).graph.node
-    first = next(i for i, node in enumerate(nodes) if node.op_type == "Conv")
-    return [node.name for node in nodes[:first] if node.op_type != "Transpose"]

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from edgetl.types import Pixels
+from edgetl_exporters import onnx_format
 from edgetl_exporters.quiet import quiet
+from edgetl_exporters.recipes import Recipe
 
 
 def export(model: bytes, *, compress: bool = False) -> Mapping[str, bytes]:
@@ -25,28 +27,32 @@ def export(model: bytes, *, compress: bool = False) -> Mapping[str, bytes]:
         return _saved(_read(model), compress)
 
 
-def quantise(model: bytes, tensors: Pixels) -> Mapping[str, bytes]:
-    """NNCF's post-training quantisation, without its own bias correction: the weights come rounded and corrected.
+def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> Mapping[str, bytes]:
+    """NNCF's post-training quantisation, or ONNX Runtime's, whose QDQ model OpenVINO reads: as the recipe's quantizer says.
 
     Args:
-        model: the float ONNX model.
-        tensors: calibration images uint8 [n, h, w, 3].
+        model: the float ONNX model with uint8 input [n, h, w, 3].
+        photos: uint8 [n, h, w, 3] that calibrate.
+        recipe: its quantizer and its correction count; ONNX Runtime's quantiser heeds ranges, levels and float layers too.
     """
+    if recipe.settings["quantizer"] == "onnxruntime":
+        return export(onnx_format.quantise(model, photos, recipe))
     _refuse_telemetry()
     with quiet():
         import nncf
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-        images = nncf.Dataset([np.ascontiguousarray(image[None]) for image in tensors])
+        images = nncf.Dataset([np.ascontiguousarray(image[None]) for image in photos])
         made = nncf.quantize(
             _read(model),
             images,
             preset=nncf.QuantizationPreset.PERFORMANCE,
-            subset_size=len(tensors),
+            subset_size=len(photos),
+            fast_bias_correction=False,
             advanced_parameters=AdvancedQuantizationParameters(
                 overflow_fix=OverflowFix.DISABLE,
-                disable_bias_correction=True,
+                disable_bias_correction=recipe.correction != "nncf",
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
             ),
         )

@@ -18,7 +18,7 @@ def measure(expected: Embeddings, made: Embeddings, bound: float) -> Parity:
     embeddings and among the variant's: what a classifier would notice.
     """
     expected_unit, made_unit = _unit(expected), _unit(made)
-    cosine = (expected_unit * made_unit).sum(1)
+    cosine = cosines(expected, made)
     agreement = float((_nearest(expected_unit) == _nearest(made_unit)).mean())
     return Parity(
         cosine_mean=float(cosine.mean()),
@@ -29,6 +29,12 @@ def measure(expected: Embeddings, made: Embeddings, bound: float) -> Parity:
         bound=bound,
         machine=machine.instruction_set(),
     )
+
+
+def cosines(expected: Embeddings, made: Embeddings) -> Array:
+    """The cosine of every row of [n, d] to its partner, float64 [n]."""
+    found: Array = (_unit(expected) * _unit(made)).sum(1)
+    return found
 
 
 def check(name: str, parity: Parity, hint: str) -> None:

@@ -25,7 +25,11 @@ class Recipe:
         precision: `fp32`, `fp16` or `int8`.
         suits: the instruction sets it keeps its accuracy on, in words.
         levels: the largest integer weight; None where weights stay float.
-        settings: what the converter is told.
+        ranges: what the integers of activations span, one of :data:`edgetl_exporters.network.RANGES`.
+        floats: the numbers of the layers that stay in float, in the order they run (see :mod:`edgetl_exporters.network`).
+        correction: who undoes the shift that rounding weights gives to a layer's mean output: `rounding`
+            (:mod:`edgetl_exporters.rounding`, before the export) or `nncf` (the accurate algorithm, while it quantises).
+        settings: what else the manifest states.
     """
 
     name: str
@@ -33,11 +37,20 @@ class Recipe:
     precision: str
     suits: str
     levels: int | None = None
+    ranges: str = "minmax"
+    floats: tuple[int, ...] = ()
+    correction: str = "rounding"
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def stated(self) -> dict[str, Any]:
+        """What the manifest states."""
+        if self.levels is None:
+            return dict(self.settings)
+        return {**self.settings, "ranges": self.ranges, "correction": self.correction, "float_layers": len(self.floats)}
 
-_ROUNDED: Mapping[str, Any] = {"weights": "int8 per channel, rounded with bias correction"}
-_QDQ: Mapping[str, Any] = {**_ROUNDED, "activations": "uint8", "ranges": "minmax", "normalisation": "float"}
+
+_WEIGHTS: Mapping[str, Any] = {"weights": "int8 per channel"}
+_QDQ: Mapping[str, Any] = {**_WEIGHTS, "activations": "uint8", "normalisation": "float", "quantizer": "onnxruntime"}
 _SAFE = "every machine; needed on x86 without VNNI"
 
 # x86 without VNNI multiplies uint8 by int8 and adds pairs in 16 bits, which saturates; with 7-bit weights 2 * 255 * 64 = 32640 fits.
@@ -49,12 +62,18 @@ _RECIPES = (
     Recipe("tflite-fp32", "tflite", "fp32", "every machine"),
     Recipe("openvino-fp32", "openvino", "fp32", "every machine"),
     Recipe("openvino-fp16", "openvino", "fp16", "every machine", settings={"weights": "float16, computed in float32"}),
-    Recipe("onnx-u8s8", "onnx", "int8", "x86 with VNNI, Arm", 127, {**_QDQ, "quantizer": "onnxruntime"}),
-    Recipe("onnx-u8s7", "onnx", "int8", _SAFE, 64, {**_QDQ, "quantizer": "onnxruntime"}),
-    Recipe("tflite-full-integer", "tflite", "int8", "every machine", 127, {**_ROUNDED, "quantizer": "static_wi8_ai8", "ranges": "minmax"}),
-    Recipe("openvino-u8s8", "openvino", "int8", "x86 with VNNI, Arm", 127, {**_ROUNDED, "quantizer": "nncf", "ranges": "minmax"}),
-    Recipe("openvino-u8s7", "openvino", "int8", _SAFE, 64, {**_QDQ, "quantizer": "onnxruntime"}),
+    Recipe("onnx-u8s8", "onnx", "int8", "x86 with VNNI, Arm", 127, settings=_QDQ),
+    Recipe("onnx-u8s7", "onnx", "int8", _SAFE, 64, settings=_QDQ),
+    Recipe("tflite-full-integer", "tflite", "int8", "every machine", 127, settings={**_WEIGHTS, "quantizer": "static_wi8_ai8"}),
+    Recipe("openvino-u8s8", "openvino", "int8", "x86 with VNNI, Arm", 127, settings={**_WEIGHTS, "quantizer": "nncf"}),
+    Recipe("openvino-u8s7", "openvino", "int8", _SAFE, 64, settings=_QDQ),
 )
+
+
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    format_: tuple(dict.fromkeys(made.precision for made in _RECIPES if made.format == format_)) for format_ in FORMATS
+}
+"""Format -> the precisions it is offered in."""
 
 
 def _int8(format_: str) -> tuple[str, ...]:
@@ -83,8 +102,7 @@ def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
         raise ExportError(f"{format_} has no int8 recipe {wanted!r}; it has {', '.join(_int8(format_))}")
     found = [made for made in _RECIPES if (made.format, made.precision) == (format_, precision)]
     if not found:
-        offered = ", ".join(dict.fromkeys(made.precision for made in _RECIPES if made.format == format_))
-        raise ExportError(f"{format_} is not offered in {precision}; it is offered in {offered}")
+        raise ExportError(f"{format_} is not offered in {precision}; it is offered in {', '.join(OFFERED[format_])}")
     if precision == "int8" and wanted != "auto":
         return next(made for made in found if made.name == wanted)
     # Where there are two, the second is the one that cannot saturate.

@@ -41,6 +41,7 @@ class Source(abc.ABC):
         levels: the lengths of the pooled stages that the embedding is made of; empty for the last stage alone.
         scales: what each of those levels is multiplied by.
         notes: what else the manifest says of the network, e.g. where it was cut; JSON-able.
+        offered: format -> the precisions it can become.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Source(abc.ABC):
     levels: tuple[int, ...] = ()
     scales: tuple[float, ...] = ()
     notes: Mapping[str, str] = {}
+    offered: Mapping[str, Sequence[str]] = recipes.OFFERED
 
     @abc.abstractmethod
     def embed(self, tensors: Pixels) -> Embeddings | None:
@@ -82,6 +84,14 @@ class Source(abc.ABC):
 
     def balance(self, tensors: Pixels) -> None:  # noqa: B027 - most sources have one level and nothing to balance
         """Sees photos uint8 [n, h, w, 3] before anything is made: the levels of an embedding are balanced on them."""
+
+    def network(self, recipe: Recipe) -> bytes | None:
+        """The float network in ONNX, uint8 [n, h, w, 3] in, from which a recipe's integers are made or would be made.
+
+        Diagnosis, adequacy and the search for repairs look at it. None where there is none, or where a converter of its own leaves
+        nothing to repair: then :meth:`files` heeds neither the recipe's ranges nor its float layers nor its correction.
+        """
+        return None
 
     def classifier(self) -> tuple[Array, Array] | None:
         """The network's own last layer, weights float32 [c, d] and bias [c], that turns embeddings into class scores; None without one."""

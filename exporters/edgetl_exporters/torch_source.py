@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.types import Array, Embeddings, Pixels
-from edgetl_exporters import backbones, graph, onnx_format, openvino_format, rounding, tflite_format, weights
+from edgetl_exporters import backbones, graph, network, onnx_format, openvino_format, rounding, tflite_format, weights
 from edgetl_exporters.graph import Graph
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source
@@ -54,13 +55,14 @@ class TorchSource(Source):
         if multi and not backbone.stages:
             offered = ", ".join(name for name, row in backbones.BACKBONES.items() if row.stages)
             raise ExportError(f"{name} has no stages of its own to choose from; --levels multi is offered for {offered}")
-        network, self.weights = weights.load(backbone, file=file, random=random, seed=seed)
-        self._last = backbone.classifier(network)
-        self._graph = graph.build(backbone, network, backbone.stages if multi else ())
+        whole, self.weights = weights.load(backbone, file=file, random=random, seed=seed)
+        self._last = backbone.classifier(whole)
+        self._graph = graph.build(backbone, whole, backbone.stages if multi else ())
+        _plain_pools(self._graph)
         self._photos: Pixels | None = None
         self._rounded = functools.lru_cache(None)(self._round)
         self._onnx = functools.lru_cache(None)(self._export_onnx)
-        self._qdq = functools.lru_cache(None)(self._quantise_onnx)
+        self._tflite = functools.lru_cache(2)(self._export_tflite)
 
     def embed(self, tensors: Pixels) -> Embeddings:
         """See :meth:`Source.embed`."""
@@ -87,17 +89,27 @@ class TorchSource(Source):
         """See :meth:`Source.files`."""
         self._photos, levels = photos, recipe.levels
         if recipe.format == "tflite":
-            model = tflite_format.export(self._rounded(levels), self.image)
-            return {"model.tflite": tflite_format.quantise(model, self._calibrating()) if levels else model}
-        if levels and recipe.settings["quantizer"] == "onnxruntime":
-            model = self._qdq(levels)
-        else:
-            model = self._onnx(levels)
-        if recipe.format == "onnx":
-            return {"model.onnx": model}
-        if levels and recipe.settings["quantizer"] == "nncf":
-            return openvino_format.quantise(model, self._calibrating())
-        return openvino_format.export(model, compress=recipe.precision == "fp16")
+            return {"model.tflite": self._quantised_tflite(recipe) if levels else self._tflite(None)}
+        model = self._onnx(levels)
+        if recipe.format == "openvino":
+            if levels:
+                return openvino_format.quantise(model, self._calibrating(), recipe)
+            return openvino_format.export(model, compress=recipe.precision == "fp16")
+        return {"model.onnx": onnx_format.quantise(model, self._calibrating(), recipe) if levels else model}
+
+    def network(self, recipe: Recipe) -> bytes:
+        """See :meth:`Source.network`."""
+        return self._onnx(recipe.levels)
+
+    def _quantised_tflite(self, recipe: Recipe) -> bytes:
+        model = self._tflite(recipe.levels)
+        if recipe.floats:
+            made, counted = len(tflite_format.layers(model)), len(network.read(self._onnx(recipe.levels)).layers)
+            if made != counted:
+                raise ExportError(
+                    f"{self.name}: its TFLite file has {made} layers, its ONNX file {counted}: none can be kept in float by number"
+                )
+        return tflite_format.quantise(model, self._calibrating(), recipe)
 
     def _calibrating(self) -> Pixels:
         if self._photos is None:
@@ -110,5 +122,24 @@ class TorchSource(Source):
     def _export_onnx(self, levels: int | None) -> bytes:
         return onnx_format.export(self._rounded(levels), self.image)
 
-    def _quantise_onnx(self, levels: int) -> bytes:
-        return onnx_format.quantise(self._onnx(levels), self._calibrating(), levels)
+    def _export_tflite(self, levels: int | None) -> bytes:
+        return tflite_format.export(self._rounded(levels), self.image)
+
+
+def _plain_pools(features: nn.Module) -> None:
+    """Replaces adaptive pooling to one value by a mean: torch's ONNX exporter makes 14 nodes of it, with a Gather over the batch.
+
+    Measured on EfficientNet-B0 with random weights, whose squeeze-excitation pools that way: mean cosine of int8 0.26 with them, 0.77
+    without (50 photos).
+    """
+    for parent in list(features.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):
+                setattr(parent, name, _Mean())
+
+
+class _Mean(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
+    """Float [n, c, h, w] -> [n, c, 1, 1]."""
+
+    def forward(self, maps: Any) -> Any:
+        return maps.mean((2, 3), keepdim=True)

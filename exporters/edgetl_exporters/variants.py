@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Mapping
 from importlib import metadata
@@ -11,12 +12,14 @@ import numpy as np
 
 from edgetl import faults
 from edgetl.bundle import FAMILIES, NewVariant
+from edgetl.errors import ParityError
 from edgetl.runtimes import open_runtime
-from edgetl.types import Embeddings, Parity, Pixels
+from edgetl.types import Embeddings, Parity, Pixels, to_json
 from edgetl_exporters import parity, pictures, recipes
 from edgetl_exporters.calibration import Calibration
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.recipes import Recipe
+from edgetl_exporters.repair import Search, Searcher
 from edgetl_exporters.source import Source
 
 _SCENES = 24
@@ -32,6 +35,7 @@ class Exported:
         size: its files together, bytes.
         parity: its distance to the float embedding; None where there is no float original.
         seconds: to convert, quantise and prove it, s; what several variants share is counted with the first.
+        search: which repairs were tried for int8; None for other precisions.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Exported:
     size: int
     parity: Parity | None
     seconds: float
+    search: Search | None = None
 
 
 class Maker:
@@ -58,6 +63,13 @@ class Maker:
         self._proof = pictures.scenes(_SCENES, image.width, image.height, seed) if calibration is None else calibration.held_back
         self._expected = source.embed(self._proof)
 
+    @functools.cached_property
+    def _searcher(self) -> Searcher | None:
+        """Searches int8 recipes; None where no photos or no float original tell a better recipe from a worse one."""
+        if self._calibration is None or self._expected is None:
+            return None
+        return Searcher(self._source, self._calibration.tensors, self._calibration.choosing, self._timed)
+
     def make(self, recipe: Recipe) -> tuple[NewVariant, Exported]:
         """Converts, quantises, proves.
 
@@ -66,7 +78,7 @@ class Maker:
         """
         start = time.perf_counter()
         name = f"{recipe.format}-{recipe.precision}"
-        files = self._source.files(recipe, None if self._calibration is None else self._calibration.tensors)
+        recipe, files, search = self._found(name, recipe)
         count, charts = len(self._proof), len(self._golden)
         wrong = faults.of_tensors(self._golden, self._source.mean, self._source.std)
         made = self._run(recipe.format, files, np.concatenate([self._proof, self._golden, *wrong.values()]))
@@ -74,15 +86,32 @@ class Maker:
         stated = {
             "name": recipe.name,
             "suits": recipe.suits,
-            "settings": dict(recipe.settings),
+            "settings": recipe.stated(),
             "libraries": {library: metadata.version(library) for library in self._source.libraries(recipe.format)},
             "proved_on": f"{count} drawn scenes" if self._calibration is None else f"{count} held-back photos",
+            **({} if search is None else {"search": to_json(search)}),
             **({"levels": self._levels(recipe, made[:count])} if self._source.levels else {}),
         }
         golden, *faulty = made[count:].reshape(1 + len(wrong), charts, -1)
         variant = NewVariant(name, recipe.format, recipe.precision, files, stated, measured, golden, dict(zip(wrong, faulty)))
         size = sum(len(content) for content in files.values())
-        return variant, Exported(name, recipe.name, size, measured, time.perf_counter() - start)
+        return variant, Exported(name, recipe.name, size, measured, time.perf_counter() - start, search)
+
+    def _found(self, name: str, recipe: Recipe) -> tuple[Recipe, Mapping[str, bytes], Search | None]:
+        """The recipe that is taken, with the variant's files.
+
+        Raises:
+            ParityError: no int8 recipe meets the bound, with all that were tried.
+        """
+        if not recipe.levels or self._searcher is None:
+            return recipe, self._source.files(recipe, None if self._calibration is None else self._calibration.tensors), None
+        found, files, search = self._searcher.search(recipe, self._bound(recipe))
+        if not search.met:
+            raise ParityError(
+                f"{name}: no recipe keeps its embeddings near enough to the float ones: {len(search.steps)} were tried, and none "
+                f"reaches a mean cosine of {search.bound} (95 % sure) on the photos that choose:\n{search.table()}\n{_hint(recipe)}"
+            )
+        return found, files, search
 
     def _measure(self, name: str, recipe: Recipe, made: Embeddings) -> Parity | None:
         if self._expected is None:
@@ -109,12 +138,19 @@ class Maker:
         return {"fp32": recipes.FP32_BOUND, "fp16": recipes.FP16_BOUND, "int8": self._source.int8_bound}[recipe.precision]
 
     def _run(self, format_: str, files: Mapping[str, bytes], tensors: Pixels) -> Embeddings:
-        """The variant's embeddings [n, d], one photo at a time as a device embeds them."""
+        return self._timed(format_, files, tensors)[0]
+
+    def _timed(self, format_: str, files: Mapping[str, bytes], tensors: Pixels) -> tuple[Embeddings, float]:
+        """The variant's embeddings [n, d], one photo at a time as a device embeds them, and the median time of one, ms."""
+        rows, taken = [], []
         with quiet():
             runtime = open_runtime(FAMILIES[format_], files)
-            made = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
+            for tensor in tensors:
+                start = time.perf_counter()
+                rows.append(runtime.embed(tensor[None]))
+                taken.append(1000 * (time.perf_counter() - start))
             runtime.close()
-        return made
+        return np.concatenate(rows), float(np.median(taken))
 
 
 def _hint(recipe: Recipe) -> str:

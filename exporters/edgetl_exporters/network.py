@@ -1,0 +1,261 @@
+"""A float ONNX network as quantisation sees it: its layers, and what values its tensors take on photos.
+
+Layers are counted over every format: the convolutions and fully connected layers in the order they run are the same in a TFLite or OpenVINO
+file made from the same network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgetl.types import Array, Pixels
+from edgetl_exporters.quiet import quiet
+
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+RANGES = ("minmax", "percentile", "mse")
+
+_BINS = 2048
+HISTOGRAM = 48
+"""How many photos are counted into histograms: unlike an extreme, a share of the values needs few."""
+
+_TAIL = 1e-4
+"""The share of a tensor's values that percentile ranges cut off at either end."""
+
+_TINY = 1e-6
+_CLIPS = np.linspace(0.2, 1.0, 81)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A convolution or fully connected layer, with everything up to the next one.
+
+    Attributes:
+        name: of its weights in the file they came from, without `.weight`.
+        nodes: its nodes' names, the one with the weights first.
+        output: the last tensor that it makes.
+        weight: float32, one row per output channel first.
+        depthwise: whether every output channel reads one input channel.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    output: str
+    weight: Array
+    depthwise: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Extremes:
+    """The smallest and the largest value of every float tensor on every photo.
+
+    Attributes:
+        tensors: their names.
+        low: float32 [photos, tensors].
+        high: float32 [photos, tensors].
+    """
+
+    tensors: tuple[str, ...]
+    low: Array
+    high: Array
+
+    def ranges(self, count: int | None = None) -> Mapping[str, tuple[float, float]]:
+        """Tensor -> its extremes over the first `count` photos."""
+        low, high = self.low[:count].min(0), self.high[:count].max(0)
+        return {name: (float(low[i]), float(high[i])) for i, name in enumerate(self.tensors)}
+
+
+class Network:
+    """A float network, prepared for quantisation; photos uint8 [n, h, w, 3] are run one at a time.
+
+    Attributes:
+        model: the prepared file: constants folded, shapes inferred.
+        input: its input's name.
+        layers: in the order they run.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        import onnx
+
+        self.model = _prepared(model)
+        self._proto = onnx.load_from_string(self.model)
+        (given,) = self._proto.graph.input
+        self.input = given.name
+        self._dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
+        self.layers = tuple(_layers(self._proto))
+        self._ranges = functools.lru_cache(8)(self._ranged)
+
+    def normalisation(self) -> list[str]:
+        """The nodes that compute between the pixels and the first layer."""
+        nodes = self._proto.graph.node
+        first = next(i for i, node in enumerate(nodes) if node.name == self.layers[0].nodes[0])
+        return [node.name for node in nodes[:first] if node.op_type != "Transpose"]
+
+    def feed(self, image: Pixels) -> Mapping[str, Array]:
+        """One image [h, w, 3] as the network takes it."""
+        return {self.input: np.ascontiguousarray(image[None].astype(self._dtype, copy=False))}
+
+    def extremes(self, photos: Pixels) -> Extremes:
+        """Runs every photo once and keeps two numbers of every float tensor."""
+        import onnx
+
+        made, names = self._copy(), self._floats()
+        made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "one value"))
+        for kind in ("ReduceMin", "ReduceMax"):
+            for name in names:
+                made.graph.node.append(onnx.helper.make_node(kind, [name], [f"{kind} {name}"], keepdims=0))
+                made.graph.node.append(onnx.helper.make_node("Reshape", [f"{kind} {name}", "one value"], [f"{kind} {name} flat"]))
+            made.graph.node.append(onnx.helper.make_node("Concat", [f"{kind} {name} flat" for name in names], [kind], axis=0))
+        rows = list(self._run(made, ["ReduceMin", "ReduceMax"], photos))
+        return Extremes(tuple(names), np.stack([low for low, _ in rows]), np.stack([high for _, high in rows]))
+
+    def ranges(self, photos: Pixels, kind: str) -> Mapping[str, tuple[float, float]]:
+        """Tensor -> the range that its integers span.
+
+        Args:
+            photos: uint8 [n, h, w, 3].
+            kind: one of :data:`RANGES`: `minmax`, all values; `percentile`, all but the outermost :data:`_TAIL` at either end;
+                `mse`, the part of the extremes whose rounding and clipping lose the least energy.
+        """
+        return self._ranges(Photos(photos), kind)
+
+    def _ranged(self, photos: Photos, kind: str) -> Mapping[str, tuple[float, float]]:
+        if kind == "minmax":
+            return self.extremes(photos.pixels).ranges()
+        whole = self._ranges(photos, "minmax")
+        return {name: cut(kind, counts, *whole[name]) for name, counts in self._counts(photos.pixels[:HISTOGRAM], whole).items()}
+
+    def _counts(self, photos: Pixels, whole: Mapping[str, tuple[float, float]]) -> Mapping[str, Array]:
+        """Tensor -> how many of its values fall into each of 2048 equal bins of its whole range, int64 [2048]."""
+        names = list(whole)
+        counts = {name: np.zeros(_BINS, np.int64) for name in names}
+        for values in self._run(self._copy(), names, photos):
+            for name, value in zip(names, values):
+                counts[name] += histogram(value, *whole[name])
+        return counts
+
+    def _copy(self) -> Any:
+        import onnx
+
+        made = onnx.ModelProto()
+        made.CopyFrom(self._proto)
+        return made
+
+    def _floats(self) -> list[str]:
+        """The float tensors that depend on the photo."""
+        import onnx
+
+        graph = self._proto.graph
+        kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)}
+        return [name for node in graph.node for name in node.output if kinds.get(name) == onnx.TensorProto.FLOAT]
+
+    def _run(self, model: Any, outputs: list[str], photos: Pixels) -> Iterator[list[Array]]:
+        """The tensors of these names, photo by photo."""
+        import onnx
+
+        del model.graph.output[:]
+        model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in outputs)
+        opened = session(model.SerializeToString())
+        for photo in photos:
+            yield opened.run(outputs, self.feed(photo))
+
+
+@functools.lru_cache(4)
+def read(model: bytes) -> Network:
+    """The network in an ONNX file; reading and measuring it is done once."""
+    return Network(model)
+
+
+def session(model: bytes) -> Any:
+    """An ONNX Runtime session on half of the cores, which does not reorder what it computes."""
+    import onnxruntime
+
+    from edgetl import machine
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = max(1, machine.cores() // 2)
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class Photos:
+    """Photos as a cache's key: the same array is the same photos."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self.pixels = pixels
+
+    def __hash__(self) -> int:
+        return hash(self.pixels[:1].tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Photos) and (self.pixels is other.pixels or np.array_equal(self.pixels, other.pixels))
+
+
+def _prepared(model: bytes) -> bytes:
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "float.onnx", Path(folder) / "prepared.onnx"
+        before.write_bytes(model)
+        quant_pre_process(os.fspath(before), os.fspath(after), skip_symbolic_shape=True)
+        return after.read_bytes()
+
+
+def _layers(model: Any) -> Iterator[Layer]:
+    import onnx
+
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    found: list[tuple[Any, list[Any]]] = []
+    for node in model.graph.node:
+        if node.op_type in WEIGHTED and len(node.input) > 1 and node.input[1] in weights:
+            found.append((node, [node]))
+        elif found:
+            found[-1][1].append(node)
+    for node, nodes in found:
+        weight = onnx.numpy_helper.to_array(weights[node.input[1]])
+        turned = node.op_type == "MatMul" or (node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute))
+        groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        yield Layer(
+            name=node.input[1].removesuffix(".weight"),
+            nodes=tuple(each.name for each in nodes),
+            output=nodes[-1].output[0],
+            weight=weight.T if turned else weight,
+            depthwise=groups > 1 and weight.shape[1] == 1,
+        )
+
+
+def histogram(values: Array, low: float, high: float) -> Array:
+    """How many values fall into each of 2048 equal bins of [low, high], int64 [2048]."""
+    return np.histogram(values, _BINS, (low, max(high, low + _TINY)))[0]
+
+
+def cut(kind: str, counts: Array, low: float, high: float) -> tuple[float, float]:
+    """The part of [low, high] that integers span, from the histogram over it (see :meth:`Network.ranges`)."""
+    return _percentile(counts, low, high) if kind == "percentile" else _least_error(counts, low, high)
+
+
+def _percentile(counts: Array, low: float, high: float) -> tuple[float, float]:
+    share = np.cumsum(counts) / counts.sum()
+    step = (high - low) / _BINS
+    first, last = int(np.searchsorted(share, _TAIL)), int(np.searchsorted(share, 1 - _TAIL))
+    return low + first * step, low + (last + 1) * step
+
+
+def _least_error(counts: Array, low: float, high: float) -> tuple[float, float]:
+    """The fraction of both ends that loses the least squared error over the histogram's bins."""
+    values = low + (np.arange(_BINS) + 0.5) * (high - low) / _BINS
+    low, high = min(low, 0.0), max(high, 0.0)
+    lows, highs = low * _CLIPS[:, None], high * _CLIPS[:, None]
+    step = np.maximum((highs - lows) / 255, np.finfo(np.float32).tiny)
+    clipped = np.clip(values, lows, highs)
+    # Rounding moves a value by step² / 12 on average, whatever the value.
+    lost = ((clipped - values) ** 2 + step**2 / 12) @ counts
+    best = float(_CLIPS[int(lost.argmin())])
+    return low * best, high * best
