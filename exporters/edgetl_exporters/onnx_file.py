@@ -100,15 +100,15 @@ class OnnxFile:
         return str(found.input[0])
 
     def classifier(self) -> tuple[Array, Array] | None:
-        """Weights float32 [c, d] and bias [c] of the last layer; None where there is none, or where its weights are integers."""
+        """Weights float32 [c, d] and bias [c] of the last layer, dequantised; None where there is none."""
         node = self._last()
-        weights = None if node is None else self._constant(node.input[1])
-        if node is None or weights is None or weights.dtype != np.float32:
+        weights = None if node is None else self._weights(node.input[1])
+        if node is None or weights is None:
             return None
         matrix = weights.reshape(weights.shape[:2]) if node.op_type == "Conv" else weights.T
         if node.op_type == "Gemm" and _attribute(node, "transB", 0):
             matrix = weights
-        bias = self._constant(node.input[2]) if len(node.input) > 2 else self._added(node.output[0])
+        bias = self._weights(node.input[2]) if len(node.input) > 2 else self._added(node.output[0])
         return np.ascontiguousarray(matrix), np.zeros(len(matrix), np.float32) if bias is None else bias.reshape(-1)
 
     def cut(self, tensor: str) -> None:
@@ -275,9 +275,18 @@ class OnnxFile:
         return one if node.op_type == "Conv" else weights.ndim == 2
 
     def _weights(self, name: str) -> Array | None:
-        """A constant, also behind the DequantizeLinear of a quantised file, and then in integers."""
+        """A constant; what it stands for where a DequantizeLinear is behind it."""
         found, node = self._constant(name), self._maker(name)
-        return self._constant(node.input[0]) if found is None and node is not None and node.op_type == "DequantizeLinear" else found
+        if found is not None or node is None or node.op_type != "DequantizeLinear":
+            return found
+        stored, scale, zero = (self._constant(part) for part in (*node.input, "")[:3])
+        if stored is None or scale is None:
+            return None
+        along = [1] * stored.ndim
+        if scale.size > 1:
+            along[_attribute(node, "axis", 1)] = -1
+        centred = stored.astype(np.float32) - (0 if zero is None else zero.astype(np.float32).reshape(along))
+        return np.asarray(centred * scale.reshape(along), np.float32)
 
     def _constant(self, name: str) -> Array | None:
         for entry in self._graph.initializer:

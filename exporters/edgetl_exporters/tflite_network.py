@@ -234,7 +234,7 @@ def _flat(graph: Graph, number: int) -> int:
     if len(shape) < 2 or np.prod(shape) != dim:
         raise ExportError(
             f"{graph.file}: the embedding {graph.name(number)!r} has the shape {shape} (rank {len(shape)}), expected [1, d]: "
-            f"cut behind the pooling with --cut TENSOR; {_pooled(graph)}"
+            "cut behind the pooling with --cut TENSOR"
         )
     if len(shape) == 2:
         return number
@@ -245,12 +245,3 @@ def _flat(graph: Graph, number: int) -> int:
         "RESHAPE", [number, graph.constant("embedding/shape", np.array([1, dim], np.int32))], [flat], "ReshapeOptions", newShape=[1, dim]
     )
     return flat
-
-
-def _pooled(graph: Graph) -> str:
-    """The tensors of the graph that could be embeddings, in a sentence."""
-    computed = [int(number) for operator in graph.raw.operators for number in operator.outputs]
-    found = [
-        graph.name(number) for number in computed if (shape := graph.shape(number)) and len(shape) > 1 and max(shape) == np.prod(shape) > 1
-    ]
-    return f"pooled are {', '.join(map(repr, found[-5:]))}" if found else "no tensor in it is pooled"

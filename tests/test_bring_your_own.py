@@ -1,0 +1,491 @@
+"""Bring your own: files of others become backbones, or are refused with a reason; what is cut computes what it computed before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+from edgetl_exporters import metadata, pictures, tflite_file
+from edgetl_exporters.file_source import FileSource
+from edgetl_exporters.onnx_file import OnnxFile
+from edgetl_exporters.source import Source
+from edgetl_exporters.tflite_network import TfliteNetwork
+from edgetl_exporters.variants import Maker
+
+from edgetl import Classifier, bundle, preprocess
+from edgetl.errors import ExportError
+from edgetl.photos import load
+from edgetl.types import Array, ImageSpec, Pixels, to_json
+
+SIDE, CHANNELS, CLASSES = 12, 6, 4
+MEAN, STD = (120.0, 115.0, 100.0), (58.0, 57.0, 56.0)
+RNG = np.random.default_rng(3)
+KERNEL = RNG.normal(0, 0.3, (CHANNELS, 3, 3, 3)).astype(np.float32)
+LAST = RNG.normal(0, 1, (CLASSES, CHANNELS)).astype(np.float32)
+BIAS = RNG.normal(0, 1, CLASSES).astype(np.float32)
+
+Edit = Callable[[Any], None]
+
+
+def onnx_classifier(edit: Edit = lambda model: None, *, end: str = "gemm", size: Any = SIDE, batch: int = 1, opset: int = 17) -> bytes:
+    """Conv, Relu, average pooling, then a classifier; NCHW float, batch fixed at 1 as most files have it."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = {"kernel": KERNEL, "flat": np.array([batch, CHANNELS]), "last": LAST, "bias": BIAS}
+    constants["last 1x1"], constants["last transposed"] = LAST[:, :, None, None], np.ascontiguousarray(LAST.T)
+    ends = {
+        "gemm": [("Reshape", ["pooled", "flat"], "row", {}), ("Gemm", ["row", "last", "bias"], "logits", {"transB": 1})],
+        "matmul": [
+            ("Reshape", ["pooled", "flat"], "row", {}),
+            ("MatMul", ["row", "last transposed"], "product", {}),
+            ("Add", ["product", "bias"], "logits", {}),
+        ],
+        "conv": [("Conv", ["pooled", "last 1x1", "bias"], "scores", {}), ("Flatten", ["scores"], "logits", {})],
+    }
+    steps = [("Conv", ["photo", "kernel"], "maps", {}), ("Relu", ["maps"], "relu", {}), ("GlobalAveragePool", ["relu"], "pooled", {})]
+    steps += [*ends[end], ("Softmax", ["logits"], "probability", {"axis": 1})]
+    nodes = [helper.make_node(kind, given, [made], name=made, **options) for kind, given, made, options in steps]
+    used = {name for _, given, _, _ in steps for name in given}
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "classifier",
+            [helper.make_tensor_value_info("photo", TensorProto.FLOAT, [batch, 3, size, size])],
+            [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [batch, CLASSES])],
+            [numpy_helper.from_array(values, name) for name, values in constants.items() if name in used],
+        ),
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=8,
+    )
+    edit(model)
+    return bytes(model.SerializeToString())
+
+
+def tensors_of(model: bytes, name: str, images: Pixels) -> Array:
+    """The oracle: a tensor of the whole file, as ONNX Runtime computes it, one normalised image at a time."""
+    import onnx
+    import onnxruntime
+
+    made = onnx.load_from_string(model)
+    made.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
+    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    normal = ((images.astype(np.float32) - MEAN) / STD).astype(np.float32).transpose(0, 3, 1, 2)
+    return np.concatenate([session.run([name], {"photo": image[None]})[0].reshape(1, -1) for image in normal])
+
+
+def written(tmp_path: Path, name: str, content: bytes) -> Path:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+def opened(path: Path, **options: Any) -> FileSource:
+    return FileSource(path, **{"mean": MEAN, "std": STD, **options})
+
+
+def made(source: Source, path: Path) -> Path:
+    """A bundle of everything that needs no photos to calibrate."""
+    golden = np.stack([preprocess.tensor(load(chart), source.image) for chart in pictures.charts()])
+    maker = Maker(source, None, golden, 0)
+    plan = [source.recipe(format_, kind) for format_, kinds in source.offered.items() for kind in kinds]  # type: ignore[attr-defined]
+    variants = [maker.make(recipe)[0] for recipe in plan if recipe.levels is None]
+    bundle.write(
+        path,
+        backbone={"name": source.name, "source": source.package, "weights": to_json(source.weights), **source.notes},
+        image=source.image,
+        dim=source.dim,
+        calibration=None,
+        golden_photos=pictures.charts(),
+        golden_tensors=golden,
+        variants=variants,
+    )
+    return path
+
+
+# What is cut computes what it computed before.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["gemm", "matmul", "conv"])
+def test_a_classifier_cut_before_its_last_layer_gives_the_same_embedding_and_keeps_that_layer(tmp_path: Path, end: str) -> None:
+    images = RNG.integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8)
+    content = onnx_classifier(end=end)
+    source = opened(written(tmp_path, "net.onnx", content), cut="auto")
+    embedded = source.embed(images)
+    assert embedded is not None
+    np.testing.assert_allclose(embedded, tensors_of(content, "pooled", images), atol=1e-5)
+    weights, bias = source.classifier() or pytest.fail("the classifier is kept")
+    np.testing.assert_allclose(embedded @ weights.T + bias, tensors_of(content, "logits", images), atol=1e-5)
+    assert (source.dim, source.image) == (CHANNELS, ImageSpec(SIDE, SIDE, 14, "bilinear"))
+    assert "was cut off" in source.notes["cut"]
+    assert "'probability'" in source.notes["cut"]
+
+
+@pytest.mark.slow
+def test_a_named_tensor_bgr_and_free_sizes_and_an_old_opset_are_taken(tmp_path: Path) -> None:
+    images = RNG.integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
+    content = onnx_classifier(size="side", end="conv", opset=11)
+    path = written(tmp_path, "net.onnx", content)
+    whole = onnx_classifier(end="conv")
+    source = opened(path, cut="logits", size=(SIDE, SIDE), resize=16, filter_="bicubic")
+    np.testing.assert_allclose(source.embed(images), tensors_of(whole, "logits", images), atol=1e-5)
+    assert source.image == ImageSpec(SIDE, SIDE, 16, "bicubic")
+    assert source.classifier() is None, "nothing was cut off before its last layer"
+    reverse = opened(path, cut="auto", size=(SIDE, SIDE), mean=MEAN[::-1], std=STD[::-1], order="bgr")
+    np.testing.assert_allclose(reverse.embed(images[..., ::-1]), tensors_of(whole, "pooled", images), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_onnx_file_becomes_every_variant_it_can_and_runs_any_batch(tmp_path: Path) -> None:
+    source = opened(written(tmp_path, "net.onnx", onnx_classifier()), cut="auto")
+    packed = bundle.Bundle.open(made(source, tmp_path / "own.edgetl"))
+    assert set(packed.variants) == {"onnx-fp32", "openvino-fp32", "openvino-fp16"}
+    assert packed.backbone["weights"]["source"] == "local file net.onnx"
+    images = RNG.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
+    from edgetl.runtimes import open_runtime
+
+    for name, variant in packed.variants.items():
+        assert variant.parity is not None
+        np.testing.assert_allclose(
+            open_runtime(variant.family, packed.model(variant), 1).embed(images),
+            source.embed(images),
+            atol=5e-3 if "fp16" in name else 1e-4,
+        )
+
+
+@pytest.mark.slow
+def test_a_quantised_onnx_file_stays_what_its_maker_made_it(tmp_path: Path) -> None:
+    from onnxruntime import quantization
+
+    images = RNG.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
+    normal = ((images.astype(np.float32) - MEAN) / STD).astype(np.float32).transpose(0, 3, 1, 2)
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped to mypy
+        rest = iter([{"photo": image[None]} for image in normal])
+
+        def get_next(self) -> Any:
+            return next(self.rest, None)
+
+    quantization.quantize_static(written(tmp_path, "float.onnx", onnx_classifier()), tmp_path / "net.onnx", Reader(), per_channel=True)
+    source = opened(tmp_path / "net.onnx", cut="auto")
+    assert (source.offered, source.embed(images)) == ({"onnx": ("int8",), "openvino": ("int8",)}, None)
+    from edgetl.runtimes import open_runtime
+
+    embedded = open_runtime("onnxruntime", source.files(source.recipe("onnx", "int8"), None), 1).embed(images)
+    named = source.notes["cut"].split("'")[1]
+    np.testing.assert_array_equal(embedded, tensors_of((tmp_path / "net.onnx").read_bytes(), named, images))
+    weights, bias = source.classifier() or pytest.fail("the classifier is kept")
+    np.testing.assert_allclose(weights, LAST, atol=np.abs(LAST).max() / 120)
+    np.testing.assert_allclose(bias, BIAS, atol=0.01)
+
+
+@pytest.mark.slow
+def test_a_file_that_edgetl_wrote_needs_no_word_about_its_pixels(tmp_path: Path) -> None:
+    spec = ImageSpec(8, 8, 9, "bicubic")
+    info = metadata.Info("tiny", "five numbers", spec)
+    images = RNG.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    for name, content in (
+        ("tiny.onnx", metadata.onnx(tiny_models.onnx()["model.onnx"], info)),
+        ("tiny.tflite", metadata.tflite(tiny_models.tflite("float")["model.tflite"], info)),
+    ):
+        source = FileSource(written(tmp_path, name, content))
+        assert (source.image, source.mean, source.std) == (spec, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        np.testing.assert_allclose(source.embed(images), tiny_models.expected(images), atol=1e-4)
+
+
+# The real quantised MobileNets of Coral.
+
+
+def whole_tensor(content: bytes, name: str, images: Pixels) -> Array:
+    """The oracle: a tensor of the whole file, as LiteRT computes it."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, experimental_preserve_all_tensors=True, num_threads=2)
+    interpreter.allocate_tensors()
+    found = next(entry for entry in interpreter.get_tensor_details() if entry["name"] == name)
+    rows = []
+    for image in images:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(found["index"]).reshape(1, -1))
+    scale, zero = found["quantization"]
+    return (np.concatenate(rows).astype(np.float32) - zero) * np.float32(scale)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors")
+@pytest.mark.parametrize(
+    ("file", "cut", "tensor", "dim"),
+    [
+        ("mobilenet_v1_1.0_224_quant_embedding_extractor.tflite", "none", "MobilenetV1/Logits/AvgPool_1a/AvgPool", 1024),
+        ("mobilenet_v2_1.0_224_quant.tflite", "auto", "MobilenetV2/Logits/AvgPool", 1280),
+    ],
+)
+def test_coral_mobilenets_become_bundles_and_learn_cat_dog_and_hotdog(
+    data: Path, tmp_path: Path, file: str, cut: str, tensor: str, dim: int
+) -> None:
+    photos = data / "coral" / "imprinting"
+    source = FileSource(data / "coral" / file, cut=cut)
+    assert (source.dim, source.offered, source.embed(np.zeros((1, 224, 224, 3), np.uint8))) == (dim, {"tflite": ("int8",)}, None)
+    images = np.stack([preprocess.tensor(load(path), source.image) for path in sorted(photos.glob("*.png"))])
+    from edgetl.runtimes import open_runtime
+
+    path = made(source, tmp_path / "coral.edgetl")
+    packed = bundle.Bundle.open(path)
+    embedded = open_runtime("litert", packed.model(packed.variants["tflite-int8"]), 2).embed(images)
+    np.testing.assert_array_equal(embedded, whole_tensor((data / "coral" / file).read_bytes(), tensor, images))
+    with Classifier.open(path, tmp_path / "shop.db") as shop:
+        for photo in sorted(photos.glob("*_train_*.png")):
+            shop.add(photo, photo.name.partition("_")[0])
+        shop.train()
+        tests = sorted(photos.glob("*_test_*.png"))
+        guesses = [shop.predict(photo) for photo in tests]
+    truth = [photo.name.partition("_")[0] for photo in tests]
+    assert len(tests) == 3
+    assert [guess.top[0][0] for guess in guesses] == truth
+    assert [guess.label for guess in guesses] == truth, "nothing is rejected"
+
+
+@pytest.mark.slow
+def test_the_classifier_that_was_cut_off_knows_imagenet(data: Path) -> None:
+    import csv
+
+    source = FileSource(data / "coral" / "mobilenet_v2_1.0_224_quant.tflite", cut="auto")
+    with (data / "imagenet-sample" / "labels.csv").open() as lines:
+        rows = list(csv.DictReader(lines))[::10]
+    images = np.stack([preprocess.tensor(load(data / "imagenet-sample" / row["file"]), source.image) for row in rows])
+    from edgetl.runtimes import open_runtime
+
+    files = source.files(source.recipe("tflite", "int8"), None)
+    embedded = open_runtime("litert", files, 2).embed(images)
+    weights, bias = source.classifier() or pytest.fail("the classifier is kept")
+    right = (embedded @ weights.T + bias).argmax(1) - 1 == [int(row["index"]) for row in rows]  # class 0 is the background
+    assert right.mean() > 0.8, "87.9 % over all 1000 photos"
+
+
+# The same network behind every kind of TFLite input.
+
+
+def tflite_classifier(dtype: str = "float32", *, channels_first: bool = False, edit: Edit = lambda graph: None) -> bytes:
+    """Mean over pixels, then a fully connected classifier; quantised inputs hold (pixel - 100) / 50 in steps of 0.02."""
+    model = tflite_file.new("classifier")
+    graph = tflite_file.Graph.add(model, "main")
+    shape = [1, 3, SIDE, SIDE] if channels_first else [1, SIDE, SIDE, 3]
+    scaled: dict[str, Any] = {} if dtype == "float32" else {"scale": 0.02, "zero": {"int8": -28, "uint8": 100}[dtype]}
+    photo, real = graph.tensor("photo", shape, dtype, **scaled), graph.tensor("real", shape, "float32")
+    if dtype != "float32":
+        graph.operator("DEQUANTIZE", [photo], [real], "DequantizeOptions", version=2)
+    axes = graph.constant("axes", np.array([2, 3] if channels_first else [1, 2], np.int32))
+    row, logits = graph.tensor("row", [1, 3], "float32"), graph.tensor("logits", [1, CLASSES], "float32")
+    graph.operator("MEAN", [photo if dtype == "float32" else real, axes], [row], "ReducerOptions", keepDims=False)
+    graph.operator(
+        "FULLY_CONNECTED", [row, graph.constant("last", LAST[:, :3]), graph.constant("bias", BIAS)], [logits], "FullyConnectedOptions"
+    )
+    probability = graph.tensor("probability", [1, CLASSES], "float32")
+    graph.operator("SOFTMAX", [logits], [probability], "SoftmaxOptions", beta=1.0)
+    graph.raw.inputs, graph.raw.outputs = [photo], [probability]
+    edit(graph)
+    return tflite_file.pack(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mean", "std"), [((100.0,), (50.0,)), ((90.0, 100.0, 110.0), (60.0, 50.0, 70.0))])
+@pytest.mark.parametrize("bgr", [False, True])
+@pytest.mark.parametrize(("dtype", "channels_first"), [("float32", False), ("float32", True), ("uint8", False), ("int8", False)])
+def test_every_input_of_a_tflite_file_takes_pixels(
+    tmp_path: Path, dtype: str, channels_first: bool, bgr: bool, mean: tuple[float, ...], std: tuple[float, ...]
+) -> None:
+    content = tflite_classifier(dtype, channels_first=channels_first)
+    source = FileSource(written(tmp_path, "net.tflite", content), cut="auto", mean=mean, std=std, order="bgr" if bgr else "rgb")
+    images = RNG.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
+    from edgetl.runtimes import open_runtime
+
+    kind = "fp32" if dtype == "float32" else "int8"
+    embedded = open_runtime("litert", source.files(source.recipe("tflite", kind), None), 1).embed(images)
+    normal = (images - np.broadcast_to(mean, 3)) / np.broadcast_to(std, 3)
+    if dtype != "float32":
+        normal = np.clip(normal, *((np.array([-128, 127]) + 28) * 0.02))  # what the integers can hold; both types hold the same
+    expected = normal.mean((1, 2))
+    np.testing.assert_allclose(embedded, expected[:, ::-1] if bgr else expected, atol=1e-4 if dtype == "float32" else 0.011)
+
+
+# Hostile files: each a clear error with the file's name.
+
+
+def external(model: Any) -> None:
+    from onnx import TensorProto
+
+    entry = model.graph.initializer[0]
+    entry.data_location = TensorProto.EXTERNAL
+    entry.external_data.add(key="location", value="../../etc/passwd")
+
+
+def nan(model: Any) -> None:
+    from onnx import numpy_helper
+
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.full((CHANNELS, 3, 3, 3), np.nan, np.float32), "kernel"))
+
+
+def typed(kind: str) -> Edit:
+    def edit(model: Any) -> None:
+        from onnx import TensorProto, helper
+
+        cast = helper.make_node("Cast", ["photo"], ["photo float"], to=TensorProto.FLOAT)
+        model.graph.node[0].input[0] = "photo float"
+        model.graph.node.insert(0, cast)
+        model.graph.input[0].type.tensor_type.elem_type = getattr(TensorProto, kind)
+
+    return edit
+
+
+def second_input(model: Any) -> None:
+    from onnx import TensorProto, helper
+
+    model.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1]))
+
+
+def second_output(model: Any) -> None:
+    from onnx import TensorProto, helper
+
+    model.graph.output.append(helper.make_tensor_value_info("row", TensorProto.FLOAT, [1, CHANNELS]))
+
+
+def unknown_operator(model: Any) -> None:
+    from onnx import helper
+
+    model.graph.node[1].op_type, model.graph.node[1].domain = "Bend", "acme"
+    model.opset_import.append(helper.make_opsetid("acme", 1))
+
+
+def tflite_nan(graph: tflite_file.Graph) -> None:
+    graph.constant("broken", np.array([1, np.nan], np.float32))
+
+
+def tflite_input(**fields: Any) -> Edit:
+    def edit(graph: tflite_file.Graph) -> None:
+        for name, value in fields.items():
+            setattr(graph.raw.tensors[graph.raw.inputs[0]], name, value)
+
+    return edit
+
+
+def tflite_two(graph: tflite_file.Graph) -> None:
+    graph.raw.inputs = [graph.raw.inputs[0], graph.tensor("mask", [1], "float32")]
+
+
+HOSTILE: dict[str, tuple[str, Callable[[], bytes], dict[str, Any], str]] = {
+    "a truncated .tflite": ("net.tflite", lambda: tflite_classifier()[:-200], {}, "truncated or damaged .tflite file of"),
+    "half a .tflite": ("net.tflite", lambda: tflite_classifier()[:400], {}, "truncated or damaged"),
+    "four bytes": ("net.tflite", lambda: b"abcd", {}, "not a .tflite file"),
+    "text as .tflite": ("net.tflite", lambda: b"version https://git-lfs.github.com/spec/v1\n" * 9, {}, "not a .tflite file"),
+    "text as .onnx": ("net.onnx", lambda: b"version https://git-lfs.github.com/spec/v1\n" * 9, {}, "not an .onnx file"),
+    "a truncated .onnx": ("net.onnx", lambda: onnx_classifier()[:-300], {}, "not an .onnx file, or a truncated one"),
+    "an empty .onnx": ("net.onnx", lambda: b"", {}, "not an .onnx file"),
+    "external data": ("net.onnx", lambda: onnx_classifier(external), {}, "in other files .*save_as_external_data=False"),
+    "an int32 photo": ("net.onnx", lambda: onnx_classifier(typed("INT32")), {}, "'photo' is int32, expected float"),
+    "a float64 photo": ("net.onnx", lambda: onnx_classifier(typed("DOUBLE")), {}, "'photo' is double, expected float"),
+    "an int32 photo in .tflite": (
+        "net.tflite",
+        lambda: tflite_classifier(edit=tflite_input(type=2)),
+        {},
+        "'photo' is int32, expected float32",
+    ),
+    "NaN weights": ("net.onnx", lambda: onnx_classifier(nan), {}, "'kernel' hold NaN"),
+    "NaN weights in .tflite": ("net.tflite", lambda: tflite_classifier(edit=tflite_nan), {}, "'broken' hold NaN"),
+    "two inputs": ("net.onnx", lambda: onnx_classifier(second_input), {}, "2 inputs .*'photo', 'mask'"),
+    "two inputs in .tflite": ("net.tflite", lambda: tflite_classifier(edit=tflite_two), {}, "2 inputs .*'photo', 'mask'"),
+    "two outputs": ("net.onnx", lambda: onnx_classifier(second_output), {}, "outputs probability, row; .*--cut TENSOR"),
+    "a free size": ("net.onnx", lambda: onnx_classifier(size="side"), {"cut": "auto"}, "width and height are free; .*--size"),
+    "a free size in .tflite": (
+        "net.tflite",
+        lambda: tflite_classifier(edit=tflite_input(shapeSignature=[1, -1, -1, 3])),
+        {"cut": "auto"},
+        "width and height are free; .*--size",
+    ),
+    "another size": ("net.onnx", onnx_classifier, {"cut": "auto", "size": (224, 224)}, "12x12, not"),
+    "a gray photo": ("net.tflite", lambda: tflite_classifier(edit=tflite_input(shape=[1, 12, 12, 1])), {}, "shape .*expected .1, h, w, 3."),
+    "a softmax": ("net.onnx", onnx_classifier, {}, "probabilities of a softmax.*--cut auto"),
+    "a softmax in .tflite": ("net.tflite", tflite_classifier, {}, "probabilities of a softmax.*--cut auto"),
+    "no such tensor": ("net.onnx", onnx_classifier, {"cut": "pool"}, "no tensor 'pool'.*near are .*'pooled'"),
+    "no such tensor in .tflite": ("net.tflite", tflite_classifier, {"cut": "rows"}, "no tensor 'rows'.*near are .*'row'"),
+    "a constant as the embedding": ("net.tflite", tflite_classifier, {"cut": "bias"}, "not computed from the photo"),
+    "no classifier": ("net.onnx", lambda: tiny_models.onnx()["model.onnx"], {"cut": "auto"}, "no classifier .*comes Relu"),
+    "no normalisation": ("net.onnx", onnx_classifier, {"cut": "auto", "mean": None}, "give --mean in pixel values"),
+    "a std of 0": ("net.onnx", onnx_classifier, {"cut": "auto", "std": (0.0,)}, "std above 0"),
+    "an embedding of rank 4 in .tflite": (
+        "net.tflite",
+        lambda: tflite_classifier("uint8"),
+        {"cut": "real"},
+        r"\[1, 12, 12, 3\] \(rank 4\).*behind the pooling",
+    ),
+        "net.tflite",
+        lambda: tflite_classifier("uint8"),
+        {"cut": "real"},
+        r"\[1, 12, 12, 3\] \(rank 4\).*behind the pooling",
+    ),
+    "another format": ("net.pb", lambda: b"", {}, "ends in .onnx or .tflite"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_file_is_refused_with_its_name_and_the_reason(tmp_path: Path, case: str) -> None:
+    name, content, options, reason = HOSTILE[case]
+    path = written(tmp_path, name, content())
+    with pytest.raises(ExportError, match=rf"(?s){name.replace('.', '[.]')}.*{reason}"):
+        opened(path, **options)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"gone[.]onnx: cannot be read"):
+        FileSource(tmp_path / "gone.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "cut", "reason"),
+    [
+        (onnx_classifier(), "relu", r"'relu' of 2 photos has the shape \[2, 6, 10, 10\] \(rank 4\).*behind the pooling"),
+        (onnx_classifier(unknown_operator), "pooled", "onnxruntime cannot run it .*Bend"),
+    ],
+)
+def test_what_onnxruntime_finds_is_said_with_the_files_name(tmp_path: Path, content: bytes, cut: str, reason: str) -> None:
+    with pytest.raises(ExportError, match=rf"(?s)net[.]onnx: .*{reason}"):
+        opened(written(tmp_path, "net.onnx", content), cut=cut)
+
+
+@pytest.mark.parametrize(("kind", "read"), [("tflite", TfliteNetwork), ("onnx", OnnxFile)])
+def test_a_file_that_was_changed_anywhere_is_read_or_refused(kind: str, read: Any) -> None:
+    content = tflite_classifier() if kind == "tflite" else onnx_classifier()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        changed = bytearray(content)
+        for where in rng.integers(8, len(content), 3):
+            changed[where] = rng.integers(256)
+        try:
+            read(bytes(changed), f"net.{kind}")
+        except ExportError:
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.slow
+def test_a_file_that_crashes_its_runtime_does_not_crash_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgetl_exporters.file_source._TRIAL", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(ExportError, match=r"net[.]tflite: crashes litert \(signal 11\)"):
+        opened(written(tmp_path, "net.tflite", tflite_classifier()), cut="auto")
+
+
+@pytest.mark.parametrize(
+    ("format_", "precision", "reason"), [("onnx", "fp32", "not converted to onnx"), ("tflite", "fp32", "before is not in")]
+)
+@pytest.mark.slow
+def test_what_a_file_cannot_become_is_refused_with_the_reason(tmp_path: Path, format_: str, precision: str, reason: str) -> None:
+    source = FileSource(written(tmp_path, "net.tflite", tflite_classifier("uint8")), cut="auto")
+    assert (source.mean, source.std) == ((100.0,) * 3, (pytest.approx(50.0),) * 3), "what its quantisation says of its pixels"
+    with pytest.raises(ExportError, match=f"net[.]tflite cannot become {format_}-{precision}: .*{reason}.*offered as tflite in int8"):
+        source.recipe(format_, precision)
