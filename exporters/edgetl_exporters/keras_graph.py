@@ -62,7 +62,7 @@ def affine(normalise: Callable[[Array], Any], height: int = 1, width: int = 1) -
     own = np.diag(gain)
     if not np.allclose(gain, np.diag(own), atol=1e-6) or not own.all():
         raise ValueError("the channels are mixed")
-    red, green, blue = (-offset / own).tolist()
+    red, green, blue = (0.0 - offset / own).tolist()
     return Normalisation((red, green, blue), tuple((1 / own).tolist()), bgr)
 
 
@@ -79,9 +79,9 @@ def inside(model: Any) -> Normalisation | None:
 
 
 def functional(model: Any) -> Any:
-    """A model as the graph of its operations; a `Sequential` is none yet."""
+    """A model with one input and one output as the graph of its operations; a `Sequential` is none yet."""
     _, keras = keras_import.load()
-    return model if hasattr(model, "operations") else keras.Model(model.inputs, model.outputs)
+    return keras.Model(model.inputs[0], model.outputs[0])
 
 
 def before_last_dense(model: Any, name: str) -> tuple[Any, tuple[Array, Array], str]:
@@ -103,14 +103,14 @@ def before_last_dense(model: Any, name: str) -> tuple[Any, tuple[Array, Array], 
         operation, given = _maker(given[0])
     if isinstance(operation, keras.Model):
         inner, last, where = before_last_dense(functional(operation), name)
-        return keras.Model(model.inputs, inner(given)), last, where
+        return keras.Model(model.inputs[0], inner(given[0])), last, where
     if not isinstance(operation, keras.layers.Dense):
         raise ExportError(
             f"{name}: ends in {_said(operation)}, expected a classifier's Dense layer to cut before; name a layer with --cut LAYER"
         )
-    kernel = np.array(operation.kernel, np.float32)
-    bias = np.zeros(kernel.shape[1], np.float32) if operation.bias is None else np.array(operation.bias, np.float32)
-    return keras.Model(model.inputs, given[0]), (np.ascontiguousarray(kernel.T), bias), operation.name
+    kernel = operation.kernel.numpy().astype(np.float32)
+    bias = np.zeros(kernel.shape[1], np.float32) if operation.bias is None else operation.bias.numpy().astype(np.float32)
+    return keras.Model(model.inputs[0], given[0]), (np.ascontiguousarray(kernel.T), bias), operation.name
 
 
 def behind(model: Any, layer: str, name: str) -> Any:
@@ -124,7 +124,7 @@ def behind(model: Any, layer: str, name: str) -> Any:
     if not found:
         last = ", ".join(operation.name for operation in model.operations[-5:])
         raise ExportError(f"{name}: no layer {layer!r} to cut after; its last ones are {last} (or --cut auto)")
-    return keras.Model(model.inputs, found[0].output)
+    return keras.Model(model.inputs[0], found[0].output)
 
 
 def ends_in_softmax(model: Any) -> bool:
@@ -167,4 +167,4 @@ def _front(model: Any) -> Any:
         last = operation
     if last is None or len(last.output.shape) != 4 or last.output.shape[-1] != 3:
         return None
-    return keras.Model(model.inputs, last.output)
+    return keras.Model(model.inputs[0], last.output)

@@ -89,13 +89,13 @@ def application(name: str, *, file: str | os.PathLike[str] | None = None, random
     return Network(model, weights, before if inside is None else None, inside, last, f"before {layer}" if layer else "")
 
 
-def from_file(path: Path, cut: str | None) -> Network:
+def from_file(path: Path, cut: str) -> Network:
     """Reads a `.keras` file without running code of others.
 
     Args:
         path: of the file.
-        cut: None where the network yields the embedding, `auto` to cut a classifier before its last dense layer, or the name of the layer
-            whose output is the embedding.
+        cut: `none` where the network yields the embedding, `auto` to cut a classifier before its last dense layer, or the name of the
+            layer whose output is the embedding.
 
     Raises:
         ExportError: not such a file, code of others, several inputs or outputs, NaN weights, or class scores.
@@ -104,7 +104,7 @@ def from_file(path: Path, cut: str | None) -> Network:
     if cut == "auto":
         model, last, layer = keras_graph.before_last_dense(model, os.fspath(path))
         said = f"before {layer}"
-    elif cut is not None:
+    elif cut != "none":
         model, said = keras_graph.behind(model, cut, os.fspath(path)), f"after {cut}"
     elif keras_graph.ends_in_softmax(model):
         raise ExportError(f"{path}: ends in softmax: class scores are no embedding; cut its classifier off with --cut auto")
@@ -144,18 +144,21 @@ def _filled(build: Callable[..., Any], name: str, path: Path, top: bool) -> tupl
     reasons = []
     for with_top in (True, False) if top else (False,):
         model = _built(build, with_top)
-        try:
-            model.load_weights(path)
-            return model, with_top
-        except Exception as error:  # Keras and h5py have no common exception for a file that does not fit
-            reasons.append(_first_line(error))
+        for weight in model.weights:  # what the file leaves out is found by it
+            weight.assign(np.full(weight.shape, np.nan, weight.dtype))
+        with quiet():
+            try:
+                model.load_weights(path)
+                return model, with_top
+            except Exception as error:  # Keras and h5py have no common exception for a file that does not fit
+                reasons.append(_first_line(error))
     raise ExportError(f"{path}: not weights of {name}: {reasons[0]}")
 
 
 def _published(build: Callable[..., Any], name: str, top: bool) -> tuple[Any, Path]:
     """The network with the published weights, downloaded and checked by Keras, and their file."""
     try:
-        with _fetched() as files:
+        with quiet(), _fetched() as files:
             model = _built(build, top, "imagenet")
         return model, files[0]
     except Exception as error:  # what keras.utils.get_file raises
@@ -225,7 +228,7 @@ def _read(path: Path) -> Any:
 
 def _refuse_broken(model: Any, name: str) -> None:
     for weight in model.weights:
-        if not np.isfinite(np.asarray(weight, np.float32)).all():
+        if not np.isfinite(weight.numpy().astype(np.float32)).all():
             raise ExportError(f"{name}: {weight.path} holds NaN or infinity; these weights are damaged")
 
 
