@@ -422,11 +422,6 @@ HOSTILE: dict[str, tuple[str, Callable[[], bytes], dict[str, Any], str]] = {
         {"cut": "real"},
         r"\[1, 12, 12, 3\] \(rank 4\).*behind the pooling",
     ),
-        "net.tflite",
-        lambda: tflite_classifier("uint8"),
-        {"cut": "real"},
-        r"\[1, 12, 12, 3\] \(rank 4\).*behind the pooling",
-    ),
     "another format": ("net.pb", lambda: b"", {}, "ends in .onnx or .tflite"),
 }
 
