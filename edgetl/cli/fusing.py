@@ -35,10 +35,14 @@ def export_classifier(
     taught = required(store or given, "STORE")
     if not (format_ or variant or target):
         raise click.UsageError("give --format onnx, tflite or openvino")
+    if target == "frigate":
+        if format_ not in (None, "tflite"):
+            raise click.UsageError(f"Frigate runs TFLite classifiers: leave --format {format_} out")
+        format_ = "tflite"
     opened = Bundle.open(bundle)
     with Store.open(taught, None, read_only=True) as kept:
         number, head = _active(kept)
-        chosen = _variant(opened, kept, variant, format_ or ("tflite" if target == "frigate" else None))
+        chosen = _variant(opened, kept, variant, format_)
     fused = _exporters().fuse(
         opened, chosen, _classes(head, f"head {number} ({head.kind}) of {Path(taught).name}"), Path(output), target=target
     )
@@ -111,8 +115,9 @@ def _exporters() -> Any:
 
 def _print(fused: Any) -> None:
     proof = fused.agreement
+    folder = Path(fused.path) if fused.target else Path(fused.path).parent
     for file in fused.files:
-        click.echo(f"{file.path}  {file.size / 1e6:.2f} MB  sha256 {file.sha256}")
+        click.echo(f"{folder / file.path}  {file.size / 1e6:.2f} MB  sha256 {file.sha256}")
     click.echo(f"classes    {len(fused.labels)}: {named(fused.labels)}")
     click.echo(f"backbone   {fused.variant}; the head adds {fused.added / 1e3:.1f} kB")
     click.echo(

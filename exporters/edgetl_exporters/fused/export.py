@@ -66,7 +66,7 @@ def fuse(bundle: Bundle, variant: Variant, head: Classes, output: Path, *, targe
         RuntimeUnavailable: the variant's runtime is not installed.
     """
     _check(bundle, variant, head, output, target)
-    expects = _expects(bundle.image) + ((frigate.EXPECTS,) if target == "frigate" else ())
+    expects = _expects(bundle.image, variant.format, target)
     said = (f"{bundle.backbone['name']} ({variant.name}) with {head.about}.", *expects, *head.left_out)
     info = metadata.Info(str(bundle.backbone["name"]), " ".join(said), bundle.image, head.labels)
     model = _described(variant.format, _appended(variant.format, bundle.model(variant), head, target), info)
@@ -96,12 +96,15 @@ def _described(format_: str, files: Mapping[str, bytes], info: metadata.Info) ->
     return {name: metadata.onnx(content, info) if format_ == "onnx" else metadata.tflite(content, info)}
 
 
-def _expects(image: ImageSpec) -> tuple[str, ...]:
-    return (
+def _expects(image: ImageSpec, format_: str, target: str | None) -> tuple[str, ...]:
+    said = (
         f"Input: uint8 RGB [n, {image.height}, {image.width}, 3], values 0 to 255; the normalisation is inside.",
         f"The head was taught with photos scaled to a short side of {image.resize} pixels ({image.filter}, antialiased) and cropped to the "
-        "centre; a program that squashes the whole photo to the input's size shows it other pictures, and is less often right.",
+        "centre; a program that squashes the whole photo to the input's size shows it other pictures and may get other answers.",
     )
+    if format_ == "openvino":
+        said += (openvino_head.EXPECTS,)
+    return (*said, frigate.EXPECTS) if target == "frigate" else said
 
 
 def _check(bundle: Bundle, variant: Variant, head: Classes, output: Path, target: str | None) -> None:

@@ -28,7 +28,10 @@ def append(files: Mapping[str, bytes], head: Classes) -> dict[str, bytes]:
     nodes = _Nodes(model)
     (embedding,) = model.graph.output
     batch = embedding.type.tensor_type.shape.dim[0]
-    rows = nodes.add("LpNormalization", _powers(nodes, embedding.name, head), axis=1, p=2)
+    real = embedding.name
+    if embedding.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        real = nodes.add("Cast", real, to=onnx.TensorProto.FLOAT)
+    rows = nodes.add("LpNormalization", _powers(nodes, real, head), axis=1, p=2)
     weight, bias = head.layer()
     logits = nodes.add("Gemm", rows, nodes.constant("weight", weight), nodes.constant("bias", bias), transB=1)
     nodes.add("Softmax", logits, output=OUTPUT, axis=1)

@@ -66,8 +66,8 @@ def prove(bundle: Bundle, variant: Variant, head: Classes, files: Mapping[str, b
     if not furthest <= BOUND:
         raise ParityError(
             f"the fused {variant.name} on {library} gives probabilities up to {furthest:.2g} from the head's own, at most {BOUND} is "
-            f"allowed (n={len(same)} pictures, the same class on {agreement.top1}): the converter or the runtime changed the arithmetic; "
-            "choose another --variant"
+            f"allowed (the same class on {agreement.top1} pictures): the converter or the runtime changed the arithmetic; choose another "
+            "--variant"
         )
     return agreement
 
