@@ -94,6 +94,14 @@ def test_top1_counts_what_the_networks_own_classifier_says(tiny: Bundle, tensors
     assert deep.proof("board", "onnx-fp32", "chip 1", "measured", both).top1 == proof.top1
 
 
+def test_without_a_float_original_there_is_no_cosine_and_still_a_top1(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
+    (row, _) = matrix.prove(tiny, tensors, None, targets=["native"])
+    assert (row.kind, row.count, row.cosine_mean, row.cosine_min, row.top1) == ("measured", N, None, None, None)
+    classifier = np.eye(tiny_models.DIM, dtype=np.float32), np.zeros(tiny_models.DIM, np.float32)
+    (row, _) = matrix.prove(tiny, tensors, None, targets=["native"], classifier=classifier, truth=expected.argmax(1).tolist())
+    assert row.top1.value == 1
+
+
 def test_an_emulator_takes_a_few_photos_evenly_spread(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
     few = Job(tiny, tensors, expected, None, np.arange(N), few=3).sample()
     assert few.truth.tolist() == [0, 2, 5]

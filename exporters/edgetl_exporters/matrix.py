@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 def prove(
     bundle: Bundle,
     tensors: Pixels,
-    expected: Embeddings,
+    expected: Embeddings | None,
     *,
     targets: Sequence[str] | None = None,
     classifier: tuple[Array, Array] | None = None,
@@ -36,7 +36,7 @@ def prove(
     Args:
         bundle: as written.
         tensors: uint8 [n, h, w, 3].
-        expected: float32 [n, d], the float network's embeddings of them.
+        expected: float32 [n, d], the float network's embeddings of them; None where there is no float original: no row has a cosine.
         targets: their names, see :func:`edgetl_exporters.targets.known`; None is all of them.
         classifier: the network's own last layer, float32 [c, d] and [c].
         truth: the photos' classes as that layer counts them.
@@ -47,13 +47,10 @@ def prove(
         ExportError: an unknown target, no photo, or an entry point that does not work.
         BundleError: the rows cannot be stored.
     """
-    known = all_targets.known()
-    if unknown := [name for name in targets or () if name not in known]:
-        raise ExportError(f"unknown target {unknown[0]!r}; known are {', '.join(known)}")
+    chosen = all_targets.chosen(targets)
     if not len(tensors):
         raise ExportError("a variant is proved with photos; give a folder of them with --calibrate FOLDER")
     job = Job(bundle, tensors, expected, classifier, None if truth is None else np.asarray(truth), few)
-    chosen = [known[name] for name in dict.fromkeys(targets or known)]
     cells = [(target, cell) for target in chosen for cell in target.cells(bundle)]
     rows = []
     for done, (target, cell) in enumerate(cells, 1):

@@ -58,3 +58,15 @@ def known() -> Mapping[str, Target]:
     if taken := own.keys() & foreign.keys():
         raise ExportError(f"two targets are called {', '.join(sorted(taken))}; uninstall the distribution that adds the second")
     return {**own, **foreign}
+
+
+def chosen(names: Sequence[str] | None = None) -> tuple[Target, ...]:
+    """The targets of these names; None is all.
+
+    Raises:
+        ExportError: an unknown one, with those there are, or see :func:`known`.
+    """
+    there = known()
+    if unknown := [name for name in names or () if name not in there]:
+        raise ExportError(f"unknown target {unknown[0]!r}; known are {', '.join(there)}")
+    return tuple(there[name] for name in dict.fromkeys(there if names is None else names))

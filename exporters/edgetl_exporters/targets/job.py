@@ -20,7 +20,7 @@ class Job:
     Attributes:
         bundle: whose variants are proved.
         tensors: uint8 [n, h, w, 3], the photos as its models take them.
-        expected: float32 [n, d], the float network's embeddings of them.
+        expected: float32 [n, d], the float network's embeddings of them; None where there is no float original.
         classifier: the network's own last layer, float32 [c, d] and [c]; None where it has none.
         truth: int [n], the photos' classes as that layer counts them; None where they are not labelled.
         few: how many of the photos an emulator embeds: it takes about a second for each.
@@ -28,7 +28,7 @@ class Job:
 
     bundle: Bundle
     tensors: Pixels
-    expected: Embeddings
+    expected: Embeddings | None
     classifier: tuple[Array, Array] | None = None
     truth: Array | None = None
     few: int = 20
@@ -37,7 +37,8 @@ class Job:
         """The same with `few` photos at most, evenly spread."""
         chosen = np.linspace(0, len(self.tensors) - 1, min(self.few, len(self.tensors))).astype(int)
         truth = None if self.truth is None else self.truth[chosen]
-        return dataclasses.replace(self, tensors=self.tensors[chosen], expected=self.expected[chosen], truth=truth)
+        expected = None if self.expected is None else self.expected[chosen]
+        return dataclasses.replace(self, tensors=self.tensors[chosen], expected=expected, truth=truth)
 
     def proof(
         self, target: str, variant: str, proved_on: str, kind: ProofKind, made: Embeddings, details: Mapping[str, Any] | None = None
@@ -47,26 +48,30 @@ class Job:
         Beside the cosines, `details` says for which share of the photos the nearest other photo is the one that it is in float, and
         the network's own classifier names the class that it names in float.
         """
-        compared = parity.measure(self.expected, made, 0.0)
-        agreement: dict[str, Any] = {"neighbour_agreement": compared.neighbour_agreement}
+        compared = None if self.expected is None else parity.measure(self.expected, made, 0.0)
+        agreement: dict[str, Any] = {} if compared is None else {"neighbour_agreement": compared.neighbour_agreement}
         top1 = None
         if self.classifier is not None:
-            named, float_ = _classes(self.classifier, made), _classes(self.classifier, self.expected)
-            agreement["class_agreement"] = Proportion(int((named == float_).sum()), len(named))
-            if self.truth is not None:
-                agreement["float_top1"] = Proportion(int((float_ == self.truth).sum()), len(named))
-                top1 = Proportion(int((named == self.truth).sum()), len(named))
+            named = _classes(self.classifier, made)
+            top1 = self._share(named, self.truth)
+            if self.expected is not None:
+                float_ = _classes(self.classifier, self.expected)
+                agreement |= {"class_agreement": self._share(named, float_), "float_top1": self._share(float_, self.truth)}
         return Proof(
             target,
             variant,
             proved_on,
             kind,
             len(made),
-            compared.cosine_mean,
-            compared.cosine_min,
+            None if compared is None else compared.cosine_mean,
+            None if compared is None else compared.cosine_min,
             top1,
             to_json({**agreement, **(details or {})}),
         )
+
+    @staticmethod
+    def _share(classes: Array, others: Array | None) -> Proportion | None:
+        return None if others is None else Proportion(int((classes == others).sum()), len(classes))
 
 
 def _classes(classifier: tuple[Array, Array], embeddings: Embeddings) -> Array:
