@@ -1,34 +1,76 @@
-"""Which bundle, which variants of it run here, and the photos that the suite draws."""
+"""Which bundle, which variants of it run here, what the run says, and the photos that the suite draws."""
+
+from __future__ import annotations
 
 import os
-import platform
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgetl import Bundle, machine
+sys.path.insert(0, str(Path(__file__).parent))  # this folder is copied to boards alone, and there is no package around it
+
+import board
+import references
+
+from edgetl import Bundle, Classifier
+from edgetl.errors import RuntimeUnavailable
+
+Opener = Callable[..., Classifier]
+_RESULTS = pytest.StashKey[dict[str, references.Record]]()
+_LOCK = pytest.StashKey[board.Lock]()
 
 
-def pytest_report_header() -> str:
-    return f"device: {machine.describe()['board'] or platform.node()}, {machine.instruction_set()}, {machine.cores()} cores"
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-reference", action="store_true", help="keep what this target computes in device_tests/reference/")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_RESULTS] = {}
+    config.stash[_LOCK] = board.Lock()
+
+
+def pytest_report_header() -> list[str]:
+    path = os.environ.get("EDGETL_BUNDLE")
+    return [*board.header(), f"bundle: {path}, {', '.join(Bundle.open(path).variants)}" if path else "bundle: EDGETL_BUNDLE names none"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "variant" in metafunc.fixturenames:
         path = os.environ.get("EDGETL_BUNDLE")
-        metafunc.parametrize("variant", list(Bundle.open(path).variants) if path else [""])
+        if not path:
+            raise pytest.UsageError("EDGETL_BUNDLE names no bundle: EDGETL_BUNDLE=lite0.edgetl pytest device_tests")
+        metafunc.parametrize("variant", list(Bundle.open(path).variants))
 
 
-@pytest.fixture
-def bundle_path(variant: str) -> Path:
-    if not variant:
-        pytest.skip("EDGETL_BUNDLE names no bundle")
+@pytest.fixture(scope="session")
+def bundle_path() -> Path:
     return Path(os.environ["EDGETL_BUNDLE"])
 
 
 @pytest.fixture
-def drawn():
+def results(pytestconfig: pytest.Config) -> dict[str, references.Record]:
+    """Variant -> what the run's last lines say about it."""
+    return pytestconfig.stash[_RESULTS]
+
+
+@pytest.fixture
+def open_shop(bundle_path: Path, variant: str) -> Opener:
+    """Opens the variant on a store; skips, with the library's words, where its runtime does not work here."""
+
+    def open_one(store: Path) -> Classifier:
+        try:
+            return Classifier.open(bundle_path, store, variant=variant)
+        except RuntimeUnavailable as error:
+            pytest.skip(str(error))
+
+    return open_one
+
+
+@pytest.fixture
+def drawn() -> Callable[[str, int], list[np.ndarray]]:
     """Photos of a class: a stripe, a disc or a frame in its colour, each on its own ground, so that no two are frames of one burst."""
 
     def draw(label: str, n: int) -> list[np.ndarray]:
@@ -46,3 +88,23 @@ def drawn():
         return photo.astype(np.uint8)
 
     return draw
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    said = terminalreporter
+    made = config.stash[_RESULTS]
+    for skipped in said.stats.get("skipped", []):
+        said.write_line(f"skipped {skipped.nodeid.rpartition('::')[2]}: {skipped.longrepr[2]}")
+    for record in made.values():
+        cosines = " ".join(f"{value:.4f}" for value in record["cosine"])
+        charts = f"cosine to the exporter's golden {cosines} (n={len(record['cosine'])} charts)"
+        said.write_line(f"{record['variant']} on {record['library']}, {record['kind']}: {charts}; {record['against']}")
+    if config.getoption("--write-reference") and made:
+        kept = {name: {field: value for field, value in record.items() if field != "against"} for name, record in made.items()}
+        said.write_line(f"written: {references.write(board.target(), kept)}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.OK and session.testscollected and not session.config.stash[_RESULTS]:
+        # Every variant was passed over: a board on which nothing runs conforms to nothing.
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,22 +1,134 @@
-"""The conformance suite of device_tests/ passes here, on every variant of the real bundle."""
+"""The conformance suite of device_tests/ passes here on every variant of the real bundle, and fails where it must."""
+
+from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pictures import encoded, picture
 
-ROOT = Path(__file__).parent.parent
+from edgetl import bundle as bundles
+from edgetl.runtimes import fake
+
+SUITE = Path(__file__).parent.parent / "device_tests"
+TESTS = 3
+"""Of each variant."""
+
+
+def command(suite: Path = SUITE) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(suite)]
+
+
+def run(bundle: Path | None, tmp: Path, *options: str, suite: Path = SUITE, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the suite with a temporary folder of its own, where its lock lies: other tests run it too."""
+    (tmp / "lock").mkdir(exist_ok=True)
+    ours = {**os.environ, **({"EDGETL_BUNDLE": str(bundle)} if bundle else {}), "TMPDIR": str(tmp / "lock"), **variables}
+    return subprocess.run([*command(suite), *options], env=ours, capture_output=True, text=True, timeout=600, cwd=suite.parent)
+
+
+def passed(done: subprocess.CompletedProcess[str]) -> int:
+    found = re.search(r"(\d+) passed", done.stdout)
+    return int(found.group(1)) if found else 0
 
 
 @pytest.mark.slow
-def test_every_variant_of_the_real_bundle_passes_the_device_suite(lite0: Path):
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(ROOT / "device_tests")]
-    done = subprocess.run(command, env={**os.environ, "EDGETL_BUNDLE": str(lite0)}, capture_output=True, text=True, timeout=600, cwd=ROOT)
+def test_every_variant_of_the_real_bundle_passes_the_device_suite(lite0: Path, tmp_path: Path):
+    done = run(lite0, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed is not None
-    assert int(passed.group(1)) == 2 * 6, done.stdout
+    assert passed(done) == TESTS * 6, done.stdout
     assert "skipped" not in done.stdout
+    assert len(re.findall(r"cosine to the exporter's golden 1\.0000|cosine to the exporter's golden 0\.99", done.stdout)) == 6, done.stdout
+
+
+@pytest.mark.slow
+def test_it_says_where_it_runs_and_compares_with_its_own_reference(bundle: Path, tmp_path: Path):
+    suite = tmp_path / "device_tests"  # alone, as it is copied to a board, with no pyproject.toml around it
+    shutil.copytree(SUITE, suite, ignore=shutil.ignore_patterns("reference", "__pycache__"))
+    first = run(bundle, tmp_path, "--write-reference", suite=suite)
+    assert (first.returncode, passed(first)) == (0, TESTS), first.stdout + first.stderr
+    for said in ("board: ", "target: ", "measured", "python 3.", "numpy ", "no reference for this model on "):
+        assert said in first.stdout, said
+    written = list((suite / "reference").iterdir())
+    assert len(written) == 1
+    assert written[0].stat().st_size < 4096
+    again = run(bundle, tmp_path, suite=suite)
+    assert again.returncode == 0
+    assert "1.0000 to the reference, measured with fake 1" in again.stdout
+    # A board whose numbers moved: the record's first values are another model's.
+    text = written[0].read_text()
+    written[0].write_text(re.sub(r'("int8": ")[^"]{24}', r"\1" + "gX+B" * 6, text))
+    moved = run(bundle, tmp_path, suite=suite)
+    assert moved.returncode == 1
+    assert "1 failed, 2 passed" in moved.stdout
+
+
+@pytest.mark.slow
+def test_it_fails_on_a_wrong_golden_by_every_one_of_its_tests(bundle: Path, tmp_path: Path):
+    right = bundles.Bundle.open(bundle)
+    variant = right.variant("fake-fp32")
+    golden = right.golden(variant)
+    other = fake.Model({"model.json": fake.model(size=32, seed=1)}, 1).embed(golden.tensors)
+    bundles.write(
+        tmp_path / "wrong.edgetl",
+        backbone=right.backbone,
+        image=right.image,
+        dim=right.dim,
+        calibration=None,
+        golden_photos=golden.photos,
+        golden_tensors=golden.tensors,
+        variants=[bundles.NewVariant("fake-fp32", "fake", "fp32", right.model(variant), variant.recipe, None, other)],
+    )
+    done = run(tmp_path / "wrong.edgetl", tmp_path)
+    assert done.returncode == 1
+    assert f"{TESTS} failed" in done.stdout
+    assert passed(done) == 0
+    assert "GoldenMismatch" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_board_on_which_nothing_runs_does_not_pass(tmp_path: Path):
+    photo = encoded(picture(seed=9))
+    made = fake.write_bundle(str(tmp_path / "none.edgetl"), photo)
+    variant, golden = made.variant("fake-fp32"), made.golden(made.variant("fake-fp32"))
+    bundles.write(
+        made.path,
+        backbone=made.backbone,
+        image=made.image,
+        dim=made.dim,
+        calibration=None,
+        golden_photos=golden.photos,
+        golden_tensors=golden.tensors,
+        variants=[bundles.NewVariant("onnx-fp32", "onnx", "fp32", {"model.onnx": b"no model"}, variant.recipe, None, golden.embeddings)],
+    )
+    done = run(made.path, tmp_path)
+    assert done.returncode == 1
+    assert "skipped" in done.stdout
+    assert "the runtime onnxruntime is installed but cannot open the model here" in done.stdout
+
+
+@pytest.mark.slow
+def test_without_a_bundle_it_says_so(tmp_path: Path):
+    done = run(None, tmp_path, EDGETL_BUNDLE="")
+    assert done.returncode != 0
+    assert "EDGETL_BUNDLE names no bundle" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_two_runs_on_one_board_refuse_each_other(bundle: Path, tmp_path: Path):
+    (tmp_path / "lock").mkdir()
+    ours = {**os.environ, "EDGETL_BUNDLE": str(bundle), "TMPDIR": str(tmp_path / "lock")}
+    with subprocess.Popen([*command(), "-s", "-v"], env=ours, stdout=subprocess.PIPE, text=True, cwd=SUITE.parent) as first:
+        assert first.stdout is not None
+        while "collecting" not in (line := first.stdout.readline()):  # it holds the lock before it looks for tests
+            assert line
+        second = run(bundle, tmp_path)
+        first.communicate()
+    assert second.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"another run of device_tests is at work on this board (process {first.pid} since" in second.stderr
+    assert first.returncode == 0
+    assert run(bundle, tmp_path).returncode == 0

@@ -1,0 +1,89 @@
+"""The board that the suite runs on: its name, what is on it, and the lock that keeps a second run away."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import re
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgetl import machine
+
+# "CPU implementer, CPU part" of Arm Ltd's cores (Arm, Technical Reference Manuals, register MIDR_EL1), with a board that has each.
+_CORES = {
+    0xC07: "cortex-a7",  # Raspberry Pi 2
+    0xC0F: "cortex-a15",
+    0xD03: "cortex-a53",  # Raspberry Pi 3 and Zero 2
+    0xD04: "cortex-a35",
+    0xD05: "cortex-a55",  # i.MX 93
+    0xD07: "cortex-a57",  # Jetson Nano
+    0xD08: "cortex-a72",  # Raspberry Pi 4
+    0xD0B: "cortex-a76",  # Raspberry Pi 5
+    0xD41: "cortex-a78",
+    0xD42: "cortex-a78ae",  # Jetson Orin
+}
+EMULATED = os.environ.get("EDGETL_EMULATED", "")
+"""What emulates this machine; tools/emulate says it. Empty on a real one."""
+KIND = "emulated" if EMULATED else "measured"
+
+
+def target() -> str:
+    """What decides the arithmetic: the core's name on Arm, elsewhere the strongest int8 feature; `aarch64-cortex-a72`, `x86_64-avx2`.
+
+    A real board and the emulation of its core have the same name, and so the same reference.
+    """
+    cpuinfo = Path("/proc/cpuinfo").read_text(errors="replace") if Path("/proc/cpuinfo").exists() else ""
+    parts = re.findall(r"^CPU part\s*:\s*(0x[0-9a-f]+)", cpuinfo, re.MULTILINE)
+    # Of big and little cores the big ones, whose number is the higher in all boards of the table: they run the model.
+    core = _CORES.get(max((int(part, 16) for part in parts), default=0))
+    return f"{platform.machine()}-{core}" if core else machine.instruction_set().replace(" ", "-")
+
+
+def header() -> list[str]:
+    """What the first lines of a run say about where it runs."""
+    here = machine.describe()
+    libraries = ", ".join(f"{name} {version}" for name, version in here["libraries"].items())
+    return [
+        f"board: {here['board'] or platform.node()}, {here['cpu']}, {here['cores']} cores, {here['system']}",
+        f"target: {target()} ({here['instruction_set']}), {KIND}{f' by {EMULATED}' if EMULATED else ''}",
+        f"python {here['python']}, {libraries}",
+    ]
+
+
+def record() -> dict[str, Any]:
+    """What a reference says about where it was made; nothing that names a person's own machine."""
+    here = machine.describe()
+    return {
+        "kind": KIND,
+        "emulator": EMULATED,
+        **{name: here[name] for name in ("board", "cpu", "instruction_set", "python", "libraries")},
+    }
+
+
+class Lock:
+    """Held for one run: two at once would share cores and memory, and each would call the other's slowness the board's."""
+
+    def __init__(self) -> None:
+        """Takes the lock; the system gives it back however this process ends.
+
+        Raises:
+            pytest.UsageError: another run has it.
+        """
+        path = Path(tempfile.gettempdir()) / f"edgetl-device-tests-{target()}.lock"
+        try:
+            self._file = path.open("a+")
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = path.read_text() if os.access(path, os.R_OK) else ""
+            raise pytest.UsageError(
+                f"another run of device_tests is at work on this board ({holder or error}): wait for it or end it. The lock is {path}"
+            ) from error
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}")
+        self._file.flush()
