@@ -378,7 +378,7 @@ def test_the_model_api_reads_labels_and_colours_and_says_the_same_of_200_flowers
 def test_frigate_reads_its_folder_and_says_the_same_of_200_flowers(precision: str, lite0: Path, taught, tmp_path: Path) -> None:
     known = taught(f"tflite-{precision}")
     report = fuse(lite0, known, tmp_path / "flowers", "--target", "frigate")
-    assert report["expects"][-1].startswith("Frigate squashes")
+    assert "Frigate squashes" in report["expects"][-1]
     frigate = Frigate(tmp_path / "flowers")
     answers = [frigate.classify(pixels) for pixels in known.tensors]
     assert answers == [(label, pytest.approx(score, abs=0.0051)) for label, score in known.said]

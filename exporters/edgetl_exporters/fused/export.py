@@ -102,9 +102,8 @@ def _expects(image: ImageSpec, format_: str, target: str | None) -> tuple[str, .
         f"The head was taught with photos scaled to a short side of {image.resize} pixels ({image.filter}, antialiased) and cropped to the "
         "centre; a program that squashes the whole photo to the input's size shows it other pictures and may get other answers.",
     )
-    if format_ == "openvino":
-        said += (openvino_head.EXPECTS,)
-    return (*said, frigate.EXPECTS) if target == "frigate" else said
+    by_format = {"openvino": (openvino_head.EXPECTS,), "tflite": (tflite_head.EXPECTS,)}
+    return (*said, *by_format.get(format_, ()), *((frigate.EXPECTS,) if target == "frigate" else ()))
 
 
 def _check(bundle: Bundle, variant: Variant, head: Classes, output: Path, target: str | None) -> None:

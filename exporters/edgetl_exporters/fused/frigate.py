@@ -16,9 +16,11 @@ from edgetl.errors import ExportError
 from edgetl.types import ImageSpec
 
 EXPECTS = (
-    "Frigate squashes what it cuts out of the frame to the input's size, bilinearly: teach with square cut-outs, as those in its training "
-    "folder, and both see the same."
+    "Copy the folder to Frigate's /config/model_cache/NAME and name it in its configuration under classification: custom: NAME. Frigate "
+    "squashes all of what it cuts out to the input's size, bilinearly, where edgetl shows the centre: some answers differ, so watch the first."
 )
+"""200 square photos of flowers, EfficientNet-Lite0 int8 taught with 125: as Frigate resizes, 163 answers are edgetl's own; right are 127,
+edgetl's 116."""
 _SIDE = 224
 
 

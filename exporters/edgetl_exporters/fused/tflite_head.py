@@ -1,7 +1,7 @@
 """TFLite: the head as built-in operators behind the embedding, and uint8 pixels in front of it.
 
 The head computes in float32 whatever the backbone computes in: what it reads is the dequantised embedding that it was trained from, so
-that the answers are the same. Its operators run on the CPU, also where an accelerator computes the backbone.
+that the answers are the same. All operators are of version 1 (DEQUANTIZE apart), so that tflite-runtime 2.14 runs them too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from edgetl.types import Array
 from edgetl_exporters import tflite_file
 from edgetl_exporters.fused.classes import INPUT, OUTPUT, Classes
 
+EXPECTS = "The head's few operators compute in float32, on the CPU where an accelerator computes the backbone in integers."
 _TINY = 1e-30
 """The square root is taken of no less: x / sqrt(|x|) is the signed root, and zero stays zero. (SIGN is younger than most runtimes.)"""
 _STEPS = 2.0**24
