@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +19,7 @@ from edgetl.bundle import FAMILIES
 from edgetl.errors import CalibrationError, EdgetlError, ExportError
 from edgetl.runtimes import open_runtime
 from edgetl.types import Array, ColorOrder, Embeddings, ImageSpec, Pixels
-from edgetl_exporters import onnx_format, openvino_format, pictures, recipes
+from edgetl_exporters import onnx_format, openvino_format, pictures, recipes, tflite_format
 from edgetl_exporters.metadata import Stated
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.recipes import Recipe
@@ -36,7 +38,7 @@ _CLASSES = (1000, 1001)
 _OFFERED: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = {
     ("onnx", "fp32"): {"onnx": ("fp32", "int8"), "openvino": ("fp32", "fp16", "int8")},
     ("onnx", "int8"): {"onnx": ("int8",), "openvino": ("int8",)},
-    ("tflite", "fp32"): {"tflite": ("fp32",)},
+    ("tflite", "fp32"): {"tflite": ("fp32", "int8")},
     ("tflite", "fp16"): {"tflite": ("fp16",)},
     ("tflite", "int8"): {"tflite": ("int8",)},
 }
@@ -137,17 +139,19 @@ class FileSource(Source):
         """
         path = Path(file)
         content = _content(path)
-        self._network = _opened(path.name, content)
+        self._network = opened(path.name, content)
         self.name, self.package, self.int8_bound = path.name, "own file", INT8_BOUND
         self.weights = Weights(f"local file {path.name}", hashlib.sha256(content).hexdigest(), False)
         self.format = path.suffix[1:].lower()
         self.offered = _OFFERED[self.format, self._network.precision]
-        cut_at = self._cut(cut)
+        with _contradictions(path.name):
+            cut_at = self._cut(cut)
         self.image = self._spec(size, resize, filter_)
         stated = self._network.stated
         bgr = (order or stated.order or "rgb") == "bgr"
         self.mean, self.std = self._normalisation(mean, std, bgr)
-        self._model = self._network.prepared((self.image.width, self.image.height), self.mean, self.std, bgr)
+        with _contradictions(path.name):
+            self._model = self._network.prepared((self.image.width, self.image.height), self.mean, self.std, bgr)
         self.dim = self._try()
         self.notes = {"cut": cut_at, "input": f"{'BGR' if bgr else 'RGB'}, mean {list(self.mean)}, std {list(self.std)}"}
 
@@ -163,7 +167,7 @@ class FileSource(Source):
         """See :meth:`Source.libraries`."""
         return {
             "onnx": ("onnx", "onnxruntime"),
-            "tflite": ("ai-edge-litert", "flatbuffers"),
+            "tflite": ("ai-edge-quantizer", "ai-edge-litert", "flatbuffers"),
             "openvino": ("onnx", "onnxruntime", "openvino", "nncf"),
         }[format_]
 
@@ -173,21 +177,28 @@ class FileSource(Source):
             said = ", ".join(f"{name} in {' and '.join(kinds)}" for name, kinds in self.offered.items())
             raise ExportError(f"{self.name} cannot become {format_}-{precision}: {self._reason(format_)}; it is offered as {said}")
         if self._network.precision == "fp32":
-            return recipes.recipe(format_, precision, wanted)
+            # Nothing rounds a file's weights before they are quantised.
+            return dataclasses.replace(recipes.recipe(format_, precision, wanted), correction="none")
         return Recipe(f"{format_}-as-given", format_, precision, "what its maker made it for", settings={"quantizer": "its maker's"})
 
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
         """See :meth:`Source.files`."""
-        if self.format == "tflite":
-            return {"model.tflite": self._model}
         if recipe.levels is None:
+            if self.format == "tflite":
+                return {"model.tflite": self._model}
             onnx = recipe.format == "onnx"
             return {"model.onnx": self._model} if onnx else openvino_format.export(self._model, compress=recipe.precision == "fp16")
         if photos is None:
             raise CalibrationError("int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER")
         if recipe.format == "onnx":
             return {"model.onnx": onnx_format.quantise(self._model, photos, recipe)}
+        if recipe.format == "tflite":
+            return {"model.tflite": tflite_format.quantise(self._model, photos, recipe)}
         return openvino_format.quantise(self._model, photos, recipe)
+
+    def network(self, recipe: Recipe) -> bytes | None:
+        """See :meth:`Source.network`."""
+        return self._model if self.format == "onnx" and recipe.levels else None
 
     def _reason(self, format_: str) -> str:
         if format_ not in self.offered:
@@ -329,11 +340,28 @@ def _content(path: Path) -> bytes:
         raise ExportError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _opened(name: str, content: bytes) -> Network:
-    if name.lower().endswith(".onnx"):
-        from edgetl_exporters.onnx_file import OnnxFile
+def opened(name: str, content: bytes) -> Network:
+    """Reads a file by its name's ending.
 
-        return OnnxFile(content, name)
-    from edgetl_exporters.tflite_network import TfliteNetwork
+    Raises:
+        ExportError: it is not what its name says, is damaged, or cannot take photos and give embeddings.
+    """
+    with _contradictions(name):
+        if name.lower().endswith(".onnx"):
+            from edgetl_exporters.onnx_file import OnnxFile
 
-    return TfliteNetwork(content, name)
+            return OnnxFile(content, name)
+        from edgetl_exporters.tflite_network import TfliteNetwork
+
+        return TfliteNetwork(content, name)
+
+
+@contextlib.contextmanager
+def _contradictions(name: str) -> Iterator[None]:
+    """Whatever a damaged file breaks: its parts may contradict each other in more ways than can be listed."""
+    try:
+        yield
+    except EdgetlError:
+        raise
+    except Exception as error:
+        raise ExportError(f"{name}: damaged, its parts contradict each other ({type(error).__name__}: {error}); export it again") from error
