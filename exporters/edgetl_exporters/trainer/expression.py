@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from edgetl.types import Array
 from edgetl_exporters.tflite_file import Graph, sign
@@ -122,7 +123,7 @@ class Tensor:
     def first(self, like: Tensor) -> Tensor:
         """The first values of a vector [k], as many as another one [FREE] has; the interpreter refuses more than k."""
         kind = np.int32
-        size = like._apply("SHAPE", [], (1,), "ShapeOptions", kind=kind, outType=2)
+        size = like._apply("SHAPE", [], (1,), "ShapeOptions", kind=kind, outType=schema.TensorType.INT32)
         return self._apply("SLICE", [self.owner.constant([0], kind), size], like.shape, "SliceOptions")
 
     def _with(self, opcode: str, other: Tensor | float, options: str) -> Tensor:

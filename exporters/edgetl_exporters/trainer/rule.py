@@ -16,6 +16,9 @@ each, all other photos as test): this rule at ALPHA 60.6 / 89.9 / 65.6, `auto` o
 mean 58.7 / 80.2 / 48.9; softmax regression on the same embeddings by Adam 48.2 / 52.8 / 38.6 after one pass over the photos and 60.9 /
 79.1 / 54.7 after five, by SGD with the better of two rates 33.3 / 35.4 / 19.8 and 54.7 / 67.8 / 35.3. It needs no rate, no epochs and no
 photo twice, and what was learnt can be forgotten.
+
+In float32 no value of the state was further from its definition in float64 than 4e-6 after 500 photos of flowers, 8e-5 after 4,000 (in
+sums of up to 900), and 4e-4 when 3,500 of them were forgotten again.
 """
 
 from __future__ import annotations
