@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -133,8 +134,8 @@ def read_trainer(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     except OSError as error:
         raise ExportError(f"{path} cannot be read: {error.strerror}") from error
     for entry in model.metadata:
-        if entry.name == METADATA.encode():
-            stated: Mapping[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data))
-            if stated["format"] == FORMAT:
+        with contextlib.suppress(ValueError, TypeError):  # a stranger's entry of this name
+            stated: Mapping[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data)) if entry.name == METADATA.encode() else {}
+            if stated.get("format") == FORMAT:
                 return stated
     raise ExportError(f"{path}: no trainer file (no {FORMAT!r} in its metadata); edgetl export-trainer makes one")
