@@ -134,7 +134,7 @@ def read_trainer(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     except OSError as error:
         raise ExportError(f"{path} cannot be read: {error.strerror}") from error
     for entry in model.metadata:
-        with contextlib.suppress(ValueError, TypeError):  # a stranger's entry of this name
+        with contextlib.suppress(ValueError, TypeError, AttributeError):  # a stranger's entry of this name
             stated: Mapping[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data)) if entry.name == METADATA.encode() else {}
             if stated.get("format") == FORMAT:
                 return stated
