@@ -6,16 +6,20 @@ import importlib.util
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import tiny_models
-from edgetl_exporters import matrix, plugins, targets
+from edgetl_exporters import formats, matrix, plugins, targets
+from edgetl_exporters.recipes import Recipe
+from edgetl_exporters.source import Source, Weights
 from edgetl_exporters.targets import ethos, nvidia, qnn
 from edgetl_exporters.targets.emulated import Emulated
 from edgetl_exporters.targets.job import Job
+from edgetl_exporters.variants import Maker
 from pictures import encoded, picture
 
 from edgetl import Bundle, ImageSpec, machine, preprocess
@@ -170,8 +174,9 @@ def test_an_emulator_that_crashes_fails_or_refuses_takes_nothing_down(
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Installs a distribution as pip would leave it: a module and its entry points."""
+    names: list[str] = []
 
     def install(name: str, entry: str, module: str) -> None:
         site = tmp_path / name
@@ -181,8 +186,11 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[{plugins.GROUP}]\n{entry}\n")
         monkeypatch.syspath_prepend(str(site))
+        names.append(name)
 
-    return install
+    yield install
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 MY_NPU = '''
@@ -221,6 +229,77 @@ def test_a_distribution_that_does_not_work_or_takes_a_name_is_said_by_name(insta
         ExportError, match=r"entry point 'bad' of bad_npu does not work: ModuleNotFoundError.*pip install --upgrade bad_npu"
     ):
         targets.known()
+
+
+HALVES = """
+import onnx
+from onnx import numpy_helper
+
+class Halves:
+    '''Weights that float16 can hold.'''
+
+    format, precision, suits = "onnx", "fp16", "every machine"
+
+    def make(self, network, photos):
+        model = onnx.load_from_string(network)
+        for tensor in model.graph.initializer:
+            if tensor.name == "weights":
+                values = numpy_helper.to_array(tensor)
+                tensor.CopyFrom(numpy_helper.from_array(values.astype("float16").astype("float32"), tensor.name))
+        return {"model.onnx": model.SerializeToString()}
+"""
+
+
+class Tiny(Source):
+    """The tiny network as something to export."""
+
+    name, package, weights = "tiny", "tests", Weights("tests", None, True)
+    image = ImageSpec(tiny_models.SIDE, tiny_models.SIDE, tiny_models.SIDE)
+    mean, std, dim, int8_bound = (127.5, 127.5, 127.5), (127.5, 127.5, 127.5), tiny_models.DIM, 0.9
+    offered: ClassVar = {"onnx": ("fp32",)}
+
+    def embed(self, tensors: Pixels) -> Embeddings:
+        return tiny_models.expected(tensors).astype(np.float32)
+
+    def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
+        return tiny_models.onnx()
+
+    def libraries(self, format_: str) -> Sequence[str]:
+        return ("onnx",)
+
+    def network(self, recipe: Recipe) -> bytes:
+        return tiny_models.onnx()["model.onnx"]
+
+
+def test_another_distribution_adds_a_format_which_is_proved_like_any_other(installed: Callable[..., None]) -> None:
+    assert isinstance(formats.extended(Tiny()), Tiny)
+    installed("halves", "halves = halves:Halves", HALVES)
+    source = formats.extended(Tiny())
+    assert source.offered == {"onnx": ("fp32", "fp16")}
+    golden = np.full((1, tiny_models.SIDE, tiny_models.SIDE, 3), 200, np.uint8)
+    maker = Maker(source, None, golden, 6)  # a seed whose scenes all say something to the tiny network
+    variant, exported = maker.make(source.recipe("onnx", "fp16"))
+    assert (variant.name, exported.recipe) == ("onnx-fp16", "halves")
+    float_, _ = maker.make(source.recipe("onnx", "fp32"))
+    assert 0 < np.abs(variant.golden - float_.golden).max() < 0.01
+    assert 0.999 < exported.parity.cosine_mean < 1
+    with pytest.raises(ExportError, match="tflite is not offered in fp16"):
+        source.recipe("tflite", "fp16")
+    assert targets.known().keys() == {"native", "aarch64", "armv7", "qnn", "ethos", "nvidia"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"fp16"', '"fp32"', "two make onnx-fp32, 'halves' and another"),
+        ('"fp16"', '"fp8"', r"the format 'halves' makes \('onnx', 'fp8'\); known are"),
+        ('"onnx",', '"ncnn",', r"the format 'halves' makes \('ncnn', 'fp16'\); known are tflite, onnx, openvino"),
+    ],
+)
+def test_a_format_that_no_device_opens_or_that_is_there_is_refused(installed: Callable[..., None], old: str, new: str, said: str) -> None:
+    installed("halves", "halves = halves:Halves", HALVES.replace(old, new))
+    with pytest.raises(ExportError, match=said):
+        formats.extended(Tiny())
 
 
 def test_an_accelerator_that_is_not_here_is_an_error(tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch) -> None:
