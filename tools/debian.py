@@ -8,6 +8,7 @@ signature must be Debian's, by `gpgv` and the keyring that a Debian machine has.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import lzma
 import re
@@ -16,7 +17,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -33,7 +33,7 @@ class Unreachable(RuntimeError):
 
 
 class Damaged(RuntimeError):
-    """A file that is not what the archive says it is."""
+    """A file that did not arrive, or is not what the archive says it is."""
 
 
 class Index:
@@ -48,7 +48,7 @@ class Index:
 
         Raises:
             Unreachable: no mirror answers.
-            Damaged: a checksum or the signature is wrong.
+            Damaged: a file does not arrive, or a checksum or the signature is wrong.
         """
         self.mirror, release = _release(suite)
         name = f"main/binary-{architecture}/Packages.xz"
@@ -86,8 +86,7 @@ class Index:
         """Downloads a package, checks it and unpacks the files whose path is `wanted` (`./usr/bin/...`) below `target`.
 
         Raises:
-            Unreachable: the mirror stopped answering.
-            Damaged: its SHA256 is not the index's, or it is no package that can be read here.
+            Damaged: it does not arrive, its SHA256 is not the index's, or it is no package that can be read here.
         """
         content = checked(f"{self.mirror}/{package['Filename']}", package["SHA256"])
         with tarfile.open(fileobj=io.BytesIO(_data(package["Filename"], content)), mode="r|xz") as files:
@@ -97,7 +96,11 @@ class Index:
 
 
 def checked(url: str, sha256: str) -> bytes:
-    """The file behind `url`, whose SHA256 (hex) must be this one."""
+    """The file behind `url`, whose SHA256 (hex) must be this one.
+
+    Raises:
+        Damaged: it is not, or the file does not arrive.
+    """
     content = _fetch(url)
     got = hashlib.sha256(content).hexdigest()
     if got != sha256:
@@ -110,8 +113,8 @@ def _fetch(url: str) -> bytes:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # honours https_proxy, http_proxy and no_proxy
             content: bytes = answer.read()
             return content
-    except OSError as error:
-        raise Unreachable(f"{url}: {error}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Damaged(f"{url} cannot be fetched: {error}") from error
 
 
 def _release(suite: str) -> tuple[str, str]:
@@ -120,7 +123,7 @@ def _release(suite: str) -> tuple[str, str]:
     for mirror in MIRRORS:
         try:
             content = _fetch(f"{mirror}/dists/{suite}/InRelease")
-        except Unreachable as error:
+        except Damaged as error:
             reasons.append(str(error))
             continue
         return mirror, content.decode() if mirror.startswith("https") else _signed(mirror, content)
