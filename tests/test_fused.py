@@ -105,6 +105,18 @@ def test_other_programs_get_the_probabilities_of_the_definition(case: str, roote
     assert np.abs(made - defined(trained, embeddings)).max() < 1e-6
 
 
+def test_onnx_models_of_newer_opsets_and_with_float16_embeddings_become_classifiers() -> None:
+    import onnx
+
+    model = onnx.load_from_string(tiny_models.onnx()["model.onnx"])
+    model.opset_import[0].version = 20
+    model.graph.node.append(onnx.helper.make_node("Cast", ["y"], ["half"], to=onnx.TensorProto.FLOAT16))
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("half", onnx.TensorProto.FLOAT16, ["n", DIM]))
+    files, trained = {"model.onnx": model.SerializeToString()}, head(3)
+    made = by_its_library(onnx_head.append(files, classes(trained)), BATCH)
+    assert np.abs(made - defined(trained, open_runtime("onnxruntime", files, 1).embed(BATCH))).max() < 1e-6
+
+
 def test_weights_that_are_float16_stay_so_and_the_heads_are_not(tmp_path: Path) -> None:
     half = openvino_format.export(tiny_models.onnx()["model.onnx"], compress=True)
     trained = head(DIM)
