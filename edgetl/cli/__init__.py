@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgetl.cli import asking, exporting, history, models, teaching
+from edgetl.cli import asking, exporting, fusing, history, models, teaching, trainer
 from edgetl.errors import EdgetlError
 
 
@@ -34,7 +34,8 @@ def main() -> None:
 
 
 for _verb in (
-    *(exporting.export, models.inspect, models.bench, models.choose, models.demo),
+    *(exporting.export, fusing.export_classifier, trainer.export_trainer, trainer.import_trainer),
+    *(models.inspect, models.bench, models.choose, models.demo),
     *(teaching.add, teaching.train, teaching.forget, teaching.adapt, teaching.merge),
     *(asking.predict, asking.evaluate, asking.explain, asking.doctor),
     *(history.heads, history.log, history.rollback, history.activate, history.head),

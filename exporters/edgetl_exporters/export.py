@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 import sys
 import time
@@ -15,8 +14,11 @@ import numpy as np
 from edgetl import bundle, preprocess
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.photos import load
-from edgetl.types import to_json
-from edgetl_exporters import calibration, pictures, recipes
+from edgetl.types import Proof, to_json
+from edgetl_exporters import calibration, matrix, pictures
+from edgetl_exporters import labelled as labels
+from edgetl_exporters.recipes import Recipe
+from edgetl_exporters.source import Source
 from edgetl_exporters.sources import open_source
 from edgetl_exporters.variants import Exported, Maker
 
@@ -24,8 +26,11 @@ Progress = Callable[[int, int], None]
 
 LEVELS = ("last", "multi")
 
-_COLLECT, _VARIANT = 20, 10
-"""Steps of the progress bar: for decoding the photos, and for each variant."""
+PRECISIONS = ("fp32", "int8")
+"""What is made where nothing was asked for, as far as the backbone offers it."""
+
+_COLLECT, _VARIANT, _MATRIX = 20, 10, 60
+"""Steps of the progress bar: for decoding the photos, for each variant, and for the targets."""
 
 _SCENES = 24
 """Drawn scenes on which levels are balanced where no photos were given."""
@@ -43,6 +48,7 @@ class ExportResult:
         calibration: the calibration photos' hash and counts; None where no photos were given.
         variants: one per format and precision, in that order.
         skipped: (file, reason) per photo that was chosen but could not be used.
+        proofs: the table target x variant, where it was asked for.
         seconds: wall time, s.
         peak_memory: the process's largest resident size, bytes.
     """
@@ -54,6 +60,7 @@ class ExportResult:
     calibration: Mapping[str, Any] | None
     variants: tuple[Exported, ...]
     skipped: tuple[tuple[str, str], ...]
+    proofs: tuple[Proof, ...]
     seconds: float
     peak_memory: int
 
@@ -62,8 +69,8 @@ def export(
     *,
     output: str | os.PathLike[str],
     backbone: str = "efficientnet_lite0",
-    formats: Sequence[str] = recipes.FORMATS,
-    precisions: Sequence[str] = ("fp32", "int8"),
+    formats: Sequence[str] | None = None,
+    precisions: Sequence[str] | None = None,
     levels: str = "last",
     photos: str | os.PathLike[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
@@ -71,15 +78,18 @@ def export(
     seed: int = 0,
     onnx_recipe: str = "auto",
     openvino_recipe: str = "auto",
+    targets: Sequence[str] = (),
+    labelled: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    **given: Any,
 ) -> ExportResult:
     """Exports a backbone to a bundle.
 
     Args:
         output: a folder, or a name that ends in `.edgetl`; written whole or not at all.
-        backbone: one of :data:`edgetl_exporters.BACKBONES`.
-        formats: some of `onnx`, `tflite`, `openvino`.
-        precisions: some of `fp32`, `fp16` (OpenVINO only), `int8`; a precision that a format does not offer is refused.
+        backbone: one of :data:`edgetl_exporters.BACKBONES`, `timm/NAME`, `keras/NAME`, or an `.onnx`, `.tflite` or `.keras` file.
+        formats: some of `onnx`, `tflite`, `openvino`; None is all that the backbone can become.
+        precisions: some of `fp32`, `fp16`, `int8`; one that a format does not offer is refused. None is fp32 and int8, as far as offered.
         levels: `last`, the pooled last stage, or `multi`, the pooled outputs of some middle stages before it (:data:`LEVELS`).
         photos: a folder of 120 or more photos like those the camera will see; int8 needs it, the others are proved on it.
         weights: a local state dict instead of the published weights.
@@ -87,7 +97,11 @@ def export(
         seed: chooses the photos (and random weights).
         onnx_recipe: `auto` (suits this machine), `onnx-u8s8` or `onnx-u8s7`.
         openvino_recipe: `auto` (suits this machine), `openvino-u8s8` or `openvino-u8s7`.
+        targets: on whose arithmetic every variant is proved, see :func:`edgetl_exporters.targets.known`.
+        labelled: photos whose class the network's own classifier knows (:func:`edgetl_exporters.labelled.read`), on which the targets are
+            proved; the held-back photos where not given.
         progress: told (steps done, steps in all).
+        **given: what a person says of an own file: see :func:`edgetl_exporters.sources.open_source`.
 
     Raises:
         WeightsMissing: the weights are not on this machine and could not be downloaded.
@@ -98,19 +112,17 @@ def export(
     start = time.perf_counter()
     if levels not in LEVELS:
         raise ExportError(f"unknown levels {levels!r}; known are {', '.join(LEVELS)}")
-    if not formats or not precisions:
-        raise ExportError("nothing to export: give at least one of --formats and one of --precisions")
-    wanted = {"onnx": onnx_recipe, "openvino": openvino_recipe}
-    cells = list(itertools.product(dict.fromkeys(formats), dict.fromkeys(precisions)))
-    steps = _Steps(progress, _COLLECT + _VARIANT * len(cells))
-    source = open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed)
-    plan = [source.recipe(format_, precision, wanted.get(format_, "auto")) for format_, precision in cells]
+    if targets and photos is None and labelled is None:
+        raise CalibrationError("targets are proved on photos; give a folder with --calibrate FOLDER, or --labelled TABLE")
+    source = open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed, **given)
+    plan = _plan(source, formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe})
     if photos is None and any(recipe.levels for recipe in plan):
         raise CalibrationError(
             "int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER (or --precisions fp32)"
         )
+    steps = _Steps(progress, _COLLECT + _VARIANT * len(plan) + (_MATRIX if targets else 0))
     image = source.image
-    found = None if photos is None else calibration.collect(photos, image, seed=seed, progress=steps.within(_COLLECT))
+    found = None if photos is None else calibration.collect(photos, image, seed=seed, progress=steps.within(0, _COLLECT))
     golden = np.stack([preprocess.tensor(load(chart), image) for chart in pictures.charts()])
     source.balance(pictures.scenes(_SCENES, image.width, image.height, seed) if found is None else found.tensors)
     maker = Maker(source, found, golden, seed)
@@ -120,7 +132,7 @@ def export(
         made.append(maker.make(recipe))
         steps.to(_COLLECT + _VARIANT * i)
     stated = None if found is None else found.manifest()
-    bundle.write(
+    written = bundle.write(
         output,
         backbone={"name": source.name, "source": source.package, "weights": to_json(source.weights), **source.notes},
         image=image,
@@ -139,8 +151,50 @@ def export(
         calibration=stated,
         variants=tuple(exported for _, exported in made),
         skipped=() if found is None else found.skipped,
+        proofs=_proofs(written, source, found, targets, labelled, steps) if targets else (),
         seconds=time.perf_counter() - start,
         peak_memory=_peak_memory(),
+    )
+
+
+def _plan(source: Source, formats: Sequence[str] | None, precisions: Sequence[str] | None, wanted: Mapping[str, str]) -> list[Recipe]:
+    """The recipes of what was asked for; of what was left open, all that the source offers."""
+    cells = [
+        (format_, precision)
+        for format_ in dict.fromkeys(source.offered if formats is None else formats)
+        for precision in dict.fromkeys(_usual(source, format_) if precisions is None else precisions)
+    ]
+    if not cells:
+        raise ExportError("nothing to export: give at least one of --formats and one of --precisions")
+    return [source.recipe(format_, precision, wanted.get(format_, "auto")) for format_, precision in cells]
+
+
+def _usual(source: Source, format_: str) -> Sequence[str]:
+    offered = source.offered.get(format_, PRECISIONS)
+    return [precision for precision in offered if precision in PRECISIONS] or offered
+
+
+def _proofs(
+    written: bundle.Bundle,
+    source: Source,
+    found: calibration.Calibration | None,
+    targets: Sequence[str],
+    labelled: str | os.PathLike[str] | None,
+    steps: _Steps,
+) -> tuple[Proof, ...]:
+    if labelled is not None:
+        _, tensors, truth = labels.read(labelled, source.image)
+    else:
+        assert found is not None  # refused above
+        tensors, truth = found.held_back, None
+    return matrix.prove(
+        written,
+        tensors,
+        source.embed(tensors),
+        targets=None if "all" in targets else targets,
+        classifier=source.classifier(),
+        truth=None if truth is None else truth.tolist(),
+        progress=steps.within(steps.total - _MATRIX, steps.total),
     )
 
 
@@ -148,15 +202,15 @@ class _Steps:
     """Counts steps towards the end of the bar."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total = progress, total
+        self._progress, self.total = progress, total
 
     def to(self, done: int) -> None:
         if self._progress:
-            self._progress(done, self._total)
+            self._progress(done, self.total)
 
-    def within(self, share: int) -> Progress:
-        """Progress of a part that ends at `share` steps."""
-        return lambda done, total: self.to(share * done // total)
+    def within(self, start: int, end: int) -> Progress:
+        """Progress of a part from one step to another."""
+        return lambda done, total: self.to(start + (end - start) * done // total)
 
 
 def _peak_memory() -> int:
