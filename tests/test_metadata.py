@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import tiny_models
 from edgetl_exporters import metadata, tflite_file
 
+from edgetl.bundle import FAMILIES
 from edgetl.runtimes import open_runtime
 from edgetl.types import ImageSpec
 
@@ -20,14 +22,12 @@ INFO = metadata.Info("tiny", "five numbers of eight by eight pixels", ImageSpec(
 PIXELS = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
 
 
-def written(family: str, files: dict[str, bytes]) -> dict[str, bytes]:
-    if family == "openvino":
-        return dict(metadata.openvino(files, INFO))
-    write = metadata.onnx if family == "onnxruntime" else metadata.tflite
-    return {name: write(content, INFO) for name, content in files.items()}
+def written(family: str, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    format_ = next(format_ for format_, executed in FAMILIES.items() if executed == family)
+    return metadata.write(format_, files, INFO)
 
 
-def stated(family: str, files: dict[str, bytes]) -> metadata.Stated:
+def stated(family: str, files: Mapping[str, bytes]) -> metadata.Stated:
     content = next(iter(files.values()))
     if family == "openvino":
         return metadata.of_openvino(content)
@@ -81,6 +81,10 @@ def test_openvino_reads_its_model_info(tmp_path: Path) -> None:
         "mean_values": "0 0 0",
         "scale_values": "1 1 1",
     }
+
+
+def test_a_format_without_metadata_stays_what_it_is() -> None:
+    assert metadata.write("fake", {"model.fake": b"1"}, INFO) == {"model.fake": b"1"}
 
 
 def test_tflite_labels_are_a_zip_behind_the_model() -> None:
