@@ -22,7 +22,7 @@ from edgetl_exporters.targets.job import Job
 from edgetl_exporters.variants import Maker
 from pictures import encoded, picture
 
-from edgetl import Bundle, ImageSpec, machine, preprocess
+from edgetl import Bundle, ImageSpec, machine, preprocess, proofs
 from edgetl import bundle as bundles
 from edgetl.errors import ExportError, RuntimeUnavailable
 from edgetl.photos import load
@@ -123,8 +123,8 @@ def test_what_cannot_be_proved_here_is_a_row_with_its_reason_and_stops_nothing(
     assert "tools/emulate armv7" in absent.reason
     assert str(tmp_path) not in absent.reason
     assert [row.kind for row in measured] == ["measured", "measured"]
-    shown = matrix.table(rows)
-    assert "absent: armv7 cortex-a7, tflite-int8: armv7 is not built" in shown
+    shown = proofs.table(rows)
+    assert "absent: armv7 cortex-a7 tflite-int8: armv7 is not built" in shown
     assert "measured" in shown.splitlines()[2]
 
 
@@ -216,7 +216,7 @@ def test_another_distribution_adds_a_target(tiny: Bundle, tensors: Pixels, expec
     proved, broken = matrix.prove(tiny, tensors, expected, targets=["mynpu"])
     assert (proved.target, proved.kind, proved.count, round(proved.cosine_mean, 6)) == ("my npu", "emulated", N, 1)
     assert (broken.kind, broken.reason) == ("absent", "ZeroDivisionError: division by zero")
-    assert "my npu, onnx-fp32: one colour is enough" in matrix.table([proved, broken])
+    assert "my npu, onnx-fp32: one colour is enough" in proofs.table([proved, broken])
     assert Bundle.open(tiny.path).proofs == (proved, broken)
 
 

@@ -1,4 +1,4 @@
-"""The table target x variant: on whose arithmetic each variant of a bundle was proved, and what came out."""
+"""The table target x variant of a bundle: every variant is proved on every target (:mod:`edgetl.proofs` shows it)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from edgetl import bundle as bundles
 from edgetl.bundle import Bundle
 from edgetl.errors import EdgetlError, ExportError
-from edgetl.tables import render
 from edgetl.types import Array, Embeddings, Pixels, Proof
 from edgetl_exporters import targets as all_targets
 from edgetl_exporters.targets import Target
@@ -61,24 +60,6 @@ def prove(
     return tuple(rows)
 
 
-def table(proofs: Sequence[Proof]) -> str:
-    """The rows for the screen, and below them what is worth a sentence: what a compiler said, and why a row is absent."""
-    headers = ("target", "variant", "proved on", "kind", "cosine", "worst", "top-1", "n")
-    rows = [
-        (p.target, p.variant, p.proved_on or "-", p.kind, _short(p.cosine_mean), _short(p.cosine_min), p.top1, p.count)
-        for p in proofs
-        if p.kind != "absent"
-    ]
-    lines = [render(headers, rows)] if rows else []
-    lines += [f"{p.target}, {p.variant}: {p.details['summary']}" for p in proofs if "summary" in p.details]
-    absent: dict[str, list[str]] = {}
-    for p in proofs:
-        if p.kind == "absent":
-            absent.setdefault(p.reason, []).append(f"{p.target}, {p.variant}")
-    lines += [f"absent: {'; '.join(cells)}: {reason}" for reason, cells in absent.items()]
-    return "\n".join(lines)
-
-
 def _row(target: Target, job: Job, name: str, variant: str) -> Proof:
     try:
         return target.prove(job, name, variant)
@@ -87,7 +68,3 @@ def _row(target: Target, job: Job, name: str, variant: str) -> Proof:
     except Exception as error:  # one target's library must not take the others' rows away
         reason = f"{type(error).__name__}: {error}"
     return Proof(name, variant, "", "absent", 0, None, None, None, {}, reason)
-
-
-def _short(cosine: float | None) -> str | None:
-    return None if cosine is None else f"{cosine:.4f}"
