@@ -15,7 +15,8 @@ from edgetl.cli import main
 from edgetl.runtimes import fake
 
 VERBS = (
-    *("activate", "adapt", "add", "bench", "choose", "demo", "doctor", "eval", "explain", "export", "forget", "head", "heads", "inspect"),
+    *("activate", "adapt", "add", "bench", "choose", "demo", "doctor", "eval", "explain"),
+    *("export", "export-classifier", "export-trainer", "forget", "head", "heads", "import-trainer", "inspect"),
     *("log", "merge", "predict", "rollback", "train"),
 )
 
