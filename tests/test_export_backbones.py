@@ -3,12 +3,27 @@
 import numpy as np
 import pytest
 import torch
-from edgetl_exporters import backbones, graph, weights
+from edgetl_exporters import backbones, graph, timm_import, weights
 from edgetl_exporters.pictures import scenes
+from edgetl_exporters.torch_source import TorchSource
+from PIL import Image
 
+from edgetl import photos, preprocess
 from edgetl.errors import ExportError
 
 SMALL = "mobilenet_v3_small"
+
+
+def unsettle(network) -> None:
+    """Untrained batch normalisations are nearly the identity: these have something to fold."""
+    torch.manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            if module.affine:
+                module.weight.data.uniform_(0.5, 2)
+                module.bias.data.normal_(0, 0.1)
 
 
 def test_an_unknown_backbone_is_refused_with_the_known_ones() -> None:
@@ -31,22 +46,81 @@ def test_the_torchvision_rows_of_the_table_are_what_torchvision_says() -> None:
 def test_the_folded_graph_computes_what_the_unfolded_network_computes(name: str) -> None:
     row = backbones.BACKBONES[name]
     network, _ = weights.load(row, random=True)
-    torch.manual_seed(1)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):  # untrained ones are nearly the identity: give them something to fold
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
-            module.weight.data.uniform_(0.5, 2)
-            module.bias.data.normal_()
+    unsettle(network)
     pixels = scenes(2, row.image.width, row.image.height, seed=5)
     normalised = (torch.from_numpy(pixels).permute(0, 3, 1, 2) - torch.tensor(row.mean).view(1, 3, 1, 1)) / torch.tensor(row.std).view(
         1, 3, 1, 1
     )
     with torch.inference_mode():
         expected = row.features(network)(normalised).mean((2, 3)).numpy()
-    made = graph.embed(graph.build(row, network), pixels)
+    built = graph.build(row, network)
+    assert built.std is None
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in built.modules())
+    made = graph.embed(built, pixels)
     assert made.shape == (2, row.dim)
     np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
     if (classifier := row.classifier(network)) is not None:
         with torch.inference_mode():
             assert classifier(torch.from_numpy(made)).shape == (2, 1000)
+
+
+TIMM = {  # name -> (d, batch normalisations that stay), one per way to build a network
+    "timm/resnet10t": (512, 0),
+    "timm/mobilenetv3_small_050": (1024, 0),  # convolves behind the pooling
+    "timm/mobileone_s0": (1024, 0),  # branches side by side
+    "timm/mobilenetv4_conv_small": (1280, 0),
+    "timm/densenet121": (1024, 58 + 3 + 1),  # normalises before it convolves: in its layers, between its stages and at the end
+    "timm/eca_nfnet_l0": (2304, 0),  # standardises its weights
+    "timm/convnext_atto": (320, 0),
+    "timm/vit_tiny_patch16_224": (192, 0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TIMM)
+def test_a_network_of_timm_embeds_what_its_own_classifier_reads(name: str) -> None:
+    timm = timm_import.library()
+    row = backbones.backbone(name)
+    network = row.build().eval()
+    unsettle(network)
+    pixels = scenes(2, row.image.width, row.image.height, seed=5)
+    config = timm.data.resolve_data_config(model=network)
+    mean, std = (255 * torch.tensor(config[what]).view(1, 3, 1, 1) for what in ("mean", "std"))
+    with torch.inference_mode():
+        maps = network.forward_features((torch.from_numpy(pixels).permute(0, 3, 1, 2) - mean) / std)
+        expected = network.forward_head(maps, pre_logits=True).numpy()
+    built = graph.build(row, network)
+    made = graph.embed(built, pixels)
+    left = sum(isinstance(module, torch.nn.BatchNorm2d) for module in built.modules())
+    assert (row.dim, left) == TIMM[name]
+    assert made.shape == (2, row.dim)
+    np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+def test_a_network_of_timm_sees_photos_as_timm_shows_them() -> None:
+    """Against timm's own evaluation transform: the same crop, filter and normalisation."""
+    timm = timm_import.library()
+    # Noise, so that filters differ; sizes with an even margin, because halves of a pixel are rounded differently.
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8))
+    for name in ("mobileone_s0", "vit_tiny_patch16_224"):
+        row = backbones.backbone(f"timm/{name}")
+        transform = timm.data.create_transform(**timm.data.resolve_data_config(model=timm.create_model(name)))
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (row.mean, row.std))
+        made = (torch.from_numpy(preprocess.tensor(photos.load(photo), row.image)).permute(2, 0, 1) - mean) / std
+        assert (made - transform(photo)).abs().mean() < 0.01, name  # 0.6 gray levels: two roundings may differ
+
+
+@pytest.mark.slow
+def test_a_network_of_timm_that_cannot_be_exported_is_refused_with_what_can(tmp_path) -> None:
+    refused = {
+        "timm/resnet10": "has no network 'resnet10'; near are .*timm/resnet10t",
+        "timm/zzzzzzzz": r"has no network 'zzzzzzzz'; timm.list_models\(\)",
+        "timm/resnet10t.none": r"Invalid pretrained tag \(none\)",
+        "timm/vit_base_patch16_clip_384": "by 'squash'; supported is a centre crop",
+    }
+    for name, said in refused.items():
+        with pytest.raises(ExportError, match=said):
+            backbones.backbone(name)
+    with pytest.raises(ExportError, match="--levels multi is offered for efficientnet_lite0, "):
+        TorchSource("timm/resnet10t", multi=True, random=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from edgetl_exporters import backbones, graph, rounding, weights
 from edgetl_exporters.pictures import scenes
@@ -56,6 +57,16 @@ def test_a_changed_file_in_the_cache_is_refused(cache: Path) -> None:
         weights.load(SMALL)
 
 
+def test_a_file_in_the_folder_that_a_variable_names_comes_before_the_cache(tmp_path, untrained, monkeypatch) -> None:
+    assert weights.local(SMALL) is None or weights.local(SMALL).parent.name == "checkpoints"
+    monkeypatch.setenv("EDGETL_WEIGHTS", str(tmp_path))
+    named = tmp_path / "mobilenet_v3_small-047dcff4.pth"
+    torch.save(untrained.state_dict(), named)
+    assert weights.local(SMALL) == named
+    with pytest.raises(ExportError, match="not with 047dcff4"):
+        weights.load(SMALL)
+
+
 def test_a_local_state_dict_is_loaded_and_hashed(tmp_path, untrained) -> None:
     file = tmp_path / "mine.pth"
     torch.save(untrained.state_dict(), file)
@@ -85,6 +96,41 @@ def test_what_is_no_file_or_no_torch_file_is_refused(tmp_path) -> None:
     (tmp_path / "text.pth").write_text("hello")
     with pytest.raises(ExportError, match="without running code"):
         weights.load(SMALL, file=tmp_path / "text.pth")
+
+
+@pytest.mark.slow
+def test_a_file_of_timms_is_loaded_a_misfit_refused_and_a_missing_one_said_where_it_is_published(tmp_path, cache, monkeypatch) -> None:
+    row = backbones.backbone("timm/resnet10t")
+    network = row.build()
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "mine.safetensors")
+    loaded, origin = weights.load(row, file=tmp_path / "mine.safetensors")
+    assert origin.source == "local file mine.safetensors"
+    assert torch.equal(loaded.fc.weight, network.fc.weight)
+    with pytest.raises(ExportError, match=r"mine\.safetensors: does not fit timm/mobilenetv3_small_050: size mismatch"):
+        weights.load(backbones.backbone("timm/mobilenetv3_small_050"), file=tmp_path / "mine.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(ExportError, match=r"text\.safetensors: not a \.safetensors file"):
+        weights.load(row, file=tmp_path / "text.safetensors")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        WeightsMissing, match=r"timm/resnet10t\.c3_in1k model\.safetensors.* as resnet10t\.c3_in1k\.safetensors, .*--weights"
+    ):
+        weights.load(row)
+    cache.mkdir(parents=True)
+    (tmp_path / "mine.safetensors").rename(cache / "resnet10t.c3_in1k.safetensors")
+    assert weights.load(row)[1].source == "Hugging Face timm/resnet10t.c3_in1k model.safetensors"
+
+
+@pytest.mark.slow
+def test_a_file_of_resnet50_is_loaded_and_one_of_vgg16_does_not_fit_it(tmp_path) -> None:
+    row = backbones.backbone("resnet50")
+    network = row.build()
+    torch.save(network.state_dict(), tmp_path / "mine.pth")
+    loaded, _ = weights.load(row, file=tmp_path / "mine.pth")
+    assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), network.state_dict().values(), strict=True))
+    with pytest.raises(ExportError, match=r"does not fit vgg16: 32 missing \(first: features.0.weight\), 320 unknown"):
+        weights.load(backbones.backbone("vgg16"), file=tmp_path / "mine.pth")
 
 
 def test_random_weights_are_marked_seeded_and_exclude_a_file(tmp_path, untrained) -> None:

