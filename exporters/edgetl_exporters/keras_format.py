@@ -16,6 +16,14 @@ _OPSET = 18
 """The highest of tf2onnx."""
 
 
+def compiled(forward: Callable[[Any], Any], image: ImageSpec) -> Callable[[Any], Any]:
+    """A TensorFlow function as a graph of any batch: run step by step, it would keep every layer's output until its end."""
+    tensorflow, _ = keras_import.load()
+    given = tensorflow.TensorSpec((None, image.height, image.width, 3), tensorflow.float32)
+    made: Callable[[Any], Any] = tensorflow.function(forward, input_signature=(given,))
+    return made
+
+
 def tflite(forward: Callable[[Any], Any], image: ImageSpec, photos: Pixels | None = None) -> bytes:
     """The model with input [1, h, w, 3] in [0, 255] and output [1, d], float32 without photos, with photos int8.
 

@@ -62,8 +62,9 @@ def affine(normalise: Callable[[Array], Any], height: int = 1, width: int = 1) -
     own = np.diag(gain)
     if not np.allclose(gain, np.diag(own), atol=1e-6) or not own.all():
         raise ValueError("the channels are mixed")
-    red, green, blue = (0.0 - offset / own).tolist()
-    return Normalisation((red, green, blue), tuple((1 / own).tolist()), bgr)
+    # Float32 carries seven digits: what comes out as 0.9999999 was written as 1.
+    (red, green, blue), std = np.round([-offset / own + 0.0, 1 / own], 4).tolist()
+    return Normalisation((red, green, blue), tuple(std), bgr)
 
 
 def inside(model: Any) -> Normalisation | None:

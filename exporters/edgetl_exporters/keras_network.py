@@ -193,13 +193,14 @@ def _fetched() -> Iterator[list[Path]]:
 
 def _settle(model: Any, before: Normalisation, seed: int) -> None:
     """Lets the batch normalisations of untrained weights see pictures; as they are made, the signal fades and int8 holds zeros."""
-    _, keras = keras_import.load()
+    tensorflow, keras = keras_import.load()
     _, height, width, _ = model.inputs[0].shape
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     kept = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0  # these pictures alone
-    model(before(pictures.scenes(_SETTLED_ON, width, height, seed).astype(np.float32)), training=True)
+    seen = before(pictures.scenes(_SETTLED_ON, width, height, seed).astype(np.float32))
+    tensorflow.function(lambda images: model(images, training=True))(seen)
     for norm, momentum in zip(norms, kept):
         norm.momentum = momentum
 

@@ -34,14 +34,14 @@ _CROP = 0.875
 
 _BATCH = 16
 
-_WEIGHTS = {"weights": "int8 per channel"}
 _INT8 = Recipe(
     "keras-full-integer",
     "tflite",
     "int8",
     "every machine",
     127,
-    settings={**_WEIGHTS, "activations": "int8", "quantizer": "tensorflow TFLiteConverter", "ranges": "minmax"},
+    correction="none",
+    settings={"weights": "int8 per channel", "activations": "int8", "quantizer": "TFLiteConverter"},
 )
 
 
@@ -102,13 +102,14 @@ class KerasSource(Source):
         stated = self._before or network.inside or keras_graph.UNUSUAL
         self.mean, self.std = stated.mean, stated.std
         self._model, self.dim = self._sized(network.model)
+        self._embed = keras_format.compiled(self._forward, self.image)
         self._onnx = functools.lru_cache(None)(lambda: keras_format.onnx(self._forward, self.image))
 
     def embed(self, tensors: Pixels) -> Embeddings:
         """See :meth:`Source.embed`: Keras itself."""
         batches = [tensors[i : i + _BATCH].astype(np.float32) for i in range(0, len(tensors), _BATCH)]
         with quiet():
-            return np.concatenate([self._forward(batch).numpy() for batch in batches]).astype(np.float32)
+            return np.concatenate([self._embed(batch).numpy() for batch in batches]).astype(np.float32)
 
     def recipe(self, format_: str, precision: str, wanted: str = "auto") -> Recipe:
         """See :meth:`Source.recipe`."""
@@ -117,7 +118,11 @@ class KerasSource(Source):
         found = recipes.recipe(format_, precision, wanted)
         if found.levels is None:
             return found
-        return _INT8 if format_ == _INT8.format else dataclasses.replace(found, settings={**found.settings, **_WEIGHTS})
+        return _INT8 if format_ == _INT8.format else dataclasses.replace(found, correction="none")
+
+    def network(self, recipe: Recipe) -> bytes | None:
+        """See :meth:`Source.network`; TensorFlow's converter leaves nothing to repair."""
+        return None if recipe.format == _INT8.format else self._onnx()
 
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
         """See :meth:`Source.files`."""
