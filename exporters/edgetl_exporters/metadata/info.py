@@ -80,18 +80,20 @@ def of_edgetl(text: str) -> dict[str, Any]:
 def model_info(info: Info) -> dict[str, str]:
     """The keys of OpenVINO's Model API, in an IR below `rt_info/model_info` and in an ONNX file as `model_info KEY`.
 
-    (https://openvinotoolkit.github.io/model_api/latest/guides/model-configuration.html) Its lists are words between spaces, so that a
-    label's own spaces become underscores.
+    (https://openvinotoolkit.github.io/model_api/latest/guides/model-configuration.html) Its lists are words between white space, so
+    that a label's own becomes underscores.
     """
     said = {
         "model_name": info.name,
         "model_type": "Classification" if info.labels else "",
-        "labels": " ".join(label.replace(" ", "_") for label in info.labels),
+        "labels": " ".join("_".join(label.split()) for label in info.labels),
         "layout": "image:NHWC",
         "mean_values": "0 0 0",
         "scale_values": "1 1 1",
         "resize_type": "crop" if info.image.width == info.image.height == info.image.resize else "",
         "input_dtype": "u8",
+        # The Model API gives frames as OpenCV reads them, in BGR.
+        "reverse_input_channels": "True" if info.labels else "",
     }
     return {key: value for key, value in said.items() if value}
 
