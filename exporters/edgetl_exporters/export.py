@@ -17,6 +17,8 @@ from edgetl.photos import load
 from edgetl.types import Proof, to_json
 from edgetl_exporters import calibration, matrix, pictures
 from edgetl_exporters import labelled as labels
+from edgetl_exporters.adequacy import Adequacy
+from edgetl_exporters.diagnosis import Diagnosis
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source
 from edgetl_exporters.sources import open_source
@@ -48,6 +50,8 @@ class ExportResult:
         calibration: the calibration photos' hash and counts; None where no photos were given.
         variants: one per format and precision, in that order.
         skipped: (file, reason) per photo that was chosen but could not be used.
+        diagnosis: what was found in the float network that makes int8 hard; None where it was not or could not be looked at.
+        adequacy: whether the calibration photos were enough for int8; None as above.
         proofs: the table target x variant, where it was asked for.
         seconds: wall time, s.
         peak_memory: the process's largest resident size, bytes.
@@ -60,6 +64,8 @@ class ExportResult:
     calibration: Mapping[str, Any] | None
     variants: tuple[Exported, ...]
     skipped: tuple[tuple[str, str], ...]
+    diagnosis: Diagnosis | None
+    adequacy: Adequacy | None
     proofs: tuple[Proof, ...]
     seconds: float
     peak_memory: int
@@ -131,7 +137,9 @@ def export(
     for i, recipe in enumerate(plan, 1):
         made.append(maker.make(recipe))
         steps.to(_COLLECT + _VARIANT * i)
-    stated = None if found is None else found.manifest()
+    int8 = next((recipe for recipe in plan if recipe.levels), None)
+    diagnosed, enough = (None, None) if int8 is None else (maker.diagnose(int8), maker.adequacy(int8))
+    stated = None if found is None else {**found.manifest(), "diagnosis": to_json(diagnosed), "adequacy": to_json(enough)}
     written = bundle.write(
         output,
         backbone={"name": source.name, "source": source.package, "weights": to_json(source.weights), **source.notes},
@@ -151,6 +159,8 @@ def export(
         calibration=stated,
         variants=tuple(exported for _, exported in made),
         skipped=() if found is None else found.skipped,
+        diagnosis=diagnosed,
+        adequacy=enough,
         proofs=_proofs(written, source, found, targets, labelled, steps) if targets else (),
         seconds=time.perf_counter() - start,
         peak_memory=_peak_memory(),

@@ -19,6 +19,7 @@ import numpy as np
 from edgetl.types import Array, Pixels
 from edgetl_exporters.quiet import quiet
 
+_GATES = {"Sigmoid": "SiLU", "HardSigmoid": "hard-swish"}
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 RANGES = ("minmax", "percentile", "mse")
 
@@ -40,16 +41,20 @@ class Layer:
     Attributes:
         name: of its weights in the file they came from, without `.weight`.
         nodes: its nodes' names, the one with the weights first.
-        output: the last tensor that it makes.
+        output: the first tensor of it that another layer reads, or that leaves the network.
+        map: whether that is a map of more than one place.
         weight: float32, one row per output channel first.
         depthwise: whether every output channel reads one input channel.
+        activation: `SiLU` or `hard-swish`; empty for any other or none.
     """
 
     name: str
     nodes: tuple[str, ...]
     output: str
+    map: bool
     weight: Array
     depthwise: bool
+    activation: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +95,9 @@ class Network:
         self.input = given.name
         self._dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
         self.layers = tuple(_layers(self._proto))
+        self._nodes = {node.name: node for node in self._proto.graph.node}
         self._ranges = functools.lru_cache(8)(self._ranged)
+        self._extremes = functools.lru_cache(2)(self._measured)
 
     def normalisation(self) -> list[str]:
         """The nodes that compute between the pixels and the first layer."""
@@ -98,12 +105,19 @@ class Network:
         first = next(i for i, node in enumerate(nodes) if node.name == self.layers[0].nodes[0])
         return [node.name for node in nodes[:first] if node.op_type != "Transpose"]
 
+    def kind(self, node: str) -> str:
+        """A node's operator."""
+        return str(self._nodes[node].op_type)
+
     def feed(self, image: Pixels) -> Mapping[str, Array]:
         """One image [h, w, 3] as the network takes it."""
         return {self.input: np.ascontiguousarray(image[None].astype(self._dtype, copy=False))}
 
     def extremes(self, photos: Pixels) -> Extremes:
         """Runs every photo once and keeps two numbers of every float tensor."""
+        return self._extremes(Photos(photos))
+
+    def _measured(self, photos: Photos) -> Extremes:
         import onnx
 
         made, names = self._copy(), self._floats()
@@ -113,8 +127,41 @@ class Network:
                 made.graph.node.append(onnx.helper.make_node(kind, [name], [f"{kind} {name}"], keepdims=0))
                 made.graph.node.append(onnx.helper.make_node("Reshape", [f"{kind} {name}", "one value"], [f"{kind} {name} flat"]))
             made.graph.node.append(onnx.helper.make_node("Concat", [f"{kind} {name} flat" for name in names], [kind], axis=0))
-        rows = list(self._run(made, ["ReduceMin", "ReduceMax"], photos))
+        rows = list(self._run(made, ["ReduceMin", "ReduceMax"], photos.pixels))
         return Extremes(tuple(names), np.stack([low for low, _ in rows]), np.stack([high for _, high in rows]))
+
+    def channels(self, photos: Pixels) -> Mapping[str, Array]:
+        """Tensor -> how far each of its channels reaches from zero, float32 [channels]: of the layers' outputs that are maps."""
+        import onnx
+
+        names = [layer.output for layer in self.layers if layer.map]
+        made = self._copy()
+        made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0, 2, 3], np.int64), "all but channels"))
+        for name in names:
+            made.graph.node.append(onnx.helper.make_node("Abs", [name], [f"{name} size"]))
+            made.graph.node.append(onnx.helper.make_node("ReduceMax", [f"{name} size", "all but channels"], [f"{name} most"], keepdims=0))
+        runs = list(self._run(made, [f"{name} most" for name in names], photos))
+        return {name: np.max([run[i] for run in runs], axis=0) for i, name in enumerate(names)}
+
+    def outside(self, photos: Pixels, ranges: Mapping[str, tuple[float, float]]) -> Array:
+        """The share of every layer's output that lies outside its range, float64 [photos, layers]."""
+        import onnx
+
+        made = self._copy()
+        for i, layer in enumerate(self.layers):
+            low, high = (
+                onnx.numpy_helper.from_array(np.array(value, np.float32), f"end {i} {n}") for n, value in enumerate(ranges[layer.output])
+            )
+            made.graph.initializer.extend([low, high])
+            for kind, given, name in (
+                ("Clip", [layer.output, low.name, high.name], "within"),
+                ("Sub", [layer.output, f"within {i}"], "rest"),
+                ("Sign", [f"rest {i}"], "side"),
+                ("Abs", [f"side {i}"], "out"),
+            ):
+                made.graph.node.append(onnx.helper.make_node(kind, given, [f"{name} {i}"]))
+            made.graph.node.append(onnx.helper.make_node("ReduceMean", [f"out {i}"], [f"share {i}"], keepdims=0))
+        return np.asarray(list(self._run(made, [f"share {i}" for i in range(len(self.layers))], photos)), np.float64)
 
     def ranges(self, photos: Pixels, kind: str) -> Mapping[str, tuple[float, float]]:
         """Tensor -> the range that its integers span.
@@ -128,7 +175,7 @@ class Network:
 
     def _ranged(self, photos: Photos, kind: str) -> Mapping[str, tuple[float, float]]:
         if kind == "minmax":
-            return self.extremes(photos.pixels).ranges()
+            return self._extremes(photos).ranges()
         whole = self._ranges(photos, "minmax")
         return {name: cut(kind, counts, *whole[name]) for name, counts in self._counts(photos.pixels[:HISTOGRAM], whole).items()}
 
@@ -199,13 +246,18 @@ class Photos:
 
 
 def _prepared(model: bytes) -> bytes:
+    import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with quiet(), tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "float.onnx", Path(folder) / "prepared.onnx"
         before.write_bytes(model)
         quant_pre_process(os.fspath(before), os.fspath(after), skip_symbolic_shape=True)
-        return after.read_bytes()
+        made = onnx.load(after)
+    for number, node in enumerate(made.graph.node):
+        # Functions that were inlined leave nodes without a name, and by their names nodes are kept in float.
+        node.name = node.name or f"{node.op_type} {number}"
+    return bytes(made.SerializeToString())
 
 
 def _layers(model: Any) -> Iterator[Layer]:
@@ -218,17 +270,40 @@ def _layers(model: Any) -> Iterator[Layer]:
             found.append((node, [node]))
         elif found:
             found[-1][1].append(node)
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in model.graph.value_info}
     for node, nodes in found:
         weight = onnx.numpy_helper.to_array(weights[node.input[1]])
         turned = node.op_type == "MatMul" or (node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute))
         groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+        output = _output(model, nodes)
         yield Layer(
             name=node.input[1].removesuffix(".weight"),
             nodes=tuple(each.name for each in nodes),
-            output=nodes[-1].output[0],
+            output=output,
+            map=len(shape := shapes.get(output, ())) == 4 and shape[2].dim_value * shape[3].dim_value != 1,
             weight=weight.T if turned else weight,
             depthwise=groups > 1 and weight.shape[1] == 1,
+            activation=_activation(nodes),
         )
+
+
+def _output(model: Any, nodes: list[Any]) -> str:
+    """The first tensor that these nodes make and others read."""
+    own = {node.name for node in nodes}
+    read = {name for node in model.graph.node if node.name not in own for name in node.input} | {made.name for made in model.graph.output}
+    return str(next(name for node in nodes for name in node.output if name in read))
+
+
+def _activation(nodes: list[Any]) -> str:
+    """Of a layer's nodes: x times sigmoid(x), or times the straight line that stands for it."""
+    gates = {name: node for node in nodes if node.op_type in _GATES for name in node.output}
+    for node in nodes:
+        if node.op_type == "HardSwish":
+            return "hard-swish"
+        for gate in (gates.get(name) for name in node.input if node.op_type == "Mul"):
+            if gate is not None and gate.input[0] in node.input:
+                return _GATES[gate.op_type]
+    return ""
 
 
 def histogram(values: Array, low: float, high: float) -> Array:

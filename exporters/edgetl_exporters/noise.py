@@ -75,6 +75,7 @@ class _Twins:
         graph = onnx.load_from_string(quantised).graph
         self._nodes = {node.name: node for node in graph.node}
         self._makers = {name: node for node in graph.node for name in node.output}
+        self._float_makers = {name: node for node in self._made.graph.node for name in node.output}
         own = {tensor.name for tensor in self._made.graph.initializer}
         self._constants = own | {tensor.name for tensor in graph.initializer}
         self._made.graph.initializer.extend(tensor for tensor in graph.initializer if tensor.name not in own)
@@ -109,10 +110,17 @@ class _Twins:
         for node in kept:
             self._copy(node, [self._read(name, inside) for name in node.input], "twin")
         # What the next layer reads of it: clipping and rounding belong to this one.
-        last = kept[-1].output[0]
+        last = self._end(layer.output)
         pair = next((node for node in self._nodes.values() if node.op_type == "QuantizeLinear" and node.input[0] == last), None)
         end = f"twin:{last}" if pair is None else self._through(pair, f"twin:{last}", "end")
         self._add("Sub", [layer.output, end], f"difference {number}")
+
+    def _end(self, output: str) -> str:
+        """The quantised graph's name of a layer's output: what clips to the range that integers have anyway is not in it."""
+        node = self._float_makers[output]
+        while node.name not in self._nodes:
+            node = self._float_makers[node.input[0]]
+        return str(self._nodes[node.name].output[0])
 
     def _read(self, name: str, inside: set[str]) -> str:
         """What a twin reads where the quantised node reads `name`: the twin of what its own layer made, the float tensor of any other."""

@@ -15,8 +15,10 @@ from edgetl.bundle import FAMILIES, NewVariant
 from edgetl.errors import ParityError
 from edgetl.runtimes import open_runtime
 from edgetl.types import Embeddings, Parity, Pixels, to_json
-from edgetl_exporters import parity, pictures, recipes
+from edgetl_exporters import adequacy, diagnosis, parity, pictures, recipes
+from edgetl_exporters.adequacy import Adequacy
 from edgetl_exporters.calibration import Calibration
+from edgetl_exporters.diagnosis import Diagnosis
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.repair import Search, Searcher
@@ -70,6 +72,17 @@ class Maker:
             return None
         return Searcher(self._source, self._calibration.tensors, self._calibration.choosing, self._timed)
 
+    def diagnose(self, recipe: Recipe) -> Diagnosis | None:
+        """What makes int8 hard for the float network; None without photos or where there is none to look at."""
+        model = self._source.network(dataclasses.replace(recipe, levels=None))
+        return None if model is None or self._calibration is None else diagnosis.diagnose(model, self._calibration.tensors)
+
+    def adequacy(self, recipe: Recipe) -> Adequacy | None:
+        """Whether the photos were enough for an int8 recipe; None without photos or where there is no network to run."""
+        if self._calibration is None or (model := self._source.network(recipe)) is None:
+            return None
+        return adequacy.judge(model, self._calibration.tensors, self._calibration.choosing)
+
     def make(self, recipe: Recipe) -> tuple[NewVariant, Exported]:
         """Converts, quantises, proves.
 
@@ -109,9 +122,14 @@ class Maker:
         if not search.met:
             raise ParityError(
                 f"{name}: no recipe keeps its embeddings near enough to the float ones: {len(search.steps)} were tried, and none "
-                f"reaches a mean cosine of {search.bound} (95 % sure) on the photos that choose:\n{search.table()}\n{_hint(recipe)}"
+                f"reaches a mean cosine of {search.bound} (95 % sure) on the photos that choose:\n{search.table()}\n"
+                f"{self._causes(recipe)}{_hint(recipe)}"
             )
         return found, files, search
+
+    def _causes(self, recipe: Recipe) -> str:
+        found = self.diagnose(recipe)
+        return "" if found is None else "".join(f"{line}\n" for line in found.lines())
 
     def _measure(self, name: str, recipe: Recipe, made: Embeddings) -> Parity | None:
         if self._expected is None:
