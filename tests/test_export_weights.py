@@ -21,6 +21,7 @@ SMALL = backbones.BACKBONES["mobilenet_v3_small"]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty torch cache, and a proxy that leads nowhere: a download fails at once."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("EDGETL_WEIGHTS", raising=False)
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     return tmp_path / "hub" / "checkpoints"
@@ -57,12 +58,15 @@ def test_a_changed_file_in_the_cache_is_refused(cache: Path) -> None:
         weights.load(SMALL)
 
 
-def test_a_file_in_the_folder_that_a_variable_names_comes_before_the_cache(tmp_path, untrained, monkeypatch) -> None:
-    assert weights.local(SMALL) is None or weights.local(SMALL).parent.name == "checkpoints"
+def test_a_file_in_the_folder_that_a_variable_names_comes_before_the_cache(cache, tmp_path, untrained, monkeypatch) -> None:
+    name = "mobilenet_v3_small-047dcff4.pth"
+    assert weights.local(SMALL) is None
+    cache.mkdir(parents=True)
+    for folder in (cache, tmp_path):
+        torch.save(untrained.state_dict(), folder / name)
+    assert weights.local(SMALL) == cache / name
     monkeypatch.setenv("EDGETL_WEIGHTS", str(tmp_path))
-    named = tmp_path / "mobilenet_v3_small-047dcff4.pth"
-    torch.save(untrained.state_dict(), named)
-    assert weights.local(SMALL) == named
+    assert weights.local(SMALL) == tmp_path / name
     with pytest.raises(ExportError, match="not with 047dcff4"):
         weights.load(SMALL)
 
