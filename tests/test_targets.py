@@ -317,10 +317,16 @@ def test_an_accelerator_that_is_not_here_is_an_error(tiny: Bundle, tensors: Pixe
             open_runtime("onnxruntime", tiny_models.onnx())
 
 
-def test_the_model_for_the_npu_computes_what_the_bundles_computes(tensors: Pixels) -> None:
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_model_for_the_npu_computes_what_the_bundles_computes(tensors: Pixels, moved: bool) -> None:
     import onnx
 
     (model,) = tiny_models.onnx().values()
+    if moved:
+        parsed = onnx.load_from_string(model)
+        parsed.graph.node.insert(0, onnx.helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 2, 1, 3]))
+        parsed.graph.node[1].input[0] = "turned"
+        model = parsed.SerializeToString()
     prepared, changes = qnn.prepared(model)
     assert len(changes) == 2
     graph = onnx.load_from_string(prepared).graph

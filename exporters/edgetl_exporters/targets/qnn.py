@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ CHIPS: Mapping[str, tuple[str, str]] = {
 }
 """Target -> `htp_arch` and `soc_model`: RB3 Gen 2, Snapdragon 8 Gen 2, 8 Gen 3 and 8 Elite. Without a chip the compiler takes a bare NPU of
 that generation, and refused EfficientNet-Lite0 with 1002 (measured with 2.7.0). The numbers are `QNN_SOC_MODEL_*` of QAIRT's QnnTypes.h."""
+
+_MOVES = ("Transpose", "Reshape", "Identity")
+"""Operators that leave pixels what they are."""
 
 
 class Qnn:
@@ -72,38 +75,47 @@ def prepared(model: bytes) -> tuple[bytes, list[str]]:
     """The model as the NPU takes it, and what was changed: the numbers that onnxruntime computes from it stay the same.
 
     The batch is fixed to 1. The cast that turns pixels into float is written as a DequantizeLinear with scale 1 and zero point 0: the
-    emulator computes a Cast from uint8 wrongly (cosine 0.07 instead of 0.998, EfficientNet-Lite0 on all four chips, 2.7.0).
+    emulator of v73, v75 and v79 computes a Cast from uint8 wrongly (cosine 0.07 instead of 0.998: EfficientNet-Lite0, 3 photos, 2.7.0).
 
     Raises:
         ExportError: its input is not a batch of images.
     """
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
 
     parsed = onnx.load_from_string(model)
-    graph = parsed.graph
-    shape = graph.input[0].type.tensor_type.shape.dim
+    shape = parsed.graph.input[0].type.tensor_type.shape.dim
     if len(shape) != 4:
-        raise ExportError(f"the model's input {graph.input[0].name!r} has {len(shape)} dimensions, expected [n, h, w, 3]")
-    changes = []
-    if shape[0].dim_value != 1:
+        raise ExportError(f"the model's input {parsed.graph.input[0].name!r} has {len(shape)} dimensions, expected [n, h, w, 3]")
+    changes = [*_fix_batch(parsed.graph), *_replace_cast(parsed.graph)]
+    return parsed.SerializeToString(), changes
+
+
+def _fix_batch(graph: Any) -> Iterator[str]:
+    if graph.input[0].type.tensor_type.shape.dim[0].dim_value != 1:
         for value in (*graph.input, *graph.output):
             value.type.tensor_type.shape.dim[0].dim_value = 1
         # What was inferred for a batch of any size would contradict it.
         del graph.value_info[:]
-        changes.append("batch fixed to 1")
-    pixels = graph.input[0].name
-    for at, node in enumerate(graph.node):
-        if node.op_type == "Cast" and node.input[0] == pixels and graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8:
-            scale = numpy_helper.from_array(np.float32(1), "pixels_scale")
-            zero = numpy_helper.from_array(np.uint8(0), "pixels_zero_point")
+        yield "batch fixed to 1"
+
+
+def _replace_cast(graph: Any) -> Iterator[str]:
+    from onnx import TensorProto, helper, numpy_helper
+
+    if graph.input[0].type.tensor_type.elem_type != TensorProto.UINT8:
+        return
+    pixels = {graph.input[0].name}
+    for node in graph.node:
+        if not pixels & set(node.input):
+            continue
+        if node.op_type in _MOVES:
+            pixels |= set(node.output)
+        elif node.op_type == "Cast" and helper.get_node_attr_value(node, "to") == TensorProto.FLOAT:
+            scale, zero = numpy_helper.from_array(np.float32(1), "pixels_scale"), numpy_helper.from_array(np.uint8(0), "pixels_zero_point")
             graph.initializer.extend([scale, zero])
-            same = helper.make_node("DequantizeLinear", [pixels, scale.name, zero.name], node.output, name=node.name)
-            graph.node.remove(node)
-            graph.node.insert(at, same)
-            changes.append("Cast of the pixels written as DequantizeLinear(scale 1, zero point 0)")
-            break
-    return parsed.SerializeToString(), changes
+            node.CopyFrom(helper.make_node("DequantizeLinear", [node.input[0], scale.name, zero.name], node.output, name=node.name))
+            yield "Cast of the pixels written as DequantizeLinear(scale 1, zero point 0)"
+            return
 
 
 def _emulate(model: bytes, job: Job, settings: Mapping[str, Any]) -> tuple[Any, Any, Mapping[str, Any]]:
