@@ -173,6 +173,8 @@ def test_a_cut_classifier_gives_back_its_own_scores(keras: Any, own: Path) -> No
     assert (source.image.width, source.image.height) == (40, 32)
     np.testing.assert_allclose((source.mean, source.std), 127.5, rtol=1e-5)
     np.testing.assert_allclose(run(source, "tflite", "fp32", tensors), source.embed(tensors), atol=1e-5)
+    for format_ in ("tflite", "onnx", "openvino"):
+        assert cosines(source.embed(tensors), run(source, format_, "int8", tensors)).min() > 0.99, format_
     named = KerasSource(str(own), cut="classes")
     np.testing.assert_allclose(named.embed(tensors), logits, atol=1e-5)
     assert named.classifier() is None
@@ -285,6 +287,17 @@ def test_what_is_no_embedding_network_is_refused_with_the_reason(keras: Any, own
         KerasSource(str(own), random=True)
     with pytest.raises(ExportError, match="normalisation of its own"):
         KerasSource(str(own), cut="auto", mean=(0.0,) * 3, std=(255.0,) * 3)
+
+
+def test_an_operation_that_a_format_does_not_have_is_named(keras: Any, folder: Path) -> None:
+    given = keras.Input((16, 16, 3))
+    made = keras.ops.erfinv(keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 510)(given)))
+    keras.Model(given, made).save(folder / "erfinv.keras")
+    source = KerasSource(str(folder / "erfinv.keras"))
+    with pytest.raises(ExportError, match="does not become TFLite: it has no Erfinv; try another format"):
+        source.files(source.recipe("tflite", "fp32"), None)
+    with pytest.raises(ExportError, match=r"does not become ONNX: .*Erfinv"):
+        source.files(source.recipe("onnx", "fp32"), None)
 
 
 _FOREIGN = """

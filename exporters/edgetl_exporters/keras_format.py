@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -39,7 +41,7 @@ def tflite(forward: Callable[[Any], Any], image: ImageSpec, photos: Pixels | Non
         ExportError: an operation that TFLite, or its integer arithmetic, does not have.
     """
     tensorflow, _ = keras_import.load()
-    with quiet():
+    with _converting("TFLite"):
         converter = tensorflow.lite.TFLiteConverter.from_concrete_functions([_frozen(forward, image)])
         if photos is not None:
             converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
@@ -53,20 +55,41 @@ def onnx(forward: Callable[[Any], Any], image: ImageSpec) -> bytes:
     """The model with uint8 input [batch, h, w, 3] and float32 output [batch, d], batch free.
 
     Raises:
-        ExportError: tf2onnx is not installed.
+        ExportError: tf2onnx is not installed, or does not know an operation.
     """
     tensorflow, _ = keras_import.load()
     try:
         import tf2onnx
+        from onnx import checker
     except ImportError as error:
         raise ExportError(
             f"Keras networks become ONNX by tf2onnx, which does not load here ({error}); pip install 'edgetl[keras]'"
         ) from error
     given = tensorflow.TensorSpec((None, image.height, image.width, 3), tensorflow.uint8, name=onnx_format.INPUT)
-    with quiet():
+    with _converting("ONNX"):
         function = tensorflow.function(lambda pixels: {onnx_format.OUTPUT: forward(tensorflow.cast(pixels, tensorflow.float32))})
         made, _ = tf2onnx.convert.from_function(function, input_signature=(given,), opset=_OPSET)
+        checker.check_model(made)  # what tf2onnx does not know it leaves as it is
     return bytes(made.SerializeToString())
+
+
+@contextlib.contextmanager
+def _converting(format_: str) -> Iterator[None]:
+    """Turns a converter's failure into one sentence instead of its pages.
+
+    Raises:
+        ExportError: naming the operations that are missing, where the converter does.
+    """
+    failed = None
+    with quiet():
+        try:
+            yield
+        except Exception as error:  # the converters have no common exception for a network that is not theirs
+            failed = error
+    if failed is not None:
+        missing = sorted(set(re.findall(r"\btf\.([A-Z]\w+)", str(failed))))
+        said = f"it has no {', '.join(missing)}" if missing else (str(failed).strip() or type(failed).__name__).splitlines()[0][:200]
+        raise ExportError(f"the network does not become {format_}: {said}; try another format of --formats") from failed
 
 
 def _frozen(forward: Callable[[Any], Any], image: ImageSpec) -> Any:
