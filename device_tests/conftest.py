@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import sys
 from collections.abc import Callable
@@ -93,8 +94,9 @@ def drawn() -> Callable[[str, int], list[np.ndarray]]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     said = terminalreporter
     made = config.stash[_RESULTS]
-    for skipped in said.stats.get("skipped", []):
-        said.write_line(f"skipped {skipped.nodeid.rpartition('::')[2]}: {skipped.longrepr[2]}")
+    reasons = collections.Counter((one.nodeid.rpartition("[")[2].rstrip("]"), one.longrepr[2]) for one in said.stats.get("skipped", []))
+    for (variant, reason), number in reasons.items():
+        said.write_line(f"{variant}: {number} tests skipped: {reason.removeprefix('Skipped: ')}")
     for record in made.values():
         cosines = " ".join(f"{value:.4f}" for value in record["cosine"])
         charts = f"cosine to the exporter's golden {cosines} (n={len(record['cosine'])} charts)"

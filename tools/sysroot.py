@@ -118,7 +118,8 @@ def _alone(path: Path, name: str) -> Iterator[None]:
 
 
 def _build(name: str, target: Target, pins: list[str], key: str, folder: Path) -> None:
-    print(f"building the environment {name} in {folder}, once; about 200 MB are downloaded", file=sys.stderr, flush=True)
+    size = "about 200 MB are" if target.machine else "about 25 MB are"
+    print(f"building the environment {name} in {folder}, once; {size} downloaded", file=sys.stderr, flush=True)
     started = time.monotonic()
     for left in folder.glob("partial-*"):  # by a build that was killed: the lock says that nobody is at work on it
         shutil.rmtree(left)
@@ -195,7 +196,7 @@ def _pip(pins: list[str], machine: str, into: Path) -> None:
     command = [sys.executable, *_PIP, *only, f"--target={into}", *pins]
     done = subprocess.run(command, stdout=sys.stderr)
     if done.returncode:
-        raise Failed(f"pip could not fetch {' '.join(pins)} for {machine}; its own words are above")
+        raise Failed(f"pip could not install {' '.join(pins)} for {machine}; its own words are above")
 
 
 def _pins(target: Target) -> list[str]:
