@@ -24,7 +24,7 @@ from edgetl_exporters.source import Source
 Run = Callable[[str, Mapping[str, bytes], Pixels], tuple[Embeddings, float]]
 """(format, files, photos [n, h, w, 3]) -> a variant's embeddings [n, d], made one by one, and the median time of one, ms."""
 
-_WORST = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+_WORST = (1, 2, 4, 8, 16, 32, 64)
 """How many of the noisiest layers are tried in float, one number after the other."""
 
 _MOST = 0.5
@@ -154,9 +154,11 @@ class Searcher:
         state.layers = noise.measure(float_, onnx_format.quantise(float_, self._calibrating, best), self._calibrating)
         count = len(state.layers)
         yield "first and last layer in float", dataclasses.replace(best, floats=(0, count - 1))
-        for worst in (number for number in _WORST if number <= _MOST * count):
-            numbers = tuple(layer.number for layer in state.layers[:worst])
-            yield f"noisiest {worst} of {count} layers in float", dataclasses.replace(best, floats=numbers)
+        ends = state.recipe.floats
+        inner = [layer.number for layer in state.layers if layer.number not in ends]
+        for worst in (number for number in _WORST if number + len(ends) <= _MOST * count):
+            repair = f"noisiest {worst} of {count} layers in float" + (", and the first and last" if ends else "")
+            yield repair, dataclasses.replace(best, floats=(*ends, *inner[:worst]))
 
     def _try(self, repair: str, recipe: Recipe, before: float | None) -> tuple[Step, Mapping[str, bytes]]:
         start = time.perf_counter()

@@ -93,7 +93,8 @@ def _ranges(model: bytes, photos: Photos, kind: str) -> Mapping[str, tuple[Array
     if kind == "minmax":
         return _extremes(model, photos.pixels)
     whole = dict(_ranges(model, photos, "minmax"))
-    interpreter = _open(model)
+    with quiet():
+        interpreter = _open(model)
     (given,) = interpreter.get_input_details()
     places = {detail["name"]: detail["index"] for detail in interpreter.get_tensor_details() if detail["name"] in whole}
     moving = [name for name in places if name != given["name"] and whole[name][0].size == 1]

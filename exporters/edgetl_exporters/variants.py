@@ -10,7 +10,7 @@ from importlib import metadata
 
 import numpy as np
 
-from edgetl import faults
+from edgetl import faults, machine
 from edgetl.bundle import FAMILIES, NewVariant
 from edgetl.errors import ParityError
 from edgetl.runtimes import open_runtime
@@ -172,7 +172,7 @@ class Maker:
 
 
 def _hint(recipe: Recipe) -> str:
-    if recipe.name in ("onnx-u8s8", "openvino-u8s8"):
+    if recipe.name in ("onnx-u8s8", "openvino-u8s8") and machine.saturates_u8s8():
         return f"try --{recipe.format}-recipe {recipe.format}-u8s7, which cannot saturate"
     if recipe.levels:
         return "calibrate with photos more like those the camera will see, or keep this backbone in fp32"

@@ -1,0 +1,202 @@
+"""The search for repairs, on a network of four layers with planted pathologies whose cure is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+import pytest
+import tiny_onnx
+from edgetl_exporters import network, noise, onnx_format, parity, recipes, repair
+from edgetl_exporters.pictures import scenes
+from edgetl_exporters.recipes import Recipe
+from edgetl_exporters.source import Source, Weights
+
+from edgetl.errors import ExportError
+from edgetl.runtimes import open_runtime
+from edgetl.types import Embeddings, ImageSpec, Pixels
+
+BASE = recipes.recipe("onnx", "int8", "onnx-u8s8")
+CALIBRATING, CHOOSING = (scenes(count, tiny_onnx.SIDE, tiny_onnx.SIDE, seed=count) for count in (40, 20))
+HUGE = 60.0
+
+
+class Tiny(Source):
+    """One ONNX file as a source; it remembers what it was asked for, and with which photos."""
+
+    def __init__(self, model: bytes, *, closed: bool = False) -> None:
+        self.name, self.package, self.weights = "tiny", "tests", Weights("made by hand", None, True)
+        self.image = ImageSpec(tiny_onnx.SIDE, tiny_onnx.SIDE, tiny_onnx.SIDE + 2)
+        self.mean, self.std, self.dim, self.int8_bound = (127.0,) * 3, (1.0,) * 3, tiny_onnx.DIM, 0.98
+        self.model, self.closed, self.asked = model, closed, []
+
+    def embed(self, tensors: Pixels) -> Embeddings:
+        return run(self.model, tensors)
+
+    def libraries(self, format_: str) -> tuple[str, ...]:
+        return ("onnxruntime",)
+
+    def network(self, recipe: Recipe) -> bytes | None:
+        return None if self.closed else self.model
+
+    def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
+        self.asked.append((recipe, photos))
+        return {"model.onnx": onnx_format.quantise(self.model, photos, recipe)}
+
+
+def run(model: bytes, tensors: Pixels) -> Embeddings:
+    runtime = open_runtime("onnxruntime", {"model.onnx": model}, 1)
+    made = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
+    runtime.close()
+    return made
+
+
+def search(source: Source, bound: float, calibrating: Pixels = CALIBRATING) -> tuple[Recipe, Mapping[str, bytes], repair.Search]:
+    searcher = repair.Searcher(source, calibrating, CHOOSING, lambda _, files, tensors: (run(next(iter(files.values())), tensors), 1.0))
+    return searcher.search(BASE, bound)
+
+
+def test_a_healthy_network_is_searched_no_further_than_its_base_recipe() -> None:
+    source = Tiny(tiny_onnx.model(tiny_onnx.weights()))
+    recipe, _, found = search(source, 0.98)
+    assert (recipe, found.met, found.layers, len(source.asked)) == (BASE, True, (), 1)
+    (step,) = found.steps
+    assert (step.repair, step.gained, step.count) == ("base recipe", 0.0, 20)
+    assert step.cosine_mean > step.cosine_low > 0.999
+
+
+def test_one_huge_channel_is_healed_by_the_layers_that_it_spoils_and_they_are_named_worst_first() -> None:
+    source = Tiny(tiny_onnx.model(tiny_onnx.weights(huge=HUGE)))
+    recipe, files, found = search(source, 0.999)
+    assert found.met
+    assert [step.repair for step in found.steps] == [
+        "base recipe",
+        "percentile ranges",
+        "mse ranges",
+        "first and last layer in float",
+        "noisiest 1 of 4 layers in float",
+        "noisiest 2 of 4 layers in float",
+    ]
+    assert found.layers[0].name == "pointwise"
+    assert set(found.floats) == {"depthwise", "pointwise"}
+    base, healed = found.steps[0], found.steps[-1]
+    assert base.cosine_mean < 0.99 < 0.999 < healed.cosine_low
+    best = -np.inf
+    for number, step in enumerate(found.steps):
+        if number:
+            assert step.gained == pytest.approx(step.cosine_mean - best)
+        best = max(best, step.cosine_mean)
+    assert healed.gained > 0.005
+    # What is stated is what the taken files give, and no calibrating photo chose anything.
+    assert parity.cosines(source.embed(CHOOSING), run(files["model.onnx"], CHOOSING)).mean() == pytest.approx(healed.cosine_mean)
+    assert all(photos is CALIBRATING for _, photos in source.asked)
+    assert recipe.stated()["float_layers"] == 2
+
+
+def test_one_photo_that_stretches_every_range_is_healed_by_cutting_them() -> None:
+    given = tiny_onnx.weights()
+    stretched = CALIBRATING.copy()
+    stretched[7] = 127
+    given["stem"][0, :, 1, 1] = 0.9  # a channel that only a burnt-out spot drives
+    stretched[7, 8:10, 8:10] = 255
+    source = Tiny(tiny_onnx.model(given))
+    _, _, found = search(source, 0.9999, stretched)
+    assert found.steps[1].repair == "percentile ranges"
+    assert found.steps[1].gained > 0
+
+
+def test_a_bound_that_nothing_reaches_is_not_met_and_the_best_recipe_is_told() -> None:
+    recipe, files, found = search(Tiny(tiny_onnx.model(tiny_onnx.weights(huge=HUGE))), 1.1)
+    assert not found.met
+    assert files
+    best = max(found.steps, key=lambda step: step.cosine_mean)
+    assert len(recipe.floats) == 2
+    assert best.repair == "noisiest 2 of 4 layers in float"
+    said = found.table()
+    assert all(step.repair in said for step in found.steps)
+    assert f"pointwise {found.layers[0].snr:.1f} dB" in said
+
+
+def test_a_converter_of_its_own_is_tried_once_and_a_repair_it_refuses_is_passed_over() -> None:
+    source = Tiny(tiny_onnx.model(tiny_onnx.weights(huge=HUGE)), closed=True)
+    assert len(search(source, 0.999)[2].steps) == 1
+
+    class NoLayers(Tiny):
+        def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
+            if recipe.floats:
+                raise ExportError("no layer can be kept in float")
+            return super().files(recipe, photos)
+
+    found = search(NoLayers(source.model), 0.999)[2]
+    assert [step.repair for step in found.steps] == ["base recipe", "percentile ranges", "mse ranges"]
+
+
+def test_a_layer_in_float_is_no_integer_convolution_and_the_others_are() -> None:
+    model = tiny_onnx.model(tiny_onnx.weights())
+    made = onnx.load_from_string(onnx_format.quantise(model, CALIBRATING, dataclasses.replace(BASE, floats=(1,))))
+    read = {node.name: node.input[1] for node in made.graph.node if node.op_type == "Conv"}
+    assert {name: weight.endswith("DequantizeLinear_Output") for name, weight in read.items()} == {
+        "stem": True,
+        "depthwise": False,
+        "pointwise": True,
+        "head": True,
+    }
+
+
+def test_the_ratio_is_the_textbooks_and_of_one_layer_the_noise_is_what_the_whole_network_has() -> None:
+    random = np.random.default_rng(0)
+    signal = random.normal(0, 3, 1000)
+    error = random.normal(0, 0.03, 1000)
+    assert noise.ratio((signal**2).sum(), (error**2).sum()) == pytest.approx(20 * np.log10(np.linalg.norm(signal) / np.linalg.norm(error)))
+    assert noise.ratio(np.array([1.0, 1.0]), np.array([0.0, 1.0])).tolist() == [120.0, 0.0]
+
+    model = tiny_onnx.model({"stem": tiny_onnx.weights()["stem"]})
+    quantised = onnx_format.quantise(model, CALIBRATING, BASE)
+    (layer,) = noise.measure(model, quantised, CALIBRATING)
+    expected, made = (outputs(each, "embedding") for each in (model, quantised))
+    assert layer.snr == pytest.approx(20 * np.log10(np.linalg.norm(expected) / np.linalg.norm(made - expected)), abs=0.01)
+
+
+def outputs(model: bytes, tensor: str) -> np.ndarray:
+    """A tensor inside of a network on the photos that noise is measured on."""
+    import onnxruntime
+
+    made = onnx.load_from_string(model)
+    del made.graph.output[:]
+    made.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
+    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.stack([session.run([tensor], {"image": photo[None]})[0] for photo in CALIBRATING[: noise.PHOTOS]])
+
+
+def test_ranges_are_what_numpy_finds() -> None:
+    float_ = network.read(tiny_onnx.model(tiny_onnx.weights()))
+    values = np.stack([outputs(float_.model, "depthwise out")[i] for i in range(noise.PHOTOS)])
+    photos = CALIBRATING[: noise.PHOTOS]
+    low, high = float_.ranges(photos, "minmax")["depthwise out"]
+    assert (low, high) == pytest.approx((values.min(), values.max()))
+    step = (high - low) / 2048
+    cut = float_.ranges(photos, "percentile")["depthwise out"]
+    assert (values < cut[0]).mean() < 1e-4 <= (values <= cut[0] + step).mean()
+    assert (values > cut[1]).mean() <= 1e-4 <= (values > cut[1] - step).mean()
+    # The best of the ranges that were tried, by brute force.
+    errors = [rounding_error(values, low * clip, high * clip) for clip in np.linspace(0.2, 1, 81)]
+    assert rounding_error(values, *float_.ranges(photos, "mse")["depthwise out"]) <= 1.02 * min(errors)
+
+
+def rounding_error(values: np.ndarray, low: float, high: float) -> float:
+    scale = (high - low) / 255
+    return float((((np.clip(values, low, high) - low) / scale).round() * scale + low - values).var())
+
+
+def test_of_several_levels_the_worst_one_counts() -> None:
+    random = np.random.default_rng(1)
+    expected = random.normal(size=(30, 9)).astype(np.float32)
+    made = expected.copy()
+    made[:, :2] += random.normal(0, 0.3, (30, 2))
+    cosines = parity.cosines(expected[:, :2], made[:, :2])
+    mean, low = repair.worst_level(expected, made, (2, 7))
+    assert mean == pytest.approx(cosines.mean())
+    assert low == pytest.approx(cosines.mean() - 1.645 * cosines.std(ddof=1) / 30**0.5)
+    assert repair.worst_level(expected, made, ())[0] > mean
