@@ -16,8 +16,7 @@ import tiny_models
 from edgetl_exporters import formats, matrix, plugins, targets
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source, Weights
-from edgetl_exporters.targets import ethos, nvidia, qnn
-from edgetl_exporters.targets.emulated import Emulated
+from edgetl_exporters.targets import emulated, ethos, nvidia, qnn
 from edgetl_exporters.targets.job import Job
 from edgetl_exporters.variants import Maker
 from pictures import encoded, picture
@@ -135,21 +134,21 @@ def test_no_photo_and_an_unknown_target_are_refused(tiny: Bundle, tensors: Pixel
         matrix.prove(tiny, tensors[:0], expected[:0])
 
 
-def board(cache: Path, *command: str) -> Emulated:
+def board(cache: Path, *command: str) -> emulated.Emulated:
     """An environment as tools/emulate leaves it, whose Python is the one given."""
     (cache / "board").mkdir(parents=True)
     said = {"command": command, "env": {"BOARD_CPU": "{cpu}"}, "cpus": ["cortex-a72"], "qemu": "10.0", "python": "3.11.2"}
     (cache / "board" / "ready.json").write_text(json.dumps(said))
-    return Emulated("board", ("cortex-a72",), ("litert", "onnxruntime"))
+    return emulated.Emulated("board", ("cortex-a72",), ("litert", "onnxruntime"))
 
 
 def test_another_python_embeds_what_this_one_does(
     tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("EDGETL_CACHE", str(tmp_path))
-    emulated = board(tmp_path, sys.executable)
-    ((target, variant),) = emulated.cells(tiny)
-    proof = emulated.prove(Job(tiny, tensors, expected), target, variant)
+    there = board(tmp_path, sys.executable)
+    ((target, variant),) = there.cells(tiny)
+    proof = there.prove(Job(tiny, tensors, expected), target, variant)
     here = matrix.prove(tiny, tensors, expected, targets=["native"])[1]
     assert (proof.target, proof.kind, proof.count) == ("board cortex-a72", "emulated", N)
     assert (proof.cosine_mean, proof.cosine_min) == (here.cosine_mean, here.cosine_min)
@@ -168,9 +167,9 @@ def test_an_emulator_that_crashes_fails_or_refuses_takes_nothing_down(
     tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, said: str
 ) -> None:
     monkeypatch.setenv("EDGETL_CACHE", str(tmp_path))
-    emulated = board(tmp_path, sys.executable, "-S", "-c", program)
+    there = board(tmp_path, sys.executable, "-S", "-c", program)
     with pytest.raises(RuntimeUnavailable, match=said):
-        emulated.prove(Job(tiny, tensors, expected), "board cortex-a72", "tflite-int8")
+        there.prove(Job(tiny, tensors, expected), "board cortex-a72", "tflite-int8")
 
 
 @pytest.fixture
@@ -373,6 +372,17 @@ def test_a_qualcomm_npu_computes_the_integer_model_within_its_bound(real: Job, g
     assert row.details["nodes_on_npu"] + len(row.details["on_cpu"]) == row.details["nodes"] > 200
     assert row.details["whole_on_npu"] == (not row.details["on_cpu"])
     assert row.details["whole_on_npu"] or generation == "v68"
+
+
+@pytest.mark.slow
+def test_an_emulated_raspberry_pi_computes_the_integer_model_within_its_bound(real: Job) -> None:
+    if not (emulated.cache() / "aarch64" / "ready.json").exists():
+        pytest.skip("the emulated board is not built: tools/emulate aarch64")
+    row = targets.known()["aarch64"].prove(real, "aarch64 cortex-a72", "tflite-int8")
+    assert (row.kind, row.count) == ("emulated", 2)
+    assert "ai-edge-litert" in row.proved_on
+    assert "under qemu" in row.proved_on
+    assert row.cosine_mean > 0.98
 
 
 @pytest.mark.slow
