@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from edgetl_exporters import backbones, graph, timm_import, weights
+from edgetl_exporters import backbones, graph, timm_import
 from edgetl_exporters.pictures import scenes
 from edgetl_exporters.torch_source import TorchSource
 from PIL import Image
@@ -45,7 +45,7 @@ def test_the_torchvision_rows_of_the_table_are_what_torchvision_says() -> None:
 @pytest.mark.parametrize("name", [name if name == SMALL else pytest.param(name, marks=pytest.mark.slow) for name in backbones.BACKBONES])
 def test_the_folded_graph_computes_what_the_unfolded_network_computes(name: str) -> None:
     row = backbones.BACKBONES[name]
-    network, _ = weights.load(row, random=True)
+    network = row.build().eval()
     unsettle(network)
     pixels = scenes(2, row.image.width, row.image.height, seed=5)
     normalised = (torch.from_numpy(pixels).permute(0, 3, 1, 2) - torch.tensor(row.mean).view(1, 3, 1, 1)) / torch.tensor(row.std).view(

@@ -68,7 +68,8 @@ def _lite(number: int, size: int, file: str, stages: tuple[int, ...], int8_bound
     """EfficientNet-Lite by its number.
 
     The short side is 32 pixels longer than the crop, as its authors evaluate it. Measured on 1000 ImageNet photos, one per class, in
-    float32: Lite1 88.9 % (crop of 0.875: 87.9 %), Lite2 88.2 % (88.0 %).
+    float32: Lite1 88.9 % (crop of 0.875: 87.9 %), Lite2 88.2 % (88.0 %). The bound leaves room for the recipe that x86 without VNNI
+    needs; with 8 bits both were measured at a mean cosine of 0.994 to 0.996 in three formats (50 ImageNet photos).
     """
 
     def build() -> nn.Module:
