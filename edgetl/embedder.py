@@ -78,8 +78,8 @@ class Embedder:
     ) -> Embedder:
         """Opens the variant that was asked for, else the one that the store was made with, else the first that works here.
 
-        A choice by argument or by the variable EDGETL_RUNTIME is hard: if it does not work, that is the error. Otherwise every
-        variant that had to be passed over is named with its reason.
+        A choice by argument or by the variable EDGETL_RUNTIME is hard: if it does not work, that is the error; EDGETL_PROVIDER, an
+        accelerator of ONNX Runtime's, chooses that runtime. Otherwise every variant that had to be passed over is named with its reason.
 
         Args:
             bundle: the bundle.
@@ -93,7 +93,7 @@ class Embedder:
             GoldenMismatch: it opened and computes something else than on the exporter's machine.
             FingerprintMismatch: no variant of this bundle belongs to the store.
         """
-        said = runtime or (None if variant else os.environ.get("EDGETL_RUNTIME"))
+        said = runtime or (None if variant else _environment())
         candidates = _candidates(bundle, said, variant, store)
         hard = bool(said or variant)
         falls: list[str] = []
@@ -322,6 +322,11 @@ def _ahead(
     finally:
         for _, future in pending:
             future.cancel()
+
+
+def _environment() -> str | None:
+    """The runtime that the environment asks for; an accelerator asks for the one that has it."""
+    return os.environ.get("EDGETL_RUNTIME") or ("onnxruntime" if os.environ.get("EDGETL_PROVIDER") else None)
 
 
 def _candidates(bundle: Bundle, runtime: str | None, variant: str | None, store: Fingerprint | None) -> list[Variant]:

@@ -30,7 +30,12 @@ def instruction_set() -> str:
 
 def saturates_u8s8() -> bool:
     """Whether U8S8 integer products saturate: x86 without VNNI adds pairs in 16 bits (`vpmaddubsw`, Intel SDM vol. 2)."""
-    return platform.machine() in ("x86_64", "AMD64") and not features() & {"avx512_vnni", "avx_vnni"}
+    return is_x86() and not features() & {"avx512_vnni", "avx_vnni"}
+
+
+def is_x86() -> bool:
+    """Whether this is a 64-bit x86 processor, as Linux, macOS or Windows call it."""
+    return platform.machine() in ("x86_64", "AMD64")
 
 
 def cores() -> int:

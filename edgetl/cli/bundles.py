@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from edgetl import bundle as bundles
+from edgetl.proofs import table
 from edgetl.tables import render
 
 
@@ -20,6 +21,8 @@ def print_bundle(opened: bundles.Bundle) -> None:
         )
     headers = ("variant", "recipe", "MB", "cosine", "worst", "max abs", "same nearest", "n", "bound", "proved on", "fingerprint")
     click.echo(render(headers, [_variant_row(opened, variant) for variant in opened.variants.values()]))
+    if opened.proofs:
+        click.echo(f"\n{table(opened.proofs)}")
 
 
 def _variant_row(opened: bundles.Bundle, variant: bundles.Variant) -> tuple[object, ...]:

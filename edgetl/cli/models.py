@@ -30,7 +30,7 @@ def inspect(bundle: str | None, named: str | None, as_json: bool) -> None:
         }
         print_json({"backbone": opened.backbone, "image": opened.image, "dim": opened.dim, "levels": opened.levels,
                      "calibration": opened.calibration,
-                     "variants": variants, "files_checked": files})  # fmt: skip
+                     "variants": variants, "proofs": opened.proofs, "files_checked": files})  # fmt: skip
     else:
         print_bundle(opened)
         click.echo(f"{files} files, every sha256 is right", err=True)

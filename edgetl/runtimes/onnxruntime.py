@@ -20,7 +20,7 @@ PROVIDERS: Mapping[str, tuple[str, ...]] = {
 class Model:
     """An ONNX model: uint8 [n, h, w, 3] in, float32 [n, d] out (see :class:`edgetl.runtimes.Runtime`).
 
-    An accelerator is a property of the machine, so its variable chooses it: EDGETL_RUNTIME=onnxruntime EDGETL_PROVIDER=cuda (or tensorrt).
+    An accelerator is a property of the machine, so its variable chooses it: EDGETL_PROVIDER=cuda (or tensorrt).
     It is used for the whole model, or opening fails: a node on the CPU would cost what was to be won, and nobody would see it. That
     its arithmetic is near enough is proved by the golden photos, as on any CPU; the fingerprint's family stays `onnxruntime`.
     """

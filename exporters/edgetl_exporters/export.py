@@ -19,9 +19,11 @@ from edgetl_exporters import calibration, matrix, pictures
 from edgetl_exporters import labelled as labels
 from edgetl_exporters.adequacy import Adequacy
 from edgetl_exporters.diagnosis import Diagnosis
+from edgetl_exporters.formats import extended
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source
 from edgetl_exporters.sources import open_source
+from edgetl_exporters.targets import chosen
 from edgetl_exporters.variants import Exported, Maker
 
 Progress = Callable[[int, int], None]
@@ -103,7 +105,7 @@ def export(
         seed: chooses the photos (and random weights).
         onnx_recipe: `auto` (suits this machine), `onnx-u8s8` or `onnx-u8s7`.
         openvino_recipe: `auto` (suits this machine), `openvino-u8s8` or `openvino-u8s7`.
-        targets: on whose arithmetic every variant is proved, see :func:`edgetl_exporters.targets.known`.
+        targets: on whose arithmetic every variant is proved, see :func:`edgetl_exporters.targets.known`; `all` is every one.
         labelled: photos whose class the network's own classifier knows (:func:`edgetl_exporters.labelled.read`), on which the targets are
             proved; the held-back photos where not given.
         progress: told (steps done, steps in all).
@@ -120,7 +122,9 @@ def export(
         raise ExportError(f"unknown levels {levels!r}; known are {', '.join(LEVELS)}")
     if targets and photos is None and labelled is None:
         raise CalibrationError("targets are proved on photos; give a folder with --calibrate FOLDER, or --labelled TABLE")
-    source = open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed, **given)
+    wanted_targets = None if "all" in targets else targets
+    chosen(wanted_targets)  # an unknown one is refused before anything is made
+    source = extended(open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed, **given))
     plan = _plan(source, formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe})
     if photos is None and any(recipe.levels for recipe in plan):
         raise CalibrationError(
@@ -161,7 +165,7 @@ def export(
         skipped=() if found is None else found.skipped,
         diagnosis=diagnosed,
         adequacy=enough,
-        proofs=_proofs(written, source, found, targets, labelled, steps) if targets else (),
+        proofs=_proofs(written, source, found, wanted_targets, labelled, steps) if targets else (),
         seconds=time.perf_counter() - start,
         peak_memory=_peak_memory(),
     )
@@ -188,7 +192,7 @@ def _proofs(
     written: bundle.Bundle,
     source: Source,
     found: calibration.Calibration | None,
-    targets: Sequence[str],
+    targets: Sequence[str] | None,
     labelled: str | os.PathLike[str] | None,
     steps: _Steps,
 ) -> tuple[Proof, ...]:
@@ -201,7 +205,7 @@ def _proofs(
         written,
         tensors,
         source.embed(tensors),
-        targets=None if "all" in targets else targets,
+        targets=targets,
         classifier=source.classifier(),
         truth=None if truth is None else truth.tolist(),
         progress=steps.within(steps.total - _MATRIX, steps.total),
