@@ -1,5 +1,6 @@
 """One suite for every target: what a technician does, on every variant that runs here."""
 
+import hashlib
 import json
 import os
 import signal
@@ -28,26 +29,26 @@ for seed in range(10_000):
 
 
 def test_the_golden_charts_come_out_as_at_export_and_as_on_the_reference(bundle_path, variant, open_shop, tmp_path, results, pytestconfig):
-    golden = (bundle := Bundle.open(bundle_path)).golden(bundle.variant(variant))
+    bundle = Bundle.open(bundle_path)
+    chosen = bundle.variant(variant)
+    golden = bundle.golden(chosen)
     with open_shop(tmp_path / "store.db") as shop:  # which refuses what it computes if that is not the golden embedding
         made = [shop.embedder.infer(tensor) for tensor in golden.tensors]
-        fingerprint, library = shop.embedder.fingerprint.digest, shop.embedder.runtime.library
-    key = references.key(fingerprint, library)
-    known = references.records(board.target()).get(key)
-    near = references.cosine(made[0], references.unpacked(known["chart"])) if known else None
-    results[key] = {
-        "backbone": bundle.backbone["name"],
+        library = shop.embedder.runtime.library
+    key = references.key(bundle, variant, library)
+    record = {
         "variant": variant,
         "library": library,
-        **board.record(),
+        "model": chosen.sha256,
+        "chart": hashlib.sha256(golden.tensors[0].tobytes()).hexdigest(),
         "cosine": [round(references.cosine(one, expected), 6) for one, expected in zip(made, golden.embeddings)],
-        "chart": references.packed(made[0]),
-        "against": f"{near:.4f} to the reference, {known['kind']} with {known['library']}"
-        if known
-        else f"no reference for this model on {board.target()} (--write-reference makes one)",
+        "embedding": references.packed(made[0]),
+        **board.record(),
     }
-    assert min(results[key]["cosine"]) >= GOLDEN
-    assert known is None or near >= references.NEAR or pytestconfig.getoption("--write-reference")
+    against, near = references.compared(record, references.records(board.target()).get(key))
+    results[key] = {**record, "against": against}
+    assert min(record["cosine"]) >= GOLDEN
+    assert near or pytestconfig.getoption("--write-reference"), against
 
 
 def test_teach_add_a_class_forget_and_roll_back(open_shop, tmp_path, drawn):
