@@ -3,6 +3,10 @@
 Repairs are tried in the order of what they cost on the device: other ranges and another bias correction cost nothing there; a layer in
 float costs time and bytes. Ranges are searched first, and layers are taken out of the integers with the ranges that did best. The first
 recipe that meets the bound ends the search; a network that its base recipe suits is searched no further than that.
+
+Layers are taken to float and not to 16-bit integers, because no runtime here has fast kernels for those. EfficientNet-Lite0, one thread
+of an x86 with VNNI, best of 20 runs: TFLite 4.4 ms in int8, 8.9 in float, 314 with int16 activations; ONNX Runtime 4.5, 13.0 and 28.7 ms
+with uint16 ones. With the first and the last layer in float, 6.3 and 5.6 ms.
 """
 
 from __future__ import annotations
@@ -79,6 +83,14 @@ class Search:
     steps: tuple[Step, ...]
     layers: tuple[LayerNoise, ...] = ()
     floats: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        first = self.steps[0]
+        if len(self.steps) == 1 and self.met:
+            reached = f"mean cosine {first.cosine_mean:.4f} on the {first.count} photos that choose"
+            return f"the base recipe suffices: {reached}, {self.bound} or more wanted"
+        kept = f"; in float stay {', '.join(self.floats)}" if self.floats else ""
+        return f"{len(self.steps)} recipes tried on {first.count} photos, the last one taken{kept}\n{self.table()}"
 
     def table(self) -> str:
         """The steps for the screen, and the noisiest layers."""
