@@ -11,6 +11,7 @@ import pytest
 import tiny_models
 from edgetl_exporters import file_source, metadata, parity, pictures, tflite_file
 from edgetl_exporters.file_source import FileSource
+from edgetl_exporters.given import Given
 from edgetl_exporters.source import Source
 from edgetl_exporters.variants import Maker
 
@@ -104,7 +105,7 @@ def written(tmp_path: Path, name: str, content: bytes) -> Path:
 
 
 def opened(path: Path, **options: Any) -> FileSource:
-    return FileSource(path, **{"mean": MEAN, "std": STD, **options})
+    return FileSource(path, Given(**{"mean": MEAN, "std": STD, **options}))
 
 
 def made(source: Source, path: Path) -> Path:
@@ -151,7 +152,7 @@ def test_a_named_tensor_bgr_and_free_sizes_and_an_old_opset_are_taken(tmp_path: 
     content = onnx_classifier(size="side", end="conv", opset=11)
     path = written(tmp_path, "net.onnx", content)
     whole = onnx_classifier(end="conv")
-    source = opened(path, cut="logits", size=(SIDE, SIDE), resize=16, filter_="bicubic")
+    source = opened(path, cut="logits", size=(SIDE, SIDE), resize=16, filter="bicubic")
     np.testing.assert_allclose(source.embed(images), tensors_of(whole, "logits", images), atol=1e-5)
     assert source.image == ImageSpec(SIDE, SIDE, 16, "bicubic")
     assert source.classifier() is None, "nothing was cut off before its last layer"
@@ -265,7 +266,7 @@ def test_coral_mobilenets_become_bundles_and_learn_cat_dog_and_hotdog(
     data: Path, tmp_path: Path, file: str, cut: str, tensor: str, dim: int
 ) -> None:
     photos = data / "coral" / "imprinting"
-    source = FileSource(data / "coral" / file, cut=cut)
+    source = FileSource(data / "coral" / file, Given(cut=cut))
     assert (source.dim, source.offered, source.embed(np.zeros((1, 224, 224, 3), np.uint8))) == (dim, {"tflite": ("int8",)}, None)
     images = np.stack([preprocess.tensor(load(path), source.image) for path in sorted(photos.glob("*.png"))])
     from edgetl.runtimes import open_runtime
@@ -290,7 +291,7 @@ def test_coral_mobilenets_become_bundles_and_learn_cat_dog_and_hotdog(
 def test_the_classifier_that_was_cut_off_knows_imagenet(data: Path) -> None:
     import csv
 
-    source = FileSource(data / "coral" / "mobilenet_v2_1.0_224_quant.tflite", cut="auto")
+    source = FileSource(data / "coral" / "mobilenet_v2_1.0_224_quant.tflite", Given(cut="auto"))
     with (data / "imagenet-sample" / "labels.csv").open() as lines:
         rows = list(csv.DictReader(lines))[::10]
     images = np.stack([preprocess.tensor(load(data / "imagenet-sample" / row["file"]), source.image) for row in rows])
@@ -314,7 +315,7 @@ def test_every_input_of_a_tflite_file_takes_pixels(
     tmp_path: Path, dtype: str, channels_first: bool, bgr: bool, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
     content = tflite_classifier(dtype, channels_first=channels_first)
-    source = FileSource(written(tmp_path, "net.tflite", content), cut="auto", mean=mean, std=std, order="bgr" if bgr else "rgb")
+    source = FileSource(written(tmp_path, "net.tflite", content), Given(cut="auto", mean=mean, std=std, order="bgr" if bgr else "rgb"))
     images = RNG.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
     from edgetl.runtimes import open_runtime
 
@@ -494,7 +495,7 @@ def test_a_file_that_crashes_its_runtime_does_not_crash_the_export(tmp_path: Pat
 )
 @pytest.mark.slow
 def test_what_a_file_cannot_become_is_refused_with_the_reason(tmp_path: Path, format_: str, precision: str, reason: str) -> None:
-    source = FileSource(written(tmp_path, "net.tflite", tflite_classifier("uint8")), cut="auto")
+    source = FileSource(written(tmp_path, "net.tflite", tflite_classifier("uint8")), Given(cut="auto"))
     assert (source.mean, source.std) == ((100.0,) * 3, (pytest.approx(50.0),) * 3), "what its quantisation says of its pixels"
     with pytest.raises(ExportError, match=f"net[.]tflite cannot become {format_}-{precision}: .*{reason}.*offered as tflite in int8"):
         source.recipe(format_, precision)

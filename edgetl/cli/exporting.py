@@ -42,7 +42,7 @@ _OWN = options(
                  help="Your own file: its output is the embedding, cut it before its last layer, or at this tensor."),
     click.option("--size", type=_SIZE, help="Your own file: its input, where it leaves that free."),
     click.option("--resize", type=click.IntRange(1), help="Your own file: the short side before the crop; size / 0.875 when not given."),
-    click.option("--filter", "filter_", type=click.Choice(("bilinear", "bicubic")), help="Your own file: how photos are resized."),
+    click.option("--filter", type=click.Choice(("bilinear", "bicubic")), help="Your own file: how photos are resized."),
     click.option("--mean", type=_CHANNELS, help="Your own file: what is subtracted from its pixels (0 to 255), where it does not say."),
     click.option("--std", type=_CHANNELS, help="Your own file: what they are divided by."),
     click.option("--order", type=click.Choice(("rgb", "bgr")), help="Your own file: the order of its channels; rgb when not given."),

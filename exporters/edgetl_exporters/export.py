@@ -20,6 +20,7 @@ from edgetl_exporters import labelled as labels
 from edgetl_exporters.adequacy import Adequacy
 from edgetl_exporters.diagnosis import Diagnosis
 from edgetl_exporters.formats import extended
+from edgetl_exporters.given import Given
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source
 from edgetl_exporters.sources import open_source
@@ -72,6 +73,12 @@ class ExportResult:
     seconds: float
     peak_memory: int
 
+    def lines(self) -> list[str]:
+        """What is told of int8: what makes it hard, whether the photos were enough, and which recipes were tried."""
+        found = [] if self.diagnosis is None else self.diagnosis.lines()
+        enough = [] if self.adequacy is None else [str(self.adequacy)]
+        return [*found, *enough, *(f"{made.name}: {made.search}" for made in self.variants if made.search is not None)]
+
 
 def export(
     *,
@@ -109,7 +116,7 @@ def export(
         labelled: photos whose class the network's own classifier knows (:func:`edgetl_exporters.labelled.read`), on which the targets are
             proved; the held-back photos where not given.
         progress: told (steps done, steps in all).
-        **given: what a person says of an own file: see :func:`edgetl_exporters.sources.open_source`.
+        **given: what a person says of an own file: see :class:`edgetl_exporters.given.Given`.
 
     Raises:
         WeightsMissing: the weights are not on this machine and could not be downloaded.
@@ -124,7 +131,7 @@ def export(
         raise CalibrationError("targets are proved on photos; give a folder with --calibrate FOLDER, or --labelled TABLE")
     wanted_targets = None if "all" in targets else targets
     chosen(wanted_targets)  # an unknown one is refused before anything is made
-    source = extended(open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed, **given))
+    source = extended(open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed, given=Given(**given)))
     plan = _plan(source, formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe})
     if photos is None and any(recipe.levels for recipe in plan):
         raise CalibrationError(

@@ -5,30 +5,27 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import math
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from edgetl.bundle import FAMILIES
 from edgetl.errors import CalibrationError, EdgetlError, ExportError
 from edgetl.runtimes import open_runtime
-from edgetl.types import Array, ColorOrder, Embeddings, ImageSpec, Pixels
+from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters import onnx_format, openvino_format, pictures, recipes, tflite_format
+from edgetl_exporters.given import Channels, Given, channels
 from edgetl_exporters.metadata import Stated
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source, Weights
 
 SUFFIXES = (".onnx", ".tflite")
-CROP = 0.875
-"""The part of the short side that the crop shows where nobody says another: what most classifiers of 224 pixels were tested with."""
-
 INT8_BOUND = 0.95
 """The lowest mean cosine of an int8 variant: as for the backbones whose quantisation was not measured here."""
 
@@ -54,6 +51,9 @@ from edgetl.runtimes import open_runtime
 family, height, width = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 open_runtime(family, {"model": sys.stdin.buffer.read()}, 1).embed(np.zeros((1, height, width, 3), np.uint8))
 """
+
+
+_NOTHING = Given()
 
 
 class Network(Protocol):
@@ -110,29 +110,12 @@ class FileSource(Source):
         offered: format -> the precisions it can become.
     """
 
-    def __init__(
-        self,
-        file: str | os.PathLike[str],
-        *,
-        cut: str = "none",
-        size: tuple[int, int] | None = None,
-        resize: int | None = None,
-        filter_: str | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        order: ColorOrder | None = None,
-    ) -> None:
-        """Reads, cuts and tries the file. What is not given is read from its metadata.
+    def __init__(self, file: str | os.PathLike[str], given: Given = _NOTHING) -> None:
+        """Reads, cuts and tries the file.
 
         Args:
             file: an `.onnx` or `.tflite` file.
-            cut: `none`, the output is the embedding; `auto`, before the last layer; or the name of the tensor that is the embedding.
-            size: width and height of the input, pixels, where the file leaves them free.
-            resize: the short side that photos are scaled to before the crop, pixels; without it the crop shows 0.875 of it.
-            filter_: `bilinear` (where nobody says another) or `bicubic`.
-            mean: what normalisation subtracts from red, green and blue, in pixel values [0, 255]; one number counts for all.
-            std: what it divides by then.
-            order: of the channels that the network takes, `rgb` (where nobody says another) or `bgr`.
+            given: what a person says of it.
 
         Raises:
             ExportError: a file that is not what it says, that cannot take photos or give embeddings, or that leaves a question open.
@@ -145,11 +128,11 @@ class FileSource(Source):
         self.format = path.suffix[1:].lower()
         self.offered = _OFFERED[self.format, self._network.precision]
         with _contradictions(path.name):
-            cut_at = self._cut(cut)
-        self.image = self._spec(size, resize, filter_)
+            cut_at = self._cut(given.cut)
         stated = self._network.stated
-        bgr = (order or stated.order or "rgb") == "bgr"
-        self.mean, self.std = self._normalisation(mean, std, bgr)
+        self.image = given.spec(self.name, self._network.size, stated.image)
+        bgr = (given.order or stated.order or "rgb") == "bgr"
+        self.mean, self.std = self._normalisation(given, bgr)
         with _contradictions(path.name):
             self._model = self._network.prepared((self.image.width, self.image.height), self.mean, self.std, bgr)
         self.dim = self._try()
@@ -237,31 +220,12 @@ class FileSource(Source):
                 f"or take it all the same with --cut {network.made!r}"
             )
 
-    def _spec(self, size: tuple[int, int] | None, resize: int | None, filter_: Any) -> ImageSpec:
-        stated, own = self._network.stated, self._network.size
-        free = not all(own)
-        if free and size is None and stated.image is None:
-            raise ExportError(
-                f"{self.name}: its input's width and height are free; choose them with --size WIDTHxHEIGHT, e.g. --size 224x224"
-            )
-        if not free and size not in (None, own):
-            raise ExportError(f"{self.name}: its input is {own[0]}x{own[1]}, not {size}; leave --size away")
-        told = stated.image
-        width, height = size or (own if not free or told is None else (told.width, told.height))
-        if told is not None and (told.width, told.height) != (width, height):
-            told = None
-        short = resize or (told.resize if told else math.ceil(max(width, height) / CROP))
-        try:
-            return ImageSpec(width, height, short, filter_ or (told.filter if told else "bilinear"))
-        except ValueError as error:
-            raise ExportError(f"{self.name}: {error}; see --size, --resize and --filter") from error
-
-    def _normalisation(self, mean: Any, std: Any, bgr: bool) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    def _normalisation(self, given: Given, bgr: bool) -> tuple[Channels, Channels]:
         """Mean and std of red, green and blue: as given, else as stated, else as the input's type implies."""
         stated, implied = self._network.stated, self._network.normalisation()
         made = []
-        for number, (option, given, told) in enumerate((("--mean", mean, stated.mean), ("--std", std, stated.std))):
-            values = given if given is not None else told[::-1] if told is not None and bgr else told
+        for number, (option, said, told) in enumerate((("--mean", given.mean, stated.mean), ("--std", given.std, stated.std))):
+            values = said if said is not None else told[::-1] if told is not None and bgr else told
             if values is None and implied is not None:
                 values = (implied[number],)
             if values is None:
@@ -269,14 +233,8 @@ class FileSource(Source):
                     f"{self.name}: its metadata do not say how it normalises pixels; give {option} in pixel values, "
                     "e.g. --mean 123.675,116.28,103.53 --std 58.395,57.12,57.375, or --mean 127.5 --std 127.5"
                 )
-            made.append(self._three(option, values))
+            made.append(channels(self.name, option, values))
         return made[0], made[1]
-
-    def _three(self, option: str, values: Sequence[float]) -> tuple[float, float, float]:
-        numbers = [float(value) for value in values]
-        if len(numbers) not in (1, 3) or not np.isfinite(numbers).all() or (option == "--std" and min(numbers) <= 0):
-            raise ExportError(f"{self.name}: {option} {numbers}: expected one number or three, finite, and std above 0")
-        return numbers[0], numbers[len(numbers) // 2], numbers[-1]
 
     def _try(self) -> int:
         """Embeds drawn scenes as a device would, and returns the embedding's length.

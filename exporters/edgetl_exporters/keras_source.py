@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from edgetl.errors import CalibrationError, ExportError
-from edgetl.types import Array, ColorOrder, Embeddings, ImageSpec, Pixels
+from edgetl.types import Array, Embeddings, ImageSpec, Pixels
 from edgetl_exporters import keras_format, keras_graph, keras_import, keras_network, onnx_format, openvino_format, recipes
+from edgetl_exporters.given import Given, channels
 from edgetl_exporters.keras_graph import Normalisation
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.recipes import Recipe
@@ -30,10 +30,8 @@ as float: MobileNetV2 0.989 in TFLite, 0.988 in ONNX, 0.993 in OpenVINO; MobileN
 guess that leaves room.
 """
 
-_CROP = 0.875
-"""The share of the short side that TensorFlow's image networks were judged on."""
-
 _BATCH = 16
+_NOTHING = Given()
 
 _INT8 = Recipe(
     "keras-full-integer",
@@ -56,13 +54,7 @@ class KerasSource(Source):
         file: str | os.PathLike[str] | None = None,
         random: bool = False,
         seed: int = 0,
-        cut: str = "none",
-        size: tuple[int, int] | None = None,
-        resize: int | None = None,
-        filter_: str | None = None,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        order: ColorOrder | None = None,
+        given: Given = _NOTHING,
     ) -> None:
         """Builds or reads the network.
 
@@ -71,15 +63,7 @@ class KerasSource(Source):
             file: local weights of a `keras/` network instead of the published ones.
             random: untrained weights of a `keras/` network.
             seed: of random weights.
-            cut: of a `.keras` file: `none`, its output is the embedding; `auto`, before its last dense layer; or the name of the layer
-                whose output is the embedding.
-            size: width and height of the input, pixels, where a file leaves them free.
-            resize: the short side that photos are scaled to before the crop, pixels; without it the crop shows 0.875 of it.
-            filter_: `bilinear` or `bicubic`; without it the network's own.
-            mean: what normalisation subtracts from red, green and blue, in pixel values [0, 255]; one number counts for all. For files
-                whose network does not begin with a normalisation.
-            std: what it divides by then.
-            order: of the channels that such a network takes, `rgb` (where nobody says another) or `bgr`.
+            given: what a person says of a `.keras` file; mean, std and order where its network does not begin with a normalisation.
 
         Raises:
             ExportError: no such network or file, one that yields no embedding, or whose normalisation nobody tells.
@@ -87,19 +71,19 @@ class KerasSource(Source):
         """
         own = name.startswith(PREFIX)
         if own:
-            if cut != "none":
+            if given.cut != "none":
                 raise ExportError(f"{name}: is cut before its classifier already; --cut belongs to a file")
             network = keras_network.application(name[len(PREFIX) :], file=file, random=random, seed=seed)
         else:
             if random or file is not None:
                 raise ExportError(f"{name}: holds its weights; --weights and --random-weights belong to a {PREFIX}... network")
-            network = keras_network.from_file(Path(name), cut)
+            network = keras_network.from_file(Path(name), given.cut)
         self.name = name if own else Path(name).name
         self.package = "keras.applications" if own else "own file"
         self.weights, self._last, self.int8_bound = network.weights, network.last, INT8_BOUND
         self.notes = {"cut": network.cut} if network.cut else {}
-        self.image = self._spec(network.model, size, resize, filter_)
-        self._before = self._normalisation(network, mean, std, order)
+        self.image = self._spec(network.model, given)
+        self._before = self._normalisation(network, given)
         stated = self._before or network.inside or keras_graph.UNUSUAL
         self.mean, self.std = stated.mean, stated.std
         self._model, self.dim = self._sized(network.model)
@@ -154,42 +138,25 @@ class KerasSource(Source):
         """Float pixels [n, h, w, 3] in [0, 255] -> embeddings [n, d], in TensorFlow."""
         return self._model(pixels if self._before is None else self._before(pixels), training=False)
 
-    def _spec(self, model: Any, size: tuple[int, int] | None, resize: int | None, filter_: Any) -> ImageSpec:
+    def _spec(self, model: Any, given: Given) -> ImageSpec:
         shape = list(model.inputs[0].shape)
         if len(shape) != 4 or shape[3] != 3:
             raise ExportError(f"{self.name}: takes {shape}, expected RGB images [None, height, width, 3]")
-        _, height, width, _ = shape
-        if None in (height, width) and size is None:
-            raise ExportError(f"{self.name}: its input's width and height are free; choose them with --size WIDTHxHEIGHT")
-        if size is not None and (width not in (None, size[0]) or height not in (None, size[1])):
-            raise ExportError(f"{self.name}: its input is {width}x{height}, not {size[0]}x{size[1]}; leave --size away")
-        width, height = size or (width, height)
-        usual: Any = "bicubic" if "EfficientNetB" in self.name else "bilinear"
-        try:
-            return ImageSpec(width, height, resize or math.ceil(max(width, height) / _CROP), filter_ or usual)
-        except ValueError as error:
-            raise ExportError(f"{self.name}: {error}; see --size, --resize and --filter") from error
+        return given.spec(self.name, (shape[2] or 0, shape[1] or 0), usual="bicubic" if "EfficientNetB" in self.name else "bilinear")
 
-    def _normalisation(
-        self, network: keras_network.Network, mean: Sequence[float] | None, std: Sequence[float] | None, order: ColorOrder | None
-    ) -> Normalisation | None:
+    def _normalisation(self, network: keras_network.Network, given: Given) -> Normalisation | None:
         """What has to become of pixels before the network; None where it does that itself."""
         if network.before is not None or network.inside is not None:
-            if (mean, std, order) != (None, None, None):
+            if (given.mean, given.std, given.order) != (None, None, None):
                 raise ExportError(f"{self.name}: has a normalisation of its own; leave --mean, --std and the order of channels away")
             return network.before
-        if mean is None or std is None:
+        if given.mean is None or given.std is None:
             raise ExportError(
                 f"{self.name}: begins with no Rescaling or Normalization layer, so nothing says which pixel values it takes; give --mean "
                 "and --std, e.g. 127.5 and 127.5 where it takes [-1, 1], 0 and 255 where it takes [0, 1], 0 and 1 where it takes [0, 255]"
             )
-        return Normalisation(self._three("--mean", mean), self._three("--std", std), order == "bgr")
-
-    def _three(self, option: str, values: Sequence[float]) -> tuple[float, float, float]:
-        numbers = [float(value) for value in values]
-        if len(numbers) not in (1, 3) or not np.isfinite(numbers).all() or (option == "--std" and min(numbers) <= 0):
-            raise ExportError(f"{self.name}: {option} {numbers}: expected one number or three, finite, and std above 0")
-        return numbers[0], numbers[len(numbers) // 2], numbers[-1]
+        mean, std = channels(self.name, "--mean", given.mean), channels(self.name, "--std", given.std)
+        return Normalisation(mean, std, given.order == "bgr")
 
     def _sized(self, model: Any) -> tuple[Any, int]:
         """The network at one size, and the length of its embedding."""
