@@ -38,7 +38,8 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def emulate(target: str, *words: str, bundle: Path | None = None) -> subprocess.CompletedProcess[str]:
-    variables = {**os.environ, **({"EDGETL_BUNDLE": str(bundle)} if bundle else {})}
+    # A temporary folder of its own, where the suite's lock lies: another run of these tests may be at work.
+    variables = {**os.environ, **({"EDGETL_BUNDLE": str(bundle), "TMPDIR": str(bundle.parent)} if bundle else {})}
     command = [sys.executable, str(ROOT / "tools" / "emulate"), target, *words]
     return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=900, cwd=ROOT)
 
