@@ -64,7 +64,9 @@ def test_photos_that_cannot_calibrate_are_skipped_with_their_reason_and_replaced
 
 
 def test_too_few_photos_are_refused_with_the_numbers(tmp_path: Path) -> None:
-    with pytest.raises(CalibrationError, match=r"119 usable of 119 photos; 120 or more.*80 calibrate, 20 choose the recipe, 20 are held back"):
+    with pytest.raises(
+        CalibrationError, match=r"119 usable of 119 photos; 120 or more.*80 calibrate, 20 choose the recipe, 20 are held back"
+    ):
         calibration.collect(fill(tmp_path / "photos", 119), SPEC)
     with pytest.raises(CalibrationError, match="no such folder"):
         calibration.collect(tmp_path / "absent", SPEC)

@@ -158,11 +158,12 @@ class Searcher:
         if float_ is None:
             return
         if base.correction == "none" and base.format == "openvino":
-            yield "NNCF's accurate bias correction", dataclasses.replace(base, correction="nncf")
+            accurate = {**base.settings, "quantizer": "nncf"}
+            yield "NNCF's accurate bias correction", dataclasses.replace(base, correction="nncf", settings=accurate)
         settings = base.settings if base.format == "tflite" else {**base.settings, "quantizer": "onnxruntime"}
         for kind in network.RANGES[1:]:
             yield f"{kind} ranges", dataclasses.replace(base, ranges=kind, settings=settings)
-        best = dataclasses.replace(state.recipe, settings=settings)
+        best = dataclasses.replace(state.recipe, settings=settings, correction=base.correction)
         state.layers = noise.measure(float_, onnx_format.quantise(float_, self._calibrating, best), self._calibrating)
         count = len(state.layers)
         yield "first and last layer in float", dataclasses.replace(best, floats=(0, count - 1))
