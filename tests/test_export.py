@@ -10,7 +10,7 @@ import edgetl_exporters
 import numpy as np
 import pytest
 import torch
-from edgetl_exporters import backbones, graph, onnx_format, recipes, variants, weights
+from edgetl_exporters import backbones, graph, onnx_format, recipes, weights
 from edgetl_exporters.pictures import scenes
 from pictures import encoded, picture
 
@@ -149,7 +149,7 @@ def test_a_broken_variant_is_refused_and_no_bundle_is_left(tmp_path: Path, monke
         return original(broken, image)
 
     original = onnx_format.export
-    monkeypatch.setattr(variants.onnx_format, "export", export_swapped)
+    monkeypatch.setattr(onnx_format, "export", export_swapped)
     with pytest.raises(ParityError, match=r"onnx-fp32.*allowed 0\.9999"):
         edgetl_exporters.export(output=tmp_path / "x.edgetl", backbone=SMALL, formats=("onnx",), precisions=("fp32",), random_weights=True)
     assert not list(tmp_path.iterdir())

@@ -46,6 +46,23 @@ def test_the_default_export_keeps_its_bounds_on_this_machine_within_four_minutes
         assert variant.parity.count == 50
 
 
+def test_a_healthy_export_searches_nothing_says_so_and_keeps_it_in_the_bundle(exported) -> None:
+    bundle, result = exported
+    assert result.diagnosis.healthy
+    assert result.adequacy.enough
+    assert result.adequacy.moved < 0.02
+    assert json.loads(json.dumps(bundle.calibration["diagnosis"])) == to_json(result.diagnosis)
+    assert bundle.calibration["adequacy"]["photos"] == 200
+    integers = [(made, bundle.variant(made.name)) for made in result.variants if made.name.endswith("int8")]
+    for made, variant in integers:
+        assert (made.search.met, len(made.search.steps), made.search.steps[0].count) == (True, 1, bundle.calibration["choosing"])
+        assert variant.recipe["search"] == to_json(made.search)
+        assert variant.recipe["settings"]["float_layers"] == 0
+    said = "\n".join(result.lines())
+    assert "200 calibration photos are enough" in said
+    assert said.count("the base recipe suffices") == len(integers) == 3
+
+
 def test_integer_models_are_smaller_and_faster_than_float_ones(exported) -> None:
     bundle, _ = exported
     for name in ("onnx", "tflite", "openvino"):

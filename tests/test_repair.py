@@ -9,10 +9,13 @@ import numpy as np
 import onnx
 import pytest
 import tiny_onnx
-from edgetl_exporters import network, noise, onnx_format, parity, recipes, repair
+import torch
+from edgetl_exporters import network, noise, onnx_format, parity, recipes, repair, rounding
+from edgetl_exporters.graph import Graph, embed
 from edgetl_exporters.pictures import scenes
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source, Weights
+from torch import nn
 
 from edgetl.errors import ExportError
 from edgetl.runtimes import open_runtime
@@ -188,6 +191,29 @@ def test_ranges_are_what_numpy_finds() -> None:
 def rounding_error(values: np.ndarray, low: float, high: float) -> float:
     scale = (high - low) / 255
     return float((((np.clip(values, low, high) - low) / scale).round() * scale + low - values).var())
+
+
+class Standardised(nn.Conv2d):
+    """A convolution that makes its weights anew at every pass."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return nn.functional.conv2d(maps, weight / weight.std((1, 2, 3), keepdim=True), self.bias, padding=1)
+
+
+def test_rounded_weights_lie_on_their_grid_keep_the_mean_output_and_leave_alone_what_is_made_at_every_pass() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = nn.Sequential(Standardised(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 5, 1, bias=False))
+    made = rounding.rounded(float_ := Graph(layers, (127.0,) * 3, tiny_onnx.SIDE).eval(), CALIBRATING, 15)
+    torch.testing.assert_close(made.features[0].weight, float_.features[0].weight)
+    steps = made.features[2].weight.detach().flatten(1)
+    steps = steps / steps.abs().amax(1, keepdim=True) * 15
+    torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-4)
+    assert not torch.equal(made.features[2].weight, float_.features[2].weight)
+    expected, rounded = (embed(each, CALIBRATING) for each in (float_, made))
+    shift = np.abs((rounded - expected).mean(0))
+    assert shift.max() < 0.05 * np.abs(rounded - expected).std()
 
 
 def test_of_several_levels_the_worst_one_counts() -> None:

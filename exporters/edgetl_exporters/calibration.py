@@ -28,6 +28,7 @@ MINIMUM_APART = 20
 """The fewest photos that choose among recipes, and the fewest that prove one."""
 
 NEEDED = MINIMUM + 2 * MINIMUM_APART
+_ALL = COUNT + CHOOSING + HELD_BACK
 
 FLAT = 1.0
 """A photo whose values deviate less than this (standard deviation, gray levels) is of one colour; the flattest solar cell has 2.4."""
@@ -102,7 +103,7 @@ def collect(
         raise CalibrationError(f"{error}; int8 is calibrated with {NEEDED} or more photos like those the camera will see") from error
     random.Random(seed).shuffle(paths)
     used, skipped = _decode(paths, spec, count + CHOOSING + HELD_BACK, progress)
-    held_back, choosing = (min(most, max(MINIMUM_APART, len(used) // 6)) for most in (HELD_BACK, CHOOSING))
+    held_back, choosing = (min(most, max(MINIMUM_APART, most * len(used) // _ALL)) for most in (HELD_BACK, CHOOSING))
     if len(used) < NEEDED:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in skipped[:5])
         raise CalibrationError(

@@ -21,12 +21,18 @@ from edgetl_exporters.graph import Graph
 _SILENT = 1e-4
 """A channel whose largest weight is below this part of the layer's median has folded to almost nothing."""
 
+_LINEAR = 1e-3
+"""How far the responses to two parts of a weight may add up to something else than the response to the whole."""
+
 _IMAGES = 64
 """How many images the mean inputs are taken from: a mean needs fewer than a range, and every one costs a pass of the float graph."""
 
 
 def rounded(graph: Graph, tensors: Pixels, levels: int) -> Graph:
     """A copy whose convolution weights lie on a symmetric grid per output channel.
+
+    A convolution that makes its weights anew at every pass (weight standardisation) has no weights that could be rounded here: it stays as
+    it is, and the exporter rounds what it finds.
 
     Args:
         graph: the float graph.
@@ -37,7 +43,13 @@ def rounded(graph: Graph, tensors: Pixels, levels: int) -> Graph:
     for convolution, mean in _mean_inputs(made, tensors[:_IMAGES]):
         weight = convolution.weight.data.clone()
         _round(convolution.weight.data, levels)
-        _correct(convolution, weight - convolution.weight.data, mean)
+        kept = convolution.weight.data.clone()
+        whole, rest, shift = (_response(convolution, part, mean) for part in (weight, kept, weight - kept))
+        if not torch.allclose(rest + shift, whole, rtol=0, atol=_LINEAR * float(whole.abs().max())):
+            convolution.weight.data = weight
+            continue
+        convolution.weight.data = kept
+        convolution.bias = nn.Parameter(shift if convolution.bias is None else convolution.bias.data + shift)
     return made
 
 
@@ -53,13 +65,14 @@ def _round(weight: torch.Tensor, levels: int) -> None:
     rows.copy_((rows / scale).round() * scale)
 
 
-def _correct(convolution: Any, error: torch.Tensor, mean: torch.Tensor) -> None:
-    kept, bias = convolution.weight.data, convolution.bias
-    convolution.weight.data, convolution.bias = error, None
+def _response(convolution: Any, weight: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """The mean output [c] of a convolution without its bias, had it this weight, for a mean input [1, c, h, w]."""
+    bias, convolution.bias = convolution.bias, None
+    convolution.weight.data = weight
     with torch.no_grad():
-        shift = convolution(mean).mean((0, 2, 3))
-    convolution.weight.data = kept
-    convolution.bias = nn.Parameter(shift if bias is None else bias.data + shift)
+        made = convolution(mean).mean((0, 2, 3))
+    convolution.bias = bias
+    return made
 
 
 def _mean_inputs(graph: Graph, tensors: Pixels, batch: int = 8) -> list[tuple[Any, torch.Tensor]]:
