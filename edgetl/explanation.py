@@ -185,7 +185,7 @@ def _nearest(embedding: Embeddings, taught: Taught, k: int, itself: int | None) 
 
 def _usual(x: Embeddings, bursts: Array, first: Array) -> Array:
     """The nearest cosine of photos, rows `first` of `x`, among the rows of other bursts, sorted; without those that have no other."""
-    asked = first[np.linspace(0, len(first) - 1, min(len(first), _QUERIES)).astype(np.int64)] if len(first) else first
+    asked = first[np.linspace(0, len(first) - 1, min(len(first), _QUERIES)).astype(np.intp)] if len(first) else first
     cosines = x[asked] @ x.T
     cosines[bursts[asked][:, None] == bursts] = -np.inf
     nearest = np.sort(cosines.max(1, initial=-np.inf))

@@ -47,7 +47,7 @@ def describe() -> dict[str, Any]:
     """The machine for a record: board, CPU, features, cores, governor, temperature, load, versions and thread settings.
 
     Returns:
-        A JSON-able dict; what cannot be read is None. Temperatures are in degrees Celsius, memory in bytes, frequencies in kHz.
+        A JSON-able dict; what cannot be read is None, as is `emulated` on a machine of one's own (an emulator sets EDGETL_EMULATED). Temperatures are in degrees Celsius, memory in bytes, frequencies in kHz.
     """
     cpuinfo = _read("/proc/cpuinfo")
     model = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
@@ -58,6 +58,7 @@ def describe() -> dict[str, Any]:
         "architecture": platform.machine(),
         "instruction_set": instruction_set(),
         "features": sorted(features()),
+        "emulated": os.environ.get("EDGETL_EMULATED"),
         "cores": cores(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
         "frequency_khz": _number("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"),

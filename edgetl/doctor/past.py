@@ -88,7 +88,7 @@ class Past:
         past, rows = cls(samples.embeddings.shape[1]), first_rows(samples.ids)
         old, new = rows[:-RECENT], rows[-RECENT:]
         if len(rows) > LIMIT:
-            old = old[np.linspace(0, len(old) - 1, LIMIT - RECENT).astype(np.int64)]
+            old = old[np.linspace(0, len(old) - 1, LIMIT - RECENT).astype(np.intp)]
         for photo in photos(samples, np.concatenate([old, new]), captures, sources):
             past.add(*photo)
         past.counts = Counter(samples.labels[row] for row in rows.tolist())

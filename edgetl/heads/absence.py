@@ -105,7 +105,7 @@ class Absence:
         view, kind = self._view, self._points.dtype
         some, others = self._rows[view.classes[self._rows] == drop], np.flatnonzero(view.classes == drop)
         if view.counts[drop] > SMALL * len(view.classes):
-            some = np.union1d(some, others[np.linspace(0, len(others) - 1, min(len(others), REMOVED)).astype(np.int64)])
+            some = np.union1d(some, others[np.linspace(0, len(others) - 1, min(len(others), REMOVED)).astype(np.intp)])
         apart = view.whitening.rows[some] - view.centres[drop].astype(kind)
         solved = self.solve.apply(apart).astype(kind)
         rows, means = self._points @ solved.T, self.means.astype(kind) @ apart.T

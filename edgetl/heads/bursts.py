@@ -80,7 +80,7 @@ class Bursts:
         _join(bursts, *_same_second(taken))
         order = np.argsort(ids)
         _, first, number = np.unique(bursts[order], return_index=True, return_inverse=True)
-        made = np.empty(len(ids), np.int64)
+        made = np.empty(len(ids), np.intp)
         made[order] = np.argsort(np.argsort(first))[number.reshape(-1)]
         return made
 
@@ -124,7 +124,7 @@ class _Shadow:
     """
 
     def __init__(self, x: Embeddings) -> None:
-        some = x[np.linspace(0, len(x) - 1, min(_WIDTH, len(x))).astype(np.int64)]
+        some = x[np.linspace(0, len(x) - 1, min(_WIDTH, len(x))).astype(np.intp)]
         basis = np.linalg.qr((some - some.mean(0)).T)[0]
         inside = x @ basis
         outside = np.sqrt(np.maximum(np.einsum("nd,nd->n", x, x) - np.einsum("nk,nk->n", inside, inside), 0))

@@ -104,7 +104,7 @@ def calibration_error(logits: Array, classes: Array, bursts: Array, seed: int = 
     stated = odds.max(1)
     order = np.argsort(stated, kind="stable")
     stated, right = stated[order], (odds.argmax(1) == classes[used])[order]
-    bins = np.linspace(0, len(used), min(_BINS, max(1, len(used) // _PER_BIN)) + 1).astype(np.int64)[:-1]
+    bins = np.linspace(0, len(used), min(_BINS, max(1, len(used) // _PER_BIN)) + 1).astype(np.intp)[:-1]
     value = float(_gap((stated - right)[None], bins)[0])
     weight = chance.standard_exponential((_DRAWS, number.max() + 1), np.float32)[:, number[order]]
     weight *= len(used) / weight.sum(1, keepdims=True)

@@ -75,7 +75,7 @@ class Rest:
             points = space.project(view.x[rows[here]])
             self._scatter -= points.T @ points
             sums -= member[here].T @ points
-        self.counts = view.counts - member.sum(0).astype(np.int64)
+        self.counts = view.counts - member.sum(0).astype(np.intp)
         self.centres = np.where(self.counts[:, None] > 0, sums / np.maximum(self.counts, 1)[:, None], 0)
 
     def solve(self, less: Array, vectors: Array) -> Array:

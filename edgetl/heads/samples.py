@@ -195,7 +195,7 @@ def _shuffled(ids: Array, seed: int) -> Array:
 def _ranks(groups: Array, order: Array) -> Array:
     """Each row's place within its group, int [m], where `order` sorts the rows by group first."""
     counts = np.bincount(groups)
-    rank = np.empty(len(groups), np.int64)
+    rank = np.empty(len(groups), np.intp)
     rank[order] = np.arange(len(groups)) - np.repeat(np.cumsum(counts) - counts, counts)
     return rank
 

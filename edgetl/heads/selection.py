@@ -91,7 +91,7 @@ class Trial:
         """Whether the classes' mean accuracy is within two standard errors of what guessing gives; False below 5 bursts of a class."""
         _, classes, cell = self._judged
         number = len(self.view.counts)
-        of = np.empty(len(self.hits), np.int64)
+        of = np.empty(len(self.hits), np.intp)
         of[cell] = classes
         n = np.bincount(of, minlength=number)
         right = np.bincount(of, self.hits, minlength=number) / np.maximum(n, 1)

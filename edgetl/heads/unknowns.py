@@ -191,7 +191,7 @@ def reject(view: View, labels: Sequence[str]) -> tuple[Rejection | None, Rejecti
         near = Proportion(int((answer.nearness.max(1) >= reach).sum()), len(rows))
         return fitted(view, "distance", 1.0, reach, reach), RejectionReport(False, why, None, {}, near, None, 0, len(rows))
     heat = temperature(answer.logits, model.classes)
-    held = possible[np.linspace(0, len(possible) - 1, min(HELD, len(possible))).astype(np.int64)]
+    held = possible[np.linspace(0, len(possible) - 1, min(HELD, len(possible))).astype(np.intp)]
     pairs = _leave_out(view, photos, held, nothing, heat, reach)
     areas = {score: np.array([auroc(*pair[score]) for pair in pairs]) for score in SCORES}
     chosen = _best(areas)
