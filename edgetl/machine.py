@@ -47,7 +47,8 @@ def describe() -> dict[str, Any]:
     """The machine for a record: board, CPU, features, cores, governor, temperature, load, versions and thread settings.
 
     Returns:
-        A JSON-able dict; what cannot be read is None, as is `emulated` on a machine of one's own (an emulator sets EDGETL_EMULATED). Temperatures are in degrees Celsius, memory in bytes, frequencies in kHz.
+        A JSON-able dict; what cannot be read is None, as is `emulated` on a real machine (an emulator sets EDGETL_EMULATED).
+        Temperatures are in degrees Celsius, memory in bytes, frequencies in kHz.
     """
     cpuinfo = _read("/proc/cpuinfo")
     model = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
