@@ -16,10 +16,18 @@ PHOTOS = 20
 """How many other photos are run to see what lies outside."""
 
 SATURATED = 1e-3
-"""The share of a layer's values outside its range from which more photos are asked for."""
+"""The share of a layer's values outside its range from which more photos are asked for.
+
+Measured on the layer where it is worst, with 128 photos of ImageNet: EfficientNet-Lite0, 1 and 2 at most 0.001 %; with random weights,
+whose int8 fails, EfficientNet-B0 1.7 % and MobileNetV3-small 0.05 %.
+"""
 
 MOVED = 0.05
-"""How much of a range the second half of the photos may bring, mean over layers."""
+"""How much of a range the second half of the photos may bring, mean over layers.
+
+Measured with 128 to 202 photos of ImageNet: EfficientNet-Lite0, 1 and 2 and MobileNetV2 1.2 to 2.2 %; with random weights, whose int8
+fails, EfficientNet-B0 45 % and MobileNetV3-small 19 %.
+"""
 
 
 @dataclasses.dataclass(frozen=True)
