@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,12 +25,12 @@ from safetensors.numpy import save
 from edgetl import Bundle, Classifier, ImageSpec
 from edgetl import bundle as bundles
 from edgetl.cli.fusing import export_classifier
-from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, NotTrained, ParityError
+from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, NotTrained, ParityError, PhotoError
 from edgetl.heads import Head
 from edgetl.photos import Source, labelled_photos_in, load
 from edgetl.preprocess import tensor
 from edgetl.runtimes import open_runtime
-from edgetl.store import Store
+from edgetl.store import NewSample, Store
 from edgetl.types import Array, Parity, Pixels, Proportion
 
 DIM = tiny_models.DIM
@@ -42,6 +43,13 @@ def head(rooted: int, labels: tuple[str, ...] = LABELS, seed: int = 0) -> Head:
     random = np.random.default_rng(seed)
     weight, bias = random.normal(0, 3, (len(labels), DIM)), random.normal(0, 1, len(labels))
     return Head("lda", labels, weight.astype(np.float32), bias.astype(np.float32), 0.7, rooted)
+
+
+def crowded(classes: int) -> Head:
+    """A head with a class in every direction: the more there are, the more answers does a step of int8 change."""
+    made = head(DIM, tuple(str(number) for number in range(classes)))
+    weight = 20 * made.weight / np.linalg.norm(made.weight, axis=1, keepdims=True)
+    return dataclasses.replace(made, weight=weight, bias=np.zeros_like(made.bias))
 
 
 def classes(trained: Head, **changes: Any) -> fused.Classes:
@@ -141,6 +149,7 @@ def tiny_bundle(path: Path, seed: int = 9) -> Bundle:
         "openvino-fp32": "openvino",
         "tflite-fp32": "litert float",
         "tflite-int8": "litert int8",
+        "onnx-int8": "onnxruntime",
     }.items():
         family, files, _ = tiny_models.ALL[case]
         format_, precision = name.split("-")
@@ -213,11 +222,69 @@ def test_a_head_from_before_there_were_roots_is_fused_too(tiny: Bundle, tmp_path
 
 
 @pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 photos, one of which is taught and one there twice, and two files that are none."""
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(60):
+        (folder / f"{seed % 3}").mkdir(exist_ok=True)
+        (folder / f"{seed % 3}" / f"{seed}.jpg").write_bytes(encoded(picture(seed=seed)))
+    (folder / "again.jpg").write_bytes((folder / "0" / "0.jpg").read_bytes())
+    (folder / "broken.jpg").write_bytes(b"")
+    (folder / "labels.txt").write_text("none")
+    return folder
+
+
+def checked(store: Path, bundle: Bundle, photos: Path, output: Path, *options: str) -> dict[str, Any]:
+    done = exported(store, "-m", bundle.path, "--check", photos, *options, "-o", output, "--json")
+    assert done.exception is None, done.output
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("options", [("--format", "onnx"), ("--variant", "openvino-fp32")], ids=["by format", "by variant"])
+def test_another_variant_is_written_with_how_often_it_names_the_class_of_edgetl(
+    options: tuple[str, str], tiny: Bundle, shops: Path, photos: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / f"a.{'onnx' if 'onnx' in options else 'xml'}"
+    report = checked(shops / "int8.db", tiny, photos, output, *options)
+    assert report["variant"] == ("onnx-int8" if "onnx" in options else "openvino-fp32")  # the store's precision, where nothing is asked
+    counted = [path for path in photos.glob("?/*.jpg") if path.name != "1.jpg"]
+    tensors = np.stack([tensor(load(path), tiny.image) for path in counted])
+    own = defined(crowded(10), open_runtime("litert", tiny.model(tiny.variant("tflite-int8")), 1).embed(tensors))
+    made = by_its_library({path.name: path.read_bytes() for path in sorted(tmp_path.iterdir(), reverse=True)}, tensors)
+    same = int((own.argmax(1) == made.argmax(1)).sum())
+    assert (report["check"]["top1"]["hits"], report["check"]["top1"]["n"]) == (same, 59)
+    assert 0.95 * 59 <= same < 59  # the case says something
+    assert report["check"]["max_abs"] == pytest.approx(np.abs(own - made).max(), abs=1e-5)
+    assert (report["check"]["variant"], report["check"]["known"]) == ("tflite-int8", 2)
+    assert [Path(source).name for source, _ in report["check"]["failed"]] == ["labels.txt", "broken.jpg"]
+
+
+def test_the_own_variant_names_the_class_of_edgetl_always(tiny: Bundle, shops: Path, photos: Path, tmp_path: Path) -> None:
+    check = checked(shops / "int8.db", tiny, photos, tmp_path / "a.tflite", "--format", "tflite")["check"]
+    assert (check["top1"]["hits"], check["top1"]["n"]) == (59, 59)
+    assert check["max_abs"] < 1e-6
+    done = exported(shops / "int8.db", "-m", tiny.path, "--format", "tflite", "--check", photos, "-o", tmp_path / "b.tflite")
+    assert "same class as edgetl with tflite-int8 on 100.0 % [93.9, 100.0] n=59 photos" in done.stdout
+    assert "broken.jpg: an empty file" in done.stderr
+
+
+def test_another_variant_that_too_often_names_another_class_is_not_written(tiny: Bundle, photos: Path, tmp_path: Path) -> None:
+    shop = store_of(tmp_path / "crowded.db", tiny, "tflite-int8", crowded(1000))
+    done = exported(shop, "-m", tiny.path, "--format", "onnx", "--check", photos, "-o", tmp_path / "out" / "a.onnx")
+    assert isinstance(done.exception, ParityError)
+    assert re.search(
+        r"fused onnx-int8 .* with tflite-int8 on [5-8]\d\.\d % .* n=60 .* 95 % or more; export tflite-int8, or teach", str(done.exception)
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
 def shops(tiny: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stores of several kinds."""
     folder = tmp_path_factory.mktemp("shops")
     store_of(folder / "right.db", tiny, "onnx-fp32", head(DIM))
-    store_of(folder / "int8.db", tiny, "tflite-int8", head(DIM))
+    with Store.open(store_of(folder / "int8.db", tiny, "tflite-int8", crowded(10)), None) as taught:
+        taught.add([NewSample(load(encoded(picture(seed=1))).digest, "none", np.ones(DIM, np.float32), "1.jpg")])
     store_of(folder / "empty.db", tiny, "onnx-fp32", None)
     store_of(folder / "foreign.db", tiny_bundle(folder / "other.edgetl", seed=8), "onnx-fp32", head(DIM))
     return folder
@@ -225,11 +292,16 @@ def shops(tiny: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 REFUSED: dict[str, tuple[str, str, type[Exception], str]] = {
     "a store of an int8 model asked for another format": (
-        "int8.db --format onnx", "a.onnx", FingerprintMismatch, "was taught with tflite-int8.*--variant onnx-fp32"),
+        "int8.db --format onnx", "a.onnx", FingerprintMismatch, "taught with tflite-int8.*--variant onnx-int8.*--check"),
     "a bundle that the store was not taught with": ("foreign.db --format onnx", "a.onnx", FingerprintMismatch, "image: "),
     "a store without a head": ("empty.db --format onnx", "a.onnx", NotTrained, "edgetl train -s"),
     "a variant that is not there": ("right.db --variant onnx-fp16", "a.onnx", BundleMissing, "it holds onnx-fp32"),
     "a variant of another format": ("right.db --variant onnx-fp32 --format tflite", "a.tflite", ExportError, "no variant in the format"),
+    "another variant and too few photos to check it": (
+        "int8.db --format onnx --check {photos}/0", "a.onnx", ExportError, "20 different photos .* 50 or more; passed over: 0 that were"),
+    "another variant and no photos": ("int8.db --format onnx --check {photos}/none", "a.onnx", PhotoError, "no such folder"),
+    "a bundle that it was not taught with, photos or none": (
+        "foreign.db --format onnx --check {photos}", "a.onnx", FingerprintMismatch, "give its own bundle"),
     "a name that ends otherwise": ("right.db --format onnx", "a.tflite", ExportError, r"ends in \.onnx"),
     "a file that is there": ("right.db --format onnx", "taken.onnx", ExportError, "taken.onnx is there already"),
     "weights that are there": ("right.db --format openvino", "taken.xml", ExportError, "taken.bin is there already"),
@@ -239,11 +311,13 @@ REFUSED: dict[str, tuple[str, str, type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_what_cannot_be_right_is_refused_with_a_sentence_and_writes_nothing(reason: str, tiny: Bundle, shops: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_right_is_refused_with_a_sentence_and_writes_nothing(
+    reason: str, tiny: Bundle, shops: Path, photos: Path, tmp_path: Path
+) -> None:
     for name in ("taken.onnx", "taken.bin"):
         (tmp_path / name).write_text("precious")
     arguments, output, kind, sentence = REFUSED[reason]
-    store, *options = arguments.split()
+    store, *options = arguments.format(photos=photos).split()
     done = exported(shops / store, "-m", tiny.path, *options, "-o", tmp_path / output)
     assert type(done.exception) is kind
     with pytest.raises(kind, match=sentence):

@@ -4,8 +4,9 @@ The head comes as plain arrays (:class:`Classes`): the exporters know neither th
 arithmetic to the variant's own graph, which stays as it is, and the written file is proved on its own runtime before it is handed over.
 """
 
+from edgetl_exporters.fused.check import Answers, Check
 from edgetl_exporters.fused.classes import Classes
 from edgetl_exporters.fused.export import FORMATS, TARGETS, Fused, fuse
 from edgetl_exporters.fused.proof import Agreement
 
-__all__ = ["FORMATS", "TARGETS", "Agreement", "Classes", "Fused", "fuse"]
+__all__ = ["FORMATS", "TARGETS", "Agreement", "Answers", "Check", "Classes", "Fused", "fuse"]

@@ -13,6 +13,7 @@ from edgetl.errors import ExportError
 from edgetl.types import ImageSpec
 from edgetl_exporters import metadata
 from edgetl_exporters.fused import frigate, onnx_head, openvino_head, tflite_head
+from edgetl_exporters.fused.check import Answers, Check, compare
 from edgetl_exporters.fused.classes import Classes
 from edgetl_exporters.fused.proof import Agreement, prove
 
@@ -36,6 +37,7 @@ class Fused:
         expects: what a program must do to a photo, in sentences.
         left_out: what edgetl does and this file cannot, in sentences.
         agreement: the proof.
+        check: the check on photos, where one was asked for.
     """
 
     path: str
@@ -48,21 +50,26 @@ class Fused:
     expects: tuple[str, ...]
     left_out: tuple[str, ...]
     agreement: Agreement
+    check: Check | None
 
 
-def fuse(bundle: Bundle, variant: Variant, head: Classes, output: Path, *, target: str | None = None) -> Fused:
+def fuse(
+    bundle: Bundle, variant: Variant, head: Classes, output: Path, *, target: str | None = None, answers: Answers | None = None
+) -> Fused:
     """Appends a head to a variant of a bundle, proves the result and writes it, whole or not at all.
 
     Args:
         bundle: where the backbone is from.
-        variant: which of its models; the head must have been trained from its embeddings, which the caller checks.
+        variant: which of its models; the head must have been trained from its embeddings, which the caller sees to, or `answers` be given.
         head: the head.
         output: the file, ending as :data:`FORMATS` says, or with a target a folder; neither may be there.
         target: `frigate`, or None.
+        answers: what the file is to say of photos, which is checked; None checks nothing.
 
     Raises:
-        ExportError: the output is there or ends otherwise, or the target cannot use this variant.
-        ParityError: the fused file computes something else than the head.
+        ExportError: the output is there or ends otherwise, the target cannot use this variant, or too few photos to check.
+        ParityError: the fused file computes something else than the head, or too often says another class than the answers.
+        PhotoError: there are no photos to check.
         RuntimeUnavailable: the variant's runtime is not installed.
     """
     _check(bundle, variant, head, output, target)
@@ -71,6 +78,7 @@ def fuse(bundle: Bundle, variant: Variant, head: Classes, output: Path, *, targe
     info = metadata.Info(str(bundle.backbone["name"]), " ".join(said), bundle.image, head.labels)
     model = _described(variant.format, _appended(variant.format, bundle.model(variant), head, target), info)
     agreement = prove(bundle, variant, head, model)
+    check = compare(bundle, variant, model, answers) if answers else None
     if target == "frigate":
         written = frigate.layout(model, head.labels)
     else:
@@ -79,7 +87,7 @@ def fuse(bundle: Bundle, variant: Variant, head: Classes, output: Path, *, targe
     return Fused(
         str(output), variant.format, variant.name, target,
         tuple(File(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in written.items()),
-        head.labels, sum(map(len, model.values())) - variant.size, expects, head.left_out, agreement,
+        head.labels, sum(map(len, model.values())) - variant.size, expects, head.left_out, agreement, check,
     )  # fmt: skip
 
 
