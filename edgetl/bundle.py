@@ -29,7 +29,7 @@ import numpy as np
 import safetensors.numpy
 
 from edgetl.errors import BundleError, BundleMissing
-from edgetl.types import Embeddings, Fingerprint, ImageSpec, Parity, Pixels, Proof, digest, to_json
+from edgetl.types import UNPROVED, Embeddings, Fingerprint, ImageSpec, Parity, Pixels, Proof, digest, to_json
 
 FORMAT = "edgetl-bundle"
 VERSION = 1
@@ -343,7 +343,7 @@ def add_proofs(path: str | os.PathLike[str], proofs: Sequence[Proof]) -> Bundle:
     """Adds rows to the proofs of an existing bundle, or replaces those of the same target and variant, all of it or nothing.
 
     Models, golden images and fingerprints stay what they are. A row that was proved once stays true of the same model file: an
-    absent row never replaces it.
+    absent or failed row never replaces it.
 
     Args:
         path: the bundle, a folder or a zip.
@@ -359,7 +359,7 @@ def add_proofs(path: str | os.PathLike[str], proofs: Sequence[Proof]) -> Bundle:
     rows = {(proof.target, proof.variant): proof for proof in opened.proofs}
     for proof in proofs:
         key = proof.target, proof.variant
-        if proof.kind != "absent" or key not in rows or rows[key].kind == "absent":
+        if proof.kind not in UNPROVED or key not in rows or rows[key].kind in UNPROVED:
             rows[key] = proof
     manifest = {**_manifest(opened.path), "proofs": list(rows.values())}
     content = json.dumps({**to_json(manifest), "sha256": digest(manifest)}, indent=1).encode()

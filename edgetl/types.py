@@ -216,9 +216,11 @@ class Parity:
     machine: str
 
 
-ProofKind = Literal["measured", "emulated", "estimated", "absent"]
-PROOF_KINDS: tuple[ProofKind, ...] = ("measured", "emulated", "estimated", "absent")
+ProofKind = Literal["measured", "emulated", "estimated", "absent", "failed"]
+PROOF_KINDS: tuple[ProofKind, ...] = ("measured", "emulated", "estimated", "absent", "failed")
 """On the target itself, by an emulator of it, by its vendor's compiler without running anything, or not at all."""
+UNPROVED: tuple[ProofKind, ...] = ("absent", "failed")
+"""The kinds without numbers, each with a reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,13 +231,14 @@ class Proof:
         target: whose arithmetic it is, e.g. `x86_64 avx512_vnni`, `aarch64 cortex-a72`, `qualcomm htp v73`, `ethos-u55-256`.
         variant: the variant's name, e.g. `tflite-int8`.
         proved_on: what computed or compiled it, with versions; empty where nothing could.
-        kind: `measured`, `emulated`, `estimated` or `absent`; rows of different kinds are never ranked with each other.
+        kind: `measured`, `emulated` or `estimated`; `absent` where the target could not be had, `failed` where it was there and the variant
+            did not work on it. Rows of different kinds are never ranked with each other.
         count: photos embedded, the n of every number here.
         cosine_mean: mean cosine similarity to the float embeddings; None where nothing was embedded.
         cosine_min: the worst photo's.
         top1: with the network's own classifier, where it has one and the photos are labelled.
         details: JSON-able: what else the target says, e.g. operators on the NPU and the CPU, bytes, cycles, agreement.
-        reason: why it is absent, with the command that would change it.
+        reason: why it is absent, with the command that would change it, or what failed.
     """
 
     target: str
@@ -265,10 +268,10 @@ class Proof:
         # A cosine computed from rounded numbers may be above 1 by a few of them.
         if not all(isinstance(value, (int, float)) and -1 - 1e-6 <= value <= 1 + 1e-6 for value in given) or len(given) == 1:
             raise ValueError(f"{row}: {self.cosine_mean!r} and {self.cosine_min!r} are no cosines")
-        if (given or self.top1) and (self.kind == "absent" or not self.count):
+        if (given or self.top1) and (self.kind in UNPROVED or not self.count):
             raise ValueError(f"{row}: numbers without photos")
-        if self.kind == "absent" and not self.reason:
-            raise ValueError(f"{row}: absent without its reason")
+        if self.kind in UNPROVED and not self.reason:
+            raise ValueError(f"{row}: {self.kind} without its reason")
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Proof:

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tiny_models
-from edgetl_exporters import formats, matrix, plugins, targets
+from edgetl_exporters import formats, matrix, onnx_format, plugins, targets
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source, Weights
 from edgetl_exporters.targets import emulated, ethos, nvidia, qnn
@@ -156,19 +156,30 @@ def test_another_python_embeds_what_this_one_does(
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "kind", "said"),
     [
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", f"crashed with {signal.SIGSEGV.name}"),
-        ("import sys; sys.exit('no such processor')", r"failed \(1\): no such processor"),
-        ("import os, pathlib, sys; pathlib.Path(sys.argv[-1], 'refused.txt').write_text(os.environ['BOARD_CPU'])", "^cortex-a72$"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", ExportError, f"crashed with {signal.SIGSEGV.name}"),
+        ("import sys; sys.exit('no such processor')", ExportError, r"failed \(1\): no such processor"),
+        (
+            "import os, pathlib, sys; pathlib.Path(sys.argv[-1], 'refused.txt').write_text(os.environ['BOARD_CPU'])",
+            RuntimeUnavailable,
+            "^cortex-a72$",
+        ),
     ],
 )
 def test_an_emulator_that_crashes_fails_or_refuses_takes_nothing_down(
-    tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, said: str
+    tiny: Bundle,
+    tensors: Pixels,
+    expected: Embeddings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    program: str,
+    kind: type[Exception],
+    said: str,
 ) -> None:
     monkeypatch.setenv("EDGETL_CACHE", str(tmp_path))
     there = board(tmp_path, sys.executable, "-S", "-c", program)
-    with pytest.raises(RuntimeUnavailable, match=said):
+    with pytest.raises(kind, match=said):
         there.prove(Job(tiny, tensors, expected), "board cortex-a72", "tflite-int8")
 
 
@@ -214,7 +225,8 @@ def test_another_distribution_adds_a_target(tiny: Bundle, tensors: Pixels, expec
     assert "mynpu" in targets.known()
     proved, broken = matrix.prove(tiny, tensors, expected, targets=["mynpu"])
     assert (proved.target, proved.kind, proved.count, round(proved.cosine_mean, 6)) == ("my npu", "emulated", N, 1)
-    assert (broken.kind, broken.reason) == ("absent", "ZeroDivisionError: division by zero")
+    assert (broken.kind, broken.reason) == ("failed", "ZeroDivisionError: division by zero")
+    assert "failed: my npu tflite-int8: ZeroDivisionError" in proofs.table([proved, broken])
     assert "my npu, onnx-fp32: one colour is enough" in proofs.table([proved, broken])
     assert Bundle.open(tiny.path).proofs == (proved, broken)
 
@@ -317,7 +329,7 @@ def test_an_accelerator_that_is_not_here_is_an_error(tiny: Bundle, tensors: Pixe
 
 
 @pytest.mark.parametrize("moved", [False, True])
-def test_the_model_for_the_npu_computes_what_the_bundles_computes(tensors: Pixels, moved: bool) -> None:
+def test_pixels_that_are_dequantised_instead_of_cast_become_the_same_bits(tensors: Pixels, moved: bool) -> None:
     import onnx
 
     (model,) = tiny_models.onnx().values()
@@ -326,15 +338,13 @@ def test_the_model_for_the_npu_computes_what_the_bundles_computes(tensors: Pixel
         parsed.graph.node.insert(0, onnx.helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 2, 1, 3]))
         parsed.graph.node[1].input[0] = "turned"
         model = parsed.SerializeToString()
-    prepared, changes = qnn.prepared(model)
-    assert len(changes) == 2
-    graph = onnx.load_from_string(prepared).graph
-    assert [value.type.tensor_type.shape.dim[0].dim_value for value in (*graph.input, *graph.output)] == [1, 1]
-    assert "Cast" not in {node.op_type for node in graph.node}
-    before, after = (open_runtime("onnxruntime", {"model.onnx": content}) for content in (model, prepared))
-    for tensor in tensors:
-        np.testing.assert_array_equal(before.embed(tensor[None]), after.embed(tensor[None]))
-    assert qnn.prepared(prepared) == (prepared, [])
+    changed = onnx_format.with_dequantised_pixels(model)
+    assert [node.op_type for node in onnx.load_from_string(changed).graph.node].count("DequantizeLinear") == 1
+    assert "Cast" not in {node.op_type for node in onnx.load_from_string(changed).graph.node}
+    before, after = (open_runtime("onnxruntime", {"model.onnx": content}) for content in (model, changed))
+    for batch in (tensors, *tensors[:, None]):
+        np.testing.assert_array_equal(before.embed(batch), after.embed(batch))
+    assert onnx_format.with_dequantised_pixels(changed) == changed
 
 
 def test_each_npu_is_offered_what_it_can_take(tiny: Bundle) -> None:

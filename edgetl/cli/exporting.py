@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,9 @@ def export(formats: str | None, precisions: str | None, calibrate: str | None, o
     else:
         print_bundle(bundles.Bundle.open(output))
         click.echo(f"{result.seconds:.0f} s, peak memory {result.peak_memory / 2**20:.0f} MiB", err=True)
+    if failed := [f"{row.target} {row.variant}" for row in result.proofs if row.kind == "failed"]:
+        click.echo(f"failed: {', '.join(failed)}; {output} is written, and says why (edgetl inspect {output})", err=True)
+        sys.exit(1)
 
 
 def _split(text: str | None) -> tuple[str, ...] | None:

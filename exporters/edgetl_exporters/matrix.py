@@ -8,8 +8,8 @@ import numpy as np
 
 from edgetl import bundle as bundles
 from edgetl.bundle import Bundle
-from edgetl.errors import EdgetlError, ExportError
-from edgetl.types import Array, Embeddings, Pixels, Proof
+from edgetl.errors import EdgetlError, ExportError, RuntimeUnavailable
+from edgetl.types import Array, Embeddings, Pixels, Proof, ProofKind
 from edgetl_exporters import targets as all_targets
 from edgetl_exporters.targets import Target
 from edgetl_exporters.targets.job import Job
@@ -30,7 +30,8 @@ def prove(
 ) -> tuple[Proof, ...]:
     """Proves every variant on every target, and stores the rows in the bundle.
 
-    What cannot be proved on this machine becomes a row of kind `absent` with the reason; it stops nothing else.
+    What is not on this machine becomes a row of kind `absent` with the reason, and what is there and does not work one of kind `failed`;
+    neither stops anything else.
 
     Args:
         bundle: as written.
@@ -61,10 +62,13 @@ def prove(
 
 
 def _row(target: Target, job: Job, name: str, variant: str) -> Proof:
+    kind: ProofKind = "failed"
     try:
         return target.prove(job, name, variant)
+    except RuntimeUnavailable as error:
+        kind, reason = "absent", str(error)
     except EdgetlError as error:
         reason = str(error)
     except Exception as error:  # one target's library must not take the others' rows away
         reason = f"{type(error).__name__}: {error}"
-    return Proof(name, variant, "", "absent", 0, None, None, None, {}, reason)
+    return Proof(name, variant, "", kind, 0, None, None, None, {}, reason)

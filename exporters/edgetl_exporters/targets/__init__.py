@@ -35,7 +35,8 @@ class Target(Protocol):
         """Proves one of its cells.
 
         Raises:
-            EdgetlError: it cannot be done here; the message becomes the reason of an absent row.
+            RuntimeUnavailable: it cannot be done here; the message becomes the reason of an absent row.
+            Exception: whatever else it raises becomes the reason of a failed row: the target is here, and the variant does not work on it.
         """
         ...
 

@@ -15,7 +15,7 @@ from typing import Any
 import safetensors.numpy
 
 from edgetl import bundle
-from edgetl.errors import RuntimeUnavailable
+from edgetl.errors import ExportError, RuntimeUnavailable
 from edgetl.types import Embeddings, Pixels
 
 START, PER_PHOTO = 300, 60
@@ -36,7 +36,7 @@ def embed(
     """Runs `script FOLDER` in another Python, which sees edgetl and none of this one's paths.
 
     The folder holds `files`, `settings.json` and `tensors.safetensors` (`tensors` uint8 [n, h, w, 3]). The script leaves there
-    `embeddings.safetensors` (arrays float32 [n, d]) and `report.json`, or `refused.txt` with a sentence that says why not.
+    `embeddings.safetensors` (arrays float32 [n, d]) and `report.json`, or `refused.txt` with a sentence that says what is not there.
 
     Args:
         script: a Python file.
@@ -50,7 +50,8 @@ def embed(
         Name -> embeddings, and what the report says.
 
     Raises:
-        RuntimeUnavailable: it refused, failed, crashed or hung; with its last words.
+        RuntimeUnavailable: it refused, or does not start.
+        ExportError: it failed, crashed or hung; with its last words.
     """
     with tempfile.TemporaryDirectory(prefix="edgetl-") as scratch:
         folder = Path(scratch)
@@ -74,7 +75,7 @@ def embed(
                 timeout=START + PER_PHOTO * len(tensors),
             )
         except subprocess.TimeoutExpired as error:
-            raise RuntimeUnavailable(f"{command[0]} was still at work after {error.timeout:.0f} s for {len(tensors)} photos") from error
+            raise ExportError(f"{command[0]} was still at work after {error.timeout:.0f} s for {len(tensors)} photos") from error
         except OSError as error:
             raise RuntimeUnavailable(f"{command[0]} does not start: {error}") from error
         if (folder / "refused.txt").exists():
@@ -82,7 +83,7 @@ def embed(
         if done.returncode:
             what = f"crashed with {signal.Signals(-done.returncode).name}" if done.returncode < 0 else f"failed ({done.returncode})"
             said = " ".join(done.stderr.split("\n")[-4:]).strip() or "it said nothing"
-            raise RuntimeUnavailable(f"{command[0]} {what}: {said[-600:]}")
+            raise ExportError(f"{command[0]} {what}: {said[-600:]}")
         made = safetensors.numpy.load_file(folder / "embeddings.safetensors")
         report: Mapping[str, Any] = json.loads((folder / "report.json").read_text())
     return made, report

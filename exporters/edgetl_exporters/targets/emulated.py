@@ -45,7 +45,8 @@ class Emulated:
         """Embeds a few photos there, in a process of its own.
 
         Raises:
-            RuntimeUnavailable: the environment is not built, or what runs in it fails.
+            RuntimeUnavailable: the environment is not built, or lacks the runtime.
+            ExportError: what runs in it fails.
         """
         made = self._ready()
         cpu = target.removeprefix(f"{self.environment} ")

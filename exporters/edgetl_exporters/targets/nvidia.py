@@ -29,7 +29,8 @@ class Nvidia:
         """Embeds one photo at a time, as a device does.
 
         Raises:
-            RuntimeUnavailable: no such provider or device here, or it left nodes to the CPU.
+            RuntimeUnavailable: no such provider or device here.
+            Exception: onnxruntime's own, where the provider is there and does not take the whole model.
         """
         files = job.bundle.model(job.bundle.variant(variant))
         try:
@@ -40,6 +41,6 @@ class Nvidia:
                 made = np.concatenate([model.embed(tensor[None]) for tensor in job.tensors])
                 seconds = (perf_counter() - start) / len(made)
                 model.close()
-        except Exception as error:  # onnxruntime has its own exception types
+        except OSError as error:
             raise RuntimeUnavailable(str(error)) from error
         return job.proof(target, variant, model.library, "measured", made, {"seconds_per_photo": seconds})

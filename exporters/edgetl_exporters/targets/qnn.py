@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from edgetl import machine
 from edgetl.bundle import Bundle
-from edgetl.errors import ExportError, RuntimeUnavailable
+from edgetl.errors import RuntimeUnavailable
 from edgetl.types import Proof
 from edgetl_exporters import parity
 from edgetl_exporters.targets import child
@@ -28,9 +26,6 @@ CHIPS: Mapping[str, tuple[str, str]] = {
 """Target -> `htp_arch` and `soc_model`: RB3 Gen 2, Snapdragon 8 Gen 2, 8 Gen 3 and 8 Elite. Without a chip the compiler takes a bare NPU of
 that generation, and refused EfficientNet-Lite0 with 1002 (measured with 2.7.0). The numbers are `QNN_SOC_MODEL_*` of QAIRT's QnnTypes.h."""
 
-_MOVES = ("Transpose", "Reshape", "Identity")
-"""Operators that leave pixels what they are."""
-
 
 class Qnn:
     """See :class:`edgetl_exporters.targets.Target`."""
@@ -44,19 +39,20 @@ class Qnn:
         """Compiles, emulates and compares with float and with onnxruntime on the CPU.
 
         Raises:
-            RuntimeUnavailable: no emulator for this machine, or it crashed.
-            ExportError: a model that no NPU takes.
+            RuntimeUnavailable: no emulator for this machine.
+            ExportError: the model does not compile, or the emulator crashed.
         """
         version = _version()
         few = job.sample()
-        (content,) = job.bundle.model(job.bundle.variant(variant)).values()
-        model, changes = prepared(content)
+        (model,) = job.bundle.model(job.bundle.variant(variant)).values()
         arch, soc = CHIPS[target]
-        made, cpu, report = _emulate(model, few, {"htp_arch": arch, "soc_model": soc, "threads": max(1, machine.cores() // 2)})
-        beside = parity.measure(cpu, made, 0.0)
-        fallen = ", ".join(node["operator"] for node in report["on_cpu"]) or "none"
+        settings = {"htp_arch": arch, "soc_model": soc, "threads": max(1, machine.cores() // 2)}
+        made, report = child.embed(Path(__file__).with_name("qnn_child.py"), {"model.onnx": model}, few.tensors, settings)
+        beside = parity.measure(made["cpu"], made["embeddings"], 0.0)
+        fallen = Counter(node["operator"] for node in report["on_cpu"])
+        left = ", ".join(f"{n} {operator}" for operator, n in fallen.items()) or "none"
         summary = (
-            f"{report['nodes_on_npu']} of {report['nodes']} nodes on the NPU, on the CPU: {fallen}; "
+            f"{report['nodes_on_npu']} of {report['nodes']} nodes on the NPU, on the CPU: {left}; "
             f"cosine to onnxruntime on this CPU {beside.cosine_mean:.4f} (worst {beside.cosine_min:.4f}); "
             f"context binary {report['context_bytes'] / 1e6:.1f} MB"
         )
@@ -65,62 +61,9 @@ class Qnn:
             "cosine_to_cpu": beside.cosine_mean,
             "cosine_to_cpu_min": beside.cosine_min,
             "neighbour_agreement_with_cpu": beside.neighbour_agreement,
-            "changes": changes,
             **report,
         }
-        return few.proof(target, variant, f"onnxruntime-qnn {version} HTP emulator", "emulated", made, details)
-
-
-def prepared(model: bytes) -> tuple[bytes, list[str]]:
-    """The model as the NPU takes it, and what was changed: the numbers that onnxruntime computes from it stay the same.
-
-    The batch is fixed to 1. The cast that turns pixels into float is written as a DequantizeLinear with scale 1 and zero point 0: the
-    emulator of v73, v75 and v79 computes a Cast from uint8 wrongly (cosine 0.07 instead of 0.998: EfficientNet-Lite0, 3 photos, 2.7.0).
-
-    Raises:
-        ExportError: its input is not a batch of images.
-    """
-    import onnx
-
-    parsed = onnx.load_from_string(model)
-    shape = parsed.graph.input[0].type.tensor_type.shape.dim
-    if len(shape) != 4:
-        raise ExportError(f"the model's input {parsed.graph.input[0].name!r} has {len(shape)} dimensions, expected [n, h, w, 3]")
-    changes = [*_fix_batch(parsed.graph), *_replace_cast(parsed.graph)]
-    return parsed.SerializeToString(), changes
-
-
-def _fix_batch(graph: Any) -> Iterator[str]:
-    if graph.input[0].type.tensor_type.shape.dim[0].dim_value != 1:
-        for value in (*graph.input, *graph.output):
-            value.type.tensor_type.shape.dim[0].dim_value = 1
-        # What was inferred for a batch of any size would contradict it.
-        del graph.value_info[:]
-        yield "batch fixed to 1"
-
-
-def _replace_cast(graph: Any) -> Iterator[str]:
-    from onnx import TensorProto, helper, numpy_helper
-
-    if graph.input[0].type.tensor_type.elem_type != TensorProto.UINT8:
-        return
-    pixels = {graph.input[0].name}
-    for node in graph.node:
-        if not pixels & set(node.input):
-            continue
-        if node.op_type in _MOVES:
-            pixels |= set(node.output)
-        elif node.op_type == "Cast" and helper.get_node_attr_value(node, "to") == TensorProto.FLOAT:
-            scale, zero = numpy_helper.from_array(np.float32(1), "pixels_scale"), numpy_helper.from_array(np.uint8(0), "pixels_zero_point")
-            graph.initializer.extend([scale, zero])
-            node.CopyFrom(helper.make_node("DequantizeLinear", [node.input[0], scale.name, zero.name], node.output, name=node.name))
-            yield "Cast of the pixels written as DequantizeLinear(scale 1, zero point 0)"
-            return
-
-
-def _emulate(model: bytes, job: Job, settings: Mapping[str, Any]) -> tuple[Any, Any, Mapping[str, Any]]:
-    made, report = child.embed(Path(__file__).with_name("qnn_child.py"), {"model.onnx": model}, job.tensors, settings)
-    return made["embeddings"], made["cpu"], report
+        return few.proof(target, variant, f"onnxruntime-qnn {version} HTP emulator", "emulated", made["embeddings"], details)
 
 
 def _version() -> str:

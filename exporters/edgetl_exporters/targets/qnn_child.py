@@ -20,6 +20,9 @@ settings = json.loads((folder / "settings.json").read_text())
 model = folder / "model.onnx"
 onnxruntime.register_execution_provider_library(EP, onnxruntime_qnn.get_library_path())
 devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == EP]
+on_cpu = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+(given,) = on_cpu.get_inputs()
+batch = given.shape[0]
 
 
 def options(**entries: str) -> Any:
@@ -28,6 +31,8 @@ def options(**entries: str) -> Any:
     made.log_severity_level = 4
     made.intra_op_num_threads = settings["threads"]
     made.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if isinstance(batch, str):  # an NPU has no free sizes
+        made.add_free_dimension_override_by_name(batch, 1)
     for name, value in entries.items():
         made.add_session_config_entry(name.replace("__", "."), value)
     provider = {
@@ -43,8 +48,7 @@ def options(**entries: str) -> Any:
 
 def embed(session: Any, tensors: Any) -> Any:
     """Embeddings of tensors uint8 [n, h, w, 3], one at a time."""
-    name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: tensor[None]})[0] for tensor in tensors])
+    return np.concatenate([session.run(None, {given.name: tensor[None]})[0] for tensor in tensors])
 
 
 try:
@@ -52,8 +56,7 @@ try:
     whole = True
 except Exception as error:
     if "fallback to CPU EP has been explicitly disabled" not in str(error):
-        (folder / "refused.txt").write_text(f"onnxruntime-qnn does not compile it: {error}")
-        sys.exit()
+        sys.exit(f"onnxruntime-qnn does not compile it: {error}")
     whole = False
 start = perf_counter()
 session = onnxruntime.InferenceSession(
@@ -62,13 +65,16 @@ session = onnxruntime.InferenceSession(
 compiled = perf_counter() - start
 trace = json.loads((folder / "qnn_op_trace.json").read_text())
 binaries = list(folder.glob("*.bin"))
+if not binaries:
+    left = trace["unsupported_nodes"][0]
+    sys.exit(f"nothing of it runs on the NPU: {left['op_type']} {left['node_name']}: {left['reason']}")
 tensors = safetensors.numpy.load_file(folder / "tensors.safetensors")["tensors"]
 start = perf_counter()
 made = embed(session, tensors)
 seconds = (perf_counter() - start) / len(made)
-cpu = embed(onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]), tensors)
-safetensors.numpy.save_file({"embeddings": made, "cpu": cpu}, folder / "embeddings.safetensors")
+safetensors.numpy.save_file({"embeddings": made, "cpu": embed(on_cpu, tensors)}, folder / "embeddings.safetensors")
 report = {
+    "changes": [f"batch {batch!r} fixed to 1 by the session"] if isinstance(batch, str) else [],
     "whole_on_npu": whole,
     "nodes_on_npu": trace["summary"]["supported_nodes"],
     "nodes": trace["summary"]["total_onnx_nodes"],
