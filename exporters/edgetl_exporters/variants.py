@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Mapping
-from importlib import metadata
+from importlib.metadata import version
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from edgetl.bundle import FAMILIES, NewVariant
 from edgetl.errors import ParityError
 from edgetl.runtimes import open_runtime
 from edgetl.types import Embeddings, Parity, Pixels, to_json
-from edgetl_exporters import adequacy, diagnosis, parity, pictures, recipes
+from edgetl_exporters import adequacy, diagnosis, metadata, parity, pictures, recipes
 from edgetl_exporters.adequacy import Adequacy
 from edgetl_exporters.calibration import Calibration
 from edgetl_exporters.diagnosis import Diagnosis
@@ -92,6 +92,7 @@ class Maker:
         start = time.perf_counter()
         name = f"{recipe.format}-{recipe.precision}"
         recipe, files, search = self._found(name, recipe)
+        files = metadata.write(recipe.format, files, self._info())
         count, charts = len(self._proof), len(self._golden)
         wrong = faults.of_tensors(self._golden, self._source.mean, self._source.std)
         made = self._run(recipe.format, files, np.concatenate([self._proof, self._golden, *wrong.values()]))
@@ -100,7 +101,7 @@ class Maker:
             "name": recipe.name,
             "suits": recipe.suits,
             "settings": recipe.stated(),
-            "libraries": {library: metadata.version(library) for library in self._source.libraries(recipe.format)},
+            "libraries": {library: version(library) for library in self._source.libraries(recipe.format)},
             "proved_on": f"{count} drawn scenes" if self._calibration is None else f"{count} held-back photos",
             **({} if search is None else {"search": to_json(search)}),
             **({"levels": self._levels(recipe, made[:count])} if self._source.levels else {}),
@@ -109,6 +110,11 @@ class Maker:
         variant = NewVariant(name, recipe.format, recipe.precision, files, stated, measured, golden, dict(zip(wrong, faulty)))
         size = sum(len(content) for content in files.values())
         return variant, Exported(name, recipe.name, size, measured, time.perf_counter() - start, search)
+
+    def _info(self) -> metadata.Info:
+        source = self._source
+        said = f"Embeds an RGB photo to {source.dim} values; no classifier. Weights: {source.weights.source}"
+        return metadata.Info(source.name, said, source.image)
 
     def _found(self, name: str, recipe: Recipe) -> tuple[Recipe, Mapping[str, bytes], Search | None]:
         """The recipe that is taken, with the variant's files.

@@ -76,7 +76,7 @@ def fuse(
     expects = _expects(bundle.image, variant.format, target)
     said = (f"{bundle.backbone['name']} ({variant.name}) with {head.about}.", *expects, *head.left_out)
     info = metadata.Info(str(bundle.backbone["name"]), " ".join(said), bundle.image, head.labels)
-    model = _described(variant.format, _appended(variant.format, bundle.model(variant), head, target), info)
+    model = metadata.write(variant.format, _appended(variant.format, bundle.model(variant), head, target), info)
     agreement = prove(bundle, variant, head, model)
     check = compare(bundle, variant, model, answers) if answers else None
     if target == "frigate":
@@ -95,13 +95,6 @@ def _appended(format_: str, files: Mapping[str, bytes], head: Classes, target: s
     if format_ == "tflite":
         return tflite_head.append(files, head, integers=target == "frigate")
     return onnx_head.append(files, head) if format_ == "onnx" else openvino_head.append(files, head)
-
-
-def _described(format_: str, files: Mapping[str, bytes], info: metadata.Info) -> Mapping[str, bytes]:
-    if format_ == "openvino":
-        return metadata.openvino(files, info)
-    ((name, content),) = files.items()
-    return {name: metadata.onnx(content, info) if format_ == "onnx" else metadata.tflite(content, info)}
 
 
 def _expects(image: ImageSpec, format_: str, target: str | None) -> tuple[str, ...]:
