@@ -169,7 +169,8 @@ class Searcher:
         yield "first and last layer in float", dataclasses.replace(best, floats=(0, count - 1))
         ends = state.recipe.floats
         inner = [layer.number for layer in state.layers if layer.number not in ends]
-        for worst in (number for number in _WORST if number + len(ends) <= _MOST * count):
+        most = max(0, int(_MOST * count) - len(ends))
+        for worst in dict.fromkeys(min(number, most) for number in _WORST if most):
             repair = f"noisiest {worst} of {count} layers in float" + (", and the first and last" if ends else "")
             yield repair, dataclasses.replace(best, floats=(*ends, *inner[:worst]))
 
