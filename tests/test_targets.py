@@ -127,11 +127,14 @@ def test_what_cannot_be_proved_here_is_a_row_with_its_reason_and_stops_nothing(
     assert "measured" in shown.splitlines()[2]
 
 
-def test_no_photo_and_an_unknown_target_are_refused(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
+def test_no_photo_an_unknown_target_and_an_unknown_class_are_refused(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
     with pytest.raises(ExportError, match=r"unknown target 'npu'; known are native, aarch64, armv7, qnn, ethos, nvidia"):
         matrix.prove(tiny, tensors, expected, targets=["native", "npu"])
     with pytest.raises(ExportError, match=r"proved with photos; give a folder"):
         matrix.prove(tiny, tensors[:0], expected[:0])
+    classifier = np.eye(tiny_models.DIM, dtype=np.float32), np.zeros(tiny_models.DIM, np.float32)
+    with pytest.raises(ExportError, match=rf"of classes 1 to 1000; the network knows 0 to {tiny_models.DIM - 1}"):
+        matrix.prove(tiny, tensors, expected, classifier=classifier, truth=[1] * (N - 1) + [1000])
 
 
 def board(cache: Path, *command: str) -> emulated.Emulated:

@@ -44,12 +44,14 @@ def prove(
         progress: told (rows done, rows in all).
 
     Raises:
-        ExportError: an unknown target, no photo, or an entry point that does not work.
+        ExportError: an unknown target, no photo, a class that the network does not know, or an entry point that does not work.
         BundleError: the rows cannot be stored.
     """
     chosen = all_targets.chosen(targets)
     if not len(tensors):
         raise ExportError("a variant is proved with photos; give a folder of them with --calibrate FOLDER")
+    if classifier is not None and truth is not None and not all(0 <= index < len(classifier[1]) for index in truth):
+        raise ExportError(f"labelled photos are of classes {min(truth)} to {max(truth)}; the network knows 0 to {len(classifier[1]) - 1}")
     job = Job(bundle, tensors, expected, classifier, None if truth is None else np.asarray(truth), few)
     cells = [(target, cell) for target in chosen for cell in target.cells(bundle)]
     rows = []
