@@ -27,7 +27,7 @@ def unsettle(network) -> None:
 
 
 def test_an_unknown_backbone_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ExportError, match=r"efficientnet_lite0, .*, mobilenet_v2"):
+    with pytest.raises(ExportError, match=r"efficientnet_lite0, .*, mobilenet_v2, .*timm/NAME .*keras/NAME .*own \.onnx"):
         backbones.backbone("resnet9000")
 
 
@@ -42,26 +42,50 @@ def test_the_torchvision_rows_of_the_table_are_what_torchvision_says() -> None:
         np.testing.assert_allclose(row.std, np.multiply(published.std, 255))
 
 
+# The lengths of the levels, and where their stages are in the network itself: not in the table under test.
+LEVELS = {
+    "efficientnet_lite0": ((112, 192, 320, 1280), lambda network: [network._blocks[i] for i in (10, 14, 15)]),
+    "efficientnet_lite1": ((112, 192, 320, 1280), lambda network: [network._blocks[i] for i in (14, 19, 20)]),
+    "efficientnet_lite2": ((120, 208, 352, 1280), lambda network: [network._blocks[i] for i in (14, 19, 20)]),
+    "mobilenet_v2": ((96, 160, 320, 1280), lambda network: [network.features[i] for i in (13, 16, 17)]),
+    SMALL: ((48, 96, 576), lambda network: [network.features[i] for i in (8, 11)]),
+    "mobilenet_v3_large": ((112, 160, 960), lambda network: [network.features[i] for i in (12, 15)]),
+    "efficientnet_b0": ((112, 192, 320, 1280), lambda network: [network.features[i] for i in (5, 6, 7)]),
+    "resnet50": ((1024, 2048), lambda network: [network.layer3]),
+    "vgg16": ((512, 512), lambda network: [network.features[23]]),
+}
+
+
 @pytest.mark.parametrize("name", [name if name == SMALL else pytest.param(name, marks=pytest.mark.slow) for name in backbones.BACKBONES])
-def test_the_folded_graph_computes_what_the_unfolded_network_computes(name: str) -> None:
+def test_the_folded_graph_and_its_levels_compute_what_the_unfolded_network_computes(name: str) -> None:
     row = backbones.BACKBONES[name]
+    lengths, blocks = LEVELS[name]
     network = row.build().eval()
     unsettle(network)
     pixels = scenes(2, row.image.width, row.image.height, seed=5)
-    normalised = (torch.from_numpy(pixels).permute(0, 3, 1, 2) - torch.tensor(row.mean).view(1, 3, 1, 1)) / torch.tensor(row.std).view(
-        1, 3, 1, 1
-    )
+    mean, std = (torch.tensor(values)[:, None, None] for values in (row.mean, row.std))
+    expected: list[np.ndarray] = []
+    hooks = [block.register_forward_hook(lambda _, __, maps: expected.append(maps.mean((2, 3)).numpy())) for block in blocks(network)]
     with torch.inference_mode():
-        expected = row.features(network)(normalised).mean((2, 3)).numpy()
-    built = graph.build(row, network)
+        expected.append(row.features(network)((torch.from_numpy(pixels).permute(0, 3, 1, 2) - mean) / std).mean((2, 3)).numpy())
+    for hook in hooks:
+        hook.remove()
+    built = graph.build(row, network, row.stages)
     assert built.std is None
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in built.modules())
-    made = graph.embed(built, pixels)
-    assert made.shape == (2, row.dim)
-    np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    made = np.split(graph.embed(built, pixels), np.cumsum(lengths)[:-1], axis=1)
+    for level, stage in zip(made, expected, strict=True):
+        np.testing.assert_allclose(level, stage, rtol=1e-3, atol=1e-4 * np.abs(stage).max())
+    assert graph.balance(built, pixels) == lengths
+    balanced = np.split(graph.embed(built, pixels), np.cumsum(lengths)[:-1], axis=1)
+    for level, before, scale in zip(balanced, made, (*built.scales.values(), 1), strict=True):
+        np.testing.assert_allclose(level, scale * before, rtol=1e-5)
+    alone = graph.embed(graph.build(row, network), pixels)
+    np.testing.assert_array_equal(alone, made[-1])
+    assert alone.shape == (2, row.dim)
     if (classifier := row.classifier(network)) is not None:
         with torch.inference_mode():
-            assert classifier(torch.from_numpy(made)).shape == (2, 1000)
+            assert classifier(torch.from_numpy(alone)).shape == (2, 1000)
 
 
 TIMM = {  # name -> (d, batch normalisations that stay), one per way to build a network

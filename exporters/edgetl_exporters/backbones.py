@@ -184,5 +184,8 @@ def backbone(name: str) -> Backbone:
 
         return timm_import.backbone(name)
     if name not in BACKBONES:
-        raise ExportError(f"no backbone {name!r}; known are {', '.join(BACKBONES)}, and timm/NAME for the networks of timm")
+        raise ExportError(
+            f"no backbone {name!r}; known are {', '.join(BACKBONES)}, timm/NAME for the networks of timm, keras/NAME for those of "
+            "keras.applications, and your own .onnx, .tflite or .keras file"
+        )
     return BACKBONES[name]
