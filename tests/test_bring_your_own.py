@@ -449,6 +449,28 @@ def test_a_hostile_file_is_refused_with_its_name_and_the_reason(tmp_path: Path, 
         opened(path, **options)
 
 
+def test_infinity_alone_is_a_limit_and_among_weights_it_is_damage() -> None:
+    def with_limit(values: list[float]) -> list[tuple[str, bytes]]:
+        def of_onnx(model: Any) -> None:
+            from onnx import helper, numpy_helper
+
+            model.graph.initializer.append(
+                numpy_helper.from_array(np.array(values[0] if len(values) == 1 else values, np.float32), "limit")
+            )
+            model.graph.node.insert(1, helper.make_node("Min", ["maps", "limit"], ["less"], name="less"))
+            model.graph.node[2].input[0] = "less"
+
+        edited = tflite_classifier(edit=lambda graph: graph.constant("limit", np.array(values, np.float32)))
+        return [("net.onnx", onnx_classifier(of_onnx)), ("net.tflite", edited)]
+
+    for name, content in with_limit([np.inf]):
+        file_source.opened(name, content)
+    for values in ([np.nan], [0.0] * 9 + [-np.inf]):
+        for name, content in with_limit(values):
+            with pytest.raises(ExportError, match=f"{name}: its weights 'limit' hold NaN or infinity"):
+                file_source.opened(name, content)
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"gone[.]onnx: cannot be read"):
         FileSource(tmp_path / "gone.onnx")

@@ -13,7 +13,7 @@ from edgetl.errors import ExportError
 from edgetl.types import Array, Pixels
 from edgetl_exporters import metadata
 from edgetl_exporters.onnx_format import INPUT, OUTPUT
-from edgetl_exporters.tflite_file import no_tensor
+from edgetl_exporters.tflite_file import broken, no_tensor
 
 OPSET = 13
 """Per-channel quantisation needs it; older files are converted."""
@@ -232,7 +232,7 @@ class OnnxFile:
             raise ExportError(f"{self.name}: breaks the rules of ONNX ({_first(error)}); export it again") from error
         for tensor in _tensors(self._graph):
             real = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-            if real and not np.isfinite(numpy_helper.to_array(tensor)).all():
+            if real and broken(numpy_helper.to_array(tensor)):
                 raise ExportError(f"{self.name}: its weights {tensor.name!r} hold NaN or infinity; these weights are damaged")
 
     def _only_input(self) -> Any:

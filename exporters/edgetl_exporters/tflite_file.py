@@ -294,6 +294,11 @@ def no_tensor(file: str, name: str, names: Iterable[str]) -> str:
     return f"{file}: no tensor {name!r} among {len(computed)}; {said}; give one with --cut TENSOR"
 
 
+def broken(values: Array) -> bool:
+    """Whether float constants hold NaN, or infinity among other values: alone it is a limit, of a clip or of a maximum's padding."""
+    return not np.isfinite(values).all() and not (values.size == 1 and np.isinf(values).all())
+
+
 def _builtin(code: Any) -> int:
     return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
 
@@ -362,7 +367,7 @@ def _check_tensor(tensor: Any, data: Array | None, name: str) -> None:
     bits = _PACKED.get(kind) or 16 * (kind == "BFLOAT16") or 8 * np.dtype(kind.lower()).itemsize
     if len(data) != -(-int(np.prod(shape)) * bits // 8):
         raise ValueError(f"tensor {_text(tensor.name)!r} of shape {shape} and type {kind} holds {len(data)} bytes")
-    if kind in ("FLOAT32", "FLOAT16", "FLOAT64") and not np.isfinite(data.view(kind.lower())).all():
+    if kind in ("FLOAT32", "FLOAT16", "FLOAT64") and broken(data.view(kind.lower())):
         raise ExportError(f"{name}: its weights {_text(tensor.name)!r} hold NaN or infinity; these weights are damaged")
 
 
