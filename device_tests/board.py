@@ -73,16 +73,19 @@ class Lock:
         """Takes the lock; the system gives it back however this process ends.
 
         Raises:
-            pytest.UsageError: another run has it.
+            pytest.UsageError: another run has it, or it cannot be taken.
         """
         path = Path(tempfile.gettempdir()) / f"edgetl-device-tests-{target()}.lock"
         try:
             self._file = path.open("a+")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = path.read_text() if os.access(path, os.R_OK) else ""
+        except BlockingIOError as error:
             raise pytest.UsageError(
-                f"another run of device_tests is at work on this board ({holder or error}): wait for it or end it. The lock is {path}"
+                f"another run of device_tests is at work on this board ({path.read_text()}): wait for it or end it. The lock is {path}"
+            ) from error
+        except OSError as error:
+            raise pytest.UsageError(
+                f"the lock {path} cannot be taken ({error.strerror}): remove it, or let TMPDIR name a folder"
             ) from error
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}")

@@ -17,9 +17,10 @@ import board
 import references
 
 from edgetl import Bundle, Classifier
-from edgetl.errors import RuntimeUnavailable
+from edgetl.errors import BundleError, RuntimeUnavailable
 
 Opener = Callable[..., Classifier]
+_BUNDLE = pytest.StashKey[Bundle]()
 _RESULTS = pytest.StashKey[dict[str, references.Record]]()
 _LOCK = pytest.StashKey[board.Lock]()
 
@@ -29,26 +30,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    path = os.environ.get("EDGETL_BUNDLE")
+    if not path:
+        raise pytest.UsageError("EDGETL_BUNDLE names no bundle: EDGETL_BUNDLE=lite0.edgetl pytest device_tests")
+    try:
+        config.stash[_BUNDLE] = Bundle.open(path)
+    except BundleError as error:
+        raise pytest.UsageError(str(error)) from error
     config.stash[_RESULTS] = {}
     config.stash[_LOCK] = board.Lock()
 
 
-def pytest_report_header() -> list[str]:
-    path = os.environ.get("EDGETL_BUNDLE")
-    return [*board.header(), f"bundle: {path}, {', '.join(Bundle.open(path).variants)}" if path else "bundle: EDGETL_BUNDLE names none"]
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    opened = config.stash[_BUNDLE]
+    return [*board.header(), f"bundle: {opened.path}, {', '.join(opened.variants)}"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "variant" in metafunc.fixturenames:
-        path = os.environ.get("EDGETL_BUNDLE")
-        if not path:
-            raise pytest.UsageError("EDGETL_BUNDLE names no bundle: EDGETL_BUNDLE=lite0.edgetl pytest device_tests")
-        metafunc.parametrize("variant", list(Bundle.open(path).variants))
+        metafunc.parametrize("variant", list(metafunc.config.stash[_BUNDLE].variants))
 
 
 @pytest.fixture(scope="session")
-def bundle_path() -> Path:
-    return Path(os.environ["EDGETL_BUNDLE"])
+def bundle_path(pytestconfig: pytest.Config) -> Path:
+    return pytestconfig.stash[_BUNDLE].path
 
 
 @pytest.fixture

@@ -112,10 +112,12 @@ def test_a_board_on_which_nothing_runs_does_not_pass(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_without_a_bundle_it_says_so(tmp_path: Path):
-    done = run(None, tmp_path, EDGETL_BUNDLE="")
-    assert done.returncode != 0
-    assert "EDGETL_BUNDLE names no bundle" in done.stdout + done.stderr
+@pytest.mark.parametrize(("named", "said"), [("", "EDGETL_BUNDLE names no bundle"), (__file__, f"{__file__}: not a bundle, or damaged")])
+def test_without_a_bundle_it_says_so_in_a_sentence(named: str, said: str, tmp_path: Path):
+    done = run(None, tmp_path, EDGETL_BUNDLE=named)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert said in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.slow
@@ -132,3 +134,9 @@ def test_two_runs_on_one_board_refuse_each_other(bundle: Path, tmp_path: Path):
     assert f"another run of device_tests is at work on this board (process {first.pid} since" in second.stderr
     assert first.returncode == 0
     assert run(bundle, tmp_path).returncode == 0
+    (lock,) = (tmp_path / "lock").glob("*.lock")
+    lock.unlink()
+    lock.mkdir()
+    refused = run(bundle, tmp_path)
+    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"the lock {lock} cannot be taken (Is a directory)" in refused.stderr
