@@ -90,6 +90,8 @@ def export(formats: str | None, precisions: str | None, calibrate: str | None, o
         print_json(result)
     else:
         print_bundle(bundles.Bundle.open(output))
+        for line in result.lines():
+            click.echo(line)
         click.echo(f"{result.seconds:.0f} s, peak memory {result.peak_memory / 2**20:.0f} MiB", err=True)
     if failed := [f"{row.target} {row.variant}" for row in result.proofs if row.kind == "failed"]:
         click.echo(f"failed: {', '.join(failed)}; {output} is written, and says why (edgetl inspect {output})", err=True)

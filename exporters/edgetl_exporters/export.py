@@ -111,7 +111,7 @@ def export(
         random_weights: untrained weights, marked as such in the manifest.
         seed: chooses the photos (and random weights).
         onnx_recipe: `auto` (suits this machine), `onnx-u8s8` or `onnx-u8s7`.
-        openvino_recipe: `auto` (suits this machine), `openvino-u8s8` or `openvino-u8s7`.
+        openvino_recipe: `auto` (suits this machine), `openvino-u8s8`, `openvino-u8s7` or `openvino-nncf`.
         targets: on whose arithmetic every variant is proved, see :func:`edgetl_exporters.targets.known`; `all` is every one.
         labelled: photos whose class the network's own classifier knows (:func:`edgetl_exporters.labelled.read`), on which the targets are
             proved; the held-back photos where not given.
