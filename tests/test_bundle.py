@@ -24,7 +24,7 @@ from edgetl import Bundle, ImageSpec
 from edgetl import bundle as bundles
 from edgetl.errors import BundleError, BundleMissing
 from edgetl.runtimes import fake
-from edgetl.types import Parity, Proof, Proportion, digest, to_json
+from edgetl.types import UNPROVED, Parity, Proof, Proportion, digest, to_json
 
 PHOTO = encoded(picture(seed=9))
 FILES = ("fake-fp32/model.json", "golden/0.jpg", "golden/golden.safetensors", "manifest.json")
@@ -52,8 +52,8 @@ def parity(cosine: float) -> Parity:
 
 
 def proof(target: str, variant: str = "fake-fp32", kind: str = "measured", cosine: float = 0.99) -> Proof:
-    if kind == "absent":
-        return Proof(target, variant, "", "absent", 0, None, None, None, {}, "no such board here: buy one")
+    if kind in UNPROVED:
+        return Proof(target, variant, "", kind, 0, None, None, None, {}, "no such board here: buy one")  # type: ignore[arg-type]  # any kind
     return Proof(target, variant, "fake 1", kind, 20, cosine, 0.98, Proportion(17, 20), {"seconds_per_photo": 0.1})  # type: ignore[arg-type]  # any kind
 
 
@@ -393,8 +393,9 @@ def contents(path: Path) -> dict[str, bytes]:
 
 def test_what_was_proved_once_is_not_lost_where_it_cannot_be_proved_again(bundle: Path) -> None:
     bundles.add_proofs(bundle, [proof("npu", kind="absent"), proof("x86")])
-    bundles.add_proofs(bundle, [proof("npu", kind="absent"), proof("x86", kind="absent")])
-    assert Bundle.open(bundle).proofs == (proof("npu", kind="absent"), proof("x86"))
+    for kind in ("absent", "failed"):
+        bundles.add_proofs(bundle, [proof("npu", kind=kind), proof("x86", kind=kind)])
+        assert Bundle.open(bundle).proofs == (proof("npu", kind=kind), proof("x86"))
     assert bundles.add_proofs(bundle, [proof("npu")]).proofs == (proof("npu"), proof("x86"))
 
 
@@ -416,6 +417,7 @@ def test_a_proof_of_a_variant_that_is_not_there_is_refused_and_changes_nothing(u
         {"kind": "certain"},
         {"kind": ["measured"]},
         {"kind": "absent"},
+        {"kind": "failed"},
         {"count": 0},
         {"count": -1},
         {"count": 1.5},
