@@ -234,6 +234,28 @@ def test_a_file_that_edgetl_wrote_needs_no_word_about_its_pixels(tmp_path: Path)
         np.testing.assert_allclose(source.embed(images), tiny_models.expected(images), atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["net.onnx", "float.tflite", "uint8.tflite", "int8.tflite"])
+def test_a_file_out_of_a_bundle_comes_back_as_itself_again_and_again(tmp_path: Path, name: str) -> None:
+    stem, _, format_ = name.partition(".")
+    content = onnx_classifier() if format_ == "onnx" else tflite_classifier("float32" if stem == "float" else stem)
+    given = {"mean": (100.0,), "std": (50.0,)} if format_ == "tflite" else {}
+    source = opened(written(tmp_path, name, content), cut="auto", **given)
+    images = RNG.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
+    from edgetl.runtimes import open_runtime
+
+    embedded = []
+    for generation in range(4):
+        packed = bundle.Bundle.open(made(source, tmp_path / f"{generation}.edgetl"))
+        variant = next(variant for variant in packed.variants.values() if variant.format == format_)
+        (model,) = packed.model(variant).values()
+        embedded.append(open_runtime(variant.family, {"model": model}, 1).embed(images))
+        source = FileSource(written(tmp_path, f"{generation}.{format_}", model))
+        assert source.image == packed.image
+    for again in embedded[1:]:
+        np.testing.assert_array_equal(again, embedded[0])
+
+
 # The real quantised MobileNets of Coral.
 
 

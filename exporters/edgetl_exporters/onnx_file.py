@@ -24,6 +24,9 @@ _BEHIND = (*_SHAPING, "Softmax", "LogSoftmax", "Sigmoid", "QuantizeLinear", "Deq
 
 _PROBABILITIES = ("Softmax", "LogSoftmax")
 _INTEGER = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger", "QLinearMatMul")
+_HEAD, _FLATTEN = "normalisation/", "flatten"
+"""What is added before and behind the network is called so."""
+
 _PIXELS = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8, TensorProto.FLOAT: np.float32}
 
 
@@ -146,14 +149,13 @@ class OnnxFile:
         if self.dtype is np.uint8 and (any(mean) or any(value != 1 for value in std)):
             raise ExportError(f"{self.name}: its input {self.given!r} takes uint8 pixels as they are; leave --mean and --std away")
         model = onnx.ModelProto.FromString(self._model.SerializeToString())
-        for reserved in (INPUT, OUTPUT):
-            _rename(model.graph, reserved, f"{reserved}/own")
-        given, made = (f"{name}/own" if name in (INPUT, OUTPUT) else name for name in (self.given, self.made))
         graph = model.graph
+        renamed = _make_room(graph)
+        given, made = (renamed.get(name, name) for name in (self.given, self.made))
         del graph.value_info[:]
         _free_batch(graph)
         head = list(self._head(graph, given, size[0], mean, std, bgr))
-        _replace(graph.node, [*head, *graph.node, helper.make_node("Flatten", [made], [OUTPUT], axis=1, name="flatten")])
+        _replace(graph.node, [*head, *graph.node, helper.make_node("Flatten", [made], [OUTPUT], axis=1, name=_FLATTEN)])
         _replace(graph.input, [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["n", size[1], size[0], 3])])
         _replace(graph.output, [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", None])])
         model.ir_version = max(model.ir_version, 7)
@@ -196,18 +198,18 @@ class OnnxFile:
         if self.dtype is not np.uint8:
             steps.append(("Cast", [], {"to": TensorProto.FLOAT}))
             # Whole rows rather than three values: the inner loop runs over a row (see edgetl_exporters.graph.Graph).
-            steps.append(("Sub", [constant("normalisation/mean", _row(mean, width))], {}))
-            steps.append(("Mul", [constant("normalisation/scale", _row([1 / value for value in std], width))], {}))
+            steps.append(("Sub", [constant(f"{_HEAD}mean", _row(mean, width))], {}))
+            steps.append(("Mul", [constant(f"{_HEAD}scale", _row([1 / value for value in std], width))], {}))
         if self.dtype is np.int8:
             steps.append(("Round", [], {}))
-            steps.append(("Clip", [constant("normalisation/low", np.float32(-128)), constant("normalisation/high", np.float32(127))], {}))
+            steps.append(("Clip", [constant(f"{_HEAD}low", np.float32(-128)), constant(f"{_HEAD}high", np.float32(127))], {}))
             steps.append(("Cast", [], {"to": TensorProto.INT8}))
         if bgr:
-            steps.append(("Gather", [constant("normalisation/bgr", np.array([2, 1, 0]))], {"axis": 3}))
+            steps.append(("Gather", [constant(f"{_HEAD}bgr", np.array([2, 1, 0]))], {"axis": 3}))
         steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}) if self.channels_first else ("Identity", [], {}))
         for number, (kind, more, options) in enumerate(steps):
-            output = given if number == len(steps) - 1 else f"normalisation/{number}"
-            yield helper.make_node(kind, [last, *more], [output], name=f"normalisation/{kind}/{number}", **options)
+            output = given if number == len(steps) - 1 else f"{_HEAD}{number}"
+            yield helper.make_node(kind, [last, *more], [output], name=f"{_HEAD}{kind}/{number}", **options)
             last = output
 
     def _modern(self, model: Any) -> Any:
@@ -364,6 +366,23 @@ def _rename(graph: Any, old: str, new: str) -> None:
                     names[i] = new
         for inside in _graphs(node):
             _rename(inside, old, new)
+
+
+def _make_room(graph: Any) -> dict[str, str]:
+    """Renames the tensors whose names are needed here, as in a file that was prepared before; old name -> new name."""
+    names = {entry.name for entry in (*graph.input, *graph.initializer)} | {name for node in graph.node for name in node.output}
+    renamed = {}
+    for old in sorted(name for name in names if name in (INPUT, OUTPUT) or name.startswith(_HEAD)):
+        new = old
+        while new in names:
+            new += "/own"
+        _rename(graph, old, new)
+        names.add(new)
+        renamed[old] = new
+    for node in graph.node:
+        if node.name == _FLATTEN or node.name.startswith(_HEAD):
+            node.name = ""
+    return renamed
 
 
 def _free_batch(graph: Any) -> None:

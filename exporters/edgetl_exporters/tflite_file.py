@@ -236,6 +236,14 @@ class Graph:
         scale = np.asarray(found.scale, np.float64)
         return scale, np.asarray(np.zeros(len(scale)) if found.zeroPoint is None else found.zeroPoint, np.float64)
 
+    def normalisation(self, tensor: int) -> tuple[float, float] | None:
+        """Mean and std in pixel values that a quantised input implies: of the stored number, taken for the pixel (int8: minus 128)."""
+        quantisation, dtype = self.quantisation(tensor), self.dtype(tensor)
+        if dtype not in ("uint8", "int8") or quantisation is None or not (quantisation[0] > 0).all():
+            return None
+        scale, zero = float(quantisation[0][0]), float(quantisation[1][0])
+        return (zero if dtype == "uint8" else zero + 128), 1 / scale
+
     def values(self, tensor: int) -> Array | None:
         """What a constant stands for, float32 where it is quantised; None where the tensor is computed."""
         found = self.raw.tensors[tensor]

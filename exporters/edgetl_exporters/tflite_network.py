@@ -85,12 +85,8 @@ class TfliteNetwork:
         return any(opcode in _PROBABILITIES for opcode in passed)
 
     def normalisation(self) -> tuple[float, float] | None:
-        """Mean and std in pixel values that a quantised input implies: of the stored number, taken for the pixel."""
-        quantisation = self._graph.quantisation(self._input)
-        if self.dtype == "float32" or quantisation is None or not (quantisation[0] > 0).all():
-            return None
-        scale, zero = float(quantisation[0][0]), float(quantisation[1][0])
-        return (zero if self.dtype == "uint8" else zero + 128), 1 / scale
+        """Mean and std in pixel values that the input's quantisation implies; None where it implies nothing."""
+        return self._graph.normalisation(self._input)
 
     def last_layer(self) -> str:
         """The input of the last FULLY_CONNECTED or 1x1 CONV_2D: what a classifier makes its scores of.

@@ -38,9 +38,9 @@ class Info:
     version: str = ""
     license: str = ""
 
-    def spec(self) -> str:
-        """The image spec as canonical JSON."""
-        return json.dumps({"image": to_json(self.image), "mean": [0.0], "std": [1.0], "order": "rgb"}, sort_keys=True)
+    def spec(self, mean: float = 0.0, std: float = 1.0) -> str:
+        """The image spec as canonical JSON, with the normalisation that the input's quantisation undoes again."""
+        return json.dumps({"image": to_json(self.image), "mean": [mean], "std": [std], "order": "rgb"}, sort_keys=True)
 
 
 @dataclasses.dataclass(frozen=True)

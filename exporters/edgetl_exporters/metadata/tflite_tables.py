@@ -46,11 +46,17 @@ _Value = Union[str, int, Sequence[Any], Mapping[int, Any]]
 
 
 def write(model: bytes, info: Info) -> bytes:
-    """The model with its metadata, and with the labels as a zip behind it; the graph stays what it is."""
+    """The model with its metadata, and with the labels as a zip behind it; the graph stays what it is.
+
+    A quantised input takes pixels as stored numbers. Readers normalise first and quantise then, so that they are told what its
+    quantisation undoes.
+    """
     made = tflite_file.read(model, info.name)
-    for name, content in ((tflite_file.DESCRIPTION, _described(info)), (KEY, info.spec().encode())):
+    graph = tflite_file.Graph(made)
+    mean, std = graph.normalisation(int(graph.raw.inputs[0])) or (0.0, 1.0)
+    for name, content in ((tflite_file.DESCRIPTION, _described(info, mean, std)), (KEY, info.spec(mean, std).encode())):
         made.metadata = [entry for entry in made.metadata if entry.name not in (name, name.encode())]
-        made.metadata.append(schema.MetadataT(name, tflite_file.Graph(made).buffer(content)))
+        made.metadata.append(schema.MetadataT(name, graph.buffer(content)))
     tflite_file.prune(made)
     return tflite_file.pack(made) + _zipped(info.labels)
 
@@ -72,12 +78,12 @@ def read(model: Any, content: bytes) -> Stated:
     return Stated(**{**found, **({} if data is None else of_edgetl(bytes(data).decode(errors="replace")))})
 
 
-def _described(info: Info) -> bytes:
+def _described(info: Info, mean: float, std: float) -> bytes:
     given = {
         _NAME: "image",
         _DESCRIPTION: f"RGB, {info.image.width}x{info.image.height}, pixel values 0 to 255; the normalisation is inside the model",
         _CONTENT: {_KIND: _IMAGE, _VALUE: {_COLOR: _RGB}},
-        _PROCESS_UNITS: [{_KIND: _NORMALISATION, _VALUE: {_MEAN: [0.0], _STD: [1.0]}}],
+        _PROCESS_UNITS: [{_KIND: _NORMALISATION, _VALUE: {_MEAN: [mean], _STD: [std]}}],
         _STATS: {_MAX: [255.0], _MIN: [0.0]},
     }
     made: dict[int, _Value] = {_NAME: "embedding", _CONTENT: {_KIND: _FEATURE, _VALUE: {}}}
