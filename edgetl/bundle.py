@@ -392,7 +392,7 @@ def _manifest(where: Path) -> dict[str, Any]:
     """The manifest without its own sha256, which was checked."""
     text = _read(where, _MANIFEST)
     try:
-        manifest = json.loads(text)
+        manifest = json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: {_MANIFEST} is not JSON ({error}); export the bundle again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -403,6 +403,13 @@ def _manifest(where: Path) -> dict[str, Any]:
     if manifest.pop("sha256", None) != digest(manifest):
         raise BundleError(f"{where}: {_MANIFEST} has changed (its sha256 is not its own); copy or export the bundle again")
     return manifest
+
+
+def _integer(text: str) -> int:
+    """An integer that arithmetic with floats can take: a stranger's manifest may hold one of any length."""
+    if len(text) > len(str(-(2**63))):
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
 
 
 def _replaceable(target: Path) -> bool:

@@ -408,6 +408,12 @@ def test_a_proof_of_a_variant_that_is_not_there_is_refused_and_changes_nothing(u
     assert contents(unpacked) == before
 
 
+def test_a_number_that_no_float_can_hold_is_refused_at_open(unpacked: Path) -> None:
+    rewrite(unpacked, lambda manifest: manifest["image"].update(draft=10**400))
+    with pytest.raises(BundleError, match=r"manifest\.json is not JSON \(a number of 401 digits\)"):
+        Bundle.open(unpacked)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
