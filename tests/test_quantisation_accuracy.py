@@ -1,4 +1,4 @@
-"""What int8 costs the networks whose trained weights this project cannot bring along: they are measured where somebody put them."""
+"""What int8 costs: of networks whose trained weights this project cannot bring along, it is measured where somebody put them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,15 @@ def test_int8_of_a_torchvision_network_loses_little_where_its_weights_are(name: 
         assert row["loss"] <= LOSSES[name], (machine.instruction_set(), row)
 
 
-def test_int8_of_the_largest_efficientnet_lite_loses_little(data: Path, tmp_path: Path) -> None:
-    """In one format, for time; tools/imagenet_top1 measures all of them."""
-    (row,) = measured("efficientnet_lite2", ("onnx",), data, tmp_path)
-    assert row["loss"] <= 0.7, (machine.instruction_set(), row)
-    assert row["cosine_mean"] >= 0.985, row
+def test_int8_of_the_largest_efficientnet_lite_stays_near(data: Path, tmp_path: Path) -> None:
+    """In one format and by cosine, for time; tools/imagenet_top1 measures top-1 of all of them."""
+    path = tmp_path / "lite2.edgetl"
+    made = edgetl_exporters.export(
+        output=path, backbone="efficientnet_lite2", formats=("onnx",), precisions=("int8",), photos=data / "imagenet-sample"
+    )
+    (row,) = made.variants
+    assert row.parity is not None
+    assert row.parity.cosine_mean >= 0.985, (machine.instruction_set(), row)
 
 
 def measured(name: str, formats: Sequence[str], data: Path, folder: Path) -> list[Mapping[str, Any]]:
