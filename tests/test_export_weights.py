@@ -175,5 +175,12 @@ def test_torchvision_is_imported_beside_a_torch_that_lacks_its_operators() -> No
     assert said.split() == ["torchvision.models", "True", str(not works_alone)]
 
 
+@pytest.mark.parametrize(("blocked", "name", "extra"), [("torchvision.models", "vgg16", "export"), ("timm", "timm/resnet10t", "timm")])
+def test_without_its_library_a_network_is_refused_with_the_command_that_installs_it(monkeypatch, blocked, name, extra) -> None:
+    monkeypatch.setitem(sys.modules, blocked, None)
+    with pytest.raises(ExportError, match=rf"{blocked}.*pip install 'edgetl\[{extra}\]'"):
+        backbones.backbone(name).build()
+
+
 def _python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

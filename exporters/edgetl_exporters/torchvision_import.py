@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from edgetl.errors import ExportError
+
 _MISSING = re.compile(r"operator torchvision::(\w+) does not exist")
 _declared: list[Any] = []  # torch drops a declaration together with its Library object
 
@@ -19,10 +21,15 @@ def models() -> Any:
     PyPI's torchvision beside a CPU-only torch cannot load its compiled operators, and then fails at import because it describes
     two of them (nms, qnms) without asking whether they are there. Classification networks call none of them, so each one that it
     misses is declared, without an implementation, and the import tried again. Where the operators are there, nothing is declared.
+
+    Raises:
+        ExportError: it is not installed.
     """
     while True:
         try:
             return importlib.import_module("torchvision.models")
+        except ImportError as error:
+            raise ExportError(f"torchvision does not load here ({error}); pip install 'edgetl[export]'") from error
         except RuntimeError as error:
             missing = _MISSING.search(str(error))
             if missing is None:
