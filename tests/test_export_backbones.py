@@ -11,6 +11,8 @@ from PIL import Image
 from edgetl import photos, preprocess
 from edgetl.errors import ExportError
 
+graph.use_half_the_cores()  # as an export does: torch's threads spin where the machine does something else too
+
 SMALL = "mobilenet_v3_small"
 
 

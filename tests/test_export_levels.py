@@ -12,6 +12,8 @@ from edgetl.bundle import Bundle
 from edgetl.errors import ExportError, ParityError
 from edgetl.runtimes import open_runtime
 
+graph.use_half_the_cores()  # as an export does: torch's threads spin where the machine does something else too
+
 LITE0 = "efficientnet_lite0"
 SMALL = "mobilenet_v3_small"
 LENGTHS = {LITE0: (112, 192, 320, 1280), SMALL: (48, 96, 576)}

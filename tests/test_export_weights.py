@@ -14,6 +14,8 @@ from edgetl_exporters.pictures import scenes
 
 from edgetl.errors import ExportError, WeightsMissing
 
+graph.use_half_the_cores()  # as an export does: torch's threads spin where the machine does something else too
+
 SMALL = backbones.BACKBONES["mobilenet_v3_small"]
 
 
