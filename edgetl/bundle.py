@@ -274,6 +274,25 @@ class Bundle:
         return content
 
 
+def check_target(path: str | os.PathLike[str]) -> None:
+    """Refuses at once what :func:`write` could not write at the end of a long export.
+
+    Raises:
+        BundleError: what is there is no bundle, or its folder cannot be made or written.
+    """
+    import tempfile
+
+    target = Path(path)
+    if target.exists() and not _replaceable(target):
+        raise BundleError(f"{target}: is there already and is no bundle; choose another name with -o")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent):
+            pass
+    except OSError as error:
+        raise BundleError(f"{target}: cannot be written there ({error.strerror}); choose another place with -o") from error
+
+
 def write(
     path: str | os.PathLike[str],
     *,
@@ -308,9 +327,7 @@ def write(
     target = Path(path)
     if not variants or len({variant.name for variant in variants}) != len(variants):
         raise BundleError(f"{target}: a bundle needs at least one variant, each with its own name")
-    if target.exists() and not _replaceable(target):
-        raise BundleError(f"{target}: is there already and is no bundle; choose another name with -o")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    check_target(target)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         folder = Path(scratch) / "bundle"
         golden = [_put(folder, f"golden/{i}.jpg", content) for i, content in enumerate(golden_photos)]

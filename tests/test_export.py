@@ -10,13 +10,13 @@ import edgetl_exporters
 import numpy as np
 import pytest
 import torch
-from edgetl_exporters import backbones, graph, onnx_format, recipes, weights
+from edgetl_exporters import backbones, graph, onnx_format, recipes, torch_source, weights
 from edgetl_exporters.pictures import scenes
 from pictures import encoded, picture
 
 from edgetl import machine
 from edgetl.bundle import Bundle
-from edgetl.errors import CalibrationError, ExportError, ParityError
+from edgetl.errors import BundleError, CalibrationError, ExportError, ParityError
 from edgetl.runtimes import open_runtime
 
 SMALL = "mobilenet_v3_small"
@@ -168,6 +168,22 @@ def test_int8_without_photos_and_words_that_are_not_known_are_refused_before_any
     ):
         with pytest.raises(ExportError, match=said):
             edgetl_exporters.export(output=tmp_path / "x", **{"precisions": ("fp32",), "random_weights": True, **asked})
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "report.edgetl").write_text("somebody's own")
+    for output, said in (
+        (tmp_path / "report.edgetl", "is there already and is no bundle"),
+        (Path("/proc/x.edgetl"), "cannot be written there"),
+    ):
+        with pytest.raises(BundleError, match=said):
+            edgetl_exporters.export(output=output, backbone="alexnet", precisions=("fp32",))
+
+
+def test_a_missing_library_is_named_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_source, "_LIBRARIES", {"onnx": ("torch", "no-such-converter")})
+    with pytest.raises(ExportError, match=r"no-such-converter is not installed.*pip install 'edgetl\[export\]'"):
+        edgetl_exporters.export(output=tmp_path / "x", backbone=SMALL, formats=("onnx",), precisions=("fp32",), random_weights=True)
 
 
 @pytest.mark.parametrize("saturates", [True, False])

@@ -14,6 +14,9 @@ def print_bundle(opened: bundles.Bundle) -> None:
     image, weights = opened.image, opened.backbone.get("weights", {})
     levels = f" ({' + '.join(map(str, opened.levels))})" if opened.levels else ""
     click.echo(f"backbone   {opened.backbone['name']}, {opened.dim} values{levels}, weights {weights.get('source', '?')}")
+    for note in ("cut", "input"):
+        if note in opened.backbone:
+            click.echo(f"{note:<10} {opened.backbone[note]}")
     click.echo(f"image      {image.width}x{image.height} from short side {image.resize}, {image.filter}, JPEG draft {image.draft}")
     if opened.calibration:
         click.echo(

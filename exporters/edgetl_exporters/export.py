@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -131,12 +132,14 @@ def export(
         raise CalibrationError("targets are proved on photos; give a folder with --calibrate FOLDER, or --labelled TABLE")
     wanted_targets = None if "all" in targets else targets
     chosen(wanted_targets)  # an unknown one is refused before anything is made
+    bundle.check_target(output)
     source = extended(open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed, given=Given(**given)))
     plan = _plan(source, formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe})
     if photos is None and any(recipe.levels for recipe in plan):
         raise CalibrationError(
             "int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER (or --precisions fp32)"
         )
+    _check_installed(source, plan)
     steps = _Steps(progress, _COLLECT + _VARIANT * len(plan) + (_MATRIX if targets else 0))
     image = source.image
     found = None if photos is None else calibration.collect(photos, image, seed=seed, progress=steps.within(0, _COLLECT))
@@ -188,6 +191,15 @@ def _plan(source: Source, formats: Sequence[str] | None, precisions: Sequence[st
     if not cells:
         raise ExportError("nothing to export: give at least one of --formats and one of --precisions")
     return [source.recipe(format_, precision, wanted.get(format_, "auto")) for format_, precision in cells]
+
+
+def _check_installed(source: Source, plan: Sequence[Recipe]) -> None:
+    """Before minutes of work: everything that takes part is there."""
+    for library in dict.fromkeys(library for recipe in plan for library in source.libraries(recipe.format)):
+        try:
+            metadata.version(library)
+        except metadata.PackageNotFoundError as error:
+            raise ExportError(f"{library} is not installed, and this export needs it; pip install 'edgetl[export]'") from error
 
 
 def _usual(source: Source, format_: str) -> Sequence[str]:

@@ -96,7 +96,8 @@ class Maker:
         count, charts = len(self._proof), len(self._golden)
         wrong = faults.of_tensors(self._golden, self._source.mean, self._source.std)
         made = self._run(recipe.format, files, np.concatenate([self._proof, self._golden, *wrong.values()]))
-        measured = self._measure(name, recipe, made[:count])
+        hint = _hint(recipe) if search is None else f"on the photos that choose:\n{search.table()}\n{_hint(recipe)}"
+        measured = self._measure(name, recipe, made[:count], hint)
         stated = {
             "name": recipe.name,
             "suits": recipe.suits,
@@ -104,7 +105,7 @@ class Maker:
             "libraries": {library: version(library) for library in self._source.libraries(recipe.format)},
             "proved_on": f"{count} drawn scenes" if self._calibration is None else f"{count} held-back photos",
             **({} if search is None else {"search": to_json(search)}),
-            **({"levels": self._levels(recipe, made[:count])} if self._source.levels else {}),
+            **({"levels": self._levels(recipe, made[:count], hint)} if self._source.levels else {}),
         }
         golden, *faulty = made[count:].reshape(1 + len(wrong), charts, -1)
         variant = NewVariant(name, recipe.format, recipe.precision, files, stated, measured, golden, dict(zip(wrong, faulty)))
@@ -137,14 +138,14 @@ class Maker:
         found = self.diagnose(recipe)
         return "" if found is None else "".join(f"{line}\n" for line in found.lines())
 
-    def _measure(self, name: str, recipe: Recipe, made: Embeddings) -> Parity | None:
+    def _measure(self, name: str, recipe: Recipe, made: Embeddings, hint: str) -> Parity | None:
         if self._expected is None:
             return None
         measured = parity.measure(self._expected, made, self._bound(recipe))
-        parity.check(name, measured, _hint(recipe))
+        parity.check(name, measured, hint)
         return measured
 
-    def _levels(self, recipe: Recipe, made: Embeddings) -> list[dict[str, float]]:
+    def _levels(self, recipe: Recipe, made: Embeddings, hint: str) -> list[dict[str, float]]:
         """Each level's length, its scale and its own distance to the float one.
 
         Raises:
@@ -152,7 +153,7 @@ class Maker:
         """
         name, source = f"{recipe.format}-{recipe.precision}", self._source
         assert self._expected is not None  # only float networks have levels
-        proved = parity.levels(name, self._expected, made, source.levels, self._bound(recipe), _hint(recipe))
+        proved = parity.levels(name, self._expected, made, source.levels, self._bound(recipe), hint)
         return [
             {"length": length, "scale": scale, "cosine_mean": level.cosine_mean, "cosine_min": level.cosine_min}
             for length, scale, level in zip(source.levels, source.scales, proved)
