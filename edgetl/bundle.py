@@ -19,7 +19,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import NoneType
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from edgetl import container
 from edgetl.errors import BundleError, BundleMissing
 from edgetl.types import UNPROVED, Embeddings, Fingerprint, ImageSpec, Parity, Pixels, Proof, digest, to_json
 
@@ -268,7 +268,7 @@ class Bundle:
         return len(files)
 
     def _checked(self, file: File) -> bytes:
-        content = _read(self.path, file.path)
+        content = container.read(self.path, file.path)
         if hashlib.sha256(content).hexdigest() != file.sha256:
             raise BundleError(f"{self.path}: {file.path} has changed (its sha256 is not the manifest's); copy or export the bundle again")
         return content
@@ -321,7 +321,7 @@ def write(
     Raises:
         BundleError: no variant, two of one name, or a target that exists and is no bundle.
     """
-    import shutil  # here, like zipfile below: a camera that imports edgetl seldom writes or opens a bundle twice
+    import shutil  # here, because a camera that imports edgetl seldom writes a bundle
     import tempfile
 
     target = Path(path)
@@ -347,7 +347,7 @@ def write(
             "variants": {v.name: _put_variant(folder, v) for v in variants},
         }
         _put(folder, _MANIFEST, json.dumps({**to_json(manifest), "sha256": digest(manifest)}, indent=1).encode())
-        whole = _zip(folder, Path(scratch) / "zip") if target.suffix == ".edgetl" else folder
+        whole = container.pack(folder, Path(scratch) / "zip") if target.suffix == ".edgetl" else folder
         if target.is_dir():
             shutil.rmtree(target)
         elif whole.is_dir():
@@ -407,7 +407,7 @@ def _rewrite(target: Path, manifest: bytes) -> None:
 
 def _manifest(where: Path) -> dict[str, Any]:
     """The manifest without its own sha256, which was checked."""
-    text = _read(where, _MANIFEST)
+    text = container.read(where, _MANIFEST)
     try:
         manifest = json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError) as error:
@@ -455,18 +455,6 @@ def _put(folder: Path, name: str, content: bytes) -> File:
     return File(name, len(content), hashlib.sha256(content).hexdigest())
 
 
-def _zip(folder: Path, target: Path) -> Path:
-    import zipfile
-
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            # A fixed date: the same content gives the same file. Without a mode, unzip makes files that nobody may read.
-            member = zipfile.ZipInfo(path.relative_to(folder).as_posix())
-            member.external_attr = 0o644 << 16
-            archive.writestr(member, path.read_bytes())
-    return target
-
-
 def _variant(name: str, value: Mapping[str, Any]) -> Variant:
     parity = None if value["parity"] is None else Parity(**value["parity"])
     for field in dataclasses.fields(Parity) if parity else ():
@@ -481,28 +469,6 @@ def _expect(kind: type | tuple[type, ...], value: Any) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{value!r} has the wrong type")
     return value
-
-
-def _unzip(path: Path, name: str) -> bytes:
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            member = archive.getinfo(name)
-            if member.compress_type != zipfile.ZIP_STORED:
-                raise zipfile.BadZipFile(f"{name} is compressed, expected stored")
-            return archive.read(member)
-    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error) as error:
-        raise BundleError(f"{path}: not a bundle, or damaged ({error}); copy or export it again") from error
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        return (path / name).read_bytes() if path.is_dir() else _unzip(path, name)
-    except (KeyError, FileNotFoundError):
-        raise BundleMissing(f"{path}: {name} is missing from the bundle; copy or export it again") from None
-    except OSError as error:
-        raise BundleError(f"{path}: {name} cannot be read ({error})") from error
 
 
 def _created_by() -> str:
