@@ -265,7 +265,9 @@ def test_a_bundle_without_a_tflite_variant_is_refused(tmp_path: Path) -> None:
 
 
 def run(verb: click.Command, *arguments: object) -> Result:
-    done = CliRunner().invoke(verb, [str(argument) for argument in arguments], catch_exceptions=False)
+    # click keeps a verb's help option once it was asked for, and the group's verbs have -h too.
+    names = ["-h", "--help"]
+    done = CliRunner().invoke(verb, [str(argument) for argument in arguments], catch_exceptions=False, help_option_names=names)
     assert done.exit_code == 0, done.output
     return done
 
