@@ -16,7 +16,7 @@ from pictures import encoded, picture
 
 from edgetl import machine
 from edgetl.bundle import Bundle
-from edgetl.errors import BundleError, CalibrationError, ExportError, ParityError
+from edgetl.errors import BundleError, CalibrationError, EdgetlError, ExportError, ParityError
 from edgetl.runtimes import open_runtime
 
 SMALL = "mobilenet_v3_small"
@@ -178,6 +178,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Pat
     ):
         with pytest.raises(BundleError, match=said):
             edgetl_exporters.export(output=output, backbone="alexnet", precisions=("fp32",))
+
+
+def test_labelled_photos_without_a_target_and_tables_that_are_none_are_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("photo,class\na.jpg,3\n")
+    for targets, said in (((), "--matrix"), (("native",), "columns file and index")):
+        with pytest.raises(EdgetlError, match=said):
+            edgetl_exporters.export(
+                output=tmp_path / "x", backbone=SMALL, formats=("onnx",), precisions=("fp32",), random_weights=True,
+                targets=targets, labelled=tmp_path,
+            )  # fmt: skip
 
 
 def test_a_missing_library_is_named_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

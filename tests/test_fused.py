@@ -178,7 +178,8 @@ def store_of(path: Path, bundle: Bundle, variant: str, trained: Head | None, wei
 
 
 def exported(*arguments: object) -> Result:
-    return CliRunner().invoke(export_classifier, [str(argument) for argument in arguments])
+    # click keeps a verb's help option once it was asked for, and the group's verbs have -h too.
+    return CliRunner().invoke(export_classifier, [str(argument) for argument in arguments], help_option_names=["-h", "--help"])
 
 
 @pytest.mark.parametrize("format_", FORMATS)

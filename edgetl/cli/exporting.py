@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ import click
 
 from edgetl import bundle as bundles
 from edgetl.cli.bundles import print_bundle
-from edgetl.cli.options import JSON, options, progress_bar
+from edgetl.cli.options import JSON, options, progress_bar, workstation
 from edgetl.cli.output import print_json
-from edgetl.errors import ExportError
 
 
 class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
@@ -80,7 +78,7 @@ _MATRIX = options(
 def export(formats: str | None, precisions: str | None, calibrate: str | None, output: str, as_json: bool, matrix: bool,
            targets: tuple[str, ...], **settings: Any) -> None:  # fmt: skip
     """Export and quantise a frozen backbone to a bundle (on a workstation)."""
-    exporters = _optional("edgetl_exporters", "export")
+    exporters = workstation("edgetl_exporters")
     with progress_bar("exporting") as progress:
         result = exporters.export(
             formats=_split(formats), precisions=_split(precisions), photos=calibrate, output=Path(output), progress=progress,
@@ -100,10 +98,3 @@ def export(formats: str | None, precisions: str | None, calibrate: str | None, o
 
 def _split(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _optional(module: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ExportError(f"this needs the workstation part, which is not installed ({error}); pip install 'edgetl[{extra}]'") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import click
 
 from edgetl.bundle import Bundle, Variant
-from edgetl.cli.options import BUNDLE, JSON, progress_bar, required
+from edgetl.cli.options import BUNDLE, JSON, progress_bar, required, workstation
 from edgetl.cli.output import named, print_json, say_failed
 from edgetl.embedder import Embedder
 from edgetl.errors import ExportError, FingerprintMismatch, NotTrained
@@ -51,7 +50,7 @@ def export_classifier(
         own, chosen = _variants(opened, kept, variant, format_, checked=check is not None)
         classes = _classes(head, f"head {number} ({head.kind}) of {Path(taught).name}")
         with _answers(opened, own, kept, head, check) as answers:
-            fused = _exporters().fuse(opened, chosen, classes, Path(output), target=target, answers=answers)
+            fused = workstation("edgetl_exporters.fused").fuse(opened, chosen, classes, Path(output), target=target, answers=answers)
     if as_json:
         print_json(fused)
     else:
@@ -102,14 +101,14 @@ def _answers(bundle: Bundle, own: Variant, store: Store, head: Head, folder: str
         yield None
         return
     with contextlib.closing(Embedder.open(bundle, variant=own.name)) as embedder, progress_bar("checking") as progress:
-        yield _exporters().Answers(
+        yield workstation("edgetl_exporters.fused").Answers(
             own.name, Path(folder), lambda pixels: head.probabilities(embedder.infer(pixels)),
             lambda digest: store.find(digest) is not None, progress,
         )  # fmt: skip
 
 
 def _classes(head: Head, about: str) -> Any:
-    return _exporters().Classes(
+    return workstation("edgetl_exporters.fused").Classes(
         head.labels, head.weight, head.bias, head.temperature, head.rooted, head.probabilities, about, tuple(_left_out(head))
     )
 
@@ -125,13 +124,6 @@ def _left_out(head: Head) -> list[str]:
     if nothing:
         said.append(f"Ordinary classes here, which edgetl answers with no label: {', '.join(nothing)}.")
     return said
-
-
-def _exporters() -> Any:
-    try:
-        return importlib.import_module("edgetl_exporters.fused")
-    except ImportError as error:
-        raise ExportError(f"this needs the workstation part, which is not installed ({error}); pip install 'edgetl[export]'") from error
 
 
 def _print(fused: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from edgetl.classifier import Classifier
+from edgetl.errors import ExportError
 from edgetl.intake import Progress
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -47,7 +49,7 @@ def opened(model: dict[str, Any], *, read_only: bool = False) -> Iterator[Classi
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
-    """A bar on stderr that is drawn from the first call on; nothing where stderr is no terminal."""
+    """A bar on stderr that is drawn from the first call on; its label alone where stderr is no terminal."""
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
 
         def advance(done: int, total: int) -> None:
@@ -55,6 +57,18 @@ def progress_bar(label: str) -> Iterator[Progress]:
             bar.update(done - bar.pos)
 
         yield advance
+
+
+def workstation(module: str) -> Any:
+    """A module of the workstation's side.
+
+    Raises:
+        ExportError: it, or a library that it imports, is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ExportError(f"this needs the workstation part, which is not installed ({error}); pip install 'edgetl[export]'") from error
 
 
 def files(path: Path) -> Sequence[Path]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edgetl import bundle as bundles
-from edgetl.cli.options import BUNDLE, JSON
+from edgetl.cli.options import BUNDLE, JSON, workstation
 from edgetl.cli.output import named, print_json
 from edgetl.errors import ExportError
 from edgetl.tables import render
@@ -25,7 +24,7 @@ from edgetl.types import to_json
 @JSON
 def export_trainer(bundle: str, variant: str | None, slots: int, store: str | None, output: str, as_json: bool) -> None:
     """Write one .tflite file with which an Android or iOS app learns, without Python."""
-    trainer = _exporters()
+    trainer = workstation("edgetl_exporters.trainer")
     start, labels, settings = (None, (), {}) if store is None else _taught(trainer, bundle, variant, slots, store)
     made = trainer.export_trainer(bundle, output, slots=slots, **{"variant": variant, **settings})
     beside = str(Path(output).with_suffix(".safetensors"))
@@ -55,7 +54,7 @@ def import_trainer(trainer: str, state: str, output: str, as_json: bool) -> None
     """Turn the STATE that an app has learnt with TRAINER into a head file: safetensors with the four arrays and metadata 'labels'."""
     from edgetl.heads import Head
 
-    exporters = _exporters()
+    exporters = workstation("edgetl_exporters.trainer")
     made = exporters.read_trainer(trainer)
     arrays, labels = exporters.state.read(state, made["slots"], made["dim"])
     weight, bias = exporters.state.linear(arrays, made["alpha"])
@@ -87,10 +86,3 @@ def _taught(trainer: Any, bundle: str, variant: str | None, slots: int, store: s
         raise ExportError(f"{store}: {len(head.labels)} classes are more than {slots} slots; use --slots {2 * len(head.labels)}")
     settings = {"variant": chosen.name, "alpha": fit.alpha, "temperature": head.temperature * len(view.classes)}
     return trainer.state.of_photos(view.x, view.classes, slots, fit.alpha), head.labels, settings
-
-
-def _exporters() -> Any:
-    try:
-        return importlib.import_module("edgetl_exporters.trainer")
-    except ImportError as error:
-        raise ExportError(f"this needs the workstation part, which is not installed ({error}); pip install 'edgetl[export]'") from error

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from edgetl import bundle, preprocess
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.photos import load
-from edgetl.types import Proof, to_json
+from edgetl.types import Array, Pixels, Proof, to_json
 from edgetl_exporters import calibration, matrix, pictures
 from edgetl_exporters import labelled as labels
 from edgetl_exporters.adequacy import Adequacy
@@ -130,6 +131,8 @@ def export(
         raise ExportError(f"unknown levels {levels!r}; known are {', '.join(LEVELS)}")
     if targets and photos is None and labelled is None:
         raise CalibrationError("targets are proved on photos; give a folder with --calibrate FOLDER, or --labelled TABLE")
+    if labelled is not None and not targets:
+        raise ExportError("labelled photos are for the targets' top-1; add --matrix, or --target NAME")
     wanted_targets = None if "all" in targets else targets
     chosen(wanted_targets)  # an unknown one is refused before anything is made
     bundle.check_target(output)
@@ -142,6 +145,7 @@ def export(
     _check_installed(source, plan)
     steps = _Steps(progress, _COLLECT + _VARIANT * len(plan) + (_MATRIX if targets else 0))
     image = source.image
+    judged = None if labelled is None else labels.read(labelled, image)
     found = None if photos is None else calibration.collect(photos, image, seed=seed, progress=steps.within(0, _COLLECT))
     golden = np.stack([preprocess.tensor(load(chart), image) for chart in pictures.charts()])
     source.balance(pictures.scenes(_SCENES, image.width, image.height, seed) if found is None else found.tensors)
@@ -175,7 +179,7 @@ def export(
         skipped=() if found is None else found.skipped,
         diagnosis=diagnosed,
         adequacy=enough,
-        proofs=_proofs(written, source, found, wanted_targets, labelled, steps) if targets else (),
+        proofs=_proofs(written, source, found, wanted_targets, judged, steps) if targets else (),
         seconds=time.perf_counter() - start,
         peak_memory=_peak_memory(),
     )
@@ -212,11 +216,11 @@ def _proofs(
     source: Source,
     found: calibration.Calibration | None,
     targets: Sequence[str] | None,
-    labelled: str | os.PathLike[str] | None,
+    judged: tuple[list[Path], Pixels, Array] | None,
     steps: _Steps,
 ) -> tuple[Proof, ...]:
-    if labelled is not None:
-        _, tensors, truth = labels.read(labelled, source.image)
+    if judged is not None:
+        _, tensors, truth = judged
     else:
         assert found is not None  # refused above
         tensors, truth = found.held_back, None
