@@ -100,7 +100,7 @@ def choose(opened: bundles.Bundle, name: str | None, like: Fingerprint | None = 
     alike = [one for one in ours if like is None or opened.equivalent(opened.fingerprint(one), like)]
     if not alike:
         raise FingerprintMismatch(
-            f"{opened.path}: no embedding of {_names(ours)} is the store's: it was made by the {like.family} {like.precision} model; "  # type: ignore[union-attr]
+            f"{opened.path}: {_names(ours)} embeds otherwise than the store's {like.family} {like.precision} model; "  # type: ignore[union-attr]
             f"teach a store with --variant {ours[0].name}, or let the app begin with nothing (without -s)"
         )
     return min(alike, key=lambda variant: bundles.PRECISIONS.index(variant.precision))
