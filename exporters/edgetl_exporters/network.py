@@ -22,6 +22,20 @@ from edgetl_exporters.quiet import quiet
 _GATES = {"Sigmoid": "SiLU", "HardSigmoid": "hard-swish"}
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 RANGES = ("minmax", "percentile", "mse")
+"""What the integers of activations may span (see :meth:`Network.ranges`); the first is the base recipes', the others are repairs.
+
+Cut ranges are nearer to float while new photos are like those that calibrated, and further where they are not; a field's calibration
+photos are of few things, and its classes are not known yet. So the whole range is the base. Mean cosine of tflite-int8 with minmax /
+percentile / mse (onnx-int8 of Lite0 the same within 0.002), on 50 photos of ImageNet that calibrated nothing and 100 of each other set:
+
+- EfficientNet-Lite0, calibrated on solar cells: ImageNet 0.992 / 0.973 / 0.984, flowers 0.977 / 0.963 / 0.973, sign-digits 0.996 / 0.978 /
+  0.992, magnetic-tiles 0.992 / 0.993 / 0.993, solar cells 0.995 / 0.995 / 0.996.
+- The same, calibrated on ImageNet: 0.997 / 0.998 / 0.998, 0.991 / 0.993 / 0.993, 0.990 / 0.992 / 0.992, 0.982 / 0.992 / 0.991, 0.990 /
+  0.994 / 0.994.
+- EfficientNet-Lite1, calibrated on ImageNet: 0.995 / 0.996 / 0.996, 0.983 / 0.989 / 0.988, 0.991 / 0.995 / 0.994, 0.949 / 0.969 / 0.967,
+  0.978 / 0.984 / 0.984. With 20 photos per class of sign-digits, its heads lose 0.69 ± 0.31 / 0.17 ± 0.38 / 0.30 ± 0.41 points to float
+  (mean of 10 seeds, 95 %).
+"""
 
 _BINS = 2048
 HISTOGRAM = 48
