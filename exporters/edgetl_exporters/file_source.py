@@ -57,10 +57,21 @@ _NOTHING = Given()
 
 
 class Network(Protocol):
-    """A file of one format: what is asked of it (see :class:`edgetl_exporters.onnx_file.OnnxFile`)."""
+    """A file of one format, and what is asked of it.
+
+    Attributes:
+        name: of the file, for messages.
+        precision: `int8` where it computes with integers, else `fp16` or `fp32`, as its weights.
+        given: the input's name.
+        channels_first: whether the input is NCHW.
+        stated: what its metadata say.
+        size: the input's width and height; 0 where free.
+    """
 
     name: str
     precision: str
+    given: str
+    channels_first: bool
     stated: Stated
     size: tuple[int, int]
 

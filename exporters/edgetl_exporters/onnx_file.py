@@ -31,17 +31,7 @@ _PIXELS = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8, TensorProto.F
 
 
 class OnnxFile:
-    """One file; cut and given an input, it becomes a backbone.
-
-    Attributes:
-        name: of the file, for messages.
-        precision: `int8` where it computes with integers, else `fp32`.
-        given: the input's name.
-        made: the output's name.
-        channels_first: whether the input is NCHW.
-        stated: what its metadata say.
-        size: the input's width and height; 0 where free.
-    """
+    """One file; cut and given an input, it becomes a backbone (see :class:`edgetl_exporters.file_source.Network`)."""
 
     def __init__(self, content: bytes, name: str) -> None:
         """Reads a file.

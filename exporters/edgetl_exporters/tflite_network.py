@@ -24,17 +24,7 @@ _NEAR = 1.01
 
 
 class TfliteNetwork:
-    """One file; cut and given an input, it becomes a backbone.
-
-    Attributes:
-        name: of the file, for messages.
-        precision: `int8` where anything in it is quantised, else `fp16` or `fp32`, as its weights.
-        given: the input's name.
-        made: the output's name.
-        channels_first: whether the input is NCHW.
-        stated: what its metadata say.
-        size: the input's width and height; 0 where free.
-    """
+    """One file; cut and given an input, it becomes a backbone (see :class:`edgetl_exporters.file_source.Network`)."""
 
     def __init__(self, content: bytes, name: str) -> None:
         """Reads a file.

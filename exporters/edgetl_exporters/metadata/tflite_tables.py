@@ -72,7 +72,7 @@ def read(model: Any, content: bytes) -> Stated:
             found = _read(bytes(data))
     with contextlib.suppress(zipfile.BadZipFile, KeyError, ValueError, NotImplementedError, OSError, RuntimeError):
         if name := found.pop("file", None):
-            with zipfile.ZipFile(io.BytesIO(content)).open(name) as file:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(name) as file:
                 found["labels"] = tuple(file.read(_LONGEST).decode().splitlines())
     data = told.get(KEY)
     return Stated(**{**found, **({} if data is None else of_edgetl(bytes(data).decode(errors="replace")))})

@@ -72,7 +72,7 @@ def _version() -> str:
     Raises:
         RuntimeUnavailable: it is not installed, or not for this machine.
     """
-    if platform.machine() not in ("x86_64", "AMD64") or sys.platform != "linux":
+    if not machine.is_x86() or sys.platform != "linux":
         raise RuntimeUnavailable(f"the HTP emulator runs on x86-64 Linux; this is {sys.platform} on {platform.machine()}")
     if tuple(map(int, platform.python_version_tuple()[:2])) < (3, 11):
         raise RuntimeUnavailable(f"onnxruntime-qnn needs Python 3.11 or newer; this is {platform.python_version()}")
