@@ -430,12 +430,14 @@ def _integer(text: str) -> int:
 
 
 def _replaceable(target: Path) -> bool:
-    """Whether nothing is lost that is not a bundle."""
-    if target.is_dir():
-        return (target / _MANIFEST).exists() or not any(target.iterdir())
-    import zipfile
-
-    return zipfile.is_zipfile(target) or not target.stat().st_size
+    """Whether nothing is lost that is not a bundle; a zip or a folder with some manifest.json may be anybody's."""
+    if not (any(target.iterdir()) if target.is_dir() else target.stat().st_size):
+        return True
+    try:
+        manifest = json.loads(container.read(target, _MANIFEST))
+    except (BundleError, ValueError, RecursionError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
 
 
 def _put_variant(folder: Path, variant: NewVariant) -> dict[str, Any]:

@@ -290,10 +290,18 @@ def test_write_refuses_what_is_no_bundle_and_leaves_it_alone(tmp_path: Path) -> 
     photos.mkdir()
     (photos / "mine.jpg").write_bytes(PHOTO)
     (tmp_path / "photo.edgetl").write_bytes(PHOTO)
-    for target in (photos, tmp_path / "photo.edgetl", photos / "mine.jpg"):
+    page, archive = tmp_path / "page", tmp_path / "page.edgetl"
+    page.mkdir()
+    (page / "manifest.json").write_text('{"name": "a web page"}')
+    with zipfile.ZipFile(archive, "w") as written:
+        written.write(page / "manifest.json", "manifest.json")
+    kept = archive.read_bytes()
+    for target in (photos, tmp_path / "photo.edgetl", photos / "mine.jpg", page, archive):
         with pytest.raises(BundleError, match="is there already and is no bundle; choose another name with -o"):
             write(target, variant("a", 0))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["photo.edgetl", "photos"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page", "page.edgetl", "photo.edgetl", "photos"]
+    assert archive.read_bytes() == kept
+    assert (page / "manifest.json").exists()
     assert (photos / "mine.jpg").read_bytes() == (tmp_path / "photo.edgetl").read_bytes() == PHOTO
 
 
