@@ -16,6 +16,9 @@ Each class also refines the builtin that a caller who does not know edgetl would
     ├── TrainError (ValueError)                 there is not enough to train from
     ├── HeadError (ValueError)                  a head file that is not one, or an embedding that no head can read
     ├── NotTrained (LookupError)                no head is active
+    ├── BenchError (RuntimeError)               a measurement that was refused
+    │   ├── RecordError (ValueError)            a bench record that cannot be read, or compared with another
+    │   └── RemoteError (ConnectionError)       another machine that cannot be measured from here
     └── ExportError (RuntimeError)              an export that was refused
         ├── WeightsMissing (FileNotFoundError)  backbone weights that are not on this machine
         ├── CalibrationError (ValueError)       calibration photos that cannot calibrate
@@ -79,6 +82,18 @@ class HeadError(EdgetlError, ValueError):
 
 class NotTrained(EdgetlError, LookupError):
     """No head is active, so there is nothing to predict with."""
+
+
+class BenchError(EdgetlError, RuntimeError):
+    """A measurement that was refused, or could not be made."""
+
+
+class RecordError(BenchError, ValueError):
+    """A bench record that is damaged, changed by hand, of a newer version, or of another machine than its counterpart."""
+
+
+class RemoteError(BenchError, ConnectionError):
+    """A machine that cannot be reached, cannot run edgetl, or was lost on the way."""
 
 
 class ExportError(EdgetlError, RuntimeError):

@@ -1,100 +1,192 @@
-"""What a bench leaves behind: rows with raw samples, the machine, the settings; as JSON and as a table."""
+"""What a bench leaves behind: every sample, the machine, the method; frozen values that :mod:`edgetl.bench.files` writes and reads."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from edgetl.tables import render
-from edgetl.types import to_json
-
-FORMAT = "edgetl-bench"
-VERSION = 1
+from edgetl.bench.method import Method
+from edgetl.bench.statistics import Estimate, Summary, summary
+from edgetl.types import Proportion
 
 Kind = Literal["measured", "emulated", "estimated"]
+Unit = Literal["ns", "B", "uJ", "cycles"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What was measured.
+    """What was measured: a model file, on a library, set up in one way.
 
     Attributes:
+        backbone: the bundle's backbone.
         variant: the bundle's variant.
         precision: `fp32`, `fp16` or `int8`.
         family: the runtime family.
         library: the runtime library and its version.
-        threads: how many threads it was given.
+        provider: the execution provider or delegate: `cpu`, `xnnpack`, `cuda`, ...
+        placement: `all of the model`, or `mixed 60/64 operators` where the provider left some to the CPU.
+        threads: how many the runtime was given.
         model: sha256 (hex) of the model.
+        size: of the model's files, bytes.
         fingerprint: the digest (hex) of the embeddings' fingerprint.
     """
 
+    backbone: str
     variant: str
     precision: str
     family: str
     library: str
+    provider: str
+    placement: str
     threads: int
     model: str
+    size: int
     fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """What tells the configurations of one record apart, e.g. `onnx-int8 cpu 4 threads`; equal in two records that may be compared."""
+        return f"{self.variant} {self.provider} {self.threads} thread{'s' if self.threads != 1 else ''}"
 
 
 @dataclasses.dataclass(frozen=True)
-class Row(Subject):
-    """One scenario, or one stage of it.
+class Accuracy:
+    """Top-1 of the same file on the same library, over photos that were not taught.
 
     Attributes:
-        scenario: its name in :mod:`edgetl.bench.scenarios`.
+        top1: right, asked, and the Wilson interval.
+        right: one character per photo asked, in a fixed order: `1` right, `0` wrong; two files are compared photo by photo.
+        photos: the folder, and the digest (hex) of the asked photos' bytes: equal where the same photos were asked.
+        digest: that digest.
+        method: how, in a sentence.
+    """
+
+    top1: Proportion
+    right: str
+    photos: str
+    digest: str
+    method: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Minute:
+    """One minute of `sustained`.
+
+    Attributes:
+        number: of the minute, from 0.
+        n: queries that began in it.
+        p50: their median, ns.
+        p90: their 90th percentile, ns; None where n is too small.
+        temperature_c: the hottest zone at its end; None where unreadable.
+        frequency_khz: the slowest core's at its end; None where unreadable.
+        throttled: whether the machine says that it throttled in this minute; None where it does not say.
+    """
+
+    number: int
+    n: int
+    p50: int
+    p90: int | None
+    temperature_c: float | None
+    frequency_khz: int | None
+    throttled: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One scenario of one configuration, or one stage of it.
+
+    Attributes:
+        scenario: its name in :data:`edgetl.bench.scenarios.SCENARIOS`, or a phase: `cold-load`, `warm-load`, `first-inference`, `memory`.
         stage: a part of it; None is the whole, timed by itself and not summed from its parts.
-        kind: how the numbers came to be; only `measured` ones may be ranked.
-        unit: of the percentiles and samples.
-        n: how many samples.
-        p50: nearest-rank percentile (see :func:`percentile`).
-        p90: the same; None where n is too small for it.
-        p99: the same.
+        kind: how the numbers came to be; only `measured` ones are ranked and compared.
+        unit: of the samples: nanoseconds, bytes, microjoules or cycles.
+        samples: every one, one tuple per process, in the order in which they were taken; no outlier is removed.
+        summary: p50, p90, p99 and max of all of them, each with its interval.
+        warm_up: queries before the first that counts, over all rounds; 0 where there is no warm-up.
+        steady: rounds whose warm-up ended because it was steady; the others ran into its bound. None where there is no warm-up.
+        facts: counts over all rounds: `arrived`, `dropped`, `missed`, `right`, `asked`, ...
+        minutes: of `sustained`.
         note: what the numbers do not say, in a sentence.
-        samples: every one, in the order in which they were taken; no outlier is removed.
     """
 
     scenario: str
     stage: str | None
     kind: Kind
-    unit: str
-    n: int
-    p50: int | None
-    p90: int | None
-    p99: int | None
-    note: str
-    samples: tuple[int, ...]
+    unit: Unit
+    samples: tuple[tuple[int, ...], ...]
+    summary: Summary
+    warm_up: int = 0
+    steady: int | None = None
+    facts: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    minutes: tuple[Minute, ...] = ()
+    note: str = ""
 
     @classmethod
-    def measured(cls, subject: Subject, scenario: str, stage: str | None, samples: Sequence[int], note: str = "") -> Row:
-        """Makes a row of measured nanoseconds."""
-        p50, p90, p99 = (percentile(samples, q) for q in (50, 90, 99))
-        return cls(
-            **dataclasses.asdict(subject),
-            scenario=scenario,
-            stage=stage,
-            kind="measured",
-            unit="ns",
-            n=len(samples),
-            p50=p50,
-            p90=p90,
-            p99=p99,
-            note=note,
-            samples=tuple(samples),
-        )
+    def of(
+        cls, scenario: str, stage: str | None, samples: Sequence[Sequence[int]], method: Method, *,
+        kind: Kind = "measured", unit: Unit = "ns", **more: Any,
+    ) -> Row:  # fmt: skip
+        """Makes a row and sums it up; `more` are its other attributes."""
+        kept = tuple(tuple(one) for one in samples if len(one))
+        summed = summary(kept, confidence=method.confidence, resamples=method.resamples, seed=method.seed)
+        return cls(scenario, stage, kind, unit, kept, summed, **more)
+
+    @property
+    def n(self) -> int:
+        """How many samples."""
+        return sum(map(len, self.samples))
+
+    @property
+    def p50(self) -> Estimate:
+        """The median."""
+        return self.summary.p50
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One configuration, measured.
+
+    Attributes:
+        subject: what it is.
+        accuracy: beside its latencies; None where no labelled folder was given.
+        rows: scenario by scenario, the whole before its stages.
+    """
+
+    subject: Subject
+    accuracy: Accuracy | None
+    rows: tuple[Row, ...]
+
+    def row(self, scenario: str, stage: str | None = None) -> Row | None:
+        """One row; None where it was not measured."""
+        return next((row for row in self.rows if (row.scenario, row.stage) == (scenario, stage)), None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """A variant that could not be measured here, and why."""
+    """A configuration or scenario that could not be measured here, and why."""
 
-    variant: str
+    what: str
     reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """One process of one configuration, and the machine around it.
+
+    Attributes:
+        number: of the round, from 0.
+        configuration: its subject's name.
+        seconds: since the run began, monotonic, when the process was started.
+        before: :func:`edgetl.machine.sensors.reading` when it was started.
+        after: the same when it had ended.
+    """
+
+    number: int
+    configuration: str
+    seconds: float
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,68 +194,33 @@ class Record:
     """One run.
 
     Attributes:
-        format: `edgetl-bench`.
-        version: of the format.
         created: when it began, UTC, ISO 8601, by this machine's clock.
+        ended: empty where it ran to its end; else why it did not: such a record is partial.
+        edgetl: the version that measured, and its git commit where it ran from a checkout.
         machine: :func:`edgetl.machine.describe`, taken at the beginning.
         bundle: its name, backbone and the edgetl that wrote it; the embedding's length and its levels', values; a taught photo's bytes.
-        settings: counts, photos and the folder's file system.
-        rows: what was measured.
-        skipped: what was not, with its reason.
+        photos: what the queries rotate over, and what is taught, in words.
+        method: counts, seconds, rounds, seeds.
+        overhead: the harness's own time per query, measured with a query that does nothing, ns.
+        results: one per configuration.
+        rounds: the processes in the order in which they ran.
+        skipped: what was not measured, with its reason.
+        warnings: what a reader must know before believing it: the clock jumped, the machine throttled or was loaded.
     """
 
-    format: str
-    version: int
     created: str
+    ended: str
+    edgetl: str
     machine: Mapping[str, Any]
     bundle: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    rows: tuple[Row, ...]
+    photos: Mapping[str, Any]
+    method: Method
+    overhead: Summary | None
+    results: tuple[Result, ...]
+    rounds: tuple[Round, ...]
     skipped: tuple[Skipped, ...]
+    warnings: tuple[str, ...]
 
-
-def percentile(samples: Sequence[int], q: int) -> int | None:
-    """The nearest-rank percentile (Hyndman and Fan 1996, definition 1): always a sample that was taken.
-
-    Args:
-        samples: at least one.
-        q: in (0, 100).
-
-    Returns:
-        The smallest sample that at least q % of the samples do not exceed; None where fewer than 100 / (100 - q) samples leave
-        none above it to speak for the rest.
-    """
-    if len(samples) * (100 - q) < 100:
-        return None
-    return sorted(samples)[math.ceil(q * len(samples) / 100) - 1]
-
-
-def write(record: Record, path: str | os.PathLike[str]) -> None:
-    """Writes the record as JSON: the whole file appears under its name, or none of it does."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with scratch.open("x") as file:
-            json.dump(to_json(record), file)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def table(record: Record) -> str:
-    """The record for the screen: milliseconds, one line per scenario and stage, and why variants are missing."""
-    headers = ("variant", "threads", "scenario", "stage", "p50 ms", "p90 ms", "p99 ms", "n", "note")
-    lines = [render(headers, [_line(row) for row in record.rows])] if record.rows else []
-    made = record.bundle
-    levels = f" from levels of {' + '.join(map(str, made['levels']))}" if made["levels"] else ""
-    lines.append(f"an embedding has {made['dim']} values{levels}; a taught photo's takes {made['sample_bytes']} B in the store")
-    lines += [f"not measured: {skipped.variant}: {skipped.reason}" for skipped in record.skipped]
-    return "\n".join(lines)
-
-
-def _line(row: Row) -> tuple[object, ...]:
-    times = [None if value is None else f"{value / 1e6:.3f}" for value in (row.p50, row.p90, row.p99)]
-    return row.variant, row.threads, row.scenario, row.stage or "", *times, row.n, row.note
+    def rows(self) -> Iterator[tuple[Result, Row]]:
+        """Every row with the result that it belongs to."""
+        return ((result, row) for result in self.results for row in result.rows)

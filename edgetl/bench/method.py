@@ -1,0 +1,45 @@
+"""The method: how often, how long, in how many processes; all of it is in the record."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How a bench measures. Counts and seconds are of one scenario of one configuration, over all of its rounds.
+
+    Attributes:
+        name: `full`, `quick`, or what the caller calls it.
+        queries: at least so many are measured, count.
+        seconds: and at least so long, s.
+        rounds: fresh processes per configuration, count. The configurations take turns: each round runs every one of them once, in an
+            order shuffled with `seed`. A process differs from the next by where its memory lies, so intervals are taken over rounds.
+        lessons: how often the learning scenarios (`learn-one`, `add-a-class`, `head-swap`) are repeated in a round, count.
+        window: queries in a window of the warm-up, count.
+        steady: the warm-up ends when a window's median is within this share of the median of the window before.
+        warm_up_seconds: or after so long, s; the row says that it was not steady.
+        photos: different photos that the queries rotate over, count; at least 16.
+        most: samples of a scenario that a round keeps at most, count: it bounds the memory of a run. The round ends there, and the row says so.
+        confidence: of every interval.
+        resamples: bootstrap resamples behind an interval, count.
+        seed: of the order, of the bootstrap, and of what is taught and asked.
+    """
+
+    name: str = "full"
+    queries: int = 1024
+    seconds: float = 60.0
+    rounds: int = 10
+    lessons: int = 5
+    window: int = 32
+    steady: float = 0.03
+    warm_up_seconds: float = 10.0
+    photos: int = 32
+    most: int = 1 << 16
+    confidence: float = 0.95
+    resamples: int = 1000
+    seed: int = 0
+
+
+FULL = Method()
+QUICK = Method("quick", queries=128, seconds=5.0, rounds=4, lessons=3, window=16, warm_up_seconds=3.0)
