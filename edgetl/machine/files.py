@@ -1,0 +1,41 @@
+"""Files in which Linux says what it is: read whole, and None where they are missing, forbidden, broken or not what they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path("/")
+
+
+def text(path: Path) -> str | None:
+    """What a file says, stripped of white space and the NUL that ends a device tree's strings; None where it says nothing."""
+    try:
+        return path.read_text(errors="replace").strip("\0 \t\r\n") or None
+    except OSError:  # missing, a folder, no permission, or a driver that answers with EIO
+        return None
+
+
+def number(path: Path, base: int = 10) -> int | None:
+    """The whole number that a file holds; None where it holds something else."""
+    return whole(text(path), base)
+
+
+def whole(said: str | None, base: int = 10) -> int | None:
+    """A whole number from words; None where they are something else."""
+    try:
+        return int(said, base) if said else None
+    except ValueError:
+        return None
+
+
+def paths(root: Path, pattern: str) -> list[Path]:
+    """The files below `root` that match, in order of name; empty where a folder on the way cannot be listed."""
+    try:
+        return sorted(root.glob(pattern))
+    except OSError:
+        return []
+
+
+def numbers(root: Path, pattern: str) -> list[int]:
+    """The whole numbers in all files that match, those left out that hold none."""
+    return [value for path in paths(root, pattern) if (value := number(path)) is not None]

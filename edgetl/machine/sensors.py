@@ -1,0 +1,133 @@
+"""How the machine fares at one moment, to be read before and after a measurement; cheap, and what cannot be read is None."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgetl.machine import throttle
+from edgetl.machine.files import ROOT, number, numbers, paths, text
+
+_CPU = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # of /proc/stat, see proc(5)
+_TROUBLE = 0.1  # s; three clocks are read one after the other, and a loaded machine may do something else in between
+
+
+def reading(root: Path = ROOT) -> dict[str, Any]:
+    """The machine at this moment; JSON-able.
+
+    Returns:
+        `monotonic_ns`, `boottime_ns` (goes on while suspended), `wall_ns`: the three clocks, for :func:`clock_trouble`.
+        `load_average`: of 1, 5 and 15 minutes.
+        `cpu`: jiffies since boot of all cores together: `user`, `system`, `idle`, `iowait`, `steal`, for :func:`between`.
+        `own_seconds`: CPU time of this process and of those it started and waited for, s.
+        `temperature_c`: the hottest zone, degrees Celsius.
+        `frequency_khz`: of the slowest core now. A fact, and no proof of throttling: an idle core is slow, and turbo comes and goes.
+        `memory_available_bytes`: what could be had without swapping.
+        `throttle`: :func:`edgetl.machine.throttle.state`.
+    """
+    own = os.times()
+    return {
+        **_clocks(),
+        "load_average": _load(root),
+        "cpu": _jiffies(root),
+        "own_seconds": round(own.user + own.system + own.children_user + own.children_system, 2),
+        "temperature_c": max(temperatures(root).values(), default=None),
+        "frequency_khz": min(numbers(root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"), default=None),
+        "memory_available_bytes": memory(root, "MemAvailable"),
+        "throttle": throttle.state(root),
+    }
+
+
+def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, float | None]:
+    """What the processor did between two readings, as shares of all cores' time from 0 to 1.
+
+    Returns:
+        `seconds` by the monotonic clock; `busy` (user and system), `iowait`, `steal` (the hypervisor gave it to another guest) and
+        `others`: busy with something else than this process and its children. None where unreadable, or no jiffy passed.
+    """
+    seconds = (after["monotonic_ns"] - before["monotonic_ns"]) / 1e9
+    shares: dict[str, float | None] = dict.fromkeys(("busy", "iowait", "steal", "others"))
+    if before["cpu"] and after["cpu"]:
+        spent = {name: after["cpu"][name] - before["cpu"][name] for name in after["cpu"]}
+        if (total := sum(spent.values())) > 0:
+            busy, own = spent["user"] + spent["system"], after["own_seconds"] - before["own_seconds"]
+            others = max(0.0, busy - own * os.sysconf("SC_CLK_TCK"))
+            parts = {"busy": busy, "iowait": spent["iowait"], "steal": spent["steal"], "others": others}
+            shares = {name: round(max(0.0, part / total), 4) for name, part in parts.items()}
+    return {"seconds": round(seconds, 3), **shares}
+
+
+def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | None:
+    """Whether the machine says that it throttled between two readings; None where it does not say.
+
+    Frequencies have no voice: under any governor an idle core may read low, x86 lowers turbo as more cores work, and where heat or
+    voltage lowers a frequency, firmware bits, event counters or a cooling device say so (:func:`edgetl.machine.throttle.between`).
+    """
+    return throttle.between(before["throttle"], after["throttle"])
+
+
+def clock_trouble(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What went wrong with the clocks between two readings, in a sentence; empty if nothing did.
+
+    NTP slews the wall clock and the monotonic one alike, so that they part only by a step (clock_gettime(2)).
+    """
+    monotonic, boottime, wall = (_passed(before, after, f"{name}_ns") for name in ("monotonic", "boottime", "wall"))
+    if monotonic is None or wall is None:
+        return ""
+    if monotonic < 0:
+        return f"the monotonic clock ran backwards by {-monotonic:.1f} s: the machine was restarted in between"
+    asleep = 0.0 if boottime is None else boottime - monotonic
+    jumped = wall - monotonic - asleep
+    said = [f"the machine was suspended for {asleep:.1f} s"] if asleep > _TROUBLE else []
+    said += [f"the wall clock jumped {'ahead' if jumped > 0 else 'back'} by {abs(jumped):.1f} s"] if abs(jumped) > _TROUBLE else []
+    return " and ".join(said)
+
+
+def temperatures(root: Path = ROOT) -> dict[str, float]:
+    """Thermal zone's type -> degrees Celsius now; of several zones of one type the hottest."""
+    zones: dict[str, float] = {}
+    for path in paths(root, "sys/class/thermal/thermal_zone*/temp"):
+        millidegrees, kind = number(path), text(path.parent / "type") or path.parent.name
+        if millidegrees is not None:
+            zones[kind] = max(zones.get(kind, millidegrees / 1000), millidegrees / 1000)
+    return zones
+
+
+def memory(root: Path, name: str) -> int | None:
+    """An entry of /proc/meminfo, bytes."""
+    found = re.search(rf"^{name}:\s*(\d+) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else None
+
+
+def _clocks() -> dict[str, int | None]:
+    boottime = time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else None
+    return {"monotonic_ns": time.monotonic_ns(), "boottime_ns": boottime, "wall_ns": time.time_ns()}
+
+
+def _passed(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> float | None:
+    moments = before[name], after[name]
+    return None if None in moments else (moments[1] - moments[0]) / 1e9
+
+
+def _load(root: Path) -> list[float] | None:
+    try:
+        return [float(value) for value in (text(root / "proc/loadavg") or "").split()[:3]] or None
+    except ValueError:
+        return None
+
+
+def _jiffies(root: Path) -> dict[str, int] | None:
+    """Guest time is part of user time already (proc(5)), so that these five add up to all there is."""
+    found = re.match(r"cpu" + r"\s+(\d+)" * len(_CPU), text(root / "proc/stat") or "")
+    if not found:
+        return None
+    spent = dict(zip(_CPU, map(int, found.groups())))
+    return {
+        "user": spent["user"] + spent["nice"],
+        "system": spent["system"] + spent["irq"] + spent["softirq"],
+        **{name: spent[name] for name in ("idle", "iowait", "steal")},
+    }
