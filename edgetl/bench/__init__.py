@@ -1,11 +1,30 @@
-"""Latency of a bundle on this machine, variant by variant, as a record that keeps every raw sample.
+"""Latency of a bundle on this machine, as a record that keeps every raw sample and can be argued with.
 
-record = edgetl.bench.run("lite0.edgetl")
+record = edgetl.bench.run("lite0.edgetl", method=edgetl.bench.QUICK)
 print(edgetl.bench.table(record))
 edgetl.bench.write(record, "bench.json")
 """
 
-from edgetl.bench.record import Record, Row, Skipped, percentile, table, write
+from edgetl.bench.files import read, write
+from edgetl.bench.method import FULL, QUICK, Method
+from edgetl.bench.record import Record, Result, Row, Skipped, Subject
 from edgetl.bench.runner import run
+from edgetl.bench.scenarios import SCENARIOS, usual
+from edgetl.bench.screen import table
 
-__all__ = ["Record", "Row", "Skipped", "percentile", "run", "table", "write"]
+__all__ = [
+    "FULL",
+    "QUICK",
+    "SCENARIOS",
+    "Method",
+    "Record",
+    "Result",
+    "Row",
+    "Skipped",
+    "Subject",
+    "read",
+    "run",
+    "table",
+    "usual",
+    "write",
+]

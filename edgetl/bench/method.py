@@ -20,7 +20,8 @@ class Method:
         steady: the warm-up ends when a window's median is within this share of the median of the window before.
         warm_up_seconds: or after so long, s; the row says that it was not steady.
         photos: different photos that the queries rotate over, count; at least 16.
-        most: samples of a scenario that a round keeps at most, count: it bounds the memory of a run. The round ends there, and the row says so.
+        most: samples of a scenario that a round keeps at most, count: it bounds the memory of a run. The round ends there, and the row
+            says so.
         confidence: of every interval.
         resamples: bootstrap resamples behind an interval, count.
         seed: of the order, of the bootstrap, and of what is taught and asked.

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgetl.cli import asking, exporting, fusing, history, models, teaching, trainer
+from edgetl.cli import asking, benching, exporting, fusing, history, models, teaching, trainer
 from edgetl.errors import EdgetlError
 
 
@@ -35,7 +35,7 @@ def main() -> None:
 
 for _verb in (
     *(exporting.export, fusing.export_classifier, trainer.export_trainer, trainer.import_trainer),
-    *(models.inspect, models.bench, models.choose, models.demo),
+    *(models.inspect, benching.bench, models.choose, models.demo),
     *(teaching.add, teaching.train, teaching.forget, teaching.adapt, teaching.merge),
     *(asking.predict, asking.evaluate, asking.explain, asking.doctor),
     *(history.heads, history.log, history.rollback, history.activate, history.head),

@@ -1,4 +1,4 @@
-"""Verbs about bundles: look into one, measure one, choose among several."""
+"""Verbs about bundles: look into one, choose among several, see the whole job."""
 
 from __future__ import annotations
 
@@ -34,33 +34,6 @@ def inspect(bundle: str | None, named: str | None, as_json: bool) -> None:
     else:
         print_bundle(opened)
         click.echo(f"{files} files, every sha256 is right", err=True)
-
-
-@click.command()
-@click.argument("bundle", required=False, type=click.Path())
-@click.option("-m", "--bundle", "named", envvar="EDGETL_BUNDLE", type=click.Path(), help="The bundle (or EDGETL_BUNDLE).")
-@click.option("-i", "--input", "photos", type=click.Path(), help="A folder of photos to rotate over; synthetic ones when not given.")
-@click.option("--variant", "variants", multiple=True, help="Only these; may be repeated.")
-@click.option("-t", "--threads", type=click.IntRange(1), help="Threads of the runtime; every core, at most 4, when not given.")
-@click.option("--quick", is_flag=True, help="Fewer repetitions.")
-@click.option("-o", "--output", type=click.Path(), help="Write the record, raw samples included, to this JSON file.")
-@JSON
-def bench(bundle: str | None, named: str | None, photos: str | None, variants: tuple[str, ...], threads: int | None, quick: bool,
-          output: str | None, as_json: bool) -> None:  # fmt: skip
-    """Measure latency on this machine, variant by variant."""
-    from edgetl import bench as benchmark
-
-    with progress_bar("measuring") as progress:
-        record = benchmark.run(
-            Path(required(bundle or named, "BUNDLE")), photos=Path(photos) if photos else None, variants=variants or None,
-            threads=threads, quick=quick, progress=progress,
-        )  # fmt: skip
-    if output:
-        benchmark.write(record, Path(output))
-    if as_json:
-        print_json(record)
-    else:
-        click.echo(benchmark.table(record))
 
 
 @click.command()

@@ -29,8 +29,10 @@ _CALIBRATING = "photos/mono/train"
 _BENCHED = "photos/mono/held-out"
 
 
-FULL = Plan(("onnx", "tflite", "openvino"), None, None, False)
-QUICK = Plan(("tflite",), 200, 75, True)
+FULL = Plan(
+    ("onnx", "tflite", "openvino"), None, None, bench.Method("demo", queries=400, seconds=2.0, rounds=2, lessons=2, warm_up_seconds=2.0)
+)
+QUICK = Plan(("tflite",), 200, 75, bench.Method("quick demo", queries=40, seconds=0.5, rounds=1, lessons=1, window=8, warm_up_seconds=1.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _tour(folder: Path, everything: list[Cell], plan: Plan, bundle: Path | None,
         variant, library = camera.embedder.variant.name, camera.backbone.library
     measuring = time.perf_counter()
     with bar("measuring latency") as progress:
-        measured = bench.run(opened.path, photos=folder / _BENCHED, quick=plan.quick_bench, progress=progress)
+        measured = bench.run(opened.path, photos=folder / _BENCHED, scenarios=speed.SCENARIOS, method=plan.bench, progress=progress)
     tell(speed.step(measured, opened, time.perf_counter() - measuring))
     latencies = speed.latencies(measured)
     return Record(

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from edgetl.bench import Method
 from edgetl.types import EvalReport, Guess, Proportion
 
 
@@ -17,13 +18,13 @@ class Plan:
         formats: what is exported.
         train: photos taught per class; None is all.
         held_out: photos evaluated per class; None is all.
-        quick_bench: whether the bench makes fewer repetitions.
+        bench: how the latencies are measured.
     """
 
     formats: tuple[str, ...]
     train: int | None
     held_out: int | None
-    quick_bench: bool
+    bench: Method
 
 
 @dataclasses.dataclass(frozen=True)

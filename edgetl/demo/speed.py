@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from edgetl.bench import Record as Bench
-from edgetl.bench import Row
+from edgetl.bench import Result, Row
+from edgetl.bench.statistics import Estimate
 from edgetl.bundle import Bundle
 from edgetl.demo.record import Latency, Step
 
 _HEADERS = ("variant", "p50", "p90", "p99", "n", "cold load", "new class", "cosine", "threads", "runtime")
 
 
+SCENARIOS = ("predict-file", "add-a-class")
+"""What the demo measures."""
+
+
 def latencies(bench: Bench) -> tuple[Latency, ...]:
-    """One per measured variant, in the order of the bundle."""
-    found: dict[str, dict[str, Row]] = {}
-    for row in bench.rows:
-        if row.stage is None:
-            found.setdefault(row.variant, {})[row.scenario] = row
-    return tuple(_latency(rows) for rows in found.values())
+    """One per measured variant, in the order in which they were first measured."""
+    return tuple(_latency(result) for result in bench.results)
 
 
 def step(bench: Bench, bundle: Bundle, seconds: float) -> Step:
@@ -35,7 +34,7 @@ def step(bench: Bench, bundle: Bundle, seconds: float) -> Step:
         "below; n is how often it was timed, and a dash means that n is too small to say. Cold load is a fresh process until the model "
         "is open; new class is 20 photos of a class that did not exist until the first prediction (both medians)."
     ]
-    words += [f"Not measured: {skipped.variant} ({skipped.reason})." for skipped in bench.skipped]
+    words += [f"Not measured: {skipped.what} ({skipped.reason})." for skipped in bench.skipped]
     return Step("bench", "Measure the latency of every variant", " ".join(words), _HEADERS, tuple(rows), seconds)
 
 
@@ -46,20 +45,25 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
 
 
-def _latency(rows: Mapping[str, Row]) -> Latency:
-    whole = rows["predict-file"]
+def _latency(result: Result) -> Latency:
+    whole, subject = result.row("predict-file"), result.subject
+    assert whole is not None, "it is one of SCENARIOS"
     return Latency(
-        variant=whole.variant,
-        library=whole.library,
-        threads=whole.threads,
-        p50=_ms(whole.p50),
-        p90=_ms(whole.p90),
-        p99=_ms(whole.p99),
+        variant=subject.variant,
+        library=subject.library,
+        threads=subject.threads,
+        p50=whole.p50.value / 1e6,
+        p90=_ms(whole.summary.p90),
+        p99=_ms(whole.summary.p99),
         n=whole.n,
-        cold_load=_ms(rows["cold-load"].p50),
-        new_class=_ms(rows["add-a-class"].p50),
+        cold_load=_median(result.row("warm-load")),
+        new_class=_median(result.row("add-a-class")),
     )
 
 
-def _ms(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / 1e6
+def _median(row: Row | None) -> float | None:
+    return None if row is None else row.p50.value / 1e6
+
+
+def _ms(estimate: Estimate | None) -> float | None:
+    return None if estimate is None else estimate.value / 1e6

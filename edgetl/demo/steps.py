@@ -30,6 +30,7 @@ class Counted:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime, self.passes = runtime, 0
         self.family, self.library, self.threads = runtime.family, runtime.library, runtime.threads
+        self.provider, self.placement = runtime.provider, runtime.placement
 
     def embed(self, batch: Pixels) -> Embeddings:
         """See :meth:`edgetl.runtimes.Runtime.embed`."""

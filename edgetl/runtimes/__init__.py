@@ -20,11 +20,15 @@ class Runtime(Protocol):
     Attributes:
         family: `litert`, `onnxruntime`, `openvino` or `fake`.
         library: the library that computes and its version, e.g. `ai-edge-litert 2.3.0`.
+        provider: the execution provider or delegate that computes: `cpu`, `xnnpack`, `cuda`, ...
+        placement: `all of the model`, or how many of its operators the provider took: `mixed 60/64 operators`.
         threads: how many threads it was given, count.
     """
 
     family: str
     library: str
+    provider: str
+    placement: str
     threads: int
 
     def embed(self, batch: Pixels) -> Embeddings:

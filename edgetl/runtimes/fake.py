@@ -28,6 +28,8 @@ class Model:
     """A fake model: uint8 [n, size, size, 3] in, float32 [n, d] out (see :class:`edgetl.runtimes.Runtime`)."""
 
     family = "fake"
+    provider = "cpu"
+    placement = "all of the model"
     library = "fake 1"
 
     def __init__(self, files: Mapping[str, bytes], threads: int) -> None:

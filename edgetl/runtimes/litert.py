@@ -25,6 +25,8 @@ class Model:
     """
 
     family = "litert"
+    provider = "cpu"
+    placement = "all of the model"
 
     def __init__(self, files: Mapping[str, bytes], threads: int) -> None:
         self.library, self._interpreter = _interpreter(next(iter(files.values())), threads)

@@ -26,6 +26,8 @@ class Model:
     """
 
     family = "onnxruntime"
+    provider = "cpu"
+    placement = "all of the model"
 
     def __init__(self, files: Mapping[str, bytes], threads: int, provider: str | None = None) -> None:
         """Opens a model on `provider`; None is what EDGETL_PROVIDER says, else the CPU.
@@ -62,6 +64,7 @@ class Model:
             )
         self._input = self._session.get_inputs()[0].name
         self.library = f"onnxruntime {onnxruntime.__version__}" + ("" if chosen == "cpu" else f" {chosen}")
+        self.provider = chosen
         self.threads = threads
 
     def embed(self, batch: Pixels) -> Embeddings:

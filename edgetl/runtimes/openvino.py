@@ -15,6 +15,8 @@ class Model:
     """An OpenVINO IR (graph, then weights): uint8 [n, h, w, 3] in, float32 [n, d] out (see :class:`edgetl.runtimes.Runtime`)."""
 
     family = "openvino"
+    provider = "cpu"
+    placement = "all of the model"
 
     def __init__(self, files: Mapping[str, bytes], threads: int) -> None:
         # OpenVINO sends usage statistics when it is imported, unless their module cannot be; a device in the field sends nothing.

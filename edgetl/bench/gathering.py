@@ -1,0 +1,78 @@
+"""Answers of many processes -> results: samples stay apart by process, facts add up."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+from edgetl.bench.configurations import Configuration
+from edgetl.bench.job import Answer
+from edgetl.bench.loop import Measured
+from edgetl.bench.method import Method
+from edgetl.bench.record import Kind, Result, Row, Skipped
+from edgetl.bench.statistics import Summary, summary
+
+KIND: Kind = "emulated" if os.environ.get("EDGETL_EMULATED") else "measured"
+"""Of everything that is timed in this environment."""
+
+
+class Gathering:
+    """What the processes of a run have answered so far."""
+
+    def __init__(self, method: Method) -> None:
+        """`method` says how rows are summed up."""
+        self._method = method
+        self._answers: dict[Configuration, list[Answer]] = {}
+        self._refused: dict[Configuration, str] = {}
+        self._skipped: dict[tuple[str, str], None] = {}
+
+    def take(self, configuration: Configuration, answer: Answer) -> None:
+        """Keeps an answer; a configuration that was refused is not asked again."""
+        if answer.refused:
+            self._refused[configuration] = answer.refused[1]
+            return
+        self._answers.setdefault(configuration, []).append(answer)
+        self._skipped.update(((f"{configuration.name}: {name}", reason), None) for name, reason in answer.skipped)
+
+    def refused(self, configuration: Configuration) -> bool:
+        """Whether it does not work here."""
+        return configuration in self._refused
+
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What was not measured, and why."""
+        return tuple([Skipped(one.name, reason) for one, reason in self._refused.items()] + [Skipped(*one) for one in self._skipped])
+
+    def overhead(self) -> Summary | None:
+        """Of the harness, over all processes."""
+        taken = [answer.overhead for answers in self._answers.values() for answer in answers if answer.overhead]
+        return summary(taken, confidence=self._method.confidence, resamples=100, seed=self._method.seed) if taken else None
+
+    def results(self) -> tuple[Result, ...]:
+        """One per configuration that gave anything."""
+        return tuple(made for answers in self._answers.values() if (made := self._result(answers)))
+
+    def _result(self, answers: Sequence[Answer]) -> Result | None:
+        subject = next((answer.subject for answer in answers if answer.subject), None)
+        if subject is None:
+            return None
+        accuracy = next((answer.accuracy for answer in answers if answer.accuracy), None)
+        names = dict.fromkeys(name for answer in answers for name in answer.measured)
+        rows = [row for name in names for row in self._rows(name, [one.measured[name] for one in answers if name in one.measured])]
+        return Result(subject, accuracy, tuple(rows))
+
+    def _rows(self, name: str, measured: Sequence[Measured]) -> list[Row]:
+        stages = dict.fromkeys(stage for one in measured for stage in one.samples)
+        whole = {
+            "warm_up": sum(one.warm_up for one in measured),
+            "steady": None if measured[0].steady is None else sum(bool(one.steady) for one in measured),
+            "facts": dict(sum((Counter(one.facts) for one in measured), Counter())),
+            "minutes": tuple(minute for one in measured for minute in one.minutes),
+            "note": "; ".join(dict.fromkeys(one.note for one in measured if one.note)),
+        }
+        units = {stage: unit for one in measured for stage, unit in one.units.items()}
+        return [
+            Row.of(name, stage, taken, self._method, kind=KIND, unit=units.get(stage, "ns"), **(whole if stage is None else {}))
+            for stage in stages
+            if any(map(len, taken := [one.samples.get(stage, ()) for one in measured]))
+        ]
