@@ -1,54 +1,64 @@
-"""What this computer is, as far as it changes numbers or latencies; read from the operating system, never guessed."""
+"""What a record says about the machine, and whether two records speak of the same one."""
 
 from __future__ import annotations
 
 import os
 import platform
-import re
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgetl.machine import sensors
+from edgetl.machine import board, cgroup, libraries, processor, sensors, software, storage, throttle
 from edgetl.machine.facts import cores, features, instruction_set
-from edgetl.machine.files import ROOT, number, text
+from edgetl.machine.files import ROOT
 
-_LIBRARIES = ("edgetl", "numpy", "pillow", "ai-edge-litert", "tflite-runtime", "onnxruntime", "openvino")
+SAME = ("board", "cpu", "architecture", "instruction_set", "machine_cores", "cores", "memory_bytes", "emulated")
+"""What must agree between two records of one machine."""
+_NEAR = 0.05
+"""A kernel's update reserves a little more memory or less; the next size that is sold differs by a third."""
 
 
-def describe(root: Path = ROOT) -> dict[str, Any]:
-    """The machine for a record: board, CPU, features, cores, governor, temperature, load, versions and thread settings.
+def describe(root: Path = ROOT, folder: Path | None = None) -> dict[str, Any]:
+    """The machine: board, processor, memory, storage, system, Python, versions, settings; no host, user or serial number.
+
+    Args:
+        root: where /proc, /sys and /etc are.
+        folder: what `storage` is about: where a measurement writes.
 
     Returns:
         A JSON-able dict; what cannot be read is None, as is `emulated` on a real machine (an emulator sets EDGETL_EMULATED).
-        Temperatures are in degrees Celsius, memory in bytes, frequencies in kHz.
+        Temperatures are in degrees Celsius, memory in bytes, frequencies in kHz. See :mod:`board`, :mod:`processor`, :mod:`software`,
+        :mod:`storage`, :mod:`cgroup` and :func:`edgetl.machine.throttle.state` for the rest; `throttle` has a Raspberry Pi's bits in
+        `words` too.
     """
-    cpuinfo = text(root / "proc/cpuinfo") or ""
-    model = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
+    zones, slowed = sensors.temperatures(root), throttle.state(root)
     return {
-        "board": text(root / "proc/device-tree/model") or text(root / "sys/class/dmi/id/product_name"),
-        "cpu": model.group(1) if model else platform.processor() or None,
+        **board.describe(root),
+        **processor.describe(root),
         "architecture": platform.machine(),
         "instruction_set": instruction_set(root),
         "features": sorted(features(root)),
         "emulated": os.environ.get("EDGETL_EMULATED"),
         "cores": cores(),
-        "governor": text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "frequency_khz": number(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"),
-        "temperature_c": max(sensors.temperatures(root).values(), default=None),
-        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "temperatures": zones,
+        "temperature_c": max(zones.values(), default=None),
+        "throttle": {**slowed, "words": throttle.words(slowed["bits"])},
+        "load_average": sensors.load(root),
         "memory_bytes": sensors.memory(root, "MemTotal"),
-        "system": platform.platform(),
-        "python": sys.version.split()[0],
-        "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
-        "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(("OMP_", "OPENBLAS_", "MKL_"))},
+        "swap_bytes": sensors.memory(root, "SwapTotal"),
+        "cgroup": cgroup.describe(root),
+        "storage": storage.describe(folder, root) if folder else None,
+        **software.describe(root),
+        "libraries": libraries.installed(),
     }
 
 
-def _version(name: str) -> str | None:
-    from importlib import metadata  # it brings the email package along, a third of what `import edgetl` would cost
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """In what two descriptions are not of the same machine, in words; empty where they may be."""
+    return [f"{name}: {one.get(name)} and {other.get(name)}" for name in SAME if not _agree(name, one.get(name), other.get(name))]
 
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+
+def _agree(name: str, one: Any, other: Any) -> bool:
+    if name == "memory_bytes" and one and other:
+        return bool(abs(one - other) <= _NEAR * max(one, other))
+    return bool(one == other)

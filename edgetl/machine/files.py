@@ -15,6 +15,12 @@ def text(path: Path) -> str | None:
         return None
 
 
+def word(path: Path) -> str | None:
+    """What a file says if that is one line of plain characters; None where it is garbage."""
+    said = text(path)
+    return said if said is not None and said.isprintable() and "\ufffd" not in said else None
+
+
 def number(path: Path, base: int = 10) -> int | None:
     """The whole number that a file holds; None where it holds something else."""
     return whole(text(path), base)
@@ -39,3 +45,14 @@ def paths(root: Path, pattern: str) -> list[Path]:
 def numbers(root: Path, pattern: str) -> list[int]:
     """The whole numbers in all files that match, those left out that hold none."""
     return [value for path in paths(root, pattern) if (value := number(path)) is not None]
+
+
+def output(command: str, *arguments: str) -> str:
+    """What a command prints; empty where it is not there, fails or takes more than five seconds."""
+    import subprocess
+
+    try:
+        done = subprocess.run([command, *arguments], capture_output=True, text=True, errors="replace", timeout=5, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

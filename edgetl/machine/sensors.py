@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgetl.machine import throttle
+from edgetl.machine import cgroup, throttle
 from edgetl.machine.files import ROOT, number, numbers, paths, text
 
 _CPU = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # of /proc/stat, see proc(5)
@@ -27,17 +27,19 @@ def reading(root: Path = ROOT) -> dict[str, Any]:
         `temperature_c`: the hottest zone, degrees Celsius.
         `frequency_khz`: of the slowest core now. A fact, and no proof of throttling: an idle core is slow, and turbo comes and goes.
         `memory_available_bytes`: what could be had without swapping.
+        `quota_waits`: :func:`edgetl.machine.cgroup.waits`.
         `throttle`: :func:`edgetl.machine.throttle.state`.
     """
     own = os.times()
     return {
         **_clocks(),
-        "load_average": _load(root),
+        "load_average": load(root),
         "cpu": _jiffies(root),
         "own_seconds": round(own.user + own.system + own.children_user + own.children_system, 2),
         "temperature_c": max(temperatures(root).values(), default=None),
         "frequency_khz": min(numbers(root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_cur_freq"), default=None),
         "memory_available_bytes": memory(root, "MemAvailable"),
+        "quota_waits": cgroup.waits(root),
         "throttle": throttle.state(root),
     }
 
@@ -47,7 +49,8 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, fl
 
     Returns:
         `seconds` by the monotonic clock; `busy` (user and system), `iowait`, `steal` (the hypervisor gave it to another guest) and
-        `others`: busy with something else than this process and its children. None where unreadable, or no jiffy passed.
+        `others`: busy with something else than this process and its children; and `quota_waits`, how often this process's group had used
+        up its CPU quota, count. None where unreadable, or no jiffy passed.
     """
     seconds = (after["monotonic_ns"] - before["monotonic_ns"]) / 1e9
     shares: dict[str, float | None] = dict.fromkeys(("busy", "iowait", "steal", "others"))
@@ -58,7 +61,8 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, fl
             others = max(0.0, busy - own * os.sysconf("SC_CLK_TCK"))
             parts = {"busy": busy, "iowait": spent["iowait"], "steal": spent["steal"], "others": others}
             shares = {name: round(max(0.0, part / total), 4) for name, part in parts.items()}
-    return {"seconds": round(seconds, 3), **shares}
+    waits = before["quota_waits"], after["quota_waits"]
+    return {"seconds": round(seconds, 3), **shares, "quota_waits": None if None in waits else waits[1] - waits[0]}
 
 
 def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | None:
@@ -103,6 +107,14 @@ def memory(root: Path, name: str) -> int | None:
     return int(found.group(1)) * 1024 if found else None
 
 
+def load(root: Path = ROOT) -> list[float] | None:
+    """The load averages of 1, 5 and 15 minutes; None where unreadable."""
+    try:
+        return [float(value) for value in (text(root / "proc/loadavg") or "").split()[:3]] or None
+    except ValueError:
+        return None
+
+
 def _clocks() -> dict[str, int | None]:
     boottime = time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else None
     return {"monotonic_ns": time.monotonic_ns(), "boottime_ns": boottime, "wall_ns": time.time_ns()}
@@ -111,13 +123,6 @@ def _clocks() -> dict[str, int | None]:
 def _passed(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> float | None:
     moments = before[name], after[name]
     return None if None in moments else (moments[1] - moments[0]) / 1e9
-
-
-def _load(root: Path) -> list[float] | None:
-    try:
-        return [float(value) for value in (text(root / "proc/loadavg") or "").split()[:3]] or None
-    except ValueError:
-        return None
 
 
 def _jiffies(root: Path) -> dict[str, int] | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgetl.machine.files import ROOT, number, numbers, paths, text, whole
+from edgetl.machine.files import ROOT, number, numbers, output, paths, text, whole
 
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled; the same 16 bits higher is "has occurred since boot".
 _BITS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
@@ -86,18 +86,9 @@ def _bits(root: Path) -> int | None:
     for path in paths(root, "sys/devices/platform/soc*/*:firmware/get_throttled"):
         return number(path, 16)
     command = _vcgencmd() if root == ROOT else None
-    return whole(_said(command, "get_throttled").rpartition("=")[2].strip(), 16) if command else None
+    return whole(output(command, "get_throttled").rpartition("=")[2].strip(), 16) if command else None
 
 
 @functools.cache
 def _vcgencmd() -> str | None:
     return shutil.which("vcgencmd")
-
-
-def _said(command: str, *arguments: str) -> str:
-    import subprocess  # a fifth of what `import edgetl` costs, and few machines have the command
-
-    try:
-        return subprocess.run([command, *arguments], capture_output=True, text=True, errors="replace", timeout=5).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""

@@ -1,0 +1,69 @@
+"""The board: its maker's name for it, what a Jetson says of itself, and whether it is a board at all."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from edgetl.machine.files import ROOT, output, text, whole, word
+
+_DMI = "sys/class/dmi/id"
+
+
+def describe(root: Path = ROOT) -> dict[str, Any]:
+    """The board, JSON-able; None where it does not say, and never a serial number.
+
+    Returns:
+        `board`: the device tree's model, or DMI's vendor and product. `hypervisor`: what it runs under, `unnamed` where only the processor
+        says so. `container`: `docker`, `podman`, ... `jetson`: see :func:`jetson`.
+    """
+    return {
+        "board": name(root),
+        "hypervisor": hypervisor(root),
+        "container": container(root),
+        "jetson": jetson(root),
+    }
+
+
+def name(root: Path = ROOT) -> str | None:
+    """What its maker calls it: `Raspberry Pi 5 Model B Rev 1.0`, `LENOVO 20XW00ABGE`."""
+    words = [word(root / _DMI / "sys_vendor"), word(root / _DMI / "product_name")]
+    return word(root / "proc/device-tree/model") or " ".join(said for said in words if said) or None
+
+
+def hypervisor(root: Path = ROOT) -> str | None:
+    """What virtualises this machine; None on a real one, or where it hides."""
+    named = word(root / "sys/hypervisor/type") or word(root / "proc/device-tree/hypervisor/compatible")
+    flagged = re.search(r"^flags\s*:.*\bhypervisor\b", text(root / "proc/cpuinfo") or "", re.MULTILINE)
+    return named or ("unnamed" if flagged else None)
+
+
+def container(root: Path = ROOT) -> str | None:
+    """What contains this process (https://systemd.io/CONTAINER_INTERFACE/); None where nothing says so."""
+    if (root / ".dockerenv").exists():
+        return "docker"
+    if (root / "run/.containerenv").exists():
+        return "podman"
+    return word(root / "run/systemd/container")
+
+
+def jetson(root: Path = ROOT) -> dict[str, Any] | None:
+    """A Jetson's release and power mode (Jetson Linux Developer Guide, nvpmodel); None elsewhere.
+
+    Returns:
+        `release`: of Jetson Linux, e.g. `R36.4.3`. `mode`: the power mode's name, or its number where its name is not to be found.
+    """
+    release = re.match(r"# (R\d+) \(release\), REVISION: ([\d.]+)", text(root / "etc/nv_tegra_release") or "")
+    mode = _mode(root)
+    return {"release": ".".join(release.groups()) if release else None, "mode": mode} if release or mode else None
+
+
+def _mode(root: Path) -> str | None:
+    """From the files that nvpmodel keeps, else from the command itself, which prints `NV Power Mode: MAXN`."""
+    number = re.search(r"pmode:(\d+)", text(root / "var/lib/nvpmodel/status") or "")
+    if number is None:
+        asked = re.search(r"NV Power Mode:\s*(\S+)", output("nvpmodel", "-q")) if root == ROOT else None
+        return asked.group(1) if asked else None
+    named = re.findall(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)\s*>", text(root / "etc/nvpmodel.conf") or "")
+    return {whole(key): value for key, value in named}.get(int(number.group(1)), number.group(1))

@@ -1,0 +1,82 @@
+"""Versions: of edgetl and what is installed with it, and what the library in use says about its own build."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from edgetl.machine.files import output
+
+_LIBRARIES = (
+    "edgetl", "numpy", "pillow", "ai-edge-litert", "tflite-runtime", "onnxruntime", "onnxruntime-gpu", "onnxruntime-qnn", "openvino",
+)  # fmt: skip
+_PACKAGE = Path(__file__).parents[1]
+
+
+def installed() -> dict[str, str]:
+    """Distribution -> version of what edgetl runs on, from their metadata; nothing is imported."""
+    return {name: version for name in _LIBRARIES if (version := _version(name))}
+
+
+def version(package: Path = _PACKAGE) -> str:
+    """edgetl's version; with the commit, and whether the package was changed since, where it runs from a checkout.
+
+    Returns:
+        `0.1.0`, `0.1.0 (git 77719ba)` or `0.1.0 (git 77719ba, changed)`.
+    """
+    said, checkout = _version("edgetl") or "unknown", package.parent
+    if not (checkout / ".git").exists():
+        return said
+    commit = _git(checkout, "rev-parse", "--short", "HEAD")
+    changed = _git(checkout, "status", "--porcelain", "--", package.name)
+    return f"{said} (git {commit}{', changed' if changed else ''})" if commit else said
+
+
+def details(family: str) -> dict[str, Any]:
+    """What numpy and a runtime family's library say about themselves, JSON-able; imports them, so it is for the process that uses them.
+
+    Returns:
+        `blas`: numpy's, with its configuration. Of onnxruntime `build` and `providers`; of openvino `build`, `devices` and, by device,
+        `capabilities` (`BF16`, `INT8`, ...). Empty for a family that says nothing.
+    """
+    told = {"onnxruntime": _onnxruntime, "openvino": _openvino}.get(family)
+    return {"blas": _blas(), **(told() if told else {})}
+
+
+def _blas() -> str | None:
+    import numpy
+
+    try:
+        blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    except (TypeError, KeyError):  # a numpy before 1.26 has no dicts
+        return None
+    return str(blas.get("openblas configuration") or f"{blas.get('name')} {blas.get('version')}")
+
+
+def _onnxruntime() -> dict[str, Any]:
+    import onnxruntime
+
+    return {"build": onnxruntime.get_build_info(), "providers": onnxruntime.get_available_providers()}
+
+
+def _openvino() -> dict[str, Any]:
+    import openvino
+
+    core = openvino.Core()
+    devices = {name: str(core.get_property(name, "FULL_DEVICE_NAME")) for name in core.available_devices}
+    able = {name: list(map(str, core.get_property(name, "OPTIMIZATION_CAPABILITIES"))) for name in devices}
+    return {"build": openvino.get_version(), "devices": devices, "capabilities": able}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """Git's answer about this folder, whatever repository the environment names (as it does within a hook)."""
+    return output("git", "--git-dir", os.fspath(folder / ".git"), "--work-tree", os.fspath(folder), *arguments).strip()

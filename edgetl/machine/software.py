@@ -1,0 +1,77 @@
+"""The software under a measurement: the system, Python, and the settings that libraries take from the environment."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgetl.machine.files import ROOT, number, text, word
+from edgetl.machine.processor import ranges
+
+_VARIABLES = (
+    "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "VECLIB_", "NUMEXPR_", "ORT_", "OV_", "OPENVINO_", "ONEDNN_", "DNNL_",
+    "TF_ENABLE_", "TF_NUM_", "TF_XLA_", "TFLITE_", "XNNPACK", "EDGETL_", "LD_PRELOAD", "LD_BIND_NOW", "MALLOC_", "GLIBC_TUNABLES", "PYTHONMALLOC", "PYTHONHASHSEED",
+    "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE", "PYTHONDEVMODE", "CUDA_",
+)  # fmt: skip
+_PRIVATE = re.compile(r"[^\s:;,=]*/|(?<=GPU-)[0-9a-f-]{36}")  # the folders of a path, and a card's own number
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY")
+
+
+def describe(root: Path = ROOT) -> dict[str, Any]:
+    """The system and Python, JSON-able; None where they do not say.
+
+    Returns:
+        `os`: its name and version. `kernel` and `kernel_build` (`SMP PREEMPT_RT ...`). `libc`. `system`: all three in a word.
+        `python`: its version, and `python_build`: implementation, compiler, whether it was built with `--enable-optimizations` and with
+        link-time optimisation, and whether there is a global lock. `affinity`: the cores this process may use, e.g. `0-3`.
+        `hugepages`: the policy for transparent ones. `aslr`: 0 none, 1, 2 full. `environment`: see :func:`environment`.
+    """
+    return {
+        "os": _os(root),
+        "kernel": word(root / "proc/sys/kernel/osrelease") or platform.release() or None,
+        "kernel_build": word(root / "proc/sys/kernel/version") or platform.version() or None,
+        "libc": " ".join(platform.libc_ver()).strip() or None,
+        "system": platform.platform(),
+        "python": sys.version.split()[0],
+        "python_build": _build(),
+        "affinity": ranges(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None,
+        "hugepages": _chosen(text(root / "sys/kernel/mm/transparent_hugepage/enabled")),
+        "aslr": number(root / "proc/sys/kernel/randomize_va_space"),
+        "environment": environment(),
+    }
+
+
+def environment() -> dict[str, str]:
+    """The variables that libraries, the allocator and edgetl read; of paths the last part only, of a card no number, of secrets only that they are set."""
+    chosen = {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)}
+    return {name: "(set)" if _SECRET.search(name) else _PRIVATE.sub("", value) for name, value in chosen.items()}
+
+
+def _os(root: Path) -> str | None:
+    said = text(root / "etc/os-release") or text(root / "usr/lib/os-release") or ""
+    found = re.search(r"^PRETTY_NAME=[\"']?(.*?)[\"']?$", said, re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def _build() -> dict[str, Any]:
+    import sysconfig
+
+    flags = str(sysconfig.get_config_var("CONFIG_ARGS") or "")
+    return {
+        "implementation": platform.python_implementation(),
+        "compiler": platform.python_compiler(),
+        "optimised": "--enable-optimizations" in flags,
+        "lto": "--with-lto" in flags,
+        "debug": hasattr(sys, "gettotalrefcount"),
+        "global_lock": not sysconfig.get_config_var("Py_GIL_DISABLED"),
+    }
+
+
+def _chosen(said: str | None) -> str | None:
+    """The one in brackets of `always [madvise] never`."""
+    found = re.search(r"\[(\w+)\]", said or "")
+    return found.group(1) if found else None
