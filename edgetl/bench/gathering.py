@@ -10,6 +10,7 @@ from edgetl.bench.configurations import Configuration
 from edgetl.bench.job import Answer
 from edgetl.bench.loop import Measured
 from edgetl.bench.method import Method
+from edgetl.bench.plan import Turn
 from edgetl.bench.record import Kind, Result, Row, Skipped
 from edgetl.bench.statistics import Summary, summary
 
@@ -24,24 +25,25 @@ class Gathering:
         """`method` says how rows are summed up."""
         self._method = method
         self._answers: dict[Configuration, list[Answer]] = {}
-        self._refused: dict[Configuration, str] = {}
+        self._refused: dict[tuple[Configuration, str], str] = {}
         self._skipped: dict[tuple[str, str], None] = {}
 
-    def take(self, configuration: Configuration, answer: Answer) -> None:
-        """Keeps an answer; a configuration that was refused is not asked again."""
+    def take(self, turn: Turn, answer: Answer) -> None:
+        """Keeps an answer; a task that was refused is not asked again."""
         if answer.refused:
-            self._refused[configuration] = answer.refused[1]
+            self._refused[turn.configuration, turn.task] = answer.refused[1]
             return
-        self._answers.setdefault(configuration, []).append(answer)
-        self._skipped.update(((f"{configuration.name}: {name}", reason), None) for name, reason in answer.skipped)
+        self._answers.setdefault(turn.configuration, []).append(answer)
+        self._skipped.update(((f"{turn.configuration.name}: {name}", reason), None) for name, reason in answer.skipped)
 
-    def refused(self, configuration: Configuration) -> bool:
-        """Whether it does not work here."""
-        return configuration in self._refused
+    def refused(self, turn: Turn) -> bool:
+        """Whether it does not work here: the task, or the whole configuration, of which nothing has worked yet."""
+        return any(one == turn.configuration and (task == turn.task or one not in self._answers) for one, task in self._refused)
 
     def skipped(self) -> tuple[Skipped, ...]:
         """What was not measured, and why."""
-        return tuple([Skipped(one.name, reason) for one, reason in self._refused.items()] + [Skipped(*one) for one in self._skipped])
+        refused = [(one.name + (f": {task}" if one in self._answers else ""), reason) for (one, task), reason in self._refused.items()]
+        return tuple(Skipped(*one) for one in (*refused, *self._skipped))
 
     def overhead(self) -> Summary | None:
         """Of the harness, over all processes."""

@@ -108,6 +108,11 @@ def write(value: Job | Answer, path: Path) -> None:
     path.write_text(json.dumps(said))
 
 
+def say(step: str) -> None:
+    """Tells the parent that a step of the job is done."""
+    print(step, flush=True)
+
+
 def accuracy(said: dict[str, Any] | None) -> Accuracy | None:
     """An accuracy from its JSON."""
     if said is None:

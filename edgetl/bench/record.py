@@ -180,6 +180,7 @@ class Round:
         seconds: since the run began, monotonic, when the process was started.
         before: :func:`edgetl.machine.sensors.reading` when it was started.
         after: the same when it had ended.
+        task: what it did, a name in :data:`edgetl.bench.worker.TASKS`.
     """
 
     number: int
@@ -187,6 +188,7 @@ class Round:
     seconds: float
     before: Mapping[str, Any]
     after: Mapping[str, Any]
+    task: str = "latency"
 
 
 @dataclasses.dataclass(frozen=True)

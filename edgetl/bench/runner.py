@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import tempfile
 import time
 from collections.abc import Sequence
@@ -13,16 +12,16 @@ from typing import Any
 
 from edgetl import machine
 from edgetl.bench import child
-from edgetl.bench.configurations import Configuration, configurations
+from edgetl.bench.configurations import configurations
 from edgetl.bench.gathering import Gathering
 from edgetl.bench.job import Job
 from edgetl.bench.method import FULL, Method
 from edgetl.bench.photos import Photos
+from edgetl.bench.plan import Turn, asked, plan
 from edgetl.bench.record import Record, Round
-from edgetl.bench.scenarios import SCENARIOS, usual
 from edgetl.bench.stand import Options
+from edgetl.bench.worker import TASKS
 from edgetl.bundle import Bundle
-from edgetl.errors import BenchError
 from edgetl.intake import Progress
 from edgetl.machine import sensors
 from edgetl.store.encoding import row_size
@@ -67,9 +66,9 @@ def run(
     """
     opened = Bundle.open(bundle)
     chosen = configurations(opened, variants, threads, providers)
-    asked = tuple(scenarios) if scenarios is not None else usual()
-    if unknown := [name for name in asked if name not in SCENARIOS]:
-        raise BenchError(f"no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+    also = ["accuracy"] if labelled is not None else []
+    # A task that is not written yet is not planned.
+    turns = [turn for turn in plan(chosen, asked(scenarios), method, also) if turn.task in TASKS]
     created, here, begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), machine.describe(), time.monotonic()
     gathering = Gathering(method)
     rounds: list[Round] = []
@@ -77,30 +76,22 @@ def run(
     with tempfile.TemporaryDirectory(prefix="edgetl-bench-") as scratch:
         material = Photos.make(photos, method, Path(scratch))
         job = Job(
-            task="latency", bundle=str(opened.path), variant="", threads=None, provider=None, scenarios=asked, photos=material.files,
+            task="", bundle=str(opened.path), variant="", threads=None, provider=None, scenarios=(), photos=material.files,
             classes=material.classes, labelled=None if labelled is None else os.fspath(labelled), method=method,
             options=options or Options(), folder="", meter=meter,
         )  # fmt: skip
-        plan = _plan(chosen, method)
-        steps, done = len(plan) * len(asked), 0
-        advance = progress or (lambda done, total: None)
-
-        def step(_: str) -> None:
-            nonlocal done
-            done += 1
-            advance(min(done, steps), steps)
-
+        walked = _Walked(turns, progress)
         try:
-            for number, (turn, configuration) in enumerate(plan):
-                if gathering.refused(configuration):
-                    continue
-                before, started = sensors.reading(), time.monotonic() - begun
-                names = tuple(name for name in asked if turn == 0 or not SCENARIOS[name].once)
-                answer = child.run(configuration.job(job, scenarios=names), Path(scratch) / f"{number}", step)
-                rounds.append(Round(turn, configuration.name, started, before, sensors.reading()))
-                gathering.take(configuration, answer)
+            for number, turn in enumerate(turns):
+                if not gathering.refused(turn):
+                    before, started = sensors.reading(), time.monotonic() - begun
+                    asked_for = turn.configuration.job(job, task=turn.task, scenarios=turn.scenarios)
+                    answer = child.run(asked_for, Path(scratch) / f"{number}", walked.step)
+                    rounds.append(Round(turn.number, turn.configuration.name, started, before, sensors.reading(), turn.task))
+                    gathering.take(turn, answer)
+                walked.end(turn)
         except KeyboardInterrupt:
-            ended = f"interrupted after {len(rounds)} of {len(plan)} processes"
+            ended = f"interrupted after {len(rounds)} of {len(turns)} processes"
     return Record(
         created=created,
         ended=ended,
@@ -117,10 +108,22 @@ def run(
     )
 
 
-def _plan(chosen: Sequence[Configuration], method: Method) -> list[tuple[int, Configuration]]:
-    """Which configuration's turn it is when: (round, configuration), each round in an order of its own."""
-    shuffled = random.Random(method.seed)
-    return [(turn, one) for turn in range(method.rounds) for one in shuffled.sample(list(chosen), len(chosen))]
+class _Walked:
+    """How far the run has come: the steps of the turns that ended, and those that the running process says are done."""
+
+    def __init__(self, turns: Sequence[Turn], progress: Progress | None) -> None:
+        self._all = sum(turn.steps for turn in turns)
+        self._ended = self._done = 0
+        self._progress = progress or (lambda done, total: None)
+
+    def step(self, _: str) -> None:
+        self._done += 1
+        self._progress(min(self._done, self._all), self._all)
+
+    def end(self, turn: Turn) -> None:
+        self._ended += turn.steps
+        self._done = self._ended
+        self._progress(self._done, self._all)
 
 
 def _described(bundle: Bundle) -> dict[str, Any]:

@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from edgetl.bench.job import Answer, Job, write
+from edgetl.bench.job import Answer, Job, say, write
 from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.record import Subject
 from edgetl.bench.scenarios import SCENARIOS
 from edgetl.bench.stand import Stand
+from edgetl.bench.subject import subject
 from edgetl.classifier import Classifier
 from edgetl.errors import EdgetlError
 
@@ -51,35 +51,11 @@ def latency(job: Job) -> Answer:
             except EdgetlError as error:
                 skipped.append((name, str(error)))
             say(name)
-        return Answer(subject(shop), measured, overhead=tuple(loop.overhead(1000)), skipped=tuple(skipped))
-
-
-def subject(shop: Classifier) -> Subject:
-    """What the shop has open."""
-    assert shop.embedder is not None, "it was opened with a bundle"
-    runtime, variant, bundle = shop.embedder.runtime, shop.embedder.variant, shop.embedder.bundle
-    return Subject(
-        backbone=str(bundle.backbone["name"]),
-        variant=variant.name,
-        precision=variant.precision,
-        family=variant.family,
-        library=runtime.library,
-        provider=runtime.provider,
-        placement=runtime.placement,
-        threads=runtime.threads,
-        model=variant.sha256,
-        size=variant.size,
-        fingerprint=shop.embedder.fingerprint.digest,
-    )
+        return Answer(subject(stand.embedder), measured, overhead=tuple(loop.overhead(1000)), skipped=tuple(skipped))
 
 
 TASKS: Mapping[str, Callable[[Job], Answer]] = {"latency": latency}
 """What a process can be asked."""
-
-
-def say(step: str) -> None:
-    """Tells the parent that a step is done."""
-    print(step, flush=True)
 
 
 def _end_with_parent() -> None:
