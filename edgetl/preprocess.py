@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
@@ -71,6 +71,21 @@ seeds). A photo of exactly the input size has nothing around its crop: there the
 """
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Decoded:
+    """A photo's pixels, on their way to a tensor.
+
+    Attributes:
+        name: the photo's, for messages.
+        image: in a mode whose values can be averaged; pixels uint8 [h, w, 3] of the model's input size are taken as they are.
+        turn: the EXIF orientation, 1 to 8.
+    """
+
+    name: str
+    image: Union[Image.Image, Pixels]
+    turn: int = 1
+
+
 def tensor(source: Source, spec: ImageSpec) -> Pixels:
     """Decodes, scales the short side to `spec.resize`, crops the centre and turns it upright.
 
@@ -88,11 +103,37 @@ def tensor(source: Source, spec: ImageSpec) -> Pixels:
     Raises:
         PhotoError: the photo is corrupt, truncated, animated or too large.
     """
+    return cropped(decoded(source, spec), spec)
+
+
+def decoded(source: Source, spec: ImageSpec) -> Decoded:
+    """The first half of :func:`tensor`: a photo's pixels, neither scaled nor turned.
+
+    Raises:
+        PhotoError: as :func:`tensor`.
+    """
     content = source.content
     if isinstance(content, np.ndarray) and content.shape == (spec.height, spec.width, 3):
-        return np.ascontiguousarray(content)
+        return Decoded(source.name, np.ascontiguousarray(content))
     with decoding(source.name):
-        return _cut(*_opened(source, spec), spec)
+        image = source.image()
+        if spec.draft and isinstance(content, bytes):  # a PIL image is the caller's: it must not shrink under their hands
+            image.draft(None, (spec.draft * spec.resize, spec.draft * spec.resize))
+        turn = orientation(image)
+        image.load()
+        return Decoded(source.name, _plain(image, source.name), turn)
+
+
+def cropped(photo: Decoded, spec: ImageSpec) -> Pixels:
+    """The second half of :func:`tensor`: scaled, cropped and upright.
+
+    Raises:
+        PhotoError: as :func:`tensor`.
+    """
+    if isinstance(photo.image, np.ndarray):
+        return photo.image
+    with decoding(photo.name):
+        return _cut(photo.image, photo.turn, spec)
 
 
 def views(source: Source, spec: ImageSpec, n: int) -> Pixels:
@@ -110,20 +151,14 @@ def views(source: Source, spec: ImageSpec, n: int) -> Pixels:
         PhotoError: as :func:`tensor`.
         ValueError: `n` is out of range.
     """
+    from PIL import Image
+
     if not 1 <= n <= len(VIEWS):
         raise ValueError(f"{n} views of a photo were asked for; between 1 (the photo alone) and {len(VIEWS)} can be made")
+    photo = decoded(source, spec)
     with decoding(source.name):
-        photo, turn = _opened(source, spec)
-        return np.stack([_cut(photo, turn, spec, view) for view in VIEWS[:n]])
-
-
-def _opened(source: Source, spec: ImageSpec) -> tuple[Image.Image, int]:
-    """The photo, decoded where that was needed to give it a mode whose values can be averaged, and its EXIF orientation."""
-    image = source.image()
-    if spec.draft and isinstance(source.content, bytes):  # a PIL image is the caller's: it must not shrink under their hands
-        image.draft(None, (spec.draft * spec.resize, spec.draft * spec.resize))
-    turn = orientation(image)
-    return _plain(image, source.name), turn
+        image = Image.fromarray(photo.image) if isinstance(photo.image, np.ndarray) else photo.image
+        return np.stack([_cut(image, photo.turn, spec, view) for view in VIEWS[:n]])
 
 
 def _cut(photo: Image.Image, turn: int, spec: ImageSpec, view: View = VIEWS[0]) -> Pixels:
