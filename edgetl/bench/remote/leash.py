@@ -193,7 +193,7 @@ class Leash:
 
     def _beat(self) -> None:
         while True:
-            time.sleep(self._job["patience"] / 6)
+            time.sleep(self._job["patience"] / 3)
             self._send(BEAT)
 
     def _watch(self) -> None:

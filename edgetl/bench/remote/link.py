@@ -187,7 +187,7 @@ class Link:
         self._inbox.put(None)
 
     def _beat(self) -> None:
-        while not self._ended.wait(self._patience / 6):
+        while not self._ended.wait(self._patience / 3):
             try:
                 self.send(leash.BEAT)
             except Lost:
