@@ -61,7 +61,7 @@ def jetson(root: Path = ROOT) -> dict[str, Any] | None:
 
 def _mode(root: Path) -> str | None:
     """From the files that nvpmodel keeps, else from the command itself, which prints `NV Power Mode: MAXN`."""
-    number = re.search(r"pmode:(\d+)", text(root / "var/lib/nvpmodel/status") or "")
+    number = re.search(r"pmode:(\d{1,5})", text(root / "var/lib/nvpmodel/status") or "")
     if number is None:
         asked = re.search(r"NV Power Mode:\s*(\S+)", output("nvpmodel", "-q")) if root == ROOT else None
         return asked.group(1) if asked else None

@@ -71,5 +71,5 @@ def _old_memory(folder: Path) -> int | None:
 
 
 def _throttled(folder: Path) -> int | None:
-    found = re.search(r"^nr_throttled (\d+)$", text(folder / "cpu.stat") or "", re.MULTILINE)
+    found = re.search(r"^nr_throttled (\d{1,20})$", text(folder / "cpu.stat") or "", re.MULTILINE)
     return int(found.group(1)) if found else None

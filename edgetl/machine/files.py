@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path("/")
+_LINE = 256  # characters; a name in sysfs or a device tree has a few dozen
 
 
 def text(path: Path) -> str | None:
@@ -17,8 +18,8 @@ def text(path: Path) -> str | None:
 
 def word(path: Path) -> str | None:
     """What a file says if that is one line of plain characters; None where it is garbage."""
-    said = text(path)
-    return said if said is not None and said.isprintable() and "\ufffd" not in said else None
+    said = text(path) or ""
+    return said if 0 < len(said) <= _LINE and said.isprintable() and "\ufffd" not in said else None
 
 
 def number(path: Path, base: int = 10) -> int | None:
@@ -27,11 +28,12 @@ def number(path: Path, base: int = 10) -> int | None:
 
 
 def whole(said: str | None, base: int = 10) -> int | None:
-    """A whole number from words; None where they are something else."""
+    """A whole number of at most 64 bits from words, which is what the kernel counts in; None where they are something else."""
     try:
-        return int(said, base) if said else None
+        value = int(said, base) if said else None
     except ValueError:
         return None
+    return value if value is not None and abs(value) < 1 << 64 else None
 
 
 def paths(root: Path, pattern: str) -> list[Path]:

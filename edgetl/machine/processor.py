@@ -45,7 +45,7 @@ def name(root: Path = ROOT) -> str | None:
     cpuinfo = text(root / "proc/cpuinfo") or ""
     if found := re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE):
         return found.group(1).strip()
-    parts = re.findall(r"^CPU implementer\s*:\s*0x41$.*?^CPU part\s*:\s*(0x[0-9a-f]+)$", cpuinfo, re.MULTILINE | re.DOTALL)
+    parts = re.findall(r"^CPU implementer\s*:\s*0x41$.*?^CPU part\s*:\s*(0x[0-9a-f]{1,4})$", cpuinfo, re.MULTILINE | re.DOTALL)
     cores = dict.fromkeys(_ARM.get(int(part, 16), f"Arm part {part}") for part in sorted(parts))
     hardware = re.search(r"^Hardware\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return " and ".join(cores) or (hardware.group(1).strip() if hardware else platform.processor() or None)
@@ -78,7 +78,7 @@ def clusters(root: Path = ROOT) -> list[dict[str, Any]]:
 def online(root: Path = ROOT) -> int | None:
     """The machine's cores that are switched on, count, whoever may use them."""
     said = word(root / _CPU / "online") or ""
-    spans = [span.split("-") for span in said.split(",") if re.fullmatch(r"\d+(-\d+)?", span)]
+    spans = [span.split("-") for span in said.split(",") if re.fullmatch(r"\d{1,5}(-\d{1,5})?", span)]
     return sum(int(span[-1]) - int(span[0]) + 1 for span in spans) or None
 
 

@@ -103,7 +103,7 @@ def temperatures(root: Path = ROOT) -> dict[str, float]:
 
 def memory(root: Path, name: str) -> int | None:
     """An entry of /proc/meminfo, bytes."""
-    found = re.search(rf"^{name}:\s*(\d+) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
+    found = re.search(rf"^{name}:\s*(\d{{1,15}}) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
     return int(found.group(1)) * 1024 if found else None
 
 
@@ -127,7 +127,7 @@ def _passed(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> f
 
 def _jiffies(root: Path) -> dict[str, int] | None:
     """Guest time is part of user time already (proc(5)), so that these five add up to all there is."""
-    found = re.match(r"cpu" + r"\s+(\d+)" * len(_CPU), text(root / "proc/stat") or "")
+    found = re.match(r"cpu" + r"\s+(\d{1,20})" * len(_CPU), text(root / "proc/stat") or "")
     if not found:
         return None
     spent = dict(zip(_CPU, map(int, found.groups())))

@@ -14,8 +14,8 @@ from edgetl.machine.processor import ranges
 
 _VARIABLES = (
     "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "GOTO_", "MKL_", "BLIS_", "VECLIB_", "NUMEXPR_", "ORT_", "OV_", "OPENVINO_", "ONEDNN_", "DNNL_",
-    "TF_ENABLE_", "TF_NUM_", "TF_XLA_", "TFLITE_", "XNNPACK", "EDGETL_", "LD_PRELOAD", "LD_BIND_NOW", "MALLOC_", "GLIBC_TUNABLES", "PYTHONMALLOC", "PYTHONHASHSEED",
-    "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE", "PYTHONDEVMODE", "CUDA_",
+    "TF_ENABLE_", "TF_NUM_", "TF_XLA_", "TFLITE_", "XNNPACK", "EDGETL_", "CUDA_", "LD_PRELOAD", "LD_BIND_NOW", "MALLOC_", "GLIBC_TUNABLES",
+    "PYTHONMALLOC", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE", "PYTHONDEVMODE",
 )  # fmt: skip
 _PRIVATE = re.compile(r"[^\s:;,=]*/|(?<=GPU-)[0-9a-f-]{36}")  # the folders of a path, and a card's own number
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY")
@@ -46,7 +46,7 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
 
 
 def environment() -> dict[str, str]:
-    """The variables that libraries, the allocator and edgetl read; of paths the last part only, of a card no number, of secrets only that they are set."""
+    """The variables that libraries, the allocator and edgetl read; of a path its last part, of a secret only that it is set."""
     chosen = {name: value for name, value in sorted(os.environ.items()) if name.startswith(_VARIABLES)}
     return {name: "(set)" if _SECRET.search(name) else _PRIVATE.sub("", value) for name, value in chosen.items()}
 
