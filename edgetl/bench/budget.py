@@ -1,0 +1,98 @@
+"""A budget, and how a configuration stands to each of its limits.
+
+A latency fits where the upper end of its interval does, and a percentile that n cannot carry fits nothing. Memory and size are what was
+seen. A loss is judged by its value, because its interval is about other photos than those that were asked; where the limit lies within
+it, the judgement says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from edgetl.bench.loss import Loss
+from edgetl.bench.record import Result
+from edgetl.bench.statistics import Estimate, least
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What a configuration may cost; None is no limit.
+
+    Attributes:
+        scenario: whose latency.
+        p50_ms: milliseconds.
+        p99_ms: milliseconds.
+        peak_mb: peak resident memory of the process, 10^6 bytes.
+        size_mb: of the model's files, 10^6 bytes.
+        max_loss: points of top-1 against the most accurate float configuration on the same photos.
+    """
+
+    scenario: str = "predict-file"
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    peak_mb: float | None = None
+    size_mb: float | None = None
+    max_loss: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """How a configuration stands to one limit.
+
+    Attributes:
+        fits: None where it cannot be told.
+        words: the value, and what is wrong with it.
+        over: by how much it misses, as a share of the limit; 0 where it does not, or where that cannot be told.
+    """
+
+    fits: bool | None
+    words: str
+    over: float = 0.0
+
+
+def of_latency(name: Literal["p50", "p99"], limit: float, time: Estimate | None, n: int, confidence: float) -> Judgement:
+    """A percentile in nanoseconds, from n queries, against milliseconds."""
+    if time is None:
+        needed = least(float(name[1:]), confidence)
+        return Judgement(None, f"{name} cannot be told from n={n}: it takes {needed} queries; measure longer, without --quick")
+    words = f"{name} {milliseconds(time)} ms, n={n}"
+    if time.high / 1e6 <= limit:
+        return Judgement(True, words)
+    if time.value / 1e6 <= limit:
+        return Judgement(None, f"{words}: cannot be told to be at most {limit:g} ms; measure longer, or on a quieter machine")
+    return Judgement(False, f"{words}: its upper end is {time.high / 1e6 - limit:.3f} ms over {limit:g} ms", _share(time.high / 1e6, limit))
+
+
+def of_bytes(name: str, limit: float, count: int | None) -> Judgement:
+    """Bytes against 10^6 bytes."""
+    if count is None:
+        return Judgement(None, f"its {name} memory was not measured: edgetl bench BUNDLE --scenario memory")
+    value = count / 1e6
+    words = f"{name} {value:.1f} MB"
+    if value > limit:
+        return Judgement(False, f"{words}: {value - limit:.2f} over {limit:g}", _share(value, limit))
+    return Judgement(True, words)
+
+
+def of_loss(limit: float, loss: Loss | None, result: Result) -> Judgement:
+    """The loss of a result against points; None is one that cannot be told."""
+    if result.accuracy is None:
+        return Judgement(None, "it has no accuracy: edgetl bench BUNDLE --labelled FOLDER")
+    if loss is None:
+        what = f"no fp32 configuration of {result.subject.backbone} was asked the same photos ({result.accuracy.photos})"
+        return Judgement(None, f"its loss cannot be told: {what}; measure one with the same --labelled")
+    if loss.points > limit:
+        return Judgement(False, f"loss {loss}: {loss.points - limit:.2f} over {limit:g}", _share(loss.points, limit))
+    doubt = f" ({limit:g} lies within the interval: other photos may say more)" if loss.high > limit else ""
+    return Judgement(True, f"loss {loss}{doubt}")
+
+
+def milliseconds(time: Estimate) -> str:
+    """A time and its interval."""
+    return f"{time.value / 1e6:.3f} [{time.low / 1e6:.3f}, {time.high / 1e6:.3f}]"
+
+
+def _share(value: float, limit: float) -> float:
+    """How far above a limit, as a share of it; a limit of nothing is missed by the whole value."""
+    return (value - limit) / (abs(limit) or value)
