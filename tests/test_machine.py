@@ -13,7 +13,7 @@ import fake_machines
 import pytest
 
 from edgetl import machine
-from edgetl.machine import description, facts, libraries, sensors, software, storage
+from edgetl.machine import description, facts, libraries, sensors, software, storage, throttle
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,23 @@ def test_an_empty_root_is_described_and_read_with_nothing_known(tmp_path: Path) 
         **dict.fromkeys(("load_average", "cpu", "temperature_c", "frequency_khz", "memory_available_bytes", "quota_waits")),
         "throttle": dict.fromkeys(("bits", "thermal_events", "over_current_events", "cooling_state", "cooling_events")),
     }  # fmt: skip
+
+
+def test_commands_answer_where_files_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if machine.describe()["board"] or throttle.state()["bits"] is not None:
+        pytest.skip("this machine has the files, so that the commands are not asked")
+    answers = {"vcgencmd": "throttled=0x50005", "nvpmodel": "NV Power Mode: 15W\n0", "getprop": "Pixel 8"}
+    for name, answer in answers.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{answer}'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("ANDROID_ROOT", "/system")
+    throttle.vcgencmd.cache_clear()
+    said = machine.describe()
+    throttle.vcgencmd.cache_clear()
+    assert said["throttle"]["words"] == ["under-voltage now", "throttled now", "under-voltage since boot", "throttled since boot"]
+    assert said["jetson"] == {"release": None, "mode": "15W"}
+    assert said["board"] == "Pixel 8 Pixel 8"
 
 
 def test_two_machines_differ_in_words_and_a_kernels_update_does_not_make_another_one() -> None:

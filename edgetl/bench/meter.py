@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edgetl.errors import BenchError
-from edgetl.machine.files import ROOT, number, output, paths, word
+from edgetl.machine.files import ROOT, number, output, paths, there, word
 
 _INPUT = "VDD_IN"
 """The rail through which a Jetson module draws everything (Jetson Linux Developer Guide, software-based power consumption modelling)."""
@@ -167,7 +167,7 @@ def _ina(root: Path, asked: bool) -> Meter:
     if label := rails.get(_INPUT):
         volts, amperes = (label.with_name(name.replace("label", "input")) for name in (label.name, label.name.replace("in", "curr", 1)))
         return _Watts(f"INA3221 {_INPUT}", lambda: _whole(volts) * _whole(amperes) / 1e6)
-    powers = [chip / "power1_input" for chip in chips if (chip / "power1_input").exists()]
+    powers = [chip / "power1_input" for chip in chips if there(chip / "power1_input")]
     if powers and asked:
         return _Watts(f"{chips[powers[0].parent].upper()} power1", lambda: _whole(powers[0]) / 1e6)
     told = f", only {', '.join(sorted(filter(None, rails)))}: parts of the board, not all of it" if rails else ""
@@ -178,5 +178,5 @@ def _whole(path: Path) -> int:
     value = number(path)
     if value is None:
         hint = "; only root may read it since a measurement of power can reveal secrets: run as root" if path.name == "energy_uj" else ""
-        raise BenchError(f"{path} cannot be read as a whole number{hint if path.exists() else ''}")
+        raise BenchError(f"{path} cannot be read as a whole number{hint if there(path) else ''}")
     return value

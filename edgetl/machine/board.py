@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
-from edgetl.machine.files import ROOT, output, text, whole, word
+from edgetl.machine.files import ROOT, output, text, there, whole, word
 
 _DMI = "sys/class/dmi/id"
 
@@ -27,9 +28,9 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
 
 
 def name(root: Path = ROOT) -> str | None:
-    """What its maker calls it: `Raspberry Pi 5 Model B Rev 1.0`, `LENOVO 20XW00ABGE`."""
+    """What its maker calls it: `Raspberry Pi 5 Model B Rev 1.0`, `LENOVO 20XW00ABGE`, `Google Pixel 8`."""
     words = [word(root / _DMI / "sys_vendor"), word(root / _DMI / "product_name")]
-    return word(root / "proc/device-tree/model") or " ".join(said for said in words if said) or None
+    return word(root / "proc/device-tree/model") or " ".join(said for said in words if said) or (_phone() if root == ROOT else None)
 
 
 def hypervisor(root: Path = ROOT) -> str | None:
@@ -41,9 +42,9 @@ def hypervisor(root: Path = ROOT) -> str | None:
 
 def container(root: Path = ROOT) -> str | None:
     """What contains this process (https://systemd.io/CONTAINER_INTERFACE/); None where nothing says so."""
-    if (root / ".dockerenv").exists():
+    if there(root / ".dockerenv"):
         return "docker"
-    if (root / "run/.containerenv").exists():
+    if there(root / "run/.containerenv"):
         return "podman"
     return word(root / "run/systemd/container")
 
@@ -57,6 +58,14 @@ def jetson(root: Path = ROOT) -> dict[str, Any] | None:
     release = re.match(r"# (R\d+) \(release\), REVISION: ([\d.]+)", text(root / "etc/nv_tegra_release") or "")
     mode = _mode(root)
     return {"release": ".".join(release.groups()) if release else None, "mode": mode} if release or mode else None
+
+
+def _phone() -> str | None:
+    """Android's name for the phone, whose /sys it keeps to itself."""
+    if "ANDROID_ROOT" not in os.environ:
+        return None
+    words = [output("getprop", f"ro.product.{what}").strip() for what in ("manufacturer", "model")]
+    return " ".join(filter(None, words)) or None
 
 
 def _mode(root: Path) -> str | None:

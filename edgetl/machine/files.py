@@ -12,7 +12,7 @@ def text(path: Path) -> str | None:
     """What a file says, stripped of white space and the NUL that ends a device tree's strings; None where it says nothing."""
     try:
         return path.read_text(errors="replace").strip("\0 \t\r\n") or None
-    except OSError:  # missing, a folder, no permission, or a driver that answers with EIO
+    except (OSError, ValueError):  # missing, a folder, no permission, a driver that answers with EIO, or a name that cannot be one
         return None
 
 
@@ -20,6 +20,14 @@ def word(path: Path) -> str | None:
     """What a file says if that is one line of plain characters; None where it is garbage."""
     said = text(path) or ""
     return said if 0 < len(said) <= _LINE and said.isprintable() and "\ufffd" not in said else None
+
+
+def there(path: Path) -> bool:
+    """Whether a file or folder is there, as far as one may look."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def number(path: Path, base: int = 10) -> int | None:

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edgetl.machine.files import output
+from edgetl.machine.files import output, there
 
 _LIBRARIES = (
     "edgetl", "numpy", "pillow", "ai-edge-litert", "tflite-runtime", "onnxruntime", "onnxruntime-gpu", "onnxruntime-qnn", "openvino",
@@ -27,7 +27,7 @@ def version(package: Path = _PACKAGE) -> str:
         `0.1.0`, `0.1.0 (git 77719ba)` or `0.1.0 (git 77719ba, changed)`.
     """
     said, checkout = _version("edgetl") or "unknown", package.parent
-    if not (checkout / ".git").exists():
+    if not there(checkout / ".git"):
         return said
     commit = _git(checkout, "rev-parse", "--short", "HEAD")
     changed = _git(checkout, "status", "--porcelain", "--", package.name)

@@ -25,7 +25,8 @@ def reading(root: Path = ROOT) -> dict[str, Any]:
         `cpu`: jiffies since boot of all cores together: `user`, `system`, `idle`, `iowait`, `steal`, for :func:`between`.
         `own_seconds`: CPU time of this process and of those it started and waited for, s.
         `temperature_c`: the hottest zone, degrees Celsius.
-        `frequency_khz`: of the slowest core now. A fact, and no proof of throttling: an idle core is slow, and turbo comes and goes.
+        `frequency_khz`: of the slowest core now. A fact, and no proof of throttling: an idle core is slow, turbo comes and goes,
+        and a Raspberry Pi tells what was asked for and not what the firmware allowed (https://github.com/raspberrypi/linux/issues/2986).
         `memory_available_bytes`: what could be had without swapping.
         `quota_waits`: :func:`edgetl.machine.cgroup.waits`.
         `throttle`: :func:`edgetl.machine.throttle.state`.

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from edgetl.machine.files import ROOT, number, paths, text, word
+from edgetl.machine.files import ROOT, number, paths, text, there, word
 
 _KINDS = {"nvme": "nvme", "vd": "virtio", "sd": "scsi", "zram": "zram", "loop": "loop", "md": "raid", "dm-": "device mapper", "xvd": "xen"}
 # The options that change what a commit costs (ext4(5), f2fs, btrfs(5)); others may hold paths.
@@ -53,19 +53,19 @@ def _mount(folder: Path, root: Path) -> tuple[str, str, str, list[str]] | None:
 def _disk(numbers: str, source: str, root: Path) -> Path | None:
     """The disk's folder in /sys, the first beneath a partition or a mapping; btrfs has numbers of its own, so there the source is asked."""
     device = root / "sys/dev/block" / numbers
-    if not device.exists() and source.startswith("/dev/"):
+    if not there(device) and source.startswith("/dev/"):
         device = root / "sys/class/block" / source.removeprefix("/dev/")
-    if not device.exists():
+    if not there(device):
         return None
     device = Path(os.path.realpath(device))
-    if (device / "partition").exists():
+    if there(device / "partition"):
         device = device.parent
     beneath = [Path(os.path.realpath(path)) for path in paths(device, "slaves/*")]
     return _whole(beneath[0]) if beneath else device
 
 
 def _whole(device: Path) -> Path:
-    return device.parent if (device / "partition").exists() else device
+    return device.parent if there(device / "partition") else device
 
 
 def _kind(disk: Path) -> str | None:

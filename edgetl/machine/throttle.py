@@ -85,10 +85,11 @@ def _bits(root: Path) -> int | None:
     """From the firmware's file (hexadecimal without a prefix), else from its command, which prints `throttled=0x50005`."""
     for path in paths(root, "sys/devices/platform/soc*/*:firmware/get_throttled"):
         return number(path, 16)
-    command = _vcgencmd() if root == ROOT else None
+    command = vcgencmd() if root == ROOT else None
     return whole(output(command, "get_throttled").rpartition("=")[2].strip(), 16) if command else None
 
 
 @functools.cache
-def _vcgencmd() -> str | None:
+def vcgencmd() -> str | None:
+    """Where the firmware's command is; looked for once, because a reading is to be cheap."""
     return shutil.which("vcgencmd")
