@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.errors import BenchError
-from edgetl.evaluation import student
+from edgetl.evaluation import above, student
 
 Samples = Sequence[int] | npt.NDArray[np.int64]
 
 _CELLS = 1024
-_BLOCKS = 32
+_BLOCKS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,23 @@ class Summary:
     p90: Estimate | None
     p99: Estimate | None
     max: Estimate
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """What one number is of another.
+
+    Attributes:
+        value: after divided by before.
+        low: of its interval.
+        high: of its interval.
+        p: the probability of a ratio as far from 1, in either direction, if nothing had changed.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
 
 
 def percentile(samples: Samples, q: float) -> int:
@@ -95,6 +112,26 @@ def summary(rounds: Sequence[Samples], *, confidence: float = 0.95, resamples: i
     return Summary(pool.n, made[50.0], made.get(90.0), made.get(99.0), made[100.0])
 
 
+def ratios(
+    before: Pool, after: Pool, qs: Sequence[float], *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> list[Ratio]:
+    """Percentiles of `after` divided by those of `before`, with Welch's interval (1947) of the difference of their logarithms.
+
+    Percentiles below 1 count as 1.
+    """
+    normal = NormalDist().inv_cdf((1 + confidence) / 2)
+    sides = zip(before.errors(qs, resamples, seed), after.errors(qs, resamples, seed))
+    made = []
+    for q, ((one, one_freedom), (other, other_freedom)) in zip(qs, sides):
+        change = math.log(max(1, after.percentile(q)) / max(1, before.percentile(q)))
+        error = math.hypot(one, other)
+        freedom = error**4 / (one**4 / one_freedom + other**4 / other_freedom) if error else math.inf
+        half = student(normal, freedom) * error if error else 0.0
+        p = 2 * above(abs(change) / error, freedom) if error else float(not change)
+        made.append(Ratio(math.exp(change), math.exp(change - half), math.exp(change + half), p))
+    return made
+
+
 class Pool:
     """Samples of several rounds, sorted once, of which percentiles can be resampled.
 
@@ -135,13 +172,21 @@ class Pool:
         tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
         low = high = values
         for drawn, freedom, groups in self.resampled(qs, resamples, seed):
-            wider = student(normal, freedom) / normal * math.sqrt(groups / freedom)
-            ends = np.quantile(drawn, tails, axis=1)
-            low = np.minimum(low, values - wider * (values - ends[0]))
-            high = np.maximum(high, values + wider * (ends[1] - values))
-        # The largest sample has no upper end; a time or a size has no end below zero.
+            few = student(normal, freedom) * math.sqrt(groups / freedom)
+            left, right = np.quantile(drawn, tails, axis=1)
+            error = drawn.std(axis=1)
+            low = np.minimum(low, values - few * np.maximum((values - left) / normal, error))
+            high = np.maximum(high, values + few * np.maximum((right - values) / normal, error))
+        # A time or a size has no end below zero, and a resample has no sample above the largest.
         low = np.maximum(low, min(0, int(self._sorted[0])))
+        high = np.where(np.array(qs) < 100, high, values)
         return [Estimate(int(value), math.floor(a), math.ceil(b)) for value, a, b in zip(values, low, high)]
+
+    def errors(self, qs: Sequence[float], resamples: int, seed: int) -> list[tuple[float, int]]:
+        """Standard error of each percentile's logarithm, the larger one of rounds and blocks, and the degrees of freedom behind it."""
+        made = self.resampled(qs, resamples, seed)
+        found = [np.log(np.maximum(1, drawn)).std(axis=1) * math.sqrt(groups / freedom) for drawn, freedom, groups in made]
+        return [(float(error), made[0][1]) for error in np.max(found, axis=0)] if made else [(0.0, 1)] * len(qs)
 
     def resampled(self, qs: Sequence[float], resamples: int, seed: int) -> list[tuple[npt.NDArray[np.int64], int, int]]:
         """Percentiles [q, resamples] of bootstrap resamples, degrees of freedom and groups: of rounds, then of blocks within rounds."""
