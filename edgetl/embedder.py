@@ -19,7 +19,7 @@ from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, Labe
 from edgetl.photos import Source
 from edgetl.preprocess import tensor, views
 from edgetl.quality import measure
-from edgetl.runtimes import FAMILIES, Runtime, open_runtime
+from edgetl.runtimes import FAMILIES, Runtime, open_runtime, providers
 from edgetl.types import Capture, Embeddings, Fingerprint, ImageSpec, Pixels
 
 log = logging.getLogger("edgetl")
@@ -78,8 +78,9 @@ class Embedder:
     ) -> Embedder:
         """Opens the variant that was asked for, else the one that the store was made with, else the first that works here.
 
-        A choice by argument or by the variable EDGETL_RUNTIME is hard: if it does not work, that is the error; EDGETL_PROVIDER, an
-        accelerator of ONNX Runtime's, chooses that runtime. Otherwise every variant that had to be passed over is named with its reason.
+        A choice by argument or by the variable EDGETL_RUNTIME is hard: if it does not work, that is the error; EDGETL_PROVIDER, the name
+        of a provider, chooses the runtime that has it (see :data:`edgetl.runtimes.providers.PROVIDERS`). Otherwise every variant that
+        had to be passed over is named with its reason.
 
         Args:
             bundle: the bundle.
@@ -325,8 +326,9 @@ def _ahead(
 
 
 def _environment() -> str | None:
-    """The runtime that the environment asks for; an accelerator asks for the one that has it."""
-    return os.environ.get("EDGETL_RUNTIME") or ("onnxruntime" if os.environ.get("EDGETL_PROVIDER") else None)
+    """The runtime that the environment asks for; a provider asks for the one that has it."""
+    provider = os.environ.get(providers.VARIABLE)
+    return os.environ.get("EDGETL_RUNTIME") or (providers.family_of(provider) if provider else None)
 
 
 def _candidates(bundle: Bundle, runtime: str | None, variant: str | None, store: Fingerprint | None) -> list[Variant]:

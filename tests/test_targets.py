@@ -325,7 +325,10 @@ def test_an_accelerator_that_is_not_here_is_an_error(tiny: Bundle, tensors: Pixe
     for target, variant in nvidia.Nvidia().cells(tiny):
         with pytest.raises(RuntimeUnavailable, match=r"has no (CUDA|Tensorrt)ExecutionProvider, only .*pip install onnxruntime-gpu"):
             nvidia.Nvidia().prove(job, target, variant)
-    for asked, said in (("cuda", "has no CUDAExecutionProvider"), ("npu", "EDGETL_PROVIDER='npu'; known are cpu, cuda, tensorrt")):
+    for asked, said in (
+        ("cuda", "has no CUDAExecutionProvider"),
+        ("gpu", "EDGETL_PROVIDER='gpu': onnxruntime has no such provider, only cpu, cuda, tensorrt"),
+    ):
         monkeypatch.setenv("EDGETL_PROVIDER", asked)
         with pytest.raises(RuntimeUnavailable, match=said):
             open_runtime("onnxruntime", tiny_models.onnx())

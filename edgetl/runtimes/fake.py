@@ -24,6 +24,10 @@ def model(dim: int = 64, *, size: int = 32, seed: int = 0) -> bytes:
     return json.dumps({"dim": dim, "size": size, "seed": seed}).encode()
 
 
+def library() -> None:
+    """There is none."""
+
+
 class Model:
     """A fake model: uint8 [n, size, size, 3] in, float32 [n, d] out (see :class:`edgetl.runtimes.Runtime`)."""
 
@@ -32,7 +36,7 @@ class Model:
     placement = "all of the model"
     library = "fake 1"
 
-    def __init__(self, files: Mapping[str, bytes], threads: int) -> None:
+    def __init__(self, files: Mapping[str, bytes], threads: int, provider: str | None = None) -> None:
         said = json.loads(next(iter(files.values())))
         self._size = int(said["size"])
         random = np.random.Generator(np.random.PCG64(int(said["seed"])))

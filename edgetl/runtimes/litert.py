@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from edgetl.runtimes.providers import ALL
 from edgetl.types import Array, Embeddings, Pixels
 
 _LIBRARIES = (
@@ -20,17 +21,29 @@ _LIBRARIES = (
 class Model:
     """A TFLite model: uint8 [1, h, w, 3] in, float32 [1, d] out; full-integer models are converted on both sides here.
 
-    Quantisation follows the TFLite specification: real = scale * (stored - zero_point).
+    Quantisation follows the TFLite specification: real = scale * (stored - zero_point). The delegate XNNPACK computes what it can, and
+    TFLite's own kernels the rest; EDGETL_PROVIDER=builtin leaves everything to those. Both run on the CPU, so a model that is shared is no
+    error, and `placement` says how it is.
     (See :class:`edgetl.runtimes.Runtime`.)
     """
 
     family = "litert"
-    provider = "cpu"
-    placement = "all of the model"
 
-    def __init__(self, files: Mapping[str, bytes], threads: int) -> None:
-        self.library, self._interpreter = _interpreter(next(iter(files.values())), threads)
+    def __init__(self, files: Mapping[str, bytes], threads: int, provider: str | None = None) -> None:
+        """Opens a model on `provider`; None is XNNPACK where the library has it.
+
+        Raises:
+            OSError: XNNPACK was asked for and takes no operator.
+        """
+        self.library, self._interpreter = _interpreter(next(iter(files.values())), threads, builtin=provider == "builtin")
         self._interpreter.allocate_tensors()
+        taken, operators = delegated(self._interpreter._get_ops_details())
+        if provider == "xnnpack" and not taken:
+            raise OSError(
+                f"provider xnnpack: {self.library} gives it none of the {operators} operators: it was built without, or they are others"
+            )
+        self.provider = "xnnpack" if taken else "builtin"
+        self.placement = ALL if taken in (0, operators) else f"mixed {taken}/{operators} operators"
         given, made = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
         self._input, self._output = given["index"], made["index"]
         self._encode = _encoder(given["dtype"], *given["quantization"])
@@ -55,16 +68,57 @@ class Model:
         del self._interpreter
 
 
-def _interpreter(model: bytes, threads: int) -> tuple[str, Any]:
+def library() -> None:
+    """Imports the first one that can be imported."""
+    for module, _ in _LIBRARIES[:-1]:
+        try:
+            importlib.import_module(module)
+            return
+        except ImportError:
+            continue
+    importlib.import_module(_LIBRARIES[-1][0])
+
+
+def delegated(nodes: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """How many operators a delegate took, and how many there are.
+
+    The operators that it took stay in the list of nodes, and one more, `DELEGATE`, has the inputs and outputs of all of them: what lies
+    between those, it computes.
+
+    Args:
+        nodes: of an interpreter whose tensors are allocated: `op_name`, and the tensors that are its `inputs` and `outputs`.
+    """
+    operators = [node for node in nodes if node["op_name"] != "DELEGATE"]
+    maker = {int(tensor): number for number, node in enumerate(operators) for tensor in node["outputs"]}
+    taken: set[int] = set()
+    for node in nodes:
+        if node["op_name"] == "DELEGATE":
+            given = {int(tensor) for tensor in node["inputs"]}
+            wanted = [int(tensor) for tensor in node["outputs"]]
+            while wanted:
+                number = maker.get(wanted.pop())
+                if number is not None and number not in taken:
+                    taken.add(number)
+                    wanted += [int(tensor) for tensor in operators[number]["inputs"] if int(tensor) not in given]
+    return len(taken), len(operators)
+
+
+def _interpreter(model: bytes, threads: int, *, builtin: bool = False) -> tuple[str, Any]:
     """The first library that can build an interpreter; importing is no proof (tflite-runtime 2.14 beside numpy 2)."""
     reasons = []
     for module, package in _LIBRARIES:
         try:
             library = importlib.import_module(module)
-            return f"{package} {_version(package)}", library.Interpreter(model_content=model, num_threads=threads)
+            settings = {"experimental_op_resolver_type": _resolvers(library).BUILTIN_WITHOUT_DEFAULT_DELEGATES} if builtin else {}
+            return f"{package} {_version(package)}", library.Interpreter(model_content=model, num_threads=threads, **settings)
         except (ImportError, AttributeError) as error:
             reasons.append(f"{package}: {error}")
     raise ImportError("; ".join(reasons))
+
+
+def _resolvers(library: Any) -> Any:
+    """Where a library keeps its OpResolverType: beside the interpreter, TensorFlow among what is experimental."""
+    return library.OpResolverType if hasattr(library, "OpResolverType") else library.experimental.OpResolverType
 
 
 def _version(package: str) -> str:

@@ -1,52 +1,63 @@
-"""ONNX Runtime on the CPU, or on the accelerator that EDGETL_PROVIDER names."""
+"""ONNX Runtime on the CPU, or on the execution provider that EDGETL_PROVIDER names."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from edgetl.runtimes.providers import ALL
 from edgetl.types import Embeddings, Pixels
 
-PROVIDERS: Mapping[str, tuple[str, ...]] = {
+EXECUTION: Mapping[str, tuple[str, ...]] = {
     "cpu": ("CPUExecutionProvider",),
     "cuda": ("CUDAExecutionProvider",),
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
+    "coreml": ("CoreMLExecutionProvider",),
+    "dnnl": ("DnnlExecutionProvider",),
+    "nnapi": ("NnapiExecutionProvider",),
+    "openvino": ("OpenVINOExecutionProvider",),
+    "qnn": ("QNNExecutionProvider",),
+    "xnnpack": ("XnnpackExecutionProvider",),
 }
 """What EDGETL_PROVIDER may say -> the execution providers that share a model's nodes, in this order."""
+_WHEELS = {
+    "cuda": "pip install onnxruntime-gpu in place of onnxruntime (Jetson: NVIDIA's wheel for its JetPack)",
+    "openvino": "pip install onnxruntime-openvino in place of onnxruntime",
+}
+_WHEELS["tensorrt"] = _WHEELS["cuda"]
+
+
+def library() -> Any:
+    """Imports it."""
+    import onnxruntime
+
+    return onnxruntime
 
 
 class Model:
     """An ONNX model: uint8 [n, h, w, 3] in, float32 [n, d] out (see :class:`edgetl.runtimes.Runtime`).
 
-    An accelerator is a property of the machine, so its variable chooses it: EDGETL_PROVIDER=cuda (or tensorrt).
-    It is used for the whole model, or opening fails: a node on the CPU would cost what was to be won, and nobody would see it. That
+    A provider is used for the whole model, or opening fails: a node on the CPU would cost what was to be won, and nobody would see it. That
     its arithmetic is near enough is proved by the golden photos, as on any CPU; the fingerprint's family stays `onnxruntime`.
     """
 
     family = "onnxruntime"
-    provider = "cpu"
-    placement = "all of the model"
+    placement = ALL
 
     def __init__(self, files: Mapping[str, bytes], threads: int, provider: str | None = None) -> None:
-        """Opens a model on `provider`; None is what EDGETL_PROVIDER says, else the CPU.
+        """Opens a model on `provider`, a name in :data:`EXECUTION`; None is the CPU.
 
         Raises:
-            ValueError: an unknown provider.
             OSError: the provider is not there, or does not take the whole model.
         """
-        import onnxruntime
-
-        chosen = provider or os.environ.get("EDGETL_PROVIDER") or "cpu"
-        if chosen not in PROVIDERS:
-            raise ValueError(f"EDGETL_PROVIDER={chosen!r}; known are {', '.join(PROVIDERS)}")
-        wanted = PROVIDERS[chosen]
-        there = onnxruntime.get_available_providers()
+        onnxruntime, chosen = library(), provider or "cpu"
+        wanted, there = EXECUTION[chosen], onnxruntime.get_available_providers()
         if missing := [name for name in wanted if name not in there]:
             raise OSError(
                 f"provider {chosen}: this onnxruntime {onnxruntime.__version__} has no {missing[0]}, only {', '.join(there)}; "
-                "pip install onnxruntime-gpu in place of onnxruntime (Jetson: NVIDIA's wheel for its JetPack)"
+                + _WHEELS.get(chosen, "install a build of onnxruntime that has it")
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -59,9 +70,7 @@ class Model:
         self._session = onnxruntime.InferenceSession(next(iter(files.values())), options, providers=list(wanted))
         # A provider whose libraries or device are missing is left out with a warning, and the CPU takes its place.
         if self._session.get_providers()[0] != wanted[0]:
-            raise OSError(
-                f"provider {chosen}: onnxruntime could not use {wanted[0]}: no device, or no CUDA libraries, or others than it needs"
-            )
+            raise OSError(f"provider {chosen}: onnxruntime could not use {wanted[0]}: no device, or not the libraries that it needs")
         self._input = self._session.get_inputs()[0].name
         self.library = f"onnxruntime {onnxruntime.__version__}" + ("" if chosen == "cpu" else f" {chosen}")
         self.provider = chosen
