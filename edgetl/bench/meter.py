@@ -99,7 +99,8 @@ class _Watts(Meter):
 
     def __enter__(self) -> Meter:
         self._thread = threading.Thread(target=self._run, name="edgetl-watts", daemon=True)
-        self._last = (self._clock(), self._watts())
+        self._last, self._gap = (self._clock(), self._watts()), 0.0
+        self._stop.clear()
         self._thread.start()
         return self
 

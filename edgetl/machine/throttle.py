@@ -53,11 +53,13 @@ def words(bits: int | None) -> list[str] | None:
 def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | None:
     """Whether the machine says that it throttled between two states; None where it does not say.
 
-    A counter that moved and a state at either end prove it. Only what remembers can rule it out: counters of thermal events that did not
-    move, and firmware bits that no earlier event since boot had set already. Two glances at a state that is off prove nothing.
+    A counter that moved and a state at either end prove it. Only what remembers, and sees what the firmware does on its own, rules it
+    out: x86 counters that did not move, and a Raspberry Pi's bits that nothing had set since boot. The kernel's cooling devices and
+    over-current counters see a part of it, so that their silence says nothing.
     """
-    said = [_by_bits(before.get("bits"), after.get("bits")), _moved(before, after, "thermal_events"), _by_cooling(before, after)]
-    if True in said or _moved(before, after, "over_current_events"):  # an unmoved one does not speak of heat
+    said = _by_bits(before.get("bits"), after.get("bits")), _moved(before, after, "thermal_events")
+    partly = [_moved(before, after, name) for name in ("over_current_events", "cooling_events")]
+    if True in said or True in partly or before.get("cooling_state") or after.get("cooling_state"):
         return True
     return False if False in said else None
 
@@ -68,12 +70,6 @@ def _by_bits(before: int | None, after: int | None) -> bool | None:
     if (before | after) & _SLOWER or (after & ~before) >> _SINCE_BOOT & _SLOWER:
         return True
     return None if before >> _SINCE_BOOT & _SLOWER else False
-
-
-def _by_cooling(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | None:
-    if before.get("cooling_state") or after.get("cooling_state"):
-        return True
-    return _moved(before, after, "cooling_events")
 
 
 def _moved(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> bool | None:
