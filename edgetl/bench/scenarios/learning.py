@@ -2,60 +2,137 @@
 
 from __future__ import annotations
 
+import dataclasses
+from array import array
+from collections.abc import Mapping
+
 import numpy as np
 
 from edgetl.bench.loop import Loop, Measured
+from edgetl.bench.scenarios.lessons import lessons, undone
+from edgetl.bench.scenarios.resources import Resources
 from edgetl.bench.stand import Stand
+from edgetl.embedder import Embedded
+from edgetl.memory import Ready
+from edgetl.photos import load
+from edgetl.preprocess import cropped, decoded
+from edgetl.quality import measure
 from edgetl.store import NewSample, Store
 
 NEW_CLASS = "a new class"
+_STEPS = ("decode", "resize", "measure", "backbone", "examine", "store commit", "train")
 
 
 def learn_one(stand: Stand, loop: Loop) -> Measured:
-    """One photo of a known class is taught and the new head is active."""
-    clock, label = loop.clock, next(iter(stand.shop.counts))
+    """One photo of a known class -> it is durable, and the new head is active: `Classifier.add`, then `Classifier.train`.
 
-    def lesson(number: int) -> dict[str, int]:
+    Every lesson is followed by one that is timed step by step, with the next photo. The steps are those of the two verbs:
+
+    - `decode`: the file read, hashed, looked up in the store, and decoded; `resize`: scaled and cropped
+    - `measure`: brightness, sharpness and thumbnail of the tensor; `backbone`: its embedding
+    - `examine`: the doctor looks at the photo beside those before it; `store commit`: its row is on the disk
+    - `train`: head, calibration, judgement, comparison with the head before; and the head's row is on the disk
+    """
+    shop, memory, embedder, clock = stand.shop, stand.memory, stand.embedder, loop.clock
+    label, spec = next(iter(shop.counts)), embedder.bundle.image
+    active: list[bool] = []
+
+    def whole(number: int) -> Mapping[str | None, int]:
         start = clock()
-        stand.shop.add(stand.lessons[0], label)
-        added = clock()
-        stand.shop.train()
-        return {"add": added - start, "train": clock() - added}
+        shop.add(stand.known[number % len(stand.known)], label)
+        report = shop.train()
+        end = clock()
+        active.append(report.active)
+        return {None: end - start}
 
-    return loop.lessons(lesson, lambda number: stand.shop.forget(photo=stand.lessons[0]))
+    def staged(number: int) -> Mapping[str | None, int]:
+        moments = [clock()]
+        source = load(stand.known[number % len(stand.known)])
+        known = memory.knows(source)
+        photo = decoded(source, spec)
+        moments.append(clock())
+        pixels = cropped(photo, spec)
+        moments.append(clock())
+        capture = measure(pixels, source)
+        moments.append(clock())
+        embedding = embedder.infer(pixels, source.name)
+        moments.append(clock())
+        ready = memory.examine(Ready(source.name, source.digest, label, None if known else Embedded(embedding[None], capture)))
+        moments.append(clock())
+        memory.put([ready])
+        moments.append(clock())
+        shop.train()
+        moments.append(clock())
+        return {step: after - before for step, before, after in zip(_STEPS, moments, moments[1:])}
+
+    count = 2 * loop.method.lessons
+    samples = lessons(stand, loop, lambda number: (whole if number % 2 else staged)(number), stand.known, count)
+    facts = {"taught": len(active), "active": sum(active)}
+    note = "" if all(active) else "not every new head became active: it would have harmed a class"
+    return Measured(samples, warm_up=1, facts=facts, note=note)
 
 
 def add_a_class(stand: Stand, loop: Loop) -> Measured:
-    """20 photos of a class that did not exist -> the first prediction that says it."""
-    clock, (*lessons, question) = loop.clock, stand.lessons
-    right = [0, 0]
+    """20 photos of a class that did not exist -> the first prediction: `add_many` (durable), `train`, and `predict` of another photo.
 
-    def lesson(number: int) -> dict[str, int]:
+    The first lesson is not timed: it counts bytes (:class:`edgetl.bench.scenarios.resources.Resources`).
+    """
+    shop, clock, (*taught, question) = stand.shop, loop.clock, stand.lessons
+    right: list[bool] = []
+    counted: dict[str | None, int] = {}
+
+    def lesson(number: int) -> Mapping[str | None, int]:
         start = clock()
-        stand.shop.add_many([(photo, NEW_CLASS) for photo in lessons])
+        shop.add_many([(photo, NEW_CLASS) for photo in taught])
         added = clock()
-        stand.shop.train()
+        shop.train()
         trained = clock()
-        said = stand.shop.predict(question).label
+        said = shop.predict(question).label
         end = clock()
-        right[0] += said == NEW_CLASS
-        right[1] += 1
-        return {"add": added - start, "train": trained - added, "predict": end - trained}
+        right.append(said == NEW_CLASS)
+        return {None: end - start, "add": added - start, "train": trained - added, "predict": end - trained}
 
-    measured = loop.lessons(lesson, lambda number: stand.shop.forget(label=NEW_CLASS))
-    return Measured(measured.samples, warm_up=measured.warm_up, facts={"right": right[0], "asked": right[1]})
+    def first(number: int) -> Mapping[str | None, int]:
+        resources = Resources(shop.store.path.parent)
+        taken = lesson(number)
+        counted.update(resources.taken())
+        return taken
+
+    samples = lessons(stand, loop, lambda number: (lesson if number else first)(number), taught)
+    return Measured(
+        {**samples, **{stage: [count] for stage, count in counted.items()}},
+        units=dict.fromkeys(counted, "B"),
+        warm_up=1,
+        facts={"right": sum(right), "asked": len(right)},
+        note="" if all(right) else "not every first prediction was right: the first right one takes longer",
+    )
+
+
+def head_swap(stand: Stand, loop: Loop) -> Measured:
+    """A head of the history -> it is active, durably, and what the next prediction asks: `Classifier.activate`."""
+    with undone(stand):
+        other = stand.shop.train("ncm").head
+
+    def lesson(number: int) -> Mapping[str | None, int]:
+        start = loop.clock()
+        stand.shop.activate(other)
+        return {None: loop.clock() - start}
+
+    return Measured(lessons(stand, loop, lesson), warm_up=1)
 
 
 def durable_commit(stand: Stand, loop: Loop) -> Measured:
-    """One embedding is durable."""
-    random = np.random.Generator(np.random.PCG64(0))
-    fingerprint = stand.shop.store.fingerprint
-    with Store.open(stand.folder / "inserts.db", fingerprint) as store:
-        news = [NewSample(random.bytes(32), "class", random.standard_normal(fingerprint.dim, dtype=np.float32), "bench") for _ in range(64)]
-
-        def lesson(number: int) -> dict[str, int]:
+    """One embedded photo, its thumbnail included -> its row is on the disk: `Store.add` to a store of its own."""
+    random = np.random.Generator(np.random.PCG64(loop.method.seed))
+    made = stand.embedder.teach(load(stand.known[0]))
+    sample = NewSample(b"", "class", made.views, "bench", made.capture)
+    samples = array("q")
+    with Store.open(stand.folder / "commits.db", stand.shop.store.fingerprint) as store:
+        for number in range(1 + loop.queries):
+            new = dataclasses.replace(sample, photo=random.bytes(32))
             start = loop.clock()
-            store.add([news[number % 64]])
-            return {"commit": loop.clock() - start}
-
-        return loop.lessons(lesson, lambda number: None, count=32)
+            store.add([new])
+            taken = loop.clock() - start
+            if number:
+                samples.append(taken)
+    return Measured({None: samples}, warm_up=1)

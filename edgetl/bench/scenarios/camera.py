@@ -1,0 +1,55 @@
+"""A camera's pace: frames come whether the one before is answered or not."""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from collections.abc import Callable
+
+from edgetl.bench.loop import Loop, Measured
+from edgetl.bench.stand import Stand
+
+_PATIENCE = 20.0
+"""Seconds that a slow camera may take in a process to bring its share of queries, where the method's seconds end before."""
+
+
+def predict_camera(stand: Stand, loop: Loop, sleep: Callable[[float], None] = time.sleep) -> Measured:
+    """Frames become due at a fixed rate, each at its own moment of one schedule; the newest that waits is answered, older ones are dropped.
+
+    Between frames the process sleeps, as one that waits for a camera does: what a core loses by it (its clock, its caches) is in the
+    numbers. The deadline is one period: later answers are missed ones.
+
+    Args:
+        stand: frames and shop.
+        loop: clock and method.
+        sleep: waits for so many seconds.
+    """
+    fps, clock, frames = stand.options.fps, loop.clock, stand.frames
+    period = round(1e9 / fps)
+    warm_up = min(loop.method.window, math.ceil(loop.method.warm_up_seconds * fps))
+    share = max(math.ceil(loop.nanoseconds / period), min(loop.queries, math.ceil(_PATIENCE * fps)))
+    arrived = min(share, loop.method.most)
+    latency, wait, answer = array("q"), array("q"), array("q")
+    begun, frame = clock() + period, 0
+    while frame < warm_up + arrived:
+        due = begun + frame * period
+        while (early := due - clock()) > 0:
+            sleep(early / 1e9)
+        taken = clock()
+        # More frames may have become due since: the newest takes the place of those before.
+        frame = min(frame + (taken - due) // period, warm_up + arrived - 1)
+        due = begun + frame * period
+        stand.shop.predict(frames[frame % len(frames)])
+        answered = clock()
+        if frame >= warm_up:
+            latency.append(answered - due)
+            wait.append(taken - due)
+            answer.append(answered - taken)
+        frame += 1
+    dropped, missed = arrived - len(latency), sum(one > period for one in latency)
+    note = f"{fps:g} frames/s: one every {period / 1e6:.4g} ms"
+    if dropped > arrived / 2:
+        note += "; most frames were dropped: too fast for this configuration"
+    facts = {"arrived": arrived, "answered": len(latency), "dropped": dropped, "missed": missed}
+    return Measured({None: latency, "wait": wait, "answer": answer}, warm_up=warm_up, facts=facts, note=note)
