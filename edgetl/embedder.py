@@ -108,7 +108,7 @@ class Embedder:
                 continue
             embedder = cls(bundle, candidate, opened, _choice(candidate, opened, said, variant, store))
             try:
-                embedder._prove(bundle.golden(candidate))
+                embedder.prove(bundle.golden(candidate))
             except BundleError:
                 embedder.close()
                 raise
@@ -226,8 +226,12 @@ class Embedder:
                 self._closed = True
                 self.runtime.close()
 
-    def _prove(self, golden: Golden) -> None:
-        """Refuses a machine on which the golden photos become something else than they were at export."""
+    def prove(self, golden: Golden) -> None:
+        """Refuses a machine on which the golden photos become something else than they were at export; :meth:`open` asks for it.
+
+        Raises:
+            GoldenMismatch: what they become, and what is likely to be at fault.
+        """
         where = f"{self.bundle.path}: {self.variant.name} on {self.runtime.library}"
         for photo, expected in zip(golden.photos, golden.tensors):
             self._prove_pixels(where, Source("golden photo", photo), expected)
