@@ -5,111 +5,133 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Mapping
+import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgetl.bench.job import accuracy
-from edgetl.bench.method import Method
-from edgetl.bench.record import Minute, Record, Result, Round, Row, Skipped, Subject
-from edgetl.bench.statistics import Estimate, Summary
+from edgetl.bench.decoding import decode
+from edgetl.bench.record import Record
 from edgetl.errors import RecordError
 from edgetl.types import digest, to_json
 
 FORMAT = "edgetl-bench"
 VERSION = 2
+LARGEST = 1 << 30
+"""Bytes of a record that is read: a full run of fifty configurations has less, and more would not fit into a small machine's memory."""
 
 
-def write(record: Record, path: str | os.PathLike[str]) -> None:
-    """Writes the record as JSON: the whole file appears under its name, or none of it does.
+def encode(record: Record) -> dict[str, Any]:
+    """The record as JSON has it, with format, version and digest.
 
     Samples are the first one of a process and then the difference of each to the one before, in the order in which they were taken:
     `itertools.accumulate` or `numpy.cumsum` gives them back. `digest` is the sha256 of everything else, as canonical JSON.
-
-    Raises:
-        RecordError: it cannot be written there.
     """
-    target = Path(path)
     content = to_json(record)
     for result in content["results"]:
         for row in result["rows"]:
             row["samples"] = [_differences(taken) for taken in row["samples"]]
     said = {"format": FORMAT, "version": VERSION, **content}
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("x") as file:
-            json.dump({**said, "digest": digest(said)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(target)
-    except OSError as error:
-        raise RecordError(f"{target}: the record cannot be written ({error.strerror}); give -o a folder with room that is yours") from error
-    finally:
-        scratch.unlink(missing_ok=True)
+    return {**said, "digest": digest(said)}
+
+
+def write(record: Record, path: str | os.PathLike[str]) -> None:
+    """Writes the record: the whole file appears under its name, or none of it does.
+
+    Raises:
+        RecordError: it cannot be written there.
+    """
+    _put(Path(path), json.dumps(encode(record)))
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Tries whether a record could be written there, before hours are spent on one.
+
+    Raises:
+        RecordError: it could not.
+    """
+    target = Path(path)
+    if target.exists() and not target.is_file():
+        raise RecordError(f"{target}: is no file that a record could replace; give -o a file's name, such as {target.name or 'bench'}.json")
+    _put(target, None)
+
+
+def rescue(record: Record) -> Path:
+    """Writes a record that could not be written where it should into the folder for temporary files, and returns where it is.
+
+    Raises:
+        RecordError: nor can it be written there.
+    """
+    path = Path(tempfile.gettempdir()) / f"edgetl-bench-{secrets.token_hex(4)}.json"
+    write(record, path)
+    return path
 
 
 def read(path: str | os.PathLike[str]) -> Record:
     """Reads a record that :func:`write` wrote.
 
     Raises:
-        RecordError: the file is missing, no record, of another version, or was changed after it was written.
+        RecordError: the file is missing, too large, no record, of another version, or was changed after it was written.
     """
     name = os.fspath(path)
     try:
+        if (size := Path(path).stat().st_size) > LARGEST:
+            raise RecordError(f"{name}: has {size / 1e9:.1f} GB, a record less than {LARGEST / 1e9:.1f}: is it one?")
         said = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise RecordError(f"{name}: cannot be read ({error.strerror}); edgetl bench BUNDLE -o {name} makes a record") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{name}: is no JSON ({error}), so no bench record; was it cut short on its way here?") from error
     if not isinstance(said, dict) or said.get("format") != FORMAT:
+        found = repr(said.get("format"))[:40] if isinstance(said, dict) else None
+        raise RecordError(f"{name}: is no bench record: its format is {found}, not {FORMAT!r}")
+    _check_version(name, said.pop("version", None), said)
+    try:
+        for result in said["results"]:
+            for row in result["rows"]:
+                row["samples"] = [list(itertools.accumulate(taken)) for taken in row["samples"]]
+        del said["format"]
+        record = decode(Record, said)
+        if any(not row.n or row.n != row.summary.n for _, row in record.rows()):
+            raise ValueError("a row's summary is of another number of samples")
+        return record
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{name}: does not hold what a record of version {VERSION} holds ({error}); measure again") from error
+
+
+def _check_version(name: str, version: object, said: dict[str, Any]) -> None:
+    """Refuses what this edgetl cannot read, and what is not as it was written."""
+    if type(version) is int and version > VERSION:
+        raise RecordError(f"{name}: a record of version {version}; this edgetl reads up to {VERSION}: pip install --upgrade edgetl")
+    if version == 1:
+        raise RecordError(f"{name}: a record of version 1, which keeps no rounds apart and cannot be compared; measure again")
+    if version != VERSION or type(version) is not int:
+        raise RecordError(f"{name}: a record of version {str(version)[:40]!r}, expected {VERSION}; measure again")
+    kept, now = said.pop("digest", None), digest({**said, "version": version})
+    if kept != now:
         raise RecordError(
-            f"{name}: is no bench record: its format is {said.get('format') if isinstance(said, dict) else None!r}, not {FORMAT!r}"
-        )
-    _check_version(name, said.get("version"))
-    kept = said.pop("digest", None)
-    if kept != digest(said):
-        raise RecordError(
-            f"{name}: was changed after it was written: its digest is {str(kept)[:12]}, its content's {digest(said)[:12]}; "
+            f"{name}: was changed after it was written: its digest is {str(kept)[:12]}, its content's {now[:12]}; "
             "use the file as the bench wrote it, or measure again"
         )
+
+
+def _put(target: Path, content: str | None) -> None:
+    """Writes content beside its name and moves it there; None only tries to."""
+    scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        return _record(said)
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{name}: does not hold what a record of version {VERSION} holds ({error!r}); measure again") from error
-
-
-def _check_version(name: str, version: object) -> None:
-    if isinstance(version, int) and version > VERSION:
-        raise RecordError(f"{name}: a record of version {version}; this edgetl reads up to {VERSION}: pip install --upgrade edgetl")
-    if version != VERSION:
-        raise RecordError(f"{name}: a record of version {version}, which keeps no rounds apart and cannot be compared; measure again")
-
-
-def _record(said: Mapping[str, Any]) -> Record:
-    return Record(
-        **{name: said[name] for name in ("created", "ended", "edgetl", "machine", "bundle", "photos")},
-        method=Method(**said["method"]),
-        overhead=_summary(said["overhead"]) if said["overhead"] else None,
-        results=tuple(_result(one) for one in said["results"]),
-        rounds=tuple(Round(**one) for one in said["rounds"]),
-        skipped=tuple(Skipped(**one) for one in said["skipped"]),
-        warnings=tuple(said["warnings"]),
-    )
-
-
-def _result(said: Mapping[str, Any]) -> Result:
-    return Result(Subject(**said["subject"]), accuracy(said["accuracy"]), tuple(_row(one) for one in said["rows"]))
-
-
-def _row(said: Mapping[str, Any]) -> Row:
-    samples = tuple(tuple(itertools.accumulate(taken)) for taken in said["samples"])
-    minutes = tuple(Minute(**minute) for minute in said["minutes"])
-    return Row(**{**said, "samples": samples, "minutes": minutes, "summary": _summary(said["summary"])})
-
-
-def _summary(said: Mapping[str, Any]) -> Summary:
-    return Summary(said["n"], *(Estimate(**said[name]) if said[name] else None for name in ("p50", "p90", "p99", "max")))  # type: ignore[arg-type]  # p50 and max are always there
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with scratch.open("x") as file:
+                file.write(content or " ")
+                file.flush()
+                os.fsync(file.fileno())
+            if content is not None:
+                scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise RecordError(f"{target}: the record cannot be written ({said}); give -o a folder with room that is yours") from error
 
 
 def _differences(taken: list[int]) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from edgetl.bench.configurations import Configuration
 from edgetl.bench.job import Answer
@@ -29,9 +30,10 @@ class Gathering:
         self._skipped: dict[tuple[str, str], None] = {}
 
     def take(self, turn: Turn, answer: Answer) -> None:
-        """Keeps an answer; a task that was refused is not asked again."""
+        """Keeps an answer; a task that was refused is not asked again, and what it had measured until then counts."""
         if answer.refused:
             self._refused[turn.configuration, turn.task] = answer.refused[1]
+        if not (answer.subject or answer.measured or answer.accuracy):
             return
         self._answers.setdefault(turn.configuration, []).append(answer)
         self._skipped.update(((f"{turn.configuration.name}: {name}", reason), None) for name, reason in answer.skipped)
@@ -49,6 +51,11 @@ class Gathering:
         """Of the harness, over all processes."""
         taken = [answer.overhead for answers in self._answers.values() for answer in answers if answer.overhead]
         return summary(taken, confidence=self._method.confidence, resamples=100, seed=self._method.seed) if taken else None
+
+    def builds(self) -> dict[str, Any]:
+        """Runtime family -> what its library says of its own build."""
+        answers = [answer for answers in self._answers.values() for answer in answers]
+        return {answer.subject.family: answer.library for answer in answers if answer.subject and answer.library}
 
     def results(self) -> tuple[Result, ...]:
         """One per configuration that gave anything."""

@@ -7,11 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgetl.bench.decoding import decode
 from edgetl.bench.loop import Measured
 from edgetl.bench.method import Method
-from edgetl.bench.record import Accuracy, Minute, Subject
+from edgetl.bench.record import Accuracy, Subject
 from edgetl.bench.stand import Options
-from edgetl.types import Proportion, to_json
+from edgetl.types import to_json
+
+ANSWER = "answer.json"
+"""The file that a process leaves in its folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +57,7 @@ class Job:
     @classmethod
     def read(cls, path: Path) -> Job:
         """The job that :func:`write` wrote."""
-        said = json.loads(path.read_text())
-        said["method"], said["options"] = Method(**said["method"]), Options(**said["options"])
-        said["scenarios"], said["photos"] = tuple(said["scenarios"]), tuple(said["photos"])
-        said["classes"] = tuple(map(tuple, said["classes"]))
-        return cls(**said)
+        return decode(cls, json.loads(path.read_text()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Answer:
         overhead: of the harness, nanoseconds per query.
         skipped: (scenario, reason).
         refused: the name of the error that ended it, and its sentence; None where it went well.
+        complete: whether the task was done; a process that dies leaves what it had kept until then.
     """
 
     subject: Subject | None = None
@@ -81,31 +82,32 @@ class Answer:
     overhead: tuple[int, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     refused: tuple[str, str] | None = None
+    complete: bool = True
 
     @classmethod
     def read(cls, path: Path) -> Answer:
         """The answer that :func:`write` wrote."""
         said = json.loads(path.read_text())
-        return cls(
-            subject=Subject(**said["subject"]) if said["subject"] else None,
-            measured={name: _measured(one) for name, one in said["measured"].items()},
-            accuracy=accuracy(said["accuracy"]),
-            library=said["library"],
-            overhead=tuple(said["overhead"]),
-            skipped=tuple((name, reason) for name, reason in said["skipped"]),
-            refused=tuple(said["refused"]) if said["refused"] else None,
-        )
+        measured = {name: _measured(one) for name, one in said.pop("measured").items()}
+        return dataclasses.replace(decode(cls, {**said, "measured": {}}), measured=measured)
 
 
 def write(value: Job | Answer, path: Path) -> None:
-    """Writes one as JSON."""
+    """Writes one as JSON; whoever reads sees all of it or what was there before."""
     said = to_json(value)
     if isinstance(value, Answer):
         for name, one in value.measured.items():
             # JSON has no None among its names.
             said["measured"][name]["samples"] = [[stage, list(taken)] for stage, taken in one.samples.items()]
             said["measured"][name]["units"] = [[stage, unit] for stage, unit in one.units.items()]
-    path.write_text(json.dumps(said))
+    scratch = path.with_name(f"{path.name}.new")
+    scratch.write_text(json.dumps(said))
+    scratch.replace(path)
+
+
+def keep(answer: Answer, job: Job) -> None:
+    """Leaves an answer where the parent finds it; one that is not complete is what remains if the process dies."""
+    write(answer, Path(job.folder) / ANSWER)
 
 
 def say(step: str) -> None:
@@ -113,14 +115,6 @@ def say(step: str) -> None:
     print(step, flush=True)
 
 
-def accuracy(said: dict[str, Any] | None) -> Accuracy | None:
-    """An accuracy from its JSON."""
-    if said is None:
-        return None
-    top1 = Proportion(said["top1"]["hits"], said["top1"]["n"])
-    return Accuracy(**{**said, "top1": top1})
-
-
 def _measured(said: dict[str, Any]) -> Measured:
-    minutes = tuple(Minute(**minute) for minute in said["minutes"])
-    return Measured(**{**said, "samples": dict(said["samples"]), "units": dict(said["units"]), "minutes": minutes})
+    samples, units = dict(said.pop("samples")), dict(said.pop("units"))
+    return dataclasses.replace(decode(Measured, {**said, "samples": {}}), samples=samples, units=units)

@@ -110,7 +110,7 @@ class Loop:
         """Queries until a window's median is near that of the window before; how many there were, and whether that came to pass."""
         clock, method = self.clock, self.method
         end = clock() + round(method.warm_up_seconds * 1e9)
-        done, before = 0, 0
+        done, before = 0, None
         while True:
             window = array("q")
             while len(window) < method.window and clock() < end:
@@ -123,7 +123,7 @@ class Loop:
             if len(window) < method.window:
                 return done, False
             median = percentile(window, 50)
-            if before and abs(median - before) <= method.steady * before:
+            if before is not None and abs(median - before) <= method.steady * before:
                 return done, True
             before = median
 

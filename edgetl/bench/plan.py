@@ -9,11 +9,17 @@ from collections.abc import Sequence
 from edgetl.bench.configurations import Configuration
 from edgetl.bench.method import Method
 from edgetl.bench.scenarios import SCENARIOS, usual
+from edgetl.bench.stand import Options
 from edgetl.errors import BenchError
 
-PHASES = {"cold": "process start, load and first inference, in a fresh process each time", "memory": "peak memory, in processes of its own"}
-"""What can be asked for beside the scenarios, and is measured by a task of its own."""
+PHASES = {
+    "cold": "from the start of a process to its first inference",
+    "memory": "peak memory, in processes of their own",
+    "energy": "above idling, where there is a meter, in a process of its own",
+}
+"""What can be asked for beside the scenarios; each is a task of its own in :data:`edgetl.bench.worker.TASKS`."""
 _FOOTPRINTS = 2
+_OPEN = 2.0  # s, of a process beside what the method says: opening, teaching, warming up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +44,14 @@ class Turn:
         return max(1, len(self.scenarios))
 
 
-def asked(names: Sequence[str] | None) -> tuple[str, ...]:
-    """What is measured: scenarios and phases.
+def asked(names: Sequence[str] | None, *, labelled: bool = False) -> tuple[str, ...]:
+    """What is measured: the scenarios and phases that were named, or those that always are, `labelled` ones where there is such a folder.
 
     Raises:
         BenchError: there is no such one.
     """
     if names is None:
-        return (*usual(), *PHASES)
+        return (*usual(labelled=labelled), *PHASES)
     if unknown := [name for name in names if name not in SCENARIOS and name not in PHASES]:
         raise BenchError(f"no scenario {', '.join(unknown)}; there are {', '.join((*SCENARIOS, *PHASES))}")
     return tuple(dict.fromkeys(names))
@@ -58,7 +64,7 @@ def plan(chosen: Sequence[Configuration], names: Sequence[str], method: Method, 
         chosen: the configurations.
         names: what :func:`asked` gave.
         method: rounds and seed.
-        also: tasks that every configuration does once, at the end: `accuracy`, `energy`.
+        also: tasks that every configuration does once, at the end.
     """
     shuffled = random.Random(method.seed)
     turns: list[Turn] = []
@@ -73,6 +79,19 @@ def plan(chosen: Sequence[Configuration], names: Sequence[str], method: Method, 
             everyone(number, "cold")
     for number in range(_FOOTPRINTS if "memory" in names else 0):
         everyone(number, "memory")
-    for task in also:
+    for task in (*also, *(name for name in names if name == "energy")):
         everyone(0, task)
     return turns
+
+
+def told(turns: Sequence[Turn], method: Method, options: Options) -> str:
+    """The plan in a sentence: what will run, and for how long at least."""
+    chosen = dict.fromkeys(turn.configuration.name for turn in turns)
+    names = dict.fromkeys(name for turn in turns for name in (turn.scenarios or (turn.task,)))
+    seconds = sum(_OPEN + len(turn.scenarios) * method.seconds / method.rounds for turn in turns)
+    seconds += 60 * options.minutes * sum("sustained" in turn.scenarios for turn in turns)
+    least = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
+    return (
+        f"measuring {len(chosen)} configuration{'s' if len(chosen) != 1 else ''} ({', '.join(chosen)}) in {len(turns)} processes, "
+        f"{method.rounds} rounds of each: {', '.join(names)}; about {least} or longer"
+    )

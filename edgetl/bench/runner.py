@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import time
-from collections.abc import Sequence
-from importlib import metadata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from edgetl import machine
 from edgetl.bench import child
+from edgetl.bench.caveats import caveats
 from edgetl.bench.configurations import configurations
 from edgetl.bench.gathering import Gathering
 from edgetl.bench.job import Job
+from edgetl.bench.meter import open_meter
 from edgetl.bench.method import FULL, Method
 from edgetl.bench.photos import Photos
-from edgetl.bench.plan import Turn, asked, plan
-from edgetl.bench.record import Record, Round
+from edgetl.bench.plan import Turn, asked, plan, told
+from edgetl.bench.record import Record, Round, Skipped
 from edgetl.bench.stand import Options
+from edgetl.bench.stop import Stop
 from edgetl.bench.worker import TASKS
 from edgetl.bundle import Bundle
+from edgetl.errors import BenchError, EdgetlError
 from edgetl.intake import Progress
-from edgetl.machine import sensors
+from edgetl.machine import libraries, sensors
 from edgetl.store.encoding import row_size
+
+logger = logging.getLogger("edgetl")
 
 
 def run(
@@ -40,6 +47,7 @@ def run(
     options: Options | None = None,
     meter: str | None = None,
     progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> Record:
     """Measures a bundle on this machine; takes minutes (`quick`) to an hour (`full`) for six variants.
 
@@ -53,59 +61,100 @@ def run(
         variants: only these; None is every variant. One that does not work here is listed with its reason.
         threads: of the runtime, each a configuration of its own; None is every core, at most 4.
         providers: execution providers or delegates, likewise; None is each runtime's own.
-        scenarios: names in :data:`edgetl.bench.scenarios.SCENARIOS`; None is those that are always measured.
+        scenarios: names in :data:`edgetl.bench.scenarios.SCENARIOS` or :data:`edgetl.bench.plan.PHASES`; None is those that are always
+            measured.
         method: how often and how long.
         options: of single scenarios.
-        meter: of energy (see :func:`edgetl.bench.energy.open_meter`).
+        meter: of energy (see :func:`edgetl.bench.meter.open_meter`).
         progress: called with (steps done, steps in all).
+        stop: what turns signals into a wish to stop; None is for the run alone.
 
     Raises:
         BundleError: the bundle is damaged, or has no such variant.
         PhotoError: the folder is missing or holds no photo, or one that cannot be decoded.
-        BenchError: an unknown scenario.
+        BenchError: an unknown scenario, a meter that cannot be read, or no room for temporary files.
     """
     opened = Bundle.open(bundle)
     chosen = configurations(opened, variants, threads, providers)
-    also = ["accuracy"] if labelled is not None else []
-    # A task that is not written yet is not planned.
-    turns = [turn for turn in plan(chosen, asked(scenarios), method, also) if turn.task in TASKS]
-    created, here, begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), machine.describe(), time.monotonic()
-    gathering = Gathering(method)
-    rounds: list[Round] = []
-    ended = ""
-    with tempfile.TemporaryDirectory(prefix="edgetl-bench-") as scratch:
-        material = Photos.make(photos, method, Path(scratch))
+    names, unread = _names(scenarios, meter, labelled is not None)
+    turns = plan(chosen, names, method, ["accuracy"] if labelled is not None else [])
+    turns = [turn for turn in turns if turn.task in TASKS]
+    options = options or Options()
+    logger.info("%s", told(turns, method, options))
+    with nullcontext(stop) if stop else Stop() as stopping, _scratch() as scratch:
+        created, here = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), machine.describe(folder=scratch)
+        material = Photos.make(photos, method, scratch)
         job = Job(
             task="", bundle=str(opened.path), variant="", threads=None, provider=None, scenarios=(), photos=material.files,
             classes=material.classes, labelled=None if labelled is None else os.fspath(labelled), method=method,
-            options=options or Options(), folder="", meter=meter,
+            options=options, folder=str(scratch), meter=meter,
         )  # fmt: skip
-        walked = _Walked(turns, progress)
-        try:
-            for number, turn in enumerate(turns):
-                if not gathering.refused(turn):
-                    before, started = sensors.reading(), time.monotonic() - begun
-                    asked_for = turn.configuration.job(job, task=turn.task, scenarios=turn.scenarios)
-                    answer = child.run(asked_for, Path(scratch) / f"{number}", walked.step)
-                    rounds.append(Round(turn.number, turn.configuration.name, started, before, sensors.reading(), turn.task))
-                    gathering.take(turn, answer)
-                walked.end(turn)
-        except KeyboardInterrupt:
-            ended = f"interrupted after {len(rounds)} of {len(turns)} processes"
+        gathering = Gathering(method)
+        rounds, ended = _walk(turns, job, gathering, _Walked(turns, progress), stopping)
+        results = gathering.results()
     return Record(
         created=created,
         ended=ended,
-        edgetl=metadata.version("edgetl"),
-        machine=here,
+        edgetl=libraries.version(),
+        machine={**here, "builds": gathering.builds()},
         bundle=_described(opened),
         photos=material.told(),
         method=method,
         overhead=gathering.overhead(),
-        results=gathering.results(),
+        results=results,
         rounds=tuple(rounds),
-        skipped=gathering.skipped(),
-        warnings=(),
+        skipped=(*gathering.skipped(), *unread),
+        warnings=caveats(results, rounds, machine.cores()),
     )
+
+
+def _names(scenarios: Sequence[str] | None, meter: str | None, labelled: bool) -> tuple[tuple[str, ...], list[Skipped]]:
+    """What is measured; energy where a meter can be read, and it must be readable where it was asked for."""
+    names = asked(scenarios, labelled=labelled)
+    hard = meter is not None or "energy" in (scenarios or ())
+    if not hard and "energy" not in names:
+        return names, []
+    try:
+        open_meter(meter)
+    except BenchError as error:
+        if hard:
+            raise
+        return tuple(name for name in names if name != "energy"), [Skipped("energy", str(error))]
+    return tuple(dict.fromkeys((*names, "energy"))), []
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for temporary files, gone afterwards."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgetl-bench-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        if isinstance(error, EdgetlError):
+            raise
+        raise BenchError(
+            f"no room for temporary files in {tempfile.gettempdir()}: {error}; name a folder that has some: TMPDIR=/that/folder"
+        ) from error
+
+
+def _walk(turns: Sequence[Turn], job: Job, gathering: Gathering, walked: _Walked, stop: Stop) -> tuple[list[Round], str]:
+    """Runs every process in its turn; the rounds, and why it ended before the last one, empty if it did not."""
+    begun = time.monotonic()
+    rounds: list[Round] = []
+    for number, turn in enumerate(turns):
+        if stop.reason:
+            break
+        if not gathering.refused(turn):
+            before, started = sensors.reading(), time.monotonic() - begun
+            asked_for = turn.configuration.job(job, task=turn.task, scenarios=turn.scenarios)
+            try:
+                answer = child.run(asked_for, Path(job.folder) / f"{number}", walked.step, stop)
+            except OSError as error:
+                return rounds, f"a process could not be started after {len(rounds)} of {len(turns)}: {error}"
+            rounds.append(Round(turn.number, turn.configuration.name, started, before, sensors.reading(), turn.task))
+            gathering.take(turn, answer)
+        walked.end(turn)
+    return rounds, f"{stop.reason} in process {len(rounds)} of {len(turns)}" if stop.reason else ""
 
 
 class _Walked:

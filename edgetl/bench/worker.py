@@ -1,64 +1,98 @@
-"""The fresh process: does one job and writes its answer.
+"""The fresh process: does one job and leaves its answer.
 
-It ends with its parent: when standard input ends, so does it, whatever it is doing.
+It ends with its parent: when standard input ends, so does it with all that it started, whatever it is doing.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgetl.bench.job import Answer, Job, say, write
+from edgetl.bench import accuracy, phases
+from edgetl.bench.energy import measure
+from edgetl.bench.job import Answer, Job, keep, say
 from edgetl.bench.loop import Loop, Measured
+from edgetl.bench.meter import open_meter
 from edgetl.bench.scenarios import SCENARIOS
 from edgetl.bench.stand import Stand
 from edgetl.bench.subject import subject
 from edgetl.classifier import Classifier
 from edgetl.errors import EdgetlError
+from edgetl.machine import libraries
 
 PROGRAM = "from edgetl.bench import worker; worker.main()"
 """What Python runs with -c; the job's path follows."""
+_METERED = 10.0  # s, idle and again at work
 
 
 def main() -> None:
-    """Reads the job that the command line names, does it, and writes `answer.json` beside it."""
-    path = Path(sys.argv[1])
+    """Reads the job that the command line names, does it, and leaves its answer."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    job = Job.read(path)
+    job = Job.read(Path(sys.argv[1]))
     try:
         answer = TASKS[job.task](job)
     except EdgetlError as error:
         answer = Answer(refused=(type(error).__name__, str(error)))
-    write(answer, path.with_name("answer.json"))
+    keep(answer, job)
 
 
 def latency(job: Job) -> Answer:
     """The scenarios, one after the other, with everything open."""
-    with Classifier.open(job.bundle, Path(job.folder) / "bench.db", variant=job.variant, threads=job.threads) as shop:
+    with opened(job) as stand:
+        loop, said = Loop(job.method), Answer(subject(stand.embedder), complete=False)
+        for name in job.scenarios:
+            try:
+                said = dataclasses.replace(said, measured={**said.measured, name: SCENARIOS[name].run(stand, loop)})
+            except EdgetlError as error:
+                said = dataclasses.replace(said, skipped=(*said.skipped, (name, str(error))))
+            keep(said, job)
+            say(name)
+        library = libraries.details(stand.embedder.runtime.family)
+        return dataclasses.replace(said, library=library, overhead=tuple(loop.overhead(1000)), complete=True)
+
+
+def energy(job: Job) -> Answer:
+    """Photo files -> their classes, one after the other, with a meter beside it."""
+    with opened(job) as stand:
+        numbers, seconds = itertools.count(), min(_METERED, job.method.seconds)
+
+        def query() -> None:
+            stand.shop.predict(stand.photos[next(numbers) % len(stand.photos)])
+
+        for _ in stand.photos:
+            query()
+        taken = measure(open_meter(job.meter), query, idle_seconds=seconds, seconds=seconds)
+    facts = {name: float(getattr(taken, name)) for name in ("joules", "idle_watts", "idle_seconds", "seconds", "queries")}
+    note = f"the mean of {taken.queries} predictions from files above idling: {taken.kind}"
+    return Answer(subject(stand.embedder), {"energy": Measured({None: [taken.microjoules]}, {None: "uJ"}, facts=facts, note=note)})
+
+
+@contextmanager
+def opened(job: Job) -> Iterator[Stand]:
+    """The job's variant, taught the charts, and what scenarios work with."""
+    folder = Path(job.folder)
+    with Classifier.open(job.bundle, folder / "bench.db", variant=job.variant, threads=job.threads) as shop:
         for kind, photos in enumerate(job.classes[:-1]):
             shop.add_many([(photo, f"class {kind}") for photo in photos])
         shop.train()
-        loop = Loop(job.method)
-        stand = Stand.of(shop, [Path(photo) for photo in job.photos], [Path(one) for one in job.classes[-1]], Path(job.folder), job.options)
-        measured: dict[str, Measured] = {}
-        skipped: list[tuple[str, str]] = []
-        for name in job.scenarios:
-            try:
-                measured[name] = SCENARIOS[name].run(stand, loop)
-            except EdgetlError as error:
-                skipped.append((name, str(error)))
-            say(name)
-        return Answer(subject(stand.embedder), measured, overhead=tuple(loop.overhead(1000)), skipped=tuple(skipped))
+        yield Stand.of(
+            shop, [Path(photo) for photo in job.photos], [Path(one) for one in job.classes[-1]], folder, job.options, job.labelled
+        )
 
 
-TASKS: Mapping[str, Callable[[Job], Answer]] = {"latency": latency}
+TASKS: Mapping[str, Callable[[Job], Answer]] = {"latency": latency, "cold": phases.cold, "accuracy": accuracy.task, "energy": energy}
 """What a process can be asked."""
 
 
 def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1):
+    # Not sys.stdin: its lock would be held when the interpreter ends.
+    while os.read(0, 1):
         pass
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)

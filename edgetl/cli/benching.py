@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgetl.cli.options import JSON, progress_bar, required
-from edgetl.cli.output import print_json
+from edgetl.errors import RecordError
+
+if TYPE_CHECKING:
+    from edgetl.bench import Record
 
 
 class _Defaulting(click.Group):
@@ -38,7 +42,7 @@ def bench() -> None:
 @click.option(
     "--provider", "providers", multiple=True, help="Execution provider or delegate; may be repeated. The runtime's own when not given."
 )
-@click.option("--scenario", "scenarios", multiple=True, help="Only these; may be repeated.")
+@click.option("--scenario", "scenarios", multiple=True, help="Only these, or cold, memory, energy; may be repeated.")
 @click.option("--quick", is_flag=True, help="128 queries and 5 s of each scenario instead of 1024 and 60 s.")
 @click.option("--fps", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Frames per second of predict-camera.")
 @click.option("--sustained", "minutes", type=click.FloatRange(0.1), help="Also measure so many minutes without a pause.")
@@ -48,29 +52,52 @@ def bench() -> None:
 @JSON
 def run(bundle: str | None, named: str | None, threads: str | None, quick: bool, fps: float, minutes: float | None, seed: int,
         output: str | None, as_json: bool, **given: Any) -> None:  # fmt: skip
-    """Measure a bundle (the default: `edgetl bench BUNDLE`)."""
+    """Measure a bundle (the default: `edgetl bench BUNDLE`).
+
+    Ctrl-C and SIGTERM end it early: what was measured until then is shown and written, marked as partial, and the exit code is 1.
+    """
     import dataclasses
 
     from edgetl import bench as benchmark
+    from edgetl.bench import files, plan
     from edgetl.bench.stand import Options
+    from edgetl.bench.stop import Stop
 
+    path = Path(required(bundle or named, "BUNDLE"))
+    if output:
+        files.check(output)
     method = dataclasses.replace(benchmark.QUICK if quick else benchmark.FULL, seed=seed)
     options = Options(fps, minutes) if minutes else Options(fps)
     given = {name: value or None for name, value in given.items()}
     if minutes:
-        given["scenarios"] = [*(given["scenarios"] or benchmark.usual()), "sustained"]
-    with progress_bar("measuring") as progress:
-        record = benchmark.run(
-            Path(required(bundle or named, "BUNDLE")), threads=_counts(threads), method=method, options=options, progress=progress, **given
-        )
-    if output:
-        benchmark.write(record, output)
-    if as_json:
-        print_json(record)
-    else:
-        click.echo(benchmark.table(record))
-    if record.ended:
+        given["scenarios"] = tuple(dict.fromkeys((*plan.asked(given["scenarios"], labelled=given["labelled"] is not None), "sustained")))
+    with Stop() as stop:
+        with progress_bar("measuring") as progress:
+            record = benchmark.run(path, threads=_counts(threads), method=method, options=options, progress=progress, stop=stop, **given)
+        click.echo(json.dumps(files.encode(record)) if as_json else benchmark.table(record))
+        kept = output is None or _kept(record, output, as_json)
+    if record.ended or not record.results or not kept:
+        if not record.results:
+            click.echo("refused: nothing could be measured; the reasons are above", err=True)
         sys.exit(1)
+
+
+def _kept(record: Record, output: str, printed: bool) -> bool:
+    """Writes the record, and if that fails puts it where it is not lost."""
+    from edgetl.bench import files
+
+    try:
+        files.write(record, output)
+    except RecordError as error:
+        try:
+            words = f"it is in {files.rescue(record)} instead"
+        except RecordError:
+            words = "it is on standard output instead"
+            if not printed:
+                click.echo(json.dumps(files.encode(record)))
+        click.echo(f"refused: {error}; {words}", err=True)
+        return False
+    return True
 
 
 def _counts(said: str | None) -> list[int] | None:

@@ -8,20 +8,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from time import perf_counter_ns
+from typing import Any, Union
 
 import numpy as np
 
 from edgetl import bundle, faults
 from edgetl.photos import Source
 from edgetl.preprocess import tensor
+from edgetl.runtimes.planted import Planted
 from edgetl.types import Embeddings, ImageSpec, Pixels
 
 _GRID = 8
+Latencies = Mapping[str, Union[Mapping[str, Any], None]]
 
 
-def model(dim: int = 64, *, size: int = 32, seed: int = 0) -> bytes:
-    """A fake model file: its whole content is three integers."""
-    return json.dumps({"dim": dim, "size": size, "seed": seed}).encode()
+def model(dim: int = 64, *, size: int = 32, seed: int = 0, latency: Mapping[str, Any] | None = None) -> bytes:
+    """A fake model file: its whole content is three integers, and how long a query takes (see :class:`Planted`) where that is to order."""
+    return json.dumps({"dim": dim, "size": size, "seed": seed, **({"latency": latency} if latency else {})}).encode()
 
 
 def library() -> None:
@@ -41,22 +45,28 @@ class Model:
         self._size = int(said["size"])
         random = np.random.Generator(np.random.PCG64(int(said["seed"])))
         self._projection = random.standard_normal((_GRID * _GRID * 3, int(said["dim"]))) / np.sqrt(_GRID * _GRID * 3)
+        self._planted = Planted(said["latency"]) if "latency" in said else None
         self.threads = threads
 
     def embed(self, batch: Pixels) -> Embeddings:
         """See :meth:`edgetl.runtimes.Runtime.embed`."""
+        start = perf_counter_ns()
         cell = self._size // _GRID
         cells = batch.reshape(len(batch), _GRID, cell, _GRID, cell, 3).mean(axis=(2, 4), dtype=np.float64)
         features = cells.reshape(len(batch), -1) / 127.5 - 1.0
         made: Embeddings = np.maximum(features @ self._projection, 0.0).astype(np.float32)
+        if self._planted:
+            self._planted.until(start)
         return made
 
     def close(self) -> None:
         """See :meth:`edgetl.runtimes.Runtime.close`."""
 
 
-def write_bundle(path: str, golden_photo: bytes, *, dim: int = 64, size: int = 32, seed: int = 0) -> bundle.Bundle:
-    """Writes a bundle with one variant, `fake-fp32`.
+def write_bundle(
+    path: str, golden_photo: bytes, *, dim: int = 64, size: int = 32, seed: int = 0, latencies: Latencies | None = None
+) -> bundle.Bundle:
+    """Writes a bundle with one variant, `fake-fp32`, or with those that `latencies` names.
 
     Args:
         path: as :func:`edgetl.bundle.write`.
@@ -64,21 +74,17 @@ def write_bundle(path: str, golden_photo: bytes, *, dim: int = 64, size: int = 3
         dim: the embedding's length.
         size: the input's width and height, a multiple of 8 pixels.
         seed: of the projection.
+        latencies: variant -> how long its queries take (see :class:`edgetl.runtimes.planted.Planted`); None is as long as they need.
     """
+    models = {name: model(dim, size=size, seed=seed, latency=one) for name, one in (latencies or {"fake-fp32": None}).items()}
     content = model(dim, size=size, seed=seed)
     image = ImageSpec(width=size, height=size, resize=size * 8 // 7)
     tensors = tensor(Source("golden", golden_photo), image)[None]
     embed = Model({"model.json": content}, 1).embed
-    variant = bundle.NewVariant(
-        "fake-fp32",
-        "fake",
-        "fp32",
-        {"model.json": content},
-        {"name": "fake"},
-        None,
-        embed(tensors),
-        {name: embed(wrong) for name, wrong in faults.of_tensors(tensors).items()},
-    )
+    golden, wrong = embed(tensors), {name: embed(one) for name, one in faults.of_tensors(tensors).items()}
+    variants = [
+        bundle.NewVariant(name, "fake", "fp32", {"model.json": one}, {"name": "fake"}, None, golden, wrong) for name, one in models.items()
+    ]
     backbone = {
         "name": "fake",
         "source": "edgetl",
@@ -92,5 +98,5 @@ def write_bundle(path: str, golden_photo: bytes, *, dim: int = 64, size: int = 3
         calibration=None,
         golden_photos=[golden_photo],
         golden_tensors=tensors,
-        variants=[variant],
+        variants=variants,
     )
