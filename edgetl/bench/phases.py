@@ -111,8 +111,9 @@ def _evict(bundle: Path, files: Iterable[Path]) -> dict[str, float]:
     if model.share < _MODEL or rest.share < _REST:
         raise BenchError(
             "the page cache keeps too much for a load to be called cold: "
-            f"{_tenths(model.share)} of the bundle and {_tenths(rest.share)} of the other files that a load reads could be let go, needed "
-            f"are {100 * _MODEL:.0f} % and {100 * _REST:.0f} %; files on tmpfs, files of another user, and what a running program has mapped stay in it"
+            f"{_tenths(model.share)} of the bundle and {_tenths(rest.share)} of the other files that a load reads could be let go, "
+            f"needed are {100 * _MODEL:.0f} % and {100 * _REST:.0f} %; files on tmpfs, files of another user, "
+            "and what a running program has mapped stay in it"
         )
     before = model.before + rest.before
     return {"cached bytes": before, "evicted bytes": before - model.after - rest.after}
