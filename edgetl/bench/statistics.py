@@ -20,6 +20,8 @@ import numpy.typing as npt
 from edgetl.errors import BenchError
 from edgetl.evaluation import above, student
 
+Error = tuple[float, int]
+"""A standard error, and the degrees of freedom behind it."""
 Samples = Sequence[int] | npt.NDArray[np.int64]
 
 _CELLS = 1024
@@ -117,19 +119,38 @@ def ratios(
 ) -> list[Ratio]:
     """Percentiles of `after` divided by those of `before`, with Welch's interval (1947) of the difference of their logarithms.
 
-    Percentiles below 1 count as 1.
+    The median's error is bootstrapped alone, so that one bad round of ten does not hide a change of all. Above the median few rounds may
+    hold all the samples that matter, and the bootstrap is too sure of them: there the rounds' own percentiles must agree, and the wider
+    interval and the larger p count. Percentiles below 1 count as 1.
     """
     normal = NormalDist().inv_cdf((1 + confidence) / 2)
-    sides = zip(before.errors(qs, resamples, seed), after.errors(qs, resamples, seed))
     made = []
-    for q, ((one, one_freedom), (other, other_freedom)) in zip(qs, sides):
+    for q, one, other in zip(qs, before.errors(qs, resamples, seed), after.errors(qs, resamples, seed)):
         change = math.log(max(1, after.percentile(q)) / max(1, before.percentile(q)))
-        error = math.hypot(one, other)
-        freedom = error**4 / (one**4 / one_freedom + other**4 / other_freedom) if error else math.inf
-        half = student(normal, freedom) * error if error else 0.0
-        p = 2 * above(abs(change) / error, freedom) if error else float(not change)
-        made.append(Ratio(math.exp(change), math.exp(change - half), math.exp(change + half), p))
+        found = [_welch(change, one, other, normal)]
+        if q > 50 and min(before.rounds, after.rounds) > 1:
+            (left, one), (right, other) = before.level(q), after.level(q)
+            found.append(_welch(right - left, one, other, normal))
+        lows, highs, ps = zip(*found)
+        made.append(Ratio(math.exp(change), math.exp(min(lows)), math.exp(max(highs)), max(ps)))
     return made
+
+
+def _welch(change: float, before: Error, after: Error, normal: float) -> tuple[float, float, float]:
+    """The interval's ends and the p of a difference."""
+    (one, one_freedom), (other, other_freedom) = before, after
+    error = math.hypot(one, other)
+    if not error:
+        return change, change, float(not change)
+    freedom = error**4 / (one**4 / one_freedom + other**4 / other_freedom)
+    half = student(normal, freedom) * error
+    return change - half, change + half, 2 * above(abs(change) / error, freedom)
+
+
+def sign_test(won: int, lost: int) -> float:
+    """The two-sided probability of a split as uneven, if either side were as likely: McNemar's exact test of paired answers."""
+    n = won + lost
+    return min(1.0, float(2 * sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / 2**n))
 
 
 class Pool:
@@ -167,26 +188,33 @@ class Pool:
 
     def estimates(self, qs: Sequence[float], confidence: float, resamples: int, seed: int) -> list[Estimate]:
         """Percentiles with their intervals."""
-        values = np.array([self.percentile(q) for q in qs], np.float64)
+        values = [self.percentile(q) for q in qs]
         normal = NormalDist().inv_cdf((1 + confidence) / 2)
-        tails = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
-        low = high = values
+        tails = (1 - confidence) / 2, (1 + confidence) / 2
+        down = up = np.zeros(len(qs))
         for drawn, freedom, groups in self.resampled(qs, resamples, seed):
+            away = (drawn - np.array(values, np.int64)[:, None]).astype(np.float64)
             few = student(normal, freedom) * math.sqrt(groups / freedom)
-            left, right = np.quantile(drawn, tails, axis=1)
-            error = drawn.std(axis=1)
-            low = np.minimum(low, values - few * np.maximum((values - left) / normal, error))
-            high = np.maximum(high, values + few * np.maximum((right - values) / normal, error))
+            left, right = np.quantile(away, tails, axis=1) / normal
+            error = away.std(axis=1)
+            down, up = np.maximum(down, few * np.maximum(-left, error)), np.maximum(up, few * np.maximum(right, error))
         # A time or a size has no end below zero, and a resample has no sample above the largest.
-        low = np.maximum(low, min(0, int(self._sorted[0])))
-        high = np.where(np.array(qs) < 100, high, values)
-        return [Estimate(int(value), math.floor(a), math.ceil(b)) for value, a, b in zip(values, low, high)]
+        floor = min(0, int(self._sorted[0]))
+        return [
+            Estimate(value, max(floor, value - math.ceil(below)), value + (math.ceil(over) if q < 100 else 0))
+            for q, value, below, over in zip(qs, values, down, up)
+        ]
 
-    def errors(self, qs: Sequence[float], resamples: int, seed: int) -> list[tuple[float, int]]:
-        """Standard error of each percentile's logarithm, the larger one of rounds and blocks, and the degrees of freedom behind it."""
+    def errors(self, qs: Sequence[float], resamples: int, seed: int) -> list[Error]:
+        """Of each percentile's logarithm: the larger one of rounds and blocks."""
         made = self.resampled(qs, resamples, seed)
         found = [np.log(np.maximum(1, drawn)).std(axis=1) * math.sqrt(groups / freedom) for drawn, freedom, groups in made]
         return [(float(error), made[0][1]) for error in np.max(found, axis=0)] if made else [(0.0, 1)] * len(qs)
+
+    def level(self, q: float) -> tuple[float, Error]:
+        """The mean over rounds, at least 2, of the logarithm of each one's percentile, and its error."""
+        logs = [math.log(max(1, percentile(self._sorted[self._round == each], q))) for each in range(self.rounds)]
+        return float(np.mean(logs)), (float(np.std(logs, ddof=1)) / math.sqrt(self.rounds), self.rounds - 1)
 
     def resampled(self, qs: Sequence[float], resamples: int, seed: int) -> list[tuple[npt.NDArray[np.int64], int, int]]:
         """Percentiles [q, resamples] of bootstrap resamples, degrees of freedom and groups: of rounds, then of blocks within rounds."""

@@ -1,0 +1,65 @@
+"""What lies around two records that are compared: machines, methods, versions, and how loaded the machine was."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from edgetl.bench.record import Record, Result
+from edgetl.machine import description, sensors
+
+
+def machines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """In what two descriptions are not of the same machine, as it was set up; in words."""
+    governors = before.get("governor"), after.get("governor")
+    return description.differences(before, after) + ([f"governor: {governors[0]} and {governors[1]}"] if len(set(governors)) > 1 else [])
+
+
+def differences(before: Record, after: Record, pairs: Sequence[tuple[Result, Result]]) -> Iterator[str]:
+    """What else is not the same, in words: edgetl, method, libraries, environment, bundle, photos, subjects."""
+
+    def unequal(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+        for key in dict.fromkeys((*one, *other)):
+            if one.get(key) != other.get(key):
+                yield f"{what}, {key}: {one.get(key)} and {other.get(key)}"
+
+    yield from unequal("edgetl", {"version": before.edgetl}, {"version": after.edgetl})
+    yield from unequal("method", dataclasses.asdict(before.method), dataclasses.asdict(after.method))
+    for part in ("libraries", "environment"):
+        yield from unequal(part, before.machine.get(part) or {}, after.machine.get(part) or {})
+    yield from unequal("bundle", before.bundle, after.bundle)
+    yield from unequal("photos", before.photos, after.photos)
+    for one, other in pairs:
+        yield from unequal(one.subject.name, dataclasses.asdict(one.subject), dataclasses.asdict(other.subject))
+
+
+def load(before: Record, after: Record, configuration: str) -> str:
+    """How loaded the machine was in both runs while this configuration was measured; empty where neither says."""
+    runs = [[one for one in record.rounds if one.configuration == configuration] for record in (before, after)]
+    shares = [[sensors.between(one.before, one.after) for one in run if one.before.get("cpu") and one.after.get("cpu")] for run in runs]
+    averages = [[loads[0] for one in run if (loads := one.before.get("load_average"))] for run in runs]
+    said = [f"load average {_mean(averages[0])} and {_mean(averages[1])}"] if any(averages) else []
+    for name, words in (("others", "other processes"), ("steal", "steal")):
+        means = [_mean([share for one in run if (share := one[name]) is not None], "%") for run in shares]
+        said += [f"{words} {means[0]} and {means[1]}"] if any(shares) else []
+    return ", ".join(said)
+
+
+def _mean(values: Sequence[float], unit: str = "") -> str:
+    if not values:
+        return "unknown"
+    mean = math.fsum(values) / len(values)
+    return f"{100 * mean:.1f} %" if unit else f"{mean:.1f}"
+
+
+def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[str]:
+    """What a reader must know of either record, in words: why it is partial, its warnings, what only it has."""
+    for name, record in zip(names, (before, after)):
+        if record.ended:
+            yield f"{name} is partial: {record.ended}"
+        yield from (f"{name}: {warning}" for warning in record.warnings)
+    found = [{result.subject.name for result in record.results} for record in (before, after)]
+    for name, only in zip(names, (found[0] - found[1], found[1] - found[0])):
+        yield from (f"only in {name}: {configuration}" for configuration in sorted(only))

@@ -1,0 +1,201 @@
+"""Verdicts on planted pairs of records: what changed is said, what did not is not, and what may not be compared is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from edgetl.bench import compare, junit
+from edgetl.bench.compare import Change, Comparison
+from edgetl.bench.method import Method
+from edgetl.bench.record import Accuracy, Kind, Record, Result, Round, Row, Subject, Unit
+from edgetl.errors import RecordError
+from edgetl.machine import sensors
+from edgetl.types import Proportion
+
+MACHINE = {"board": "Desk", "cpu": "Chip 1", "cores": 4, "architecture": "x86_64", "memory_bytes": 8 << 30, "governor": "performance"}
+METHOD = Method(resamples=300)
+Rounds = Sequence[Sequence[int]]
+
+
+def rounds(
+    seed: int, *, factor: float = 1.0, count: int = 10, n: int = 64, between: float = 0.01, shape: str = "normal"
+) -> list[list[int]]:
+    """Latencies around 10 ms in nanoseconds: processes differ by `between`, samples of one by 2 %."""
+    random = np.random.Generator(np.random.PCG64(seed))
+    within = 1 + 0.02 * random.standard_normal((count, n))
+    if shape == "bimodal":
+        within += 0.3 * (random.random((count, n)) < 0.2)
+    if shape == "drifting":
+        within += np.linspace(0, 0.1, n)
+    processes = np.exp(between * random.standard_normal((count, 1)))
+    return [[int(value) for value in row] for row in 1e7 * factor * processes * within]
+
+
+def row(samples: Rounds, scenario: str = "embed", stage: str | None = None, kind: Kind = "measured", unit: Unit = "ns") -> Row:
+    return Row.of(scenario, stage, samples, METHOD, kind=kind, unit=unit)
+
+
+def result(*rows: Row, right: str = "", size: int = 5_000_000, threads: int = 4, digest: str = "d0") -> Result:
+    subject = Subject("lite0", "onnx-int8", "int8", "onnx", "onnxruntime 1.23", "cpu", "all of the model", threads, "ab", size, "cd")
+    accuracy = Accuracy(Proportion(right.count("1"), len(right)), right, "photos", digest, "") if right else None
+    return Result(subject, accuracy, rows)
+
+
+def record(*results: Result, **changed: object) -> Record:
+    made = Record("2025-01-01T00:00:00Z", "", "0.1.0", MACHINE, {"name": "lite0"}, {"count": 32}, METHOD, None, results, (), (), ())
+    return dataclasses.replace(made, **changed)
+
+
+def changed(before: Rounds, after: Rounds, **how: int) -> Change:
+    """The p50 of one scenario."""
+    return numbers(compare.compare(record(result(row(before))), record(result(row(after))), **how))["embed", "p50"]
+
+
+def numbers(comparison: Comparison) -> dict[tuple[str, str], Change]:
+    return {(f"{change.scenario} {change.stage or ''}".strip(), change.metric): change for change in comparison.changes}
+
+
+@pytest.mark.parametrize("shape", ["normal", "bimodal", "drifting"])
+def test_five_percent_are_seen_and_nothing_is_seen_in_nothing(shape):
+    pairs = [
+        (rounds(2 * seed, shape=shape), rounds(2 * seed + 1, shape=shape), rounds(2 * seed + 1, shape=shape, factor=1.05))
+        for seed in range(6)
+    ]
+    slower = [changed(before, after).verdict for before, _, after in pairs]
+    faster = [changed(after, before).verdict for before, _, after in pairs]
+    assert slower.count("slower") >= 5
+    assert faster.count("faster") >= 5
+    assert [changed(before, after).verdict for before, after, _ in pairs].count("cannot tell") >= 5
+
+
+def test_one_bad_round_of_ten_neither_makes_nor_hides_a_verdict():
+    bad = rounds(1)
+    bad[3] = [value * 3 // 2 for value in bad[3]]
+    assert changed(rounds(0), bad).verdict == "cannot tell"
+    worse = [[round(value * 1.07) for value in one] for one in bad]
+    assert changed(rounds(0), worse).verdict == "slower"
+
+
+@pytest.mark.parametrize(
+    ("factor", "unit", "floor_ns", "said"),
+    [(1.01, 1, 0, "below 2 %"), (1.05, 1000, 20_000, "below 20 µs"), (1.05, 1, 20_000, "outside"), (1.05, 1000, 0, "outside")],
+)
+def test_a_difference_that_does_not_matter_has_no_verdict_and_says_why(factor, unit, floor_ns, said):
+    before, after = rounds(0, between=0, n=256), rounds(1, between=0, n=256, factor=factor)
+    shrunk = [[[value // unit + 90_000 // unit for value in one] for one in side] for side in (before, after)]
+    change = changed(*shrunk, floor_ns=floor_ns)
+    assert said in change.reason
+    assert (change.verdict == "slower") == (said == "outside")
+
+
+def test_one_process_cannot_tell_and_constant_latencies_can():
+    assert "one process" in changed(rounds(0, count=1), rounds(1, count=1, factor=2)).reason
+    constant = changed([[1_000_000] * 20] * 4, [[1_100_000] * 20] * 4)
+    assert (constant.verdict, constant.ratio.low, constant.ratio.p) == ("slower", pytest.approx(1.1), 0)
+    assert changed([[1_000_000] * 20] * 4, [[1_000_000] * 20] * 4).verdict == "cannot tell"
+
+
+def test_memory_size_and_accuracy_have_verdicts_of_their_own():
+    right, wrong = "1" * 90 + "0" * 10, "1" * 78 + "0" * 22
+    memory = row([[50_000_000 + 1000 * i] for i in range(8)], "memory", unit="B")
+    more = row([[60_000_000 + 1000 * i] for i in range(8)], "memory", unit="B")
+    found = numbers(compare.compare(record(result(memory, right=right)), record(result(more, right=wrong, size=4_000_000))))
+    assert {key: change.verdict for key, change in found.items()} == {
+        ("accuracy", "top-1"): "worse", ("model", "size"): "smaller", ("memory", "p50"): "larger",
+    }  # fmt: skip
+    top1 = found["accuracy", "top-1"]
+    assert top1.ratio.p == pytest.approx(stats.binomtest(0, 12).pvalue)
+    assert top1.ratio.low < 78 / 90 < top1.ratio.high < 1
+    other = compare.compare(record(result(right=right)), record(result(right=wrong, digest="d1")))
+    assert numbers(other)["accuracy", "top-1"].reason == "other photos were asked"
+
+
+def test_a_build_fails_by_headline_numbers_that_hold_among_all_of_them():
+    before = record(result(row(rounds(0)), row(rounds(2), stage="backbone")))
+    stage = record(result(row(rounds(1)), row(rounds(3, factor=1.2), stage="backbone")))
+    whole = record(result(row(rounds(1, factor=1.2)), row(rounds(3), stage="backbone")))
+    assert numbers(compare.compare(before, stage))["embed backbone", "p50"].verdict == "slower"
+    assert not compare.regressed(compare.compare(before, stage))
+    assert compare.regressed(compare.compare(before, whole))
+    assert not compare.regressed(compare.compare(whole, before))
+    faint = compare.Change(
+        "c", "embed", None, "p50", "ns", 1, 2, (9, 9), (9, 9), compare.statistics.Ratio(1.1, 1.01, 1.2, 0.03), "slower", "", True
+    )
+    assert [one.holds for one in compare._holm([faint], 0.05)] == [True]
+    assert [one.holds for one in compare._holm([faint] * 2, 0.05)] == [False] * 2
+
+
+@pytest.mark.parametrize("name", ["board", "cpu", "cores", "architecture", "memory_bytes", "emulated", "governor"])
+def test_another_machine_is_refused_by_name_unless_allowed(name):
+    one, other = record(result(row(rounds(0)))), record(result(row(rounds(1))), machine={**MACHINE, name: 7})
+    with pytest.raises(RecordError, match=rf"a\.json and b\.json are of different machines.*{name}: .* and 7.*--other-machine"):
+        compare.compare(one, other, names=("a.json", "b.json"))
+    assert any(f"machine, {name}" in said for said in compare.compare(one, other, other_machine=True).differences)
+
+
+def test_records_without_a_common_configuration_are_refused_with_what_they_have():
+    with pytest.raises(RecordError, match="before has onnx-int8 cpu 4 threads; after has onnx-int8 cpu 1 thread;"):
+        compare.compare(record(result(threads=4)), record(result(threads=1)))
+
+
+def test_what_is_not_measured_is_not_judged_and_what_else_differs_is_said():
+    cpu = dict.fromkeys(("user", "system", "idle", "iowait", "steal"), 0)
+    start = {**sensors.reading(), "monotonic_ns": 0, "own_seconds": 0.0, "cpu": cpu, "load_average": [0.5, 0.4, 0.3]}
+    end = {**start, "monotonic_ns": 10**9, "cpu": {**cpu, "idle": 300, "steal": 100}}
+    one = record(result(row(rounds(0), kind="estimated"), row(rounds(2), "predict-file")))
+    other = record(
+        result(row(rounds(1)), row(rounds(3), "head-swap")), ended="interrupted after round 3", warnings=("the machine was loaded",),
+        rounds=(Round(0, "onnx-int8 cpu 4 threads", 0.0, start, end),), method=dataclasses.replace(METHOD, queries=128),
+    )  # fmt: skip
+    found = compare.compare(one, other)
+    assert [change.metric for change in found.changes] == ["size"]
+    assert found.load == {
+        "onnx-int8 cpu 4 threads": "load average unknown and 0.5, other processes unknown and 0.0 %, steal unknown and 25.0 %"
+    }
+    shown = compare.table(found)
+    for said in (
+        "after is partial: interrupted after round 3", "after: the machine was loaded", "method, queries: 1024 and 128",
+        "only in before: onnx-int8 cpu 4 threads predict-file", "only in after: onnx-int8 cpu 4 threads head-swap",
+        "not judged: onnx-int8 cpu 4 threads embed is estimated in ns and measured in ns", "steal unknown and 25.0 %",
+    ):  # fmt: skip
+        assert said in shown
+
+
+def test_junit_has_one_case_per_scenario_and_fails_where_the_exit_code_does(tmp_path: Path):
+    before = record(result(row(rounds(0)), row(rounds(2), "predict-file"), row(rounds(4), "embed", "decode")))
+    after = record(result(row(rounds(1, factor=1.2)), row(rounds(3), "predict-file"), row(rounds(5), "embed", "decode")))
+    found = compare.compare(before, after, names=("a\x07.json", "b<&>.json"))
+    junit.write(found, tmp_path / "junit.xml")
+    (suite,) = ElementTree.parse(tmp_path / "junit.xml").getroot()
+    cases = {case.get("name"): case for case in suite.findall("testcase")}
+    assert list(cases) == ["model", "embed", "predict-file"]
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("a?.json -> b<&>.json", "3", "1")
+    assert [name for name, case in cases.items() if case.find("failure") is not None] == ["embed"]
+    assert "p50: slower: 9.945 ms -> 11.96 ms, ratio 1.203 [" in cases["embed"].find("failure").get("message")
+    assert "decode p50: cannot tell" in cases["embed"].findtext("system-out")
+
+
+@pytest.mark.slow
+def test_verdicts_of_whole_records_come_as_often_as_promised():
+    """Records of 20 scenarios whose processes differ by 1 %: a build without a change fails in at most 1 of 20."""
+    false, fails, missed, tries = 0, 0, 0, 40
+    for seed in range(tries):
+        one, same, slow = (
+            record(result(*(row(rounds(seed * 1000 + 20 * k + i, n=32, factor=factor), f"s{i}") for i in range(20))))
+            for k, factor in ((0, 1.0), (1, 1.0), (2, 1.05))
+        )
+        quiet, loud = compare.compare(one, same), compare.compare(one, slow)
+        false += sum(change.verdict in ("slower", "faster") for change in quiet.changes if change.metric == "p50")
+        fails += compare.regressed(quiet)
+        missed += sum(change.verdict != "slower" for change in loud.changes if change.metric == "p50")
+        assert compare.regressed(loud)
+    assert false <= 20 * tries / 20
+    assert missed <= 20 * tries / 10
+    assert fails <= tries / 20
