@@ -24,7 +24,6 @@ from edgetl.bench.plan import Turn, asked, plan, told
 from edgetl.bench.record import Record, Round, Skipped
 from edgetl.bench.stand import Options
 from edgetl.bench.stop import Stop
-from edgetl.bench.worker import TASKS
 from edgetl.bundle import Bundle
 from edgetl.errors import BenchError, EdgetlError
 from edgetl.intake import Progress
@@ -78,7 +77,6 @@ def run(
     chosen = configurations(opened, variants, threads, providers)
     names, unread = _names(scenarios, meter, labelled is not None)
     turns = plan(chosen, names, method, ["accuracy"] if labelled is not None else [])
-    turns = [turn for turn in turns if turn.task in TASKS]
     options = options or Options()
     logger.info("%s", told(turns, method, options))
     with nullcontext(stop) if stop else Stop() as stopping, _scratch() as scratch:
@@ -119,7 +117,7 @@ def _names(scenarios: Sequence[str] | None, meter: str | None, labelled: bool) -
     except BenchError as error:
         if hard:
             raise
-        return tuple(name for name in names if name != "energy"), [Skipped("energy", str(error))]
+        return tuple(name for name in names if name != "energy"), [Skipped("energy", str(error).removeprefix("no energy: "))]
     return tuple(dict.fromkeys((*names, "energy"))), []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from edgetl.bench.record import Minute, Record, Result, Row, Unit
 from edgetl.bench.statistics import Estimate
@@ -10,6 +11,7 @@ from edgetl.tables import render
 
 _HEADERS = ("scenario", "unit", "p50 [{0:g} %]", "p90", "p99", "max", "n", "note")
 _SCALES: dict[Unit, tuple[str, float]] = {"ns": ("ms", 1e6), "B": ("MB", 1e6), "uJ": ("mJ", 1e3), "cycles": ("Mcycles", 1e6)}
+_SHORT = 40
 _MOST_TELLING = ("predict-file", "predict-array", "embed", "backbone")
 
 
@@ -39,12 +41,15 @@ def _configuration(result: Result, record: Record) -> str:
     if result.accuracy is not None:
         words.append(f"top-1 {_top1(result)}")
     headers = [name.format(100 * record.method.confidence) for name in _HEADERS]
-    return ", ".join(words) + "\n" + render(headers, [_line(row) for row in result.rows])
+    long = list(dict.fromkeys(note for row in result.rows if len(note := _note(row)) > _SHORT))
+    lines = [_line(row, long) for row in result.rows]
+    return "\n".join((", ".join(words), render(headers, lines), *(f"[{number}] {note}" for number, note in enumerate(long, 1))))
 
 
-def _line(row: Row) -> tuple[object, ...]:
-    name = row.scenario if row.stage is None else f"  {row.stage}"
-    return name, _SCALES[row.unit][0], *_numbers(row), row.n, _note(row)
+def _line(row: Row, long: Sequence[str]) -> tuple[object, ...]:
+    """What is too long to stand beside the numbers stands below the table."""
+    name, note = row.scenario if row.stage is None else f"  {row.stage}", _note(row)
+    return name, _SCALES[row.unit][0], *_numbers(row), row.n, f"[{long.index(note) + 1}]" if note in long else note
 
 
 def _numbers(row: Row) -> tuple[str, str, str, str]:
@@ -65,9 +70,13 @@ def _number(value: float) -> str:
 def _note(row: Row) -> str:
     """Its kind where it was not measured, whether it was steady, what was counted, and what the row says itself."""
     unsteady = "" if row.steady is None or row.steady >= len(row.samples) else f"steady in {row.steady} of {len(row.samples)} rounds"
-    facts = ", ".join(f"{name} {value:g}" for name, value in row.facts.items())
+    facts = ", ".join(f"{name} {_fact(name, value)}" for name, value in row.facts.items())
     minutes = ", ".join(f"minute {one.number}: p50 {_number(one.p50 / 1e6)} ms (n={one.n})" for one in _ends(row))
     return "; ".join(part for part in (_kind(row), unsteady, facts, minutes, row.note) if part)
+
+
+def _fact(name: str, value: float) -> str:
+    return f"{_number(value / 1e6)} MB" if name.endswith("bytes") else f"{value:g}"
 
 
 def _ends(row: Row) -> tuple[Minute, ...]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgetl.bench import accuracy, phases
+from edgetl.bench import accuracy, footprint, phases
 from edgetl.bench.energy import measure
 from edgetl.bench.job import Answer, Job, keep, say
 from edgetl.bench.loop import Loop, Measured
@@ -87,7 +87,13 @@ def opened(job: Job) -> Iterator[Stand]:
         )
 
 
-TASKS: Mapping[str, Callable[[Job], Answer]] = {"latency": latency, "cold": phases.cold, "accuracy": accuracy.task, "energy": energy}
+TASKS: Mapping[str, Callable[[Job], Answer]] = {
+    "latency": latency,
+    "cold": phases.cold,
+    "memory": footprint.memory,
+    "accuracy": accuracy.task,
+    "energy": energy,
+}
 """What a process can be asked."""
 
 
