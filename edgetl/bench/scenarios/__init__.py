@@ -21,8 +21,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.scenarios import camera, few_shot, inference, learning, throughput
-from edgetl.bench.scenarios.sustained import sustained
+from edgetl.bench.scenarios import camera, few_shot, inference, learning, sustained, throughput
 from edgetl.bench.stand import Stand
 
 
@@ -59,7 +58,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "predict-array",
-            "a decoded frame of 480x480 pixels -> its class (stages: decode, which copies the pixels into an image; resize; backbone; head)",
+            "a decoded frame of 480x480 pixels -> its class (stages: decode, the pixels copied into an image; resize; backbone; head)",
             inference.predict_array,
         ),
         Scenario(
@@ -96,7 +95,11 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("head-swap", "the number of a head of the history -> it is active, durably", learning.head_swap),
         Scenario("durable-commit", "an embedded photo with its thumbnail -> its row is on the disk", learning.durable_commit),
         Scenario(
-            "sustained", "a decoded frame of 480x480 pixels -> its class, for minutes without a pause", sustained, always=False, once=True
+            "sustained",
+            "a decoded frame of 480x480 pixels -> its class, for minutes without a pause",
+            sustained.sustained,
+            always=False,
+            once=True,
         ),
     )
 }

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from array import array
 from collections.abc import Mapping
-
-import numpy as np
 
 from edgetl.bench.loop import Loop, Measured
 from edgetl.bench.scenarios.lessons import lessons, undone
@@ -123,13 +122,12 @@ def head_swap(stand: Stand, loop: Loop) -> Measured:
 
 def durable_commit(stand: Stand, loop: Loop) -> Measured:
     """One embedded photo, its thumbnail included -> its row is on the disk: `Store.add` to a store of its own."""
-    random = np.random.Generator(np.random.PCG64(loop.method.seed))
     made = stand.embedder.teach(load(stand.known[0]))
     sample = NewSample(b"", "class", made.views, "bench", made.capture)
     samples = array("q")
     with Store.open(stand.folder / "commits.db", stand.shop.store.fingerprint) as store:
         for number in range(1 + loop.queries):
-            new = dataclasses.replace(sample, photo=random.bytes(32))
+            new = dataclasses.replace(sample, photo=os.urandom(32))
             start = loop.clock()
             store.add([new])
             taken = loop.clock() - start

@@ -65,7 +65,7 @@ def _slower(minutes: Sequence[Minute], steady: float) -> list[str]:
     if len(minutes) > 2 and minutes[-1].p50 > (1 + steady) * minutes[1].p50:
         second, last = minutes[1], minutes[-1]
         said.append(
-            f"it slowed down: p50 {last.p50 / 1e6:.3g} ms (n={last.n}) in the last minute, {second.p50 / 1e6:.3g} ms (n={second.n}) in the "
+            f"it slowed down: p50 {last.p50 / 1e6:.4g} ms (n={last.n}) in the last minute, {second.p50 / 1e6:.4g} ms (n={second.n}) in the "
             f"second, {100 * (last.p50 / second.p50 - 1):.0f} % more"
         )
     return said
