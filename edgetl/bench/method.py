@@ -51,14 +51,14 @@ def words(method: Method) -> tuple[str, ...]:
     percent = f"{100 * method.confidence:g} %"
     return (
         "One query after the other (single stream): the next one begins when the one before is answered.",
-        f"Every configuration ran in {method.rounds} fresh processes, the rounds. The configurations took turns, in an order shuffled anew for "
-        f"each round (seed {method.seed}), so that whatever else the machine did slowed them alike.",
-        f"A round warmed up in windows of {method.window} queries until the median of one was within {100 * method.steady:g} % of the median "
-        f"of the one before, for {method.warm_up_seconds:g} s at most; a row says where that was not reached.",
-        f"Then at least {method.queries} queries and {method.seconds:g} s were measured per scenario, shared by the rounds; a round keeps at "
-        f"most {method.most} samples. The learning scenarios were repeated {method.lessons} times in a round.",
+        f"Every configuration ran in {method.rounds} fresh processes, the rounds. The configurations took turns, in an order shuffled anew "
+        f"for each round (seed {method.seed}), so that whatever else the machine did slowed them alike.",
+        f"A round warmed up in windows of {method.window} queries until the median of one was within {100 * method.steady:g} % of the "
+        f"median of the one before, for {method.warm_up_seconds:g} s at most; a row says where that was not reached.",
+        f"Then at least {method.queries} queries and {method.seconds:g} s were measured per scenario, shared by the rounds; a round keeps "
+        f"at most {method.most} samples. The learning scenarios were repeated {method.lessons} times in a round.",
         f"Queries rotate over up to {method.photos} photos. Times are from the monotonic clock, in nanoseconds.",
         "No outlier was removed. Percentiles are nearest-rank: always a sample that was taken. One that n cannot carry is not given.",
-        f"Intervals are {percent}, from {method.resamples} bootstrap resamples over whole rounds and over blocks within them (the wider one "
-        "counts), widened for few rounds. Those of accuracy are Wilson's, 95 %.",
+        f"Intervals are {percent}, from {method.resamples} bootstrap resamples over whole rounds and over blocks within them (the wider "
+        "one counts), widened for few rounds. Those of accuracy are Wilson's, 95 %.",
     )

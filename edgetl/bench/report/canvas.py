@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgetl.bench.report.colours import INK, LINE, SOFT, to_variables
 
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 WIDTH = 360
 """Of every drawing, px: a phone shows it whole."""
-_STYLE = {
-    "svg.fonttype": "none", "text.parse_math": False, "font.family": "DejaVu Sans", "font.size": 10, "text.color": INK,
-    "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": LINE, "axes.labelcolor": SOFT, "axes.labelsize": 10,
+SIZE = 11
+"""Of its letters, px."""
+_STYLE: Any = {
+    "svg.fonttype": "none", "text.parse_math": False, "font.family": "DejaVu Sans", "font.size": SIZE, "text.color": INK,
+    "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": LINE, "axes.labelcolor": SOFT, "axes.labelsize": SIZE,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 1, "axes.axisbelow": True,
-    "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": SOFT, "ytick.labelcolor": SOFT, "xtick.labelsize": 10,
-    "ytick.labelsize": 10, "grid.color": LINE, "grid.linewidth": 1, "path.simplify": False,
+    "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": SOFT, "ytick.labelcolor": SOFT, "xtick.labelsize": SIZE,
+    "ytick.labelsize": SIZE, "grid.color": LINE, "grid.linewidth": 1, "path.simplify": False,
 }  # fmt: skip
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-_SHORT = 46
+_SHORT = 48
 
 
 def drawn(paint: Callable[[Figure], None], *, height: float, label: str, salt: str) -> str:
@@ -37,17 +39,17 @@ def drawn(paint: Callable[[Figure], None], *, height: float, label: str, salt: s
         salt: another one for every figure of a page: the ids of its parts come from it.
     """
     import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     # The reader's matplotlibrc must not change the page.
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": salt})
+        matplotlib.rcParams.update(_STYLE)
+        matplotlib.rcParams["svg.hashsalt"] = salt
         figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72)
         paint(figure)
         content = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(content, metadata=_NO_METADATA)
+        figure.savefig(content, format="svg", metadata=_NO_METADATA)
     return _inline(content.getvalue(), label, height)
 
 
@@ -66,14 +68,10 @@ def _inline(svg: str, label: str, height: float) -> str:
     body = svg[svg.index("<g ") : svg.rindex("</svg>")]
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
-    body = re.sub(r'font: (?:(bold|700) )?([\d.]+px) [^;"]*', _font, body)
+    body = re.sub(r"; font-family: [^;\"]*", "", body)
     body = re.sub(r' (?:d|x|y|transform|points)="[^"]*"', lambda found: re.sub(r"\d+\.\d+", _rounded, found[0]), body)
     body = re.sub(r"\s*\n\s*", " ", to_variables(body))
     return f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>'
-
-
-def _font(found: re.Match[str]) -> str:
-    return f"font-size: {found[2]}{'; font-weight: 600' if found[1] else ''}"
 
 
 def _rounded(found: re.Match[str]) -> str:

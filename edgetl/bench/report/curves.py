@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edgetl.bench.record import Minute
 from edgetl.bench.report.canvas import drawn, plot, short
-from edgetl.bench.report.colours import ACCENT, BAD, INK, SERIES, SOFT, TINT
+from edgetl.bench.report.colours import ACCENT, BAD, INK, SERIES, SOFT, TINT, variable
 from edgetl.bench.report.numbers import Scale, ticks
 from edgetl.bench.statistics import Estimate
 from edgetl.types import Proportion
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_MARKS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "*": "★"}
+MANY = 12
+"""Points that can all have a number."""
+
+
+def key(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """(name behind its mark, CSS colour): what a drawing of these series is read with."""
+    marks = tuple(_MARKS.values())
+    return tuple((f"{marks[number % len(marks)]} {name}", variable(SERIES[number % len(SERIES)])) for number, name in enumerate(names))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +129,7 @@ def pareto(points: Sequence[Point], scale: Scale, salt: str) -> str:
         axes.set_xlabel(f"p50, {scale.unit}", labelpad=1)
         axes.text(0, 1.04, "top-1, %", color=SOFT, transform=axes.transAxes)
         for point in points:
-            _point(axes, point, largest)
+            _point(axes, point, largest, numbered=point.front or len(points) <= MANY)
 
     words = "; ".join(f"{one.rank}: {scale.text(one.p50.value)} {scale.unit}, {one.top1}{', front' if one.front else ''}" for one in points)
     return drawn(paint, height=250, label=f"Top-1 against p50: {words}", salt=salt)
@@ -160,7 +168,7 @@ def beside(names: Sequence[str], medians: Sequence[Sequence[Estimate | None]], r
                 if one:
                     colour, at = SERIES[number % len(SERIES)], y - (24 + 12 * number) / lane
                     axes.plot([one.low, one.high], [at] * 2, color=colour, linewidth=3)
-                    axes.plot(one.value, at, MARKS[number % len(MARKS)], color=colour, markersize=7)
+                    axes.plot(one.value, at, _mark(number), color=colour, markersize=7)
 
     words = "; ".join(
         f"{name}: " + ", ".join(f"{record} {scale.text(one.value)}" for record, one in zip(records, row) if one)
@@ -171,12 +179,12 @@ def beside(names: Sequence[str], medians: Sequence[Sequence[Estimate | None]], r
 
 def load(loads: Sequence[Load], salt: str) -> str:
     """The share of all cores' time that others had while each process ran, and the temperature after it."""
-    hot = [one for one in loads if one.temperature_c is not None]
+    hot = [(one.seconds, one.temperature_c) for one in loads if one.temperature_c is not None]
     height = 120 + 80 * bool(hot)
 
     def paint(figure: Figure) -> None:
         axes = plot(figure, top=20, bottom=height - 120 + 34, left=40)
-        axes.set_title("busy with others and stolen, % of all cores", loc="left", fontsize=10, color=SOFT, pad=5)
+        axes.set_title("busy with others and stolen, % of all cores", loc="left", color=SOFT, pad=5)
         known = [(one.seconds, 100 * (one.others or 0), 100 * (one.steal or 0)) for one in loads if one.others is not None]
         width = max(1.0, loads[-1].seconds) / max(1, len(loads)) * 0.7
         axes.bar([one for one, _, _ in known], [others for _, others, _ in known], width, color=SERIES[0], linewidth=0)
@@ -188,9 +196,9 @@ def load(loads: Sequence[Load], salt: str) -> str:
         axes.set_xlabel("seconds since the run began", labelpad=1)
         if hot:
             below = plot(figure, top=height - 60, bottom=10, left=40)
-            below.plot([one.seconds for one in hot], [one.temperature_c for one in hot], color=BAD, linewidth=1.5)
+            below.plot([seconds for seconds, _ in hot], [degrees for _, degrees in hot], color=BAD, linewidth=1.5)
             below.set_xlim(axes.get_xlim())
-            below.set_title("°C", loc="left", fontsize=10, color=SOFT, pad=5)
+            below.set_title("°C", loc="left", color=SOFT, pad=5)
             below.tick_params(labelbottom=False)
             below.yaxis.set_major_locator(_few())
             below.grid(axis="y")
@@ -201,35 +209,44 @@ def load(loads: Sequence[Load], salt: str) -> str:
 
 
 def _panel(axes: Axes, minutes: Sequence[Minute], title: str, curves: Sequence[tuple[str, Sequence[float]]]) -> None:
-    numbers = [one.number for one in minutes]
+    from matplotlib.ticker import MaxNLocator
+
+    numbers = [one.number + 1 for one in minutes]
     for one in minutes:
         if one.throttled:
-            axes.axvspan(one.number - 0.5, one.number + 0.5, color=BAD, alpha=0.18, linewidth=0)
+            axes.axvspan(one.number + 0.5, one.number + 1.5, color=BAD, alpha=0.18, linewidth=0)
     for number, (colour, values) in enumerate(curves):
-        axes.plot(numbers, values, color=colour, linewidth=1.5, marker=MARKS[number], markersize=4)
+        axes.plot(numbers, values, color=colour, linewidth=1.5, marker=_mark(number), markersize=4)
     axes.set_xlim(min(numbers) - 0.6, max(numbers) + 0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.margins(y=0.15)
     axes.yaxis.set_major_locator(_few())
     axes.grid(axis="y")
-    axes.set_title(title, loc="left", fontsize=10, color=SOFT, pad=5)
+    axes.set_title(title, loc="left", color=SOFT, pad=5)
 
 
-def _point(axes: Axes, point: Point, largest: int) -> None:
+def _point(axes: Axes, point: Point, largest: int, numbered: bool) -> None:
     low, high = point.top1.interval
     x, y = point.p50.value, 100 * point.top1.value
+    above = 3 if point.front else 2
     axes.plot([x, x], [100 * low, 100 * high], color=SOFT, linewidth=1)
     axes.plot([point.p50.low, point.p50.high], [y, y], color=SOFT, linewidth=1)
     side = 6 + 14 * math.sqrt(point.size / largest)
-    axes.plot(x, y, "o", markersize=side, color=ACCENT if point.front else TINT, markeredgecolor=ACCENT)
-    away = (side / 2 + 3) / 72
-    axes.annotate(str(point.rank), (x, y), (away * 72, away * 72), textcoords="offset points", color=INK, weight="bold")
+    axes.plot(x, y, "o", markersize=side, color=ACCENT if point.front else TINT, markeredgecolor=ACCENT, zorder=above)
+    if numbered:
+        away = side / 2 + 3
+        axes.annotate(str(point.rank), (x, y), (away, away), textcoords="offset points", color=INK, weight="bold", zorder=4)
 
 
 def _intervals(axes: Axes, counts: Sequence[int], shares: Sequence[Proportion], number: int) -> None:
     colour = SERIES[number % len(SERIES)]
     for count, share in zip(counts, shares):
         axes.plot([count] * 2, [100 * end for end in share.interval], color=colour, linewidth=1)
-    axes.plot(counts, [100 * share.value for share in shares], color=colour, marker=MARKS[number % len(MARKS)], linewidth=1.5, markersize=6)
+    axes.plot(counts, [100 * share.value for share in shares], color=colour, marker=_mark(number), linewidth=1.5, markersize=6)
+
+
+def _mark(number: int) -> str:
+    return tuple(_MARKS)[number % len(_MARKS)]
 
 
 def _few() -> MaxNLocator:

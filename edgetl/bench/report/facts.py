@@ -13,6 +13,8 @@ _FIRST = (
 )  # fmt: skip
 """What a reader looks for, before everything else in the record's own order."""
 
+_SOME = 12
+
 
 def title(machine: Mapping[str, Any]) -> str:
     """The machine in a few words."""
@@ -67,4 +69,10 @@ def _apart(values: Sequence[str]) -> list[str]:
     """Lists that differ: how many there are, and those that are not in all of them."""
     sets = [set(value.split(", ")) if value != "not known" else set[str]() for value in values]
     shared = set.intersection(*sets)
-    return [f"{len(shared)} shared" + (f", and {', '.join(sorted(one - shared))}" if one - shared else "") for one in sets]
+    return [f"{len(shared)} shared; {_some(sorted(one - shared))}" for one in sets]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - _SOME} more" if len(names) > _SOME else ""
+    return ", ".join(names[:_SOME]) + more if names else "no others"

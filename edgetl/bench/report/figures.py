@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-_LINE = 50
+_LINE = 58
 _CELLS = 170
 _POINTS = 120
+_LETTERS = 58
+"""That fit side by side."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +114,9 @@ def _histogram(axes: Axes, lane: int, row: Row, edges: npt.NDArray[np.float64]) 
     y, colour = axes.get_ylim()[1] - 1 - lane, ACCENT if row.kind == "measured" else APART
     counts, _ = np.histogram(np.concatenate([np.asarray(taken) for taken in row.samples]), edges)
     there = np.flatnonzero(counts)
-    heights = 0.44 * counts[there] / counts.max()
-    axes.bar(edges[there], heights, np.diff(edges)[there], bottom=y + 0.2, align="edge", color=TINT, linewidth=0)
+    held = slice(there[0], there[-1] + 1)
+    heights, sides = y + 0.2 + 0.44 * counts[held] / counts.max(), edges[there[0] : there[-1] + 2]
+    axes.stairs(heights, sides, baseline=y + 0.2, fill=True, color=TINT, linewidth=0)
     axes.plot([edges[0], edges[-1]], [y + 0.2] * 2, color=LINE, linewidth=1)
     # The median of a round is below the line that all rounds share.
     axes.plot([percentile(taken, 50) for taken in row.samples], [y + 0.1] * len(row.samples), "|", color=SOFT, markersize=6)
@@ -135,7 +138,9 @@ def _course(axes: Axes, lane: int, row: Row, low: int, high: int) -> None:
         where = (done + np.cumsum([len(cell) for cell in cells]) - len(cells[0]) / 2) / row.n
         least, most = place([cell.min() for cell in cells]), place([cell.max() for cell in cells])
         axes.fill_between(where, least, most, color=TINT, linewidth=1)
-        axes.plot(where, place([percentile(cell, 50) for cell in cells]), color=ACCENT if row.kind == "measured" else APART, linewidth=1.5)
+        mark = "o" if len(cells) == 1 else ""  # there is no line through one point
+        colour = ACCENT if row.kind == "measured" else APART
+        axes.plot(where, place([percentile(cell, 50) for cell in cells]), marker=mark, color=colour, linewidth=1.5, markersize=4)
         done += len(taken)
         if done < row.n:
             axes.plot([done / row.n] * 2, [y, y + 0.64], color=LINE, linewidth=1)
@@ -150,8 +155,8 @@ def _lanes(figure: Figure, count: int, bottom: float) -> Axes:
 
 
 def _title(axes: Axes, lane: int, name: str, said: str) -> None:
-    y, place = axes.get_ylim()[1] - 1 - lane + 0.84, axes.get_yaxis_transform()
-    room = 62 - len(said)
+    y, place = axes.get_ylim()[1] - 1 - lane + 0.82, axes.get_yaxis_transform()
+    room = _LETTERS - len(said)
     axes.text(0, y, short(name) if len(name) <= room else f"{name[: room - 1]}…", transform=place, va="center", weight="bold")
     axes.text(1, y, said, transform=place, va="center", ha="right", color=SOFT)
 

@@ -42,8 +42,13 @@ class Scale:
 def digits(value: float) -> str:
     """Four digits or so; thousands apart."""
     size = abs(value)
-    places = 0 if size >= 1000 or value == int(value) else 1 if size >= 100 else 2 if size >= 10 else 3
+    places = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
     return f"{value:,.{places}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def count(value: float) -> str:
+    """A count; thousands apart."""
+    return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def ticks(low: float, high: float) -> list[float]:

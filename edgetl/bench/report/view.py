@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 
-from edgetl.bench.files import FORMAT, VERSION
+from edgetl.bench.files import encode
 from edgetl.bench.pick import MEMORY, pick
 from edgetl.bench.record import Record, Result, Row
-from edgetl.bench.report import curves, facts, figures
-from edgetl.bench.report.colours import SERIES, variable
+from edgetl.bench.report import curves, facts, gallery
 from edgetl.bench.report.figures import Line
-from edgetl.bench.report.numbers import Scale, digits
+from edgetl.bench.report.gallery import Figure
+from edgetl.bench.report.numbers import Scale, count
 from edgetl.bench.scenarios import SCENARIOS
-from edgetl.machine import sensors
-from edgetl.types import Proportion, digest, to_json
 
 _HEADLINES = ("predict-file", "embed", "backbone", "predict-array")
-_SHOT = re.compile(r"(\d+)-shot")
-_MANY = 12
-"""Configurations in one drawing; the next ones get another."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """A drawing.
-
-    Attributes:
-        title: what it shows.
-        svg: the drawing.
-        caption: how to read it.
-        key: (name, CSS colour) per colour.
-    """
-
-    title: str
-    svg: str
-    caption: str
-    key: tuple[tuple[str, str], ...] = ()
+_PHASES = {
+    "cold-load": "the start of a process -> a model that is ready, with an empty page cache",
+    "warm-load": "the start of a process -> a model that is ready, with its files in the page cache",
+    "first-inference": "the very first inference of a fresh process",
+    "memory": "peak memory of a process that embeds, in processes of their own",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +56,7 @@ class Block:
         figures: drawings.
         counted: names of what was counted, e.g. `dropped`.
         counts: (configuration, one text per name).
+        notes: (note, configurations): what the numbers do not say.
     """
 
     name: str
@@ -83,6 +67,7 @@ class Block:
     figures: tuple[Figure, ...]
     counted: tuple[str, ...]
     counts: tuple[tuple[str, tuple[str, ...]], ...]
+    notes: tuple[tuple[str, str], ...]
 
     @property
     def slug(self) -> str:
@@ -122,9 +107,19 @@ class Section:
     load: Figure | None
     facts: Mapping[str, str]
 
-    def anchor(self, result: Result, scenario: str) -> str:
-        """The id of a result's row."""
-        return _anchor(self.key, self.record.results.index(result), scenario, None)
+    @property
+    def measured(self) -> list[Result]:
+        """Those with something to rank."""
+        return [one for one in self.record.results if any(row.kind == "measured" and row.stage is None for row in one.rows)]
+
+    @property
+    def models(self) -> list[tuple[str, str]]:
+        """(variant, sha256 (hex) of its model), each once."""
+        return sorted({(one.subject.variant, one.subject.model) for one in self.record.results})
+
+    def wholes(self, scenario: str) -> tuple[Entry, ...]:
+        """The measured rows of a scenario."""
+        return next((block.wholes for block in self.blocks if block.name == scenario), ())
 
     def memory(self, result: Result) -> Row | None:
         """The result's peak memory, where it was measured."""
@@ -141,7 +136,7 @@ def section(number: int, name: str, record: Record) -> Section:
     return Section(
         key,
         name,
-        file_digest(record),
+        encode(record)["digest"],
         record,
         facts.title(record.machine),
         tuple(_warnings(record)),
@@ -149,43 +144,21 @@ def section(number: int, name: str, record: Record) -> Section:
         blocks,
         _blocks(key, record, measured=False),
         _pareto(key, name, record, headline) if headline else None,
-        _load(key, record),
+        gallery.load(record.rounds, key),
         facts.facts(record),
     )
 
 
-def file_digest(record: Record) -> str:
-    """The digest that the record's file carries (see :func:`edgetl.bench.files.write`)."""
-    content = to_json(record)
-    for result in content["results"]:
-        for row in result["rows"]:
-            row["samples"] = [[after - before for before, after in itertools.pairwise([0, *taken])] for taken in row["samples"]]
-    return digest({"format": FORMAT, "version": VERSION, **content})
-
-
-def beside(sections: Sequence[Section]) -> list[tuple[str, Figure]]:
+def beside(sections: Sequence[Section]) -> list[Figure]:
     """For each scenario that two records or more measured: their medians, configuration by configuration."""
     made = []
     for scenario in dict.fromkeys(block.name for one in sections for block in one.blocks):
-        each = [{e.result.subject.name: e.row for b in one.blocks if b.name == scenario for e in b.wholes} for one in sections]
-        names = [name for name in dict.fromkeys(name for one in each for name in one) if sum(name in one for one in each) > 1]
-        rows = [[one.get(name) for one in each] for name in names]
-        kept = [row for line in rows for row in line if row]
-        if kept and kept[0].unit == "ns":
-            scale = Scale.of([row.p50.value for row in kept], "ns")
-            medians = [[row.p50 if row else None for row in line] for line in rows]
-            svg = curves.beside(names, medians, [one.name for one in sections], scale, f"beside {scenario}")
-            n = ", ".join(
-                f"{one.name}: n={min(counts)} or more"
-                for one, each_row in zip(sections, zip(*rows))
-                if (counts := [r.n for r in each_row if r])
-            )
-            made.append((scenario, Figure(scenario, svg, f"p50 with its interval ({n}).", _record_key(sections))))
+        each = [{one.result.subject.name: one.row for one in section.wholes(scenario) if one.row.unit == "ns"} for section in sections]
+        names = [name for name in dict.fromkeys(name for rows in each for name in rows) if sum(name in rows for rows in each) > 1]
+        medians = [[(rows[name].p50, rows[name].n) if name in rows else None for rows in each] for name in names]
+        if names:
+            made.append(gallery.beside(scenario, names, medians, [f"{one.key} {one.name}" for one in sections]))
     return made
-
-
-def _record_key(sections: Sequence[Section]) -> tuple[tuple[str, str], ...]:
-    return tuple((f"{one.key} {one.name}", variable(SERIES[number % len(SERIES)])) for number, one in enumerate(sections))
 
 
 def _anchor(key: str, result: int, scenario: str, stage: str | None) -> str:
@@ -233,15 +206,20 @@ def _block(key: str, record: Record, scenario: str, measured: bool) -> Block:
         ]
     shown = wholes or parts
     scale = Scale.of([one.row.p50.value for one in shown], shown[0].row.unit)
-    sentence = SCENARIOS[scenario].sentence if scenario in SCENARIOS else ""
-    drawings = _drawings(f"{key} {scenario} {measured}", wholes, parts, scale)
+    sentence = SCENARIOS[scenario].sentence if scenario in SCENARIOS else _PHASES.get(scenario, "")
+    drawings = gallery.of_scenario(scenario, _lines(wholes, parts), scale, f"{key} {scenario} {measured}")
     counted = tuple(dict.fromkeys(name for one in wholes for name in one.row.facts))
     counts = tuple(
-        (one.result.subject.name, tuple(digits(one.row.facts[name]) if name in one.row.facts else "" for name in counted))
+        (one.result.subject.name, tuple(count(one.row.facts[name]) if name in one.row.facts else "" for name in counted))
         for one in wholes
         if one.row.facts
     )
-    return Block(scenario, sentence, scale, tuple(wholes), _by_unit(parts), tuple(drawings), counted, counts)
+    return Block(scenario, sentence, scale, tuple(wholes), _by_unit(parts), tuple(drawings), counted, counts, _notes(entries))
+
+
+def _notes(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
+    notes = dict.fromkeys(one.row.note for one in entries if one.row.note)
+    return tuple((note, ", ".join(dict.fromkeys(one.result.subject.name for one in entries if one.row.note == note))) for note in notes)
 
 
 def _by_unit(parts: Sequence[Entry]) -> tuple[tuple[Scale, tuple[Entry, ...]], ...]:
@@ -250,8 +228,9 @@ def _by_unit(parts: Sequence[Entry]) -> tuple[tuple[Scale, tuple[Entry, ...]], .
     return tuple((Scale.of([one.row.p50.value for one in group], unit), group) for unit, group in groups)
 
 
-def _drawings(salt: str, wholes: Sequence[Entry], parts: Sequence[Entry], scale: Scale) -> list[Figure]:
-    lines = [
+def _lines(wholes: Sequence[Entry], parts: Sequence[Entry]) -> list[Line]:
+    """With the stages that are times."""
+    return [
         Line(
             one.result.subject.name,
             one.row,
@@ -259,73 +238,6 @@ def _drawings(salt: str, wholes: Sequence[Entry], parts: Sequence[Entry], scale:
         )
         for one in wholes
     ]
-    made: list[Figure] = []
-    if any(_SHOT.fullmatch(part.row.stage or "") for part in parts):
-        return _shots(salt, wholes, parts)
-    for number in range(0, len(lines), _MANY):
-        made += _of_lines(f"{salt} {number}", lines[number : number + _MANY], scale)
-    made += [
-        Figure(
-            f"Minute by minute: {one.name}",
-            curves.sustained(one.row.minutes, scale, one.name, f"{salt} {one.name} minutes"),
-            f"n={one.row.n}, {min(m.n for m in one.row.minutes)} to {max(m.n for m in one.row.minutes)} in a minute. A minute in which the "
-            "machine says that it throttled is shaded.",
-            ((f"p50, {scale.unit}", variable(SERIES[0])), (f"p90, {scale.unit}", variable(SERIES[2]))),
-        )
-        for one in lines
-        if one.row.minutes
-    ]
-    return made
-
-
-def _of_lines(salt: str, lines: Sequence[Line], scale: Scale) -> list[Figure]:
-    made = []
-    if any(line.row.n > 1 for line in lines):
-        made.append(
-            Figure(
-                "How it is distributed",
-                figures.distribution(lines, scale, f"{salt} distribution"),
-                "Histograms of all samples, each scaled to its own highest; ● p50 with its interval, ▲ p90, ◆ p99 where n carries them. The short "
-                "strokes below are the medians of the rounds, each a process of its own.",
-            )
-        )
-        thin = " Neighbouring samples share a step of the drawing; nothing outside of the band was taken." if figures.thinned(lines) else ""
-        made.append(
-            Figure(
-                "In the order in which it was taken",
-                figures.in_time(lines, scale, f"{salt} time"),
-                "Band: smallest to largest; line: median; uprights divide the rounds. Each has its own logarithmic height, from its "
-                f"smallest sample to its largest.{thin}",
-            )
-        )
-    stages = list(dict.fromkeys(stage for line in lines for stage in line.stages))
-    if stages:
-        made.append(
-            Figure(
-                "Its stages",
-                figures.stacked(lines, stages, scale, f"{salt} stages"),
-                "Medians of the stages, end to end; the upright is the median of the whole. Where a scenario is a stream, stages are timed on "
-                "other queries than the whole, so that no clock is read within it: they need not add up to it.",
-                tuple((stage, variable(SERIES[number % len(SERIES)])) for number, stage in enumerate(stages)),
-            )
-        )
-    return made
-
-
-def _shots(salt: str, wholes: Sequence[Entry], parts: Sequence[Entry]) -> list[Figure]:
-    found = []
-    for whole in wholes:
-        curve = [
-            (int(shot[1]), Proportion(int(whole.row.facts[f"{shot[0]} right"]), int(whole.row.facts[f"{shot[0]} asked"])))
-            for part in parts
-            if part.result is whole.result and (shot := _SHOT.fullmatch(part.row.stage or "")) and f"{shot[0]} asked" in whole.row.facts
-        ]
-        if curve:
-            found.append((whole.result.subject.name, sorted(curve)))
-    if not found:
-        return []
-    key = tuple((f"{curves.MARKS[i % 8]} {name}", variable(SERIES[i % len(SERIES)])) for i, (name, _) in enumerate(found))
-    return [Figure("Accuracy by photos taught", curves.shots(found, f"{salt} shots"), "With 95 % Wilson intervals.", key)]
 
 
 def _pareto(key: str, name: str, record: Record, headline: Block) -> Figure | None:
@@ -335,26 +247,4 @@ def _pareto(key: str, name: str, record: Record, headline: Block) -> Figure | No
         for one in headline.wholes
         if one.result.accuracy
     ]
-    if not points:
-        return None
-    asked = sorted({point.top1.n for point in points})
-    caption = (
-        f"Numbers are those of the table; the size of a mark is the model's; whiskers are intervals. Top-1: n={' and '.join(map(str, asked))}. "
-        "Filled marks are on the Pareto front: no other is at least as good in p50, accuracy lost, peak memory and size, and better in one."
-    )
-    return Figure(f"Accuracy against the p50 of {headline.name}", curves.pareto(points, headline.scale, f"{key} pareto"), caption)
-
-
-def _load(key: str, record: Record) -> Figure | None:
-    loads = []
-    for one in record.rounds:
-        try:
-            shares = sensors.between(one.before, one.after)
-        except (KeyError, TypeError):  # a record may come from a machine, or a version, that reads less
-            continue
-        loads.append(curves.Load(one.seconds, shares["others"], shares["steal"], one.after.get("temperature_c")))
-    if not any(one.others is not None for one in loads):
-        return None
-    key_colours = (("other processes", variable(SERIES[0])), ("stolen by the hypervisor", variable(SERIES[1])))
-    caption = f"One bar per process of the run, n={len(loads)}: what else the cores were busy with while it ran."
-    return Figure("What else the machine did", curves.load(loads, f"{key} load"), caption, key_colours)
+    return gallery.pareto(points, headline.name, headline.scale, key) if points else None
