@@ -42,8 +42,8 @@ def load(before: Record, after: Record, configuration: str) -> str:
     averages = [[loads[0] for one in run if (loads := one.before.get("load_average"))] for run in runs]
     said = [f"load average {_mean(averages[0])} and {_mean(averages[1])}"] if any(averages) else []
     for name, words in (("others", "other processes"), ("steal", "steal")):
-        means = [_mean([share for one in run if (share := one[name]) is not None], "%") for run in shares]
-        said += [f"{words} {means[0]} and {means[1]}"] if any(shares) else []
+        known = [[share for one in run if (share := one[name]) is not None] for run in shares]
+        said += [f"{words} {_mean(known[0], '%')} and {_mean(known[1], '%')}"] if any(known) else []
     return ", ".join(said)
 
 

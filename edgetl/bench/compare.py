@@ -142,17 +142,13 @@ def regressed(comparison: Comparison) -> bool:
 
 
 def table(comparison: Comparison) -> str:
-    """For the screen: one line per number, then what the verdicts rest on."""
-    before, after = comparison.names
-    rows = [
-        (
-            change.configuration, f"{change.scenario} {change.stage or ''}".strip(), change.metric, shown(change.before, change),
-            shown(change.after, change), interval(change), " and ".join(map(str, dict.fromkeys(change.n))),
-            change.verdict, change.reason,
-        )
-        for change in comparison.changes
-    ]  # fmt: skip
-    lines = [render(("configuration", "scenario", "metric", before, after, "ratio", "n", "verdict", "because"), rows), ""]
+    """For the screen: the headline numbers and all that have a verdict, then what the verdicts rest on."""
+    telling = [change for change in comparison.changes if change.headline or change.verdict not in ("cannot tell", "same")]
+    headers = ("configuration", "scenario", "metric", *comparison.names, "ratio", "n", "verdict", "because")
+    lines = [render(headers, map(_line, telling))] if telling else []
+    if silent := len(comparison.changes) - len(telling):
+        lines.append(f"and {silent} stages, p90, p99 and sizes without a change that can be told")
+    lines.append("")
     lines += [f"load, {name}: {said}" for name, said in comparison.load.items()]
     lines += [f"not the same: {said}" for said in comparison.differences]
     lines += [f"note: {said}" for said in comparison.notes]
@@ -165,6 +161,13 @@ def table(comparison: Comparison) -> str:
     said = f"{len(worse)} of {len(headline)} headline numbers (p50 of whole scenarios and memory, top-1) became worse"
     lines.append(f"{said}, and not by chance among so many (Holm){': ' + ', '.join(worse) if worse else '.'}")
     return "\n".join(lines)
+
+
+def _line(change: Change) -> tuple[str, ...]:
+    what = f"{change.scenario} {change.stage or ''}".strip()
+    numbers = shown(change.before, change), shown(change.after, change), interval(change)
+    n = " and ".join(map(str, dict.fromkeys(change.n)))
+    return change.configuration, what, change.metric, *numbers, n, change.verdict, change.reason
 
 
 def shown(value: int, change: Change) -> str:
