@@ -20,7 +20,7 @@ from edgetl import Bundle, ImageSpec
 from edgetl import bundle as bundles
 from edgetl.embedder import Embedder
 from edgetl.errors import RuntimeUnavailable
-from edgetl.runtimes import FAMILIES, Runtime, fake, litert, open_runtime
+from edgetl.runtimes import FAMILIES, Runtime, fake, litert, open_runtime, providers
 from edgetl.types import Array, Pixels
 
 BATCH = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
@@ -60,6 +60,15 @@ def says_what_it_is(case: Case) -> None:
     library, version = runtime.library.rsplit(" ", 1)
     assert library
     assert version[0].isdigit()
+
+
+def says_what_computes_it(case: Case) -> None:
+    runtime = case.open()
+    assert runtime.provider in providers.PROVIDERS[case.family]
+    if runtime.placement != providers.ALL:
+        word, share, unit = runtime.placement.split()
+        taken, operators = map(int, share.split("/"))
+        assert (word, unit, 0 < taken < operators) == ("mixed", "operators", True)
 
 
 def gives_float32_rows(case: Case) -> None:
@@ -157,6 +166,7 @@ def refuses_what_is_no_model_of_its_format(case: Case) -> None:
 
 CHECKS = (
     says_what_it_is,
+    says_what_computes_it,
     gives_float32_rows,
     computes_the_model,
     is_deterministic,
@@ -196,7 +206,7 @@ def test_every_runtime(case: str, check: Callable[[Case], None]) -> None:
 
 def test_every_family_goes_through_every_check() -> None:
     assert {case.family for case in CASES.values()} == set(FAMILIES) == set(bundles.FAMILIES.values())
-    assert len(CELLS) == 6 * 14
+    assert len(CELLS) == 6 * 15
 
 
 def test_a_real_quantised_mobilenet_tells_cats_from_dogs(data: Path) -> None:

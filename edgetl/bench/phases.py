@@ -38,6 +38,7 @@ from edgetl.errors import BenchError
 
 _MODEL, _REST = 0.9, 0.5
 """The shares of the bundle, and of all other files of a load, that are let go at least before a load is called cold."""
+_COLD = "`evicted bytes` of the `cached bytes` that a load reads had left the page cache; the others are mapped by running programs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def cold(job: Job) -> Answer:
     except BenchError as error:
         return Answer(warm.subject, {**measured, "first-inference": first}, skipped=(("cold-load", str(error)),))
     chilled = run(job)
-    measured = {"cold-load": chilled.measured(_told(facts), facts), **measured}
+    measured = {"cold-load": chilled.measured(_COLD, facts), **measured}
     first = Measured({None: [warm.first], "cold": [chilled.first]}, note="after a warm load; the stage `cold` after a cold one")
     return Answer(warm.subject, {**measured, "first-inference": first})
 
@@ -119,11 +120,6 @@ def _evict(bundle: Path, files: Iterable[Path]) -> dict[str, float]:
     return {"cached bytes": before, "evicted bytes": before - model.after - rest.after}
 
 
-def _told(facts: Mapping[str, float]) -> str:
-    share = facts["evicted bytes"] / facts["cached bytes"] if facts["cached bytes"] else 1.0
-    return f"{_tenths(share)} of what a load reads had left the page cache; the rest is mapped by running programs"
-
-
 def _tenths(share: float) -> str:
-    """Coarse, so that rounds that differ a little say the same."""
+    """Coarse, so that rounds that differ a little give the same reason."""
     return f"at least {math.floor(share * 10) * 10} %"

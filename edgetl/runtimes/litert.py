@@ -39,9 +39,7 @@ class Model:
         self._interpreter.allocate_tensors()
         taken, operators = delegated(self._interpreter._get_ops_details())
         if provider == "xnnpack" and not taken:
-            raise OSError(
-                f"provider xnnpack: {self.library} gives it none of the {operators} operators: it was built without, or they are others"
-            )
+            raise OSError(f"provider xnnpack: {self.library} was built without it, or it takes none of the model's {operators} operators")
         self.provider = "xnnpack" if taken else "builtin"
         self.placement = ALL if taken in (0, operators) else f"mixed {taken}/{operators} operators"
         given, made = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
