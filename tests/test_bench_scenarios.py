@@ -178,14 +178,14 @@ def test_adding_a_class_is_its_parts_and_asks_for_the_new_class(stand: Stand, cl
     measured = learning.add_a_class(stand, Loop(TINY, clock))
     nanoseconds = {stage: list(taken) for stage, taken in measured.samples.items() if stage not in measured.units}
     assert nanoseconds == {None: [105 * MS] * 2, "add": [100 * MS] * 2, "train": [0, 0], "predict": [5 * MS] * 2}
-    assert measured.facts == {"right": 3, "asked": 3}
+    assert measured.facts == {"right": 2, "asked": 2}
     assert measured.samples["file growth"][0] > 20 * stand.embedder.fingerprint.dim  # 20 rows of a byte per value, at least
     assert set(measured.units.values()) == {"B"}
 
 
 def test_a_wrong_first_prediction_is_counted_and_said(stand: Stand) -> None:
     measured = learning.add_a_class(dataclasses.replace(stand, lessons=[*stand.lessons[:20], stand.photos[0]]), Loop(TINY))
-    assert measured.facts == {"right": 0, "asked": 3}
+    assert measured.facts == {"right": 0, "asked": 2}
     assert "not every first prediction was right" in measured.note
 
 
@@ -254,7 +254,7 @@ def test_a_camera_that_is_too_fast_loses_most_frames_and_says_so(stand: Stand) -
     measured = filmed(stand, 1000.0, [5 * MS], method=dataclasses.replace(TINY, seconds=0.1, rounds=2))
     # 50 frames of 1 ms: 0, 5, 10, ..., 45, and 49, which waits until 45 is answered.
     assert measured.facts == {"arrived": 50, "answered": 11, "dropped": 39, "missed": 11}
-    assert "most frames were dropped" in measured.note
+    assert "most were dropped or answered late" in measured.note
 
 
 def test_an_answer_after_one_period_is_a_missed_deadline(stand: Stand) -> None:

@@ -49,7 +49,7 @@ def predict_camera(stand: Stand, loop: Loop, sleep: Callable[[float], None] = ti
         frame += 1
     dropped, missed = arrived - len(latency), sum(one > period for one in latency)
     note = f"{fps:g} frames/s: one every {period / 1e6:.4g} ms"
-    if dropped > arrived / 2:
-        note += "; most frames were dropped: too fast for this configuration"
+    if dropped + missed > arrived / 2:
+        note += "; most were dropped or answered late: too fast for this configuration"
     facts = {"arrived": arrived, "answered": len(latency), "dropped": dropped, "missed": missed}
     return Measured({None: latency, "wait": wait, "answer": answer}, warm_up=warm_up, facts=facts, note=note)

@@ -74,7 +74,7 @@ def learn_one(stand: Stand, loop: Loop) -> Measured:
 def add_a_class(stand: Stand, loop: Loop) -> Measured:
     """20 photos of a class that did not exist -> the first prediction: `add_many` (durable), `train`, and `predict` of another photo.
 
-    The first lesson is not timed: it counts bytes (:class:`edgetl.bench.scenarios.resources.Resources`).
+    The first lesson does not count but for the bytes that it takes (:class:`edgetl.bench.scenarios.resources.Resources`).
     """
     shop, clock, (*taught, question) = stand.shop, loop.clock, stand.lessons
     right: list[bool] = []
@@ -95,6 +95,7 @@ def add_a_class(stand: Stand, loop: Loop) -> Measured:
         resources = Resources(shop.store.path.parent)
         taken = lesson(number)
         counted.update(resources.taken())
+        right.clear()
         return taken
 
     samples = lessons(stand, loop, lambda number: (lesson if number else first)(number), taught)

@@ -20,7 +20,7 @@ class Resources:
         """Takes the first reading; `folder` is where files grow."""
         self._folder, self._proc = folder, root / "proc/self"
         try:
-            with (self._proc / "clear_refs").open("rb+", buffering=0) as file:
+            with (self._proc / "clear_refs").open("wb", buffering=0) as file:
                 file.write(_PEAK)
             self._resident = _status(self._proc, "VmRSS")
         except OSError:
