@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgetl.cli import asking, benching, exporting, fusing, history, models, teaching, trainer
+from edgetl.cli import asking, benching, exporting, fusing, history, models, records, teaching, trainer
 from edgetl.errors import EdgetlError
 
 
@@ -41,3 +41,5 @@ for _verb in (
     *(history.heads, history.log, history.rollback, history.activate, history.head),
 ):
     main.add_command(_verb)
+for _verb in (records.compare, records.pick, records.report):
+    benching.bench.add_command(_verb)

@@ -1,0 +1,76 @@
+"""What is done with bench records: compare two, choose what to ship, show them as a page."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from edgetl.cli.options import JSON
+from edgetl.cli.output import print_json
+
+RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path())
+
+
+@click.command()
+@click.argument("before", type=click.Path())
+@click.argument("after", type=click.Path())
+@click.option("--least", default=2.0, show_default=True, type=click.FloatRange(0), help="Percent: smaller changes have no verdict.")
+@click.option("--floor-us", default=20.0, show_default=True, type=click.FloatRange(0), help="Microseconds: the same.")
+@click.option("--other-machine", is_flag=True, help="Compare records of different machines all the same.")
+@click.option("--junit", type=click.Path(), help="Also write the verdicts as JUnit XML to this file.")
+@JSON
+def compare(before: str, after: str, least: float, floor_us: float, other_machine: bool, junit: str | None, as_json: bool) -> None:
+    """Say what is faster or slower in AFTER than in BEFORE; exit code 1 on a regression."""
+    from edgetl.bench import compare as comparing
+    from edgetl.bench import files
+    from edgetl.bench import junit as xml
+
+    comparison = comparing.compare(
+        files.read(before), files.read(after), floor_ns=round(1000 * floor_us), least=least / 100, other_machine=other_machine,
+        names=(before, after),
+    )  # fmt: skip
+    if junit:
+        xml.write(comparison, junit)
+    if as_json:
+        print_json(comparison)
+    else:
+        click.echo(comparing.table(comparison))
+    if comparing.regressed(comparison):
+        sys.exit(1)
+
+
+@click.command()
+@RECORDS
+@click.option("--scenario", default="predict-file", show_default=True, help="Whose latency.")
+@click.option("--p50-ms", type=click.FloatRange(0), help="At most this median, milliseconds.")
+@click.option("--p99-ms", type=click.FloatRange(0), help="At most this 99th percentile, milliseconds.")
+@click.option("--peak-mb", type=click.FloatRange(0), help="At most this peak memory of the process, 10^6 bytes.")
+@click.option("--size-mb", type=click.FloatRange(0), help="At most this size of the model, 10^6 bytes.")
+@click.option("--max-loss", type=click.FloatRange(0), help="At most so many points of top-1 less than the most accurate float variant.")
+@JSON
+def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
+    """Say which variant, threads and provider to ship within a budget; exit code 1 where nothing fits."""
+    from edgetl.bench import files
+    from edgetl.bench import pick as picking
+
+    choice = picking.pick([(name, files.read(name)) for name in records], **limits)
+    if as_json:
+        print_json(choice)
+    else:
+        click.echo(picking.table(choice))
+    if not choice.found:
+        sys.exit(1)
+
+
+@click.command()
+@RECORDS
+@click.option("-o", "--output", default="report.html", show_default=True, type=click.Path(), help="The page.")
+def report(records: tuple[str, ...], output: str) -> None:
+    """Show records as one self-contained HTML page."""
+    from edgetl.bench import files
+    from edgetl.bench import report as reporting
+
+    reporting.write([(name, files.read(name)) for name in records], output)
+    click.echo(output)
