@@ -196,8 +196,8 @@ def test_a_swap_of_heads_leads_to_the_other_head(stand: Stand, monkeypatch: pyte
     _, mine, _ = state(stand)
     measured = learning.head_swap(stand, Loop(TINY))
     other = max(head.head for head in stand.shop.heads())
-    assert activated == [mine, *[other, mine] * (1 + TINY.lessons)]
-    assert len(measured.samples[None]) == TINY.lessons
+    assert activated == [mine, *[other, mine] * (1 + TINY.queries)]
+    assert len(measured.samples[None]) == TINY.queries
 
 
 def test_commits_are_of_rows_that_are_there_afterwards(stand: Stand) -> None:

@@ -118,7 +118,7 @@ def head_swap(stand: Stand, loop: Loop) -> Measured:
         stand.shop.activate(other)
         return {None: loop.clock() - start}
 
-    return Measured(lessons(stand, loop, lesson), warm_up=1)
+    return Measured(lessons(stand, loop, lesson, count=loop.queries), warm_up=1)
 
 
 def durable_commit(stand: Stand, loop: Loop) -> Measured:
