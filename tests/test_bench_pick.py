@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgetl.bench.loss import difference
 from edgetl.bench.method import Method
-from edgetl.bench.pick import MEMORY, pick, table
+from edgetl.bench.pick import pick, table
 from edgetl.bench.record import Accuracy, Record, Result, Row, Skipped, Subject
 from edgetl.errors import BenchError
 from edgetl.types import Proportion, to_json
@@ -38,7 +38,7 @@ def result(
     samples = [(1e6 * ms * np.exp(spread * random.standard_normal(queries // 4))).astype(int).tolist() for _ in range(4)]
     rows = [Row.of("predict-file", None, samples, METHOD, kind=kind, **row)]  # type: ignore[arg-type]  # a str stands for its literal
     if mb is not None:
-        rows.append(Row.of(*MEMORY, [[int(mb * 1e6)] * 2], METHOD, unit="B", kind=kind))  # type: ignore[arg-type]  # likewise
+        rows.append(Row.of("memory", None, [[int(mb * 1e6)] * 2], METHOD, unit="B", kind=kind))  # type: ignore[arg-type]  # likewise
     precision = variant.rpartition("-")[2]
     subject = Subject("lite0", variant, precision, "fake", "fake 1", "cpu", "all of the model", threads, variant, size, "")
     accuracy = None if hits is None else Accuracy(Proportion(hits, PHOTOS), right(hits), "flowers", digest, "test")

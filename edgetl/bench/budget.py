@@ -23,7 +23,7 @@ class Budget:
         scenario: whose latency.
         p50_ms: milliseconds.
         p99_ms: milliseconds.
-        peak_mb: peak resident memory of the process, 10^6 bytes.
+        peak_mb: peak resident memory of a process that opens, predicts and learns (scenario `memory`), 10^6 bytes.
         size_mb: of the model's files, 10^6 bytes.
         max_loss: points of top-1 against the most accurate float configuration on the same photos.
     """

@@ -13,9 +13,6 @@ from edgetl.errors import BenchError
 from edgetl.machine.description import differences
 from edgetl.tables import render
 
-MEMORY = ("memory", "rss")
-"""The scenario and stage of the peak memory."""
-
 Named = tuple[str, Record]
 """A record and its name."""
 References = Mapping[tuple[str, str], Result]
@@ -173,7 +170,7 @@ def _answer(records: Sequence[Named], budget: Budget, floats: References) -> Ans
 
 
 def _candidate(name: str, record: Record, result: Result, row: Row, budget: Budget, floats: References) -> Candidate:
-    memory, accuracy, subject, summed = result.row(*MEMORY), result.accuracy, result.subject, row.summary
+    memory, accuracy, subject, summed = result.row("memory"), result.accuracy, result.subject, row.summary
     peak = memory.summary.max.value if memory and memory.kind == "measured" else None
     reference = floats.get((subject.backbone, accuracy.digest)) if accuracy else None
     lost = loss(accuracy, reference) if accuracy and reference else None

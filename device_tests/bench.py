@@ -1,0 +1,53 @@
+"""The reference record of the machine that it runs on: reference/bench-TARGET.json.
+
+    python device_tests/bench.py lite0.edgetl                              measured, on this machine
+    tools/emulate aarch64 -- python device_tests/bench.py lite0.edgetl     emulated: times of nobody's, the pipeline on a Cortex-A72
+    python device_tests/bench.py lite0.edgetl --estimated                  what the bundle's proofs say of NPUs that are not here
+
+A reference is small (some hundred queries of the int8 variants and their float ones) and says how fast such a machine is, not whether a
+change made it faster: for that, measure before and after it on one machine, and compare.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import board
+
+from edgetl import Bundle, bench
+from edgetl.bench.estimated import estimated
+
+FOLDER = Path(__file__).parent / "reference"
+SCENARIOS = ("backbone", "predict-file", "learn-one", "cold", "memory")
+MEASURED = bench.Method("reference", queries=400, seconds=4.0, rounds=4, lessons=3, warm_up_seconds=3.0, photos=16)
+EMULATED = bench.Method("emulated", queries=4, seconds=0.0, rounds=2, lessons=1, window=1, warm_up_seconds=0.0, photos=16)
+"""Enough to see that every step works; its times are an emulator's."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle")
+    parser.add_argument("--labelled", help="a folder ROOT/CLASS/PHOTO: top-1 beside every latency")
+    parser.add_argument("--variant", action="append", help="only these; may be repeated")
+    parser.add_argument("--estimated", action="store_true", help="write the bundle's estimates instead")
+    asked = parser.parse_args()
+    if asked.estimated:
+        name, record = "estimated", estimated(Bundle.open(asked.bundle))
+    else:
+        name, record = board.target(), measured(asked.bundle, asked.variant, asked.labelled)
+    path = FOLDER / f"bench-{name}.json"
+    bench.write(record, path)
+    print(bench.table(record))
+    print(f"{path}: {os.path.getsize(path) / 1000:.0f} kB")
+    sys.exit(1 if record.ended or not record.results else 0)
+
+
+def measured(bundle: str, variants: list[str] | None, labelled: str | None) -> bench.Record:
+    return bench.run(
+        bundle, variants=variants, labelled=labelled, scenarios=SCENARIOS, method=EMULATED if board.EMULATED else MEASURED,
+        progress=lambda done, total: print(f"\r{done}/{total}", end="", file=sys.stderr),
+    )  # fmt: skip
+
+
+main()
