@@ -24,10 +24,14 @@ MANY = 12
 """Points that can all have a number."""
 
 
-def key(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """(name behind its mark, CSS colour): what a drawing of these series is read with."""
+Key = tuple[str, str, str]
+"""(mark, name, CSS colour) of a series."""
+
+
+def key(names: Sequence[str]) -> tuple[Key, ...]:
+    """What a drawing of these series is read with."""
     marks = tuple(_MARKS.values())
-    return tuple((f"{marks[number % len(marks)]} {name}", variable(SERIES[number % len(SERIES)])) for number, name in enumerate(names))
+    return tuple((marks[number % len(marks)], name, variable(SERIES[number % len(SERIES)])) for number, name in enumerate(names))
 
 
 @dataclasses.dataclass(frozen=True)

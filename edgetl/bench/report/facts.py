@@ -57,7 +57,7 @@ def _text(name: str, value: Any) -> str:
         return ", ".join(map(str, value))
     if isinstance(value, (int, float)):
         if name.endswith("_bytes"):
-            return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.1f} MiB"
+            return f"{value / 2**30:.2f} GiB" if value >= 2**30 else f"{value / 2**20:.1f} MiB" if value else "none"
         if name.endswith("_khz"):
             return f"{value / 1000:.0f} MHz"
         if name.endswith("_c") or name.startswith("temperatures."):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from edgetl.bench.record import Round
 from edgetl.bench.report import curves, figures
 from edgetl.bench.report.colours import SERIES, variable
+from edgetl.bench.report.curves import Key
 from edgetl.bench.report.figures import Line
 from edgetl.bench.report.numbers import Scale
 from edgetl.bench.statistics import Estimate
@@ -32,13 +33,13 @@ class Figure:
         title: what it shows.
         svg: the drawing.
         caption: how to read it.
-        key: (name, CSS colour) per colour.
+        key: (mark, name, CSS colour) per series.
     """
 
     title: str
     svg: str
     caption: str
-    key: tuple[tuple[str, str], ...] = ()
+    key: tuple[Key, ...] = ()
 
 
 def of_scenario(scenario: str, lines: Sequence[Line], scale: Scale, salt: str) -> list[Figure]:
@@ -83,7 +84,7 @@ def load(rounds: Sequence[Round], salt: str) -> Figure | None:
         loads.append(curves.Load(one.seconds, shares["others"], shares["steal"], one.after.get("temperature_c")))
     if not any(one.others is not None for one in loads):
         return None
-    key = (("other processes", variable(SERIES[0])), ("stolen by the hypervisor", variable(SERIES[1])))
+    key = (("■", "other processes", variable(SERIES[0])), ("■", "stolen by the hypervisor", variable(SERIES[1])))
     caption = f"One bar per process of the run, n={len(loads)}: what else the cores were busy with while it ran."
     return Figure("What else the machine did", curves.load(loads, f"{salt} load"), caption, key)
 
@@ -129,7 +130,7 @@ def _stages(lines: Sequence[Line], scale: Scale, salt: str) -> Figure:
         figures.stacked(lines, stages, scale, f"{salt} stages"),
         "Medians of the stages, end to end; the upright is the median of the whole. Where queries follow each other, stages are timed on "
         "other queries than the whole, so that no clock is read within it: they need not add up to it.",
-        tuple((stage, variable(SERIES[number % len(SERIES)])) for number, stage in enumerate(stages)),
+        tuple(("■", stage, variable(SERIES[number % len(SERIES)])) for number, stage in enumerate(stages)),
     )
 
 
@@ -139,7 +140,7 @@ def _minutes(line: Line, scale: Scale, salt: str) -> Figure:
         f"Minute by minute: {line.name}",
         curves.sustained(line.row.minutes, scale, line.name, f"{salt} {line.name} minutes"),
         f"n={min(counts)} to {max(counts)} in a minute. A minute in which the machine says that it throttled is shaded.",
-        ((f"● p50, {scale.unit}", variable(SERIES[0])), (f"■ p90, {scale.unit}", variable(SERIES[2]))),
+        (("●", f"p50, {scale.unit}", variable(SERIES[0])), ("■", f"p90, {scale.unit}", variable(SERIES[2]))),
     )
 
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from edgetl.bench.files import encode
-from edgetl.bench.pick import MEMORY, pick
-from edgetl.bench.record import Record, Result, Row
+from edgetl.bench.pick import pick
+from edgetl.bench.record import Kind, Record, Result, Row, Unit
 from edgetl.bench.report import curves, facts, gallery
 from edgetl.bench.report.figures import Line
 from edgetl.bench.report.gallery import Figure
@@ -48,7 +48,9 @@ class Block:
     """A scenario of a record.
 
     Attributes:
+        anchor: its id on the page.
         name: the scenario.
+        kind: of its numbers.
         sentence: what is between the two readings of the clock.
         scale: of its table.
         wholes: a row per configuration, the fastest first.
@@ -59,7 +61,9 @@ class Block:
         notes: (note, configurations): what the numbers do not say.
     """
 
+    anchor: str
     name: str
+    kind: Kind
     sentence: str
     scale: Scale
     wholes: tuple[Entry, ...]
@@ -68,11 +72,6 @@ class Block:
     counted: tuple[str, ...]
     counts: tuple[tuple[str, tuple[str, ...]], ...]
     notes: tuple[tuple[str, str], ...]
-
-    @property
-    def slug(self) -> str:
-        """Its name in ids."""
-        return _slug(self.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +122,7 @@ class Section:
 
     def memory(self, result: Result) -> Row | None:
         """The result's peak memory, where it was measured."""
-        row = result.row(*MEMORY)
+        row = result.row("memory")
         return row if row and row.kind == "measured" else None
 
 
@@ -186,35 +185,36 @@ def _warnings(record: Record) -> list[str]:
 
 
 def _blocks(key: str, record: Record, *, measured: bool) -> tuple[Block, ...]:
-    names = dict.fromkeys(row.scenario for _, row in record.rows() if (row.kind == "measured") == measured)
-    return tuple(_block(key, record, name, measured) for name in names)
+    """A block per scenario, kind and unit: what cannot be ranked with each other stands apart."""
+    groups: dict[tuple[str, Kind, Unit], list[Entry]] = {}
+    for number, result in enumerate(record.results):
+        for row in result.rows:
+            if (row.kind == "measured") == measured:
+                whole = result.row(row.scenario) or row
+                entry = Entry(_anchor(key, number, row.scenario, row.stage), result, row)
+                groups.setdefault((row.scenario, row.kind, whole.unit), []).append(entry)
+    return tuple(_block(key, *group, entries) for group, entries in groups.items())
 
 
-def _block(key: str, record: Record, scenario: str, measured: bool) -> Block:
-    entries = [
-        Entry(_anchor(key, number, scenario, row.stage), result, row)
-        for number, result in enumerate(record.results)
-        for row in result.rows
-        if row.scenario == scenario and (row.kind == "measured") == measured
-    ]
+def _block(key: str, scenario: str, kind: Kind, unit: Unit, entries: Sequence[Entry]) -> Block:
     wholes = sorted((one for one in entries if one.row.stage is None), key=lambda one: one.row.p50.value)
     parts = [one for one in entries if one.row.stage is not None]
-    if measured:
+    if kind == "measured":
         wholes = [
             dataclasses.replace(one, rank=rank, close=before is not None and one.row.p50.low <= before.row.p50.high)
             for rank, (before, one) in enumerate(zip([None, *wholes], wholes), 1)
         ]
-    shown = wholes or parts
+    shown, anchor = wholes or parts, "-".join((key, _slug(scenario), kind, unit))
     scale = Scale.of([one.row.p50.value for one in shown], shown[0].row.unit)
     sentence = SCENARIOS[scenario].sentence if scenario in SCENARIOS else _PHASES.get(scenario, "")
-    drawings = gallery.of_scenario(scenario, _lines(wholes, parts), scale, f"{key} {scenario} {measured}")
+    drawings = gallery.of_scenario(scenario, _lines(wholes, parts), scale, anchor)
     counted = tuple(dict.fromkeys(name for one in wholes for name in one.row.facts))
     counts = tuple(
         (one.result.subject.name, tuple(count(one.row.facts[name]) if name in one.row.facts else "" for name in counted))
         for one in wholes
         if one.row.facts
     )
-    return Block(scenario, sentence, scale, tuple(wholes), _by_unit(parts), tuple(drawings), counted, counts, _notes(entries))
+    return Block(anchor, scenario, kind, sentence, scale, tuple(wholes), _by_unit(parts), tuple(drawings), counted, counts, _notes(entries))
 
 
 def _notes(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
