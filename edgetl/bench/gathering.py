@@ -13,10 +13,11 @@ from edgetl.bench.loop import Measured
 from edgetl.bench.method import Method
 from edgetl.bench.plan import Turn
 from edgetl.bench.record import Kind, Result, Row, Skipped
-from edgetl.bench.statistics import Summary, summary
+from edgetl.bench.statistics import Summary, percentile, summary
 
 KIND: Kind = "emulated" if os.environ.get("EDGETL_EMULATED") else "measured"
 """Of everything that is timed in this environment."""
+_LEAST, _DRIFT = 16, 1.06  # samples of a round that have quarters; twice what a warm-up lets pass
 
 
 class Gathering:
@@ -77,7 +78,7 @@ class Gathering:
             "steady": None if measured[0].steady is None else sum(bool(one.steady) for one in measured),
             "facts": dict(sum((Counter(one.facts) for one in measured), Counter())),
             "minutes": tuple(minute for one in measured for minute in one.minutes),
-            "note": "; ".join(dict.fromkeys(one.note for one in measured if one.note)),
+            "note": "; ".join(dict.fromkeys(one for one in (*(each.note for each in measured), _drift(measured)) if one)),
         }
         units = {stage: unit for one in measured for stage, unit in one.units.items()}
         return [
@@ -85,3 +86,15 @@ class Gathering:
             for stage in stages
             if any(map(len, taken := [one.samples.get(stage, ()) for one in measured]))
         ]
+
+
+def _drift(measured: Sequence[Measured]) -> str:
+    """Whether every round was slower, or faster, at its end than at its beginning, though its warm-up was over; in words."""
+    wholes = [one.samples.get(None, ()) for one in measured if one.steady is not None]
+    if len(wholes) < 2 or min(map(len, wholes)) < _LEAST:
+        return ""
+    ratios = [percentile(one[-(len(one) // 4) :], 50) / max(1, percentile(one[: len(one) // 4], 50)) for one in wholes]
+    if not (min(ratios) >= _DRIFT or max(ratios) <= 1 / _DRIFT):
+        return ""
+    took = f"{min(ratios):.2f} to {max(ratios):.2f} times as long as its first (medians)"
+    return f"not steady while it was measured: the last quarter of every round took {took}"

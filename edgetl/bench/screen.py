@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from edgetl.bench.record import Minute, Record, Result, Row, Unit
@@ -11,7 +12,8 @@ from edgetl.tables import render
 
 _HEADERS = ("scenario", "unit", "p50 [{0:g} %]", "p90", "p99", "max", "n", "note")
 _SCALES: dict[Unit, tuple[str, float]] = {"ns": ("ms", 1e6), "B": ("MB", 1e6), "uJ": ("mJ", 1e3), "cycles": ("Mcycles", 1e6)}
-_SHORT = 40
+_WIDTH = 140
+_SHORT = 50
 _MOST_TELLING = ("predict-file", "predict-array", "embed", "backbone")
 
 
@@ -43,7 +45,8 @@ def _configuration(result: Result, record: Record) -> str:
     headers = [name.format(100 * record.method.confidence) for name in _HEADERS]
     long = list(dict.fromkeys(note for row in result.rows if len(note := _note(row)) > _SHORT))
     lines = [_line(row, long) for row in result.rows]
-    return "\n".join((", ".join(words), render(headers, lines), *(f"[{number}] {note}" for number, note in enumerate(long, 1))))
+    below = [textwrap.fill(f"[{number}] {note}", _WIDTH, subsequent_indent="    ") for number, note in enumerate(long, 1)]
+    return "\n".join((", ".join(words), render(headers, lines), *below))
 
 
 def _line(row: Row, long: Sequence[str]) -> tuple[object, ...]:

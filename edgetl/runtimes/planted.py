@@ -19,7 +19,7 @@ class Planted:
         Args:
             said: `shape`, one of SHAPES, and `ms`: what a query takes, milliseconds. `bimodal`: a share `share` of the queries, drawn with
                 `seed`, takes `factor` times as long. `drifting`: the k-th query takes 1 + k * `rate` times as long. `throttling`: queries
-                take `factor` times as long `after` so many seconds.
+                take `factor` times as long `after` so many.
 
         Raises:
             ValueError: there is no such shape.
@@ -29,13 +29,12 @@ class Planted:
         if shape not in SHAPES:
             raise ValueError(f"no shape {shape!r}; there are {', '.join(SHAPES)}")
         self._query = -1
-        self._opened = perf_counter_ns()
         drawn = random.Random(int(said.get("seed", 0)))
         shapes: dict[str, Callable[[], float]] = {
             "constant": lambda: 1.0,
             "bimodal": lambda: said["factor"] if drawn.random() < said["share"] else 1.0,
             "drifting": lambda: 1.0 + self._query * said["rate"],
-            "throttling": lambda: said["factor"] if perf_counter_ns() - self._opened > said["after"] * 1e9 else 1.0,
+            "throttling": lambda: said["factor"] if self._query >= said["after"] else 1.0,
         }
         self._factor, self._nanoseconds = shapes[shape], nanoseconds
 
