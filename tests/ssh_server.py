@@ -32,6 +32,7 @@ StrictModes no
 UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
+PermitUserEnvironment yes
 """
 _CLIENT = """
 Host board
@@ -66,12 +67,25 @@ class Board:
         self.ssh = f"ssh -F {root / 'config'}"
 
     def configured(self, **changed: str) -> str:
-        """The client with these options changed, as EDGETL_SSH takes it."""
-        return " ".join([self.ssh, *(f"-o {name}={value}" for name, value in changed.items())])
+        """The client with these options of its config changed, as EDGETL_SSH takes it."""
+        lines = (self._root / "config").read_text().splitlines()
+        for name, value in changed.items():
+            lines = [f"  {name} {value}" if line.split()[:1] == [name] else line for line in lines]
+        (self._root / "changed").write_text("\n".join(lines) + "\n")
+        return f"ssh -F {self._root / 'changed'}"
 
-    def key(self) -> Path:
+    def stranger(self) -> Path:
         """A new key that the server does not know."""
         return _key(self._root / "stranger")
+
+    @contextlib.contextmanager
+    def program(self, name: str, text: str) -> Iterator[str]:
+        """A program over there; its path."""
+        path = self._root / name
+        path.write_text(text)
+        path.chmod(0o755)
+        yield str(path)
+        path.unlink()
 
     def processes(self) -> list[str]:
         """The command lines of what runs in the home folder or names it: what the server started for somebody."""
@@ -88,11 +102,15 @@ class Board:
         return sorted(path.name for path in self.home.iterdir())
 
     def cut(self) -> None:
-        """Kills the server's processes that serve a connection."""
-        for stat in Path("/proc").glob("[0-9]*/stat"):
+        """Kills the server's processes that serve connections."""
+        served = {self._server.pid}
+        for number in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):  # a child has a higher number than its parent
             with contextlib.suppress(OSError):
-                if int(stat.read_bytes().rpartition(b")")[2].split()[1]) == self._server.pid:
-                    os.kill(int(stat.parent.name), signal.SIGKILL)
+                name, _, fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")
+                if int(fields.split()[1]) in served and name.endswith("(sshd"):
+                    served.add(number)
+        for number in served - {self._server.pid}:
+            os.kill(number, signal.SIGKILL)
 
 
 @contextlib.contextmanager

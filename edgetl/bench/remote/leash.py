@@ -71,7 +71,7 @@ class Leash:
         self._near, self._far = near, far
         self._inbox: queue.Queue[tuple[bytes, bytes]] = queue.Queue(16)
         self._heard = time.monotonic()
-        self._lock, self._writing = threading.RLock(), threading.Lock()  # a signal may come while this thread holds the first
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
 
@@ -86,6 +86,10 @@ class Leash:
         with self._lock:
             self._clean()
         self._tell(kind, {**said, "kept": str(self._folder) if self._job["keep"] else ""})
+
+    def hang_up(self, *_: object) -> None:
+        """For a signal: in a thread, because the main one may be waiting for the process that is to be killed."""
+        threading.Thread(target=self._abandon, daemon=True).start()
 
     def _bench(self) -> int:
         with self._lock:
@@ -201,7 +205,7 @@ class Leash:
             time.sleep(left)
         self._abandon()
 
-    def _abandon(self, *_: object) -> None:
+    def _abandon(self) -> None:
         """The link is gone."""
         with self._lock:
             self._clean()
@@ -299,7 +303,7 @@ def main() -> None:
     _adopt()
     leash = Leash(sys.stdin.buffer, sys.stdout.buffer)
     for gone in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(gone, leash._abandon)
+        signal.signal(gone, leash.hang_up)
     leash.run()
     os._exit(0)  # the threads are still reading
 

@@ -23,7 +23,6 @@ _OLD = "edgetl: Python "
 _BOOT = 'import sys;sys.version_info<(3,10) and sys.exit("{old}"+sys.version.split()[0]);exec(sys.stdin.buffer.read({length}))'
 # Ctrl-C reaches every program of this terminal; ssh must survive it, for the bench over there is to be stopped and its record fetched.
 _SHIELD = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
-_NOISE = 1 << 16
 
 
 class Lost(RemoteError):
@@ -54,17 +53,19 @@ class Link:
         self._ended = threading.Event()
         self._silent = False
         self._inbox: queue.SimpleQueue[tuple[bytes, bytes] | None] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._listen, daemon=True)
-        self._reader.start()
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._listen, self._read)]
+        for reader in self._readers:
+            reader.start()
         self._heard = time.monotonic()
         try:
             self._introduce(source, job)
-            self._greet()
+            if self._inbox.get() is None:
+                raise self._refused()
         except BaseException:
             self.close()
             raise
         self._heard = time.monotonic()  # a person may have taken long over a passphrase
-        for work in (self._read, self._beat, self._watch):
+        for work in (self._beat, self._watch):
             threading.Thread(target=work, daemon=True).start()
 
     def __enter__(self) -> Link:
@@ -94,6 +95,7 @@ class Link:
         """
         frame = self._inbox.get()
         if frame is None:
+            self._inbox.put(None)
             raise self._lost()
         return frame
 
@@ -109,12 +111,11 @@ class Link:
             if not self._ends(5.0):
                 self._process.kill()
                 self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            assert stream is not None
-            if stream is self._process.stderr:
-                self._reader.join(5)
-            with contextlib.suppress(OSError):  # what was not sent will not be
-                stream.close()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # what was not sent will not be
+            self._process.stdin.close()
+        for reader in self._readers:  # a helper of ssh may still hold what they read; they close it
+            reader.join(1)
 
     def _ends(self, patience: float) -> bool:
         try:
@@ -129,20 +130,9 @@ class Link:
             self._process.stdin.write(source)
             leash.send(self._process.stdin, leash.JOB, json.dumps(job).encode())
 
-    def _greet(self) -> None:
-        assert self._process.stdout is not None
-        read = 0
-        while line := self._process.stdout.readline(_NOISE):
-            read += len(line)
-            if line == leash.HELLO:
-                return
-            if read > _NOISE:
-                raise RemoteError(f"{self._target.name}: its login scripts print too much; they should be silent without a terminal")
-        raise self._refused()
-
     def _refused(self) -> RemoteError:
         code = self._process.wait()
-        self._reader.join(5)
+        self._readers[0].join(5)
         words = self._said()
         if _OLD in words:
             version = words.partition(_OLD)[2].split()[0]
@@ -161,7 +151,7 @@ class Link:
             reason = f"nothing was heard for {self._patience:g} s"
         else:
             if self._ends(5.0):
-                self._reader.join(5)
+                self._readers[0].join(5)
             reason = self._said().strip() or "it was closed"
         return Lost(
             f"{self._target.name}: the connection was lost ({reason}), and with it what was measured; over there the run is stopped and "
@@ -174,16 +164,21 @@ class Link:
     def _listen(self) -> None:
         """Keeps the last words of ssh or adb: they are the reason when there is no connection."""
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._words.append(line)
+        with self._process.stderr as stream:
+            for line in stream:
+                self._words.append(line)
 
     def _read(self) -> None:
         """In a thread of its own: a Ctrl-C in the middle of a frame would lose its beginning."""
         assert self._process.stdout is not None
-        while frame := leash.receive(self._process.stdout):
-            self._heard = time.monotonic()
-            if frame[0] != leash.BEAT:
-                self._inbox.put(frame)
+        with self._process.stdout as stream:
+            greeted = any(line == leash.HELLO for line in stream)  # a login script may have printed something before
+            if greeted:
+                self._inbox.put((leash.HELLO, b""))
+            while greeted and (frame := leash.receive(stream)):
+                self._heard = time.monotonic()
+                if frame[0] != leash.BEAT:
+                    self._inbox.put(frame)
         self._inbox.put(None)
 
     def _beat(self) -> None:
@@ -194,12 +189,13 @@ class Link:
                 return
 
     def _watch(self) -> None:
-        """Nothing can be read from a dead connection, so it is the program that is ended; whoever reads then sees the end."""
+        """Reading from or writing to a dead connection would wait for ever; so its program is ended."""
         while (left := self._heard + self._patience - time.monotonic()) > 0:
             if self._ended.wait(left):
                 return
         self._silent = True
         self._process.kill()
+        self._inbox.put(None)
 
 
 def _quoted(python: str) -> str:
