@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -230,8 +231,9 @@ def test_the_same_records_give_the_same_bytes_whatever_the_readers_matplotlibrc_
 
 
 def test_machines_side_by_side_show_where_they_differ_first() -> None:
-    other = record(machine={**MACHINE, "board": "Jetson", "features": ["asimd", "i8mm"], "governor": "performance"}, warnings=())
-    differ, agree = facts.compared([record(), other])
+    one = record(results=(Result(subject("onnx-int8"), None, rows(5)),), rounds=())
+    other = dataclasses.replace(one, machine={**MACHINE, "board": "Jetson", "features": ["asimd", "i8mm"], "governor": "performance"})
+    differ, agree = facts.compared([one, other])
     assert dict(differ) == {
         "board": ["Raspberry Pi 5", "Jetson"],
         "features": ["1 shared; asimddp", "1 shared; i8mm"],
@@ -240,9 +242,24 @@ def test_machines_side_by_side_show_where_they_differ_first() -> None:
     assert ("memory_bytes", "8.00 GiB") in agree
     assert ("temperature_c", "61.2 °C") in agree
     assert ("storage.kind", "sd") in agree
-    text = report.render([("pi.json", record()), ("jetson.json", other)])
+    text = report.render([("pi.json", one), ("jetson.json", other)])
     assert text.index("Where the machines differ") < text.index("The same configuration in each record") < text.index('id="r1"')
     assert "r2 jetson.json" in text
+
+
+def test_what_took_no_time_and_intervals_that_reach_zero_can_be_drawn() -> None:
+    odd = [[0, 0, 0, 0], [1, 90_000_000, 5, 7], [1], [20_000_000] * 3]
+    whole = Row.of("predict-file", None, odd, METHOD)
+    assert whole.p50.low == 0
+    odd_results = (
+        Result(subject("none"), accuracy(3), (Row.of("predict-file", None, [[0] * 5], METHOD), Row.of("predict-file", "x", [[0]], METHOD))),
+        Result(subject("odd"), accuracy(4), (whole, Row.of("predict-file", "x", odd, METHOD))),
+    )
+    said = record(results=odd_results, rounds=())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = report.render([("one.json", said), ("other.json", said)])
+    assert "nan" not in text.lower().replace("nanoseconds", "")
 
 
 @pytest.mark.parametrize("library", ["matplotlib", "jinja2"])

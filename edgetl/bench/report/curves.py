@@ -124,13 +124,8 @@ def pareto(points: Sequence[Point], scale: Scale, salt: str) -> str:
 
     def paint(figure: Figure) -> None:
         axes = plot(figure, top=20, bottom=34, left=40)
-        axes.set_xscale("log")
-        axes.set_xlim(min(one.p50.low for one in points) / 1.25, max(one.p50.high for one in points) * 1.25)
-        axes.set_xticks([tick * scale.factor for tick in ticks(*(end / scale.factor for end in axes.get_xlim()))])
-        axes.minorticks_off()
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value / scale.factor:g}")
+        _medians(axes, [point.p50 for point in points], scale)
         axes.grid()
-        axes.set_xlabel(f"p50, {scale.unit}", labelpad=1)
         axes.text(0, 1.04, "top-1, %", color=SOFT, transform=axes.transAxes)
         for point in points:
             _point(axes, point, largest, numbered=point.front or len(points) <= MANY)
@@ -158,13 +153,8 @@ def beside(names: Sequence[str], medians: Sequence[Sequence[Estimate | None]], r
         axes.set_ylim(0, len(names))
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-        axes.set_xscale("log")
-        axes.set_xlim(min(max(1, one.low) for one in there) / 1.1, max(one.high for one in there) * 1.1)
-        axes.set_xticks([tick * scale.factor for tick in ticks(*(end / scale.factor for end in axes.get_xlim()))])
-        axes.minorticks_off()
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value / scale.factor:g}")
+        _medians(axes, there, scale)
         axes.grid(axis="x")
-        axes.set_xlabel(f"p50, {scale.unit}", labelpad=1)
         for place, (name, row) in enumerate(zip(names, medians)):
             y = len(names) - place
             axes.text(0, y - 10 / lane, short(name), transform=axes.get_yaxis_transform(), va="center", weight="bold")
@@ -210,6 +200,18 @@ def load(loads: Sequence[Load], salt: str) -> str:
     shares = [100 * ((one.others or 0) + (one.steal or 0)) for one in loads if one.others is not None]
     most = f"at most {max(shares):.0f} % of all cores" if shares else "not readable"
     return drawn(paint, height=height, label=f"Load by others while {len(loads)} processes ran: {most}", salt=salt)
+
+
+def _medians(axes: Axes, medians: Sequence[Estimate], scale: Scale) -> None:
+    """A logarithmic axis for medians; an interval that goes far beyond all of them, or to nothing, leaves the drawing."""
+    values = [max(1, one.value) for one in medians]
+    low, high = min(one.low for one in medians), max(one.high for one in medians)
+    axes.set_xscale("log")
+    axes.set_xlim(max(low, min(values) / 3) / 1.2, min(high, max(values) * 3) * 1.2)
+    axes.set_xticks([tick * scale.factor for tick in ticks(*(end / scale.factor for end in axes.get_xlim()))])
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / scale.factor:g}")
+    axes.set_xlabel(f"p50, {scale.unit}", labelpad=1)
 
 
 def _panel(axes: Axes, minutes: Sequence[Minute], title: str, curves: Sequence[tuple[str, Sequence[float]]]) -> None:

@@ -82,7 +82,7 @@ def in_time(lines: Sequence[Line], scale: Scale, salt: str) -> str:
 
 def stacked(lines: Sequence[Line], stages: Sequence[str], scale: Scale, salt: str) -> str:
     """Medians of the stages end to end, and the median of the whole as a mark."""
-    longest = max(max(line.row.p50.value, sum(row.p50.value for row in line.stages.values())) for line in lines)
+    longest = max(max(1, line.row.p50.value, sum(row.p50.value for row in line.stages.values())) for line in lines)
 
     def paint(figure: Figure) -> None:
         axes = _lanes(figure, len(lines), bottom=34)
@@ -112,7 +112,8 @@ def thinned(lines: Sequence[Line]) -> bool:
 
 def _histogram(axes: Axes, lane: int, row: Row, edges: npt.NDArray[np.float64]) -> None:
     y, colour = axes.get_ylim()[1] - 1 - lane, ACCENT if row.kind == "measured" else APART
-    counts, _ = np.histogram(np.concatenate([np.asarray(taken) for taken in row.samples]), edges)
+    # What took no time at all belongs to the first cell of a logarithmic axis.
+    counts, _ = np.histogram(np.maximum(np.concatenate([np.asarray(taken) for taken in row.samples]), edges[0]), edges)
     there = np.flatnonzero(counts)
     held = slice(there[0], there[-1] + 1)
     heights, sides = y + 0.2 + 0.44 * counts[held] / counts.max(), edges[there[0] : there[-1] + 2]
@@ -121,7 +122,7 @@ def _histogram(axes: Axes, lane: int, row: Row, edges: npt.NDArray[np.float64]) 
     # The median of a round is below the line that all rounds share.
     axes.plot([percentile(taken, 50) for taken in row.samples], [y + 0.1] * len(row.samples), "|", color=SOFT, markersize=6)
     axes.plot([row.p50.low, row.p50.high], [y + 0.2] * 2, color=colour, linewidth=4)
-    axes.plot(row.p50.value, y + 0.2, "o", color=colour, markersize=7)
+    axes.plot(max(1, row.p50.value), y + 0.2, "o", color=colour, markersize=7)
     for mark, estimate in (("^", row.summary.p90), ("D", row.summary.p99)):
         if estimate:
             axes.plot(estimate.value, y + 0.2, mark, color=colour, markersize=5)

@@ -67,8 +67,9 @@ def pareto(points: Sequence[curves.Point], scenario: str, scale: Scale, salt: st
     asked = " and ".join(map(str, sorted({point.top1.n for point in points})))
     numbered = "Numbers are ranks in the table" + (", of those on the front" if len(points) > curves.MANY else "")
     caption = (
-        f"{numbered}; the size of a mark is the model's; whiskers are intervals. Top-1: n={asked}. Filled marks are on the Pareto front: "
-        "no other is at least as good in p50, accuracy lost, peak memory and size, and better in one of them."
+        f"{numbered}; the size of a mark is the model's; whiskers are intervals, and long ones leave the drawing. Top-1: n={asked}. Filled marks are on the Pareto front: "
+        "no other is at least as good in p50, accuracy lost, peak memory and size, and better in one of them; what is known of only one "
+        "of two decides nothing between them."
     )
     return Figure(f"Accuracy against the p50 of {scenario}", curves.pareto(points, scale, f"{salt} pareto"), caption)
 
@@ -101,7 +102,7 @@ def beside(scenario: str, names: Sequence[str], medians: Sequence[Sequence[tuple
     scale = Scale.of([one[0].value for line in medians for one in line if one], "ns")
     fewest = [min(one[1] for one in column if one) for column in zip(*medians) if any(column)]
     svg = curves.beside(names, [[one and one[0] for one in line] for line in medians], records, scale, f"beside {scenario}")
-    return Figure(scenario, svg, f"p50 with its interval, n={min(fewest)} or more.", curves.key(records))
+    return Figure(scenario, svg, f"p50 with its interval (long ones leave the drawing), n={min(fewest)} or more.", curves.key(records))
 
 
 def _distribution(lines: Sequence[Line], scale: Scale, salt: str) -> Figure:
