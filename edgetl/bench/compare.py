@@ -7,6 +7,12 @@ and the next is in no interval: the load of both runs stands beside the verdicts
 
 A record has many rows, and one of twenty is outside its 95 % interval by chance. What fails a build are therefore only the headline rows
 (the p50 of whole scenarios and of memory, and top-1), and of those the ones that hold after Holm's correction (1979) for their number.
+
+Simulated pairs of records, 300 of each kind, p50, 10 rounds of 128 queries: without a change there is a verdict in 0 of 100 where processes
+differ by 1 % and latencies are normal, in 2 of 100 where processes differ by 2 % and in 5 of 100 where latencies are bimodal as well; 5 %
+slower is found in 100, 99 and 96 of 100. Welch's interval of the rounds' own medians would find 100, 100 and 94, but with one round of ten
+half as slow again it finds 29 of 100, and the bootstrap 100: hence the bootstrap. With 4 rounds of 32 queries 5 % are found in 100 of 100
+where processes differ by 1 %, and in 61 where they differ by 2 %: measure 10 rounds to find a difference as small.
 """
 
 from __future__ import annotations

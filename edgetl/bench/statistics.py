@@ -4,7 +4,20 @@ Samples of one round come from one process: they share where its memory lies, an
 independent of each other, so a percentile's interval is bootstrapped over whole rounds (Davison and Hinkley 1997, section 3.8, strategy 1;
 Kalibera and Jones 2013, section 6), and over blocks within them (Künsch 1989; Carlstein 1986: blocks that do not overlap); the wider one
 counts. A bootstrap over few rounds is too narrow, by what separates Student's t from the normal and the sample's variance from the
-population's (Hesterberg 2015, section 3.2): its ends are moved away from the estimate by that factor.
+population's (Hesterberg 2015, section 3.2): its ends, and the standard error that they are no nearer than, are moved away from the
+estimate by that factor.
+
+How often 95 % intervals held the percentile of 20,000 processes (300 records each of normal, lognormal, bimodal, AR(1) and drifting
+latencies; processes alike, and differing by a standard deviation of 2 %):
+
+    rounds x samples   p50           p90           p99
+    10 x 120           0.92 to 0.98  0.88 to 0.98  0.69 to 0.96
+    4 x 32             0.96 to 0.99  0.89 to 1.00  (n too small)
+    10 x 1             0.96 to 0.98  (n too small)
+    1 x 128, alike     0.78 to 0.98  0.58 to 0.97  (n too small)
+
+The tails are held least where processes differ more than the samples of one: ten processes cannot show the slowest of a hundred. One round
+shows nothing of other processes, and little of a drift longer than itself.
 """
 
 from __future__ import annotations
