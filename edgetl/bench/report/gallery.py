@@ -67,9 +67,9 @@ def pareto(points: Sequence[curves.Point], scenario: str, scale: Scale, salt: st
     asked = " and ".join(map(str, sorted({point.top1.n for point in points})))
     numbered = "Numbers are ranks in the table" + (", of those on the front" if len(points) > curves.MANY else "")
     caption = (
-        f"{numbered}; the size of a mark is the model's; whiskers are intervals, and long ones leave the drawing. Top-1: n={asked}. Filled marks are on the Pareto front: "
-        "no other is at least as good in p50, accuracy lost, peak memory and size, and better in one of them; what is known of only one "
-        "of two decides nothing between them."
+        f"{numbered}; the size of a mark is the model's; whiskers are intervals, and long ones leave the drawing. Top-1: n={asked}. Filled "
+        "marks are on the Pareto front: no other is at least as good in p50, accuracy lost, peak memory and size, and better in one of "
+        "them; what is known of only one of two decides nothing between them."
     )
     return Figure(f"Accuracy against the p50 of {scenario}", curves.pareto(points, scale, f"{salt} pareto"), caption)
 
