@@ -87,6 +87,15 @@ class Board:
         yield str(path)
         path.unlink()
 
+    @contextlib.contextmanager
+    def environment(self, **variables: str) -> Iterator[None]:
+        """Variables that whoever logs in has (man 8 sshd: ~/.ssh/environment)."""
+        folder = self.home / ".ssh"
+        folder.mkdir()
+        (folder / "environment").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+        yield
+        shutil.rmtree(folder)
+
     def processes(self) -> list[str]:
         """The command lines of what runs in the home folder or names it: what the server started for somebody."""
         found = []

@@ -160,14 +160,14 @@ def program(text: str) -> Cargo:
     return cargo
 
 
-def job(patience: float = 30, keep: bool = False) -> dict[str, object]:
-    return {"wheel": "stub.whl", "given": True, "extras": [], "arguments": [], "keep": keep, "columns": 0, "patience": patience}
+def job(patience: float = 30, columns: int = 0) -> dict[str, object]:
+    return {"wheel": "stub.whl", "given": True, "extras": [], "arguments": [], "keep": False, "columns": columns, "patience": patience}
 
 
 @contextlib.contextmanager
-def visiting(here: Here, text: str, **options: float | bool) -> Iterator[Visit]:
+def visiting(here: Here, text: str, say: Callable[[str], object] = print, **options: int) -> Iterator[Visit]:
     with Link(here, sys.executable, job(**options)) as link:
-        visit = Visit("here", link, lambda _: None)
+        visit = Visit("here", link, say)
         visit.bring(program(text))
         yield visit
 
@@ -195,6 +195,16 @@ def test_what_a_login_script_prints_is_passed_over(here):
         assert visit.record() == b"{}"
 
 
+def test_a_person_at_a_terminal_sees_the_progress_as_on_a_terminal(here):
+    said: list[str] = []
+    shows = (
+        "import shutil, sys; open(sys.argv[-1], 'w').write('{}'); print(sys.stderr.isatty(), *shutil.get_terminal_size(), file=sys.stderr)"
+    )
+    with visiting(here, shows, said.append, columns=77) as visit:
+        visit.record()
+    assert "True 77" in "".join(said)
+
+
 def test_when_the_link_ends_the_whole_family_is_killed_and_the_folder_removed(here):
     with visiting(here, FAMILY):
         assert eventually((here.home / "leash").exists)
@@ -215,11 +225,11 @@ def test_a_silent_near_end_is_given_up_by_the_leash(here):
 
 @pytest.mark.slow  # it waits for silence
 def test_a_silent_far_end_is_given_up_by_the_link(here):
-    with visiting(here, FAMILY, patience=1.5) as visit:
+    with visiting(here, FAMILY, patience=2) as visit:
         assert eventually((here.home / "leash").exists)
         frozen = int((here.home / "leash").read_text())
         os.kill(frozen, signal.SIGSTOP)
-        with pytest.raises(Lost, match=r"here: the connection was lost \(nothing was heard for 1.5 s\)"):
+        with pytest.raises(Lost, match=r"here: the connection was lost \(nothing was heard for 2 s\)"):
             visit.record()
     os.kill(frozen, signal.SIGCONT)
     assert eventually(lambda: [path.name for path in here.home.iterdir()] == ["leash"])
@@ -358,6 +368,16 @@ def test_every_lack_of_python_has_its_own_sentence(board, bundle, tmp_path):
     assert "the interpreter there lacks numpy, PIL, click, safetensors; install them into it" in empty
     with board.program("true", "#!/bin/sh\nexit 3\n") as program:
         assert "there ended with 3: it says nothing" in refused(board, bundle, python=program)
+
+
+@pytest.mark.slow
+def test_an_environment_that_cannot_be_made_has_its_own_sentence(board, bundle, tmp_path):
+    with board.environment(PIP_NO_INDEX="1", PIP_NO_INPUT="1"):  # as without a network
+        assert re.search(r"pip cannot install edgetl there; .*--python PATH. Its words: .*No matching", refused(board, bundle, python=None))
+    (tmp_path / "venv.py").write_text("print('ensurepip is not available'); raise SystemExit(1)")  # as Debian without python3-venv
+    with board.environment(PYTHONPATH=str(tmp_path)):
+        said = refused(board, bundle, python=None)
+    assert re.search(r"makes no virtual environment; .* apt install python3-venv; .*Its words: ensurepip is not available", said)
 
 
 @pytest.mark.slow

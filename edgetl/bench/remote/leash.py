@@ -32,7 +32,7 @@ HELLO = b"edgetl-leash-1\n"
 BEAT, JOB, DATA, LAST, INTERRUPT = b"b", b"j", b"d", b"l", b"i"
 FACTS, STEP, OUTPUT, RECORD, FAILED, DONE = b"h", b"s", b"o", b"r", b"f", b"e"
 CHUNK = 1 << 16
-_GRACE_S = 30.0
+_GRACE_S = 60.0
 _PR_SET_CHILD_SUBREAPER = 36
 _HEAD = struct.Struct(">cI")
 
@@ -54,7 +54,7 @@ def receive(stream: IO[bytes]) -> tuple[bytes, bytes] | None:
 
 
 class Failed(Exception):
-    """A step that did not work: `python`, `folder`, `copy`, `venv`, `pip`, `runtime`, `modules`; and its words."""
+    """A step that did not work: `folder`, `full`, `copy`, `venv`, `pip`, `runtime` or `modules`; and its words."""
 
 
 class Leash:
@@ -79,12 +79,17 @@ class Leash:
         """Does the job; returns when nothing but what was to be kept is left."""
         for work in (self._listen, self._beat, self._watch):
             threading.Thread(target=work, daemon=True).start()
+        kind, said = FAILED, dict[str, Any]()
         try:
             kind, said = DONE, {"code": self._bench()}
         except Failed as error:
-            kind, said = FAILED, {"step": error.args[0], "words": error.args[1]}
-        with self._lock:
-            self._clean()
+            said = {"step": error.args[0], "words": error.args[1]}
+        except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            said = {"step": "full" if full else "copy", "words": f"{self._folder}: {error}"}
+        finally:
+            with self._lock:
+                self._clean()
         self._tell(kind, {**said, "kept": str(self._folder) if self._job["keep"] else ""})
 
     def hang_up(self, *_: object) -> None:
@@ -111,13 +116,8 @@ class Leash:
 
     def _unpack(self, folder: Path) -> None:
         filtered: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        try:
-            with tarfile.open(fileobj=_Content(self._next), mode="r|") as files:  # type: ignore[call-overload]  # it only reads
-                files.extractall(folder, **filtered)
-        except OSError as error:
-            raise Failed("full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "copy", f"{folder}: {error}") from error
-        except tarfile.TarError as error:
-            raise Failed("copy", f"{folder}: {error}") from error
+        with tarfile.open(fileobj=_Content(self._next), mode="r|") as files:  # type: ignore[call-overload]  # it only reads
+            files.extractall(folder, **filtered)
 
     def _given(self, folder: Path) -> tuple[str, dict[str, str]]:
         """The interpreter that runs this, with edgetl beside it."""
@@ -226,11 +226,13 @@ class Leash:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-        while left := _children():  # who left the group was adopted by this process when its parent was killed
-            for one in left:
-                with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        for _ in range(100):  # who left the group was adopted by this process when its parent was killed; and so are its children
+            for one in (left := _children()):
+                with contextlib.suppress(OSError):
                     os.kill(one, signal.SIGKILL)
                     os.waitpid(one, 0)
+            if not left:
+                break
 
     def _tell(self, kind: bytes, said: Any) -> None:
         self._send(kind, json.dumps(said).encode())
