@@ -52,9 +52,9 @@ def count(value: float) -> str:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round numbers for a logarithmic axis from `low` > 0 to `high`: 1, 2 and 5 of every decade, or fewer where those are many."""
+    """Round numbers for a logarithmic axis from `low` > 0 to `high`: as many steps of a decade as there is room for."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 5), (1, 3), (1,)):
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         found = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
         if len(found) <= 5:
             break
