@@ -58,12 +58,14 @@ class Load:
     """What else the machine did while one process ran.
 
     Attributes:
-        seconds: since the run began.
+        start: seconds since the run began.
+        seconds: how long it ran.
         others: share of all cores' time that went to other processes; None where unreadable.
         steal: share that the hypervisor gave to other guests.
         temperature_c: the hottest zone afterwards; None where unreadable.
     """
 
+    start: float
     seconds: float
     others: float | None
     steal: float | None
@@ -173,18 +175,18 @@ def beside(names: Sequence[str], medians: Sequence[Sequence[Estimate | None]], r
 
 def load(loads: Sequence[Load], salt: str) -> str:
     """The share of all cores' time that others had while each process ran, and the temperature after it."""
-    hot = [(one.seconds, one.temperature_c) for one in loads if one.temperature_c is not None]
+    hot = [(one.start + one.seconds, one.temperature_c) for one in loads if one.temperature_c is not None]
     height = 120 + 80 * bool(hot)
 
     def paint(figure: Figure) -> None:
         axes = plot(figure, top=20, bottom=height - 120 + 34, left=40)
         axes.set_title("busy with others and stolen, % of all cores", loc="left", color=SOFT, pad=5)
-        known = [(one.seconds, 100 * (one.others or 0), 100 * (one.steal or 0)) for one in loads if one.others is not None]
-        width = max(1.0, loads[-1].seconds) / max(1, len(loads)) * 0.7
-        axes.bar([one for one, _, _ in known], [others for _, others, _ in known], width, color=SERIES[0], linewidth=0)
-        axes.bar([one for one, _, _ in known], [steal for *_, steal in known], width,
-                 bottom=[others for _, others, _ in known], color=SERIES[1], linewidth=0)  # fmt: skip
-        axes.set_ylim(0, max([5.0, *(1.1 * (others + steal) for _, others, steal in known)]))
+        known = [one for one in loads if one.others is not None]
+        starts, widths = [one.start for one in known], [0.85 * one.seconds for one in known]
+        others, steal = [100 * (one.others or 0) for one in known], [100 * (one.steal or 0) for one in known]
+        axes.bar(starts, others, widths, align="edge", color=SERIES[0], linewidth=0)
+        axes.bar(starts, steal, widths, bottom=others, align="edge", color=SERIES[1], linewidth=0)
+        axes.set_ylim(0, max([5.0, *(1.1 * (one + other) for one, other in zip(others, steal))]))
         axes.yaxis.set_major_locator(_few())
         axes.grid(axis="y")
         axes.set_xlabel("seconds since the run began", labelpad=1)
@@ -224,7 +226,7 @@ def _panel(axes: Axes, minutes: Sequence[Minute], title: str, curves: Sequence[t
     for number, (colour, values) in enumerate(curves):
         axes.plot(numbers, values, color=colour, linewidth=1.5, marker=_mark(number), markersize=4)
     axes.set_xlim(min(numbers) - 0.6, max(numbers) + 0.6)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.margins(y=0.15)
     axes.yaxis.set_major_locator(_few())
     axes.grid(axis="y")

@@ -82,7 +82,7 @@ def load(rounds: Sequence[Round], salt: str) -> Figure | None:
             shares = sensors.between(one.before, one.after)
         except (KeyError, TypeError):  # a record may come from a version that reads less
             continue
-        loads.append(curves.Load(one.seconds, shares["others"], shares["steal"], one.after.get("temperature_c")))
+        loads.append(curves.Load(one.seconds, shares["seconds"] or 0.0, shares["others"], shares["steal"], one.after.get("temperature_c")))
     if not any(one.others is not None for one in loads):
         return None
     key = (("■", "other processes", variable(SERIES[0])), ("■", "stolen by the hypervisor", variable(SERIES[1])))
@@ -136,11 +136,12 @@ def _stages(lines: Sequence[Line], scale: Scale, salt: str) -> Figure:
 
 
 def _minutes(line: Line, scale: Scale, salt: str) -> Figure:
-    counts = [minute.n for minute in line.row.minutes]
+    counts = sorted({minute.n for minute in line.row.minutes})
+    n = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     return Figure(
         f"Minute by minute: {line.name}",
         curves.sustained(line.row.minutes, scale, line.name, f"{salt} {line.name} minutes"),
-        f"n={min(counts)} to {max(counts)} in a minute. A minute in which the machine says that it throttled is shaded.",
+        f"n={n} in a minute. A minute in which the machine says that it throttled is shaded.",
         (("●", f"p50, {scale.unit}", variable(SERIES[0])), ("■", f"p90, {scale.unit}", variable(SERIES[2]))),
     )
 

@@ -58,7 +58,7 @@ class Block:
         figures: drawings.
         counted: names of what was counted, e.g. `dropped`.
         counts: (configuration, one text per name).
-        notes: (note, configurations): what the numbers do not say.
+        notes: (note, configurations): what the numbers do not say; no configurations where it is said of all.
     """
 
     anchor: str
@@ -210,16 +210,24 @@ def _block(key: str, scenario: str, kind: Kind, unit: Unit, entries: Sequence[En
     drawings = gallery.of_scenario(scenario, _lines(wholes, parts), scale, anchor)
     counted = tuple(dict.fromkeys(name for one in wholes for name in one.row.facts))
     counts = tuple(
-        (one.result.subject.name, tuple(count(one.row.facts[name]) if name in one.row.facts else "" for name in counted))
+        (one.result.subject.name, tuple(_fact(name, one.row.facts[name]) if name in one.row.facts else "" for name in counted))
         for one in wholes
         if one.row.facts
     )
     return Block(anchor, scenario, kind, sentence, scale, tuple(wholes), _by_unit(parts), tuple(drawings), counted, counts, _notes(entries))
 
 
+def _fact(name: str, value: float) -> str:
+    return f"{value / 1e6:.1f} MB" if name.endswith("bytes") else count(value)
+
+
 def _notes(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
-    notes = dict.fromkeys(one.row.note for one in entries if one.row.note)
-    return tuple((note, ", ".join(dict.fromkeys(one.result.subject.name for one in entries if one.row.note == note))) for note in notes)
+    said: dict[str, dict[str, None]] = {}
+    for one in entries:
+        if one.row.note:
+            said.setdefault(one.row.note, {})[one.result.subject.name] = None
+    everyone = {one.result.subject.name for one in entries}
+    return tuple((note, "" if set(names) == everyone else ", ".join(names)) for note, names in said.items())
 
 
 def _by_unit(parts: Sequence[Entry]) -> tuple[tuple[Scale, tuple[Entry, ...]], ...]:
