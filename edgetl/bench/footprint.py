@@ -17,6 +17,7 @@ The process stops after each step until the parent has looked. A stage is the pe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -130,8 +131,9 @@ def _follow(process: subprocess.Popen[bytes], watch: Watch) -> bytes:
         if steps[0].encode() in said.splitlines():
             watch.end(steps.pop(0))
             said = b""
-            process.stdin.write(b"\n")
-            process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # it was killed; its exit code says so
+                process.stdin.write(b"\n")
+                process.stdin.flush()
     return (process.stdout.read().splitlines() or [b""])[-1]
 
 
