@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from array import array
 from pathlib import Path
 from typing import Any
 
 from edgetl.bench.decoding import decode
-from edgetl.bench.loop import Measured
+from edgetl.bench.loop import Measured, Samples
 from edgetl.bench.method import Method
 from edgetl.bench.record import Accuracy, Subject
 from edgetl.bench.stand import Options
 from edgetl.types import to_json
 
+SCRATCH = "edgetl-bench-"
+"""How the folder begins that holds those of all processes."""
 ANSWER = "answer.json"
 """The file that a process leaves in its folder."""
 
@@ -116,5 +119,6 @@ def say(step: str) -> None:
 
 
 def _measured(said: dict[str, Any]) -> Measured:
-    samples, units = dict(said.pop("samples")), dict(said.pop("units"))
+    samples: Samples = {stage: array("q", taken) for stage, taken in said.pop("samples")}
+    units = dict(said.pop("units"))
     return dataclasses.replace(decode(Measured, {**said, "samples": {}}), samples=samples, units=units)

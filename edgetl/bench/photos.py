@@ -10,9 +10,10 @@ from typing import Any
 
 from edgetl.bench import charts
 from edgetl.bench.method import Method
-from edgetl.photos import photos_in
+from edgetl.photos import load, photos_in
 
 _CLASSES, _TAUGHT, _LESSONS = 5, 20, 20
+_FEWEST = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +37,22 @@ class Photos:
         """Finds or draws them.
 
         Raises:
-            PhotoError: the folder is missing or holds no photo.
+            PhotoError: the folder is missing or holds no photo, or one that cannot be decoded.
         """
         drawn = [charts.write(folder, kind, _TAUGHT if kind < _CLASSES else _LESSONS + 1) for kind in range(_CLASSES + 1)]
         files = [path for kind in drawn for path in kind] if given is None else photos_in(given)[0]
         files = files[:: math.ceil(len(files) / method.photos)]
+        for path in files:
+            load(path).image()
         classes = tuple(tuple(map(str, kind)) for kind in drawn)
         return cls(None if given is None else os.fspath(given), tuple(map(str, files)), classes, folder)
+
+    def caveats(self) -> tuple[str, ...]:
+        """What a reader must know of them, in sentences."""
+        if len(self.files) >= _FEWEST:
+            return ()
+        few = f"the queries rotate over {len(self.files)} photos only, which caches may hold and a camera's photos not"
+        return (f"{few}; give {_FEWEST} or more",)
 
     def told(self) -> dict[str, Any]:
         """What the record says of it."""

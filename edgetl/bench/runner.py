@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -13,10 +14,11 @@ from typing import Any
 
 from edgetl import machine
 from edgetl.bench import child
+from edgetl.bench.accuracy import Split
 from edgetl.bench.caveats import caveats
 from edgetl.bench.configurations import configurations
 from edgetl.bench.gathering import Gathering
-from edgetl.bench.job import Job
+from edgetl.bench.job import SCRATCH, Job
 from edgetl.bench.meter import open_meter
 from edgetl.bench.method import FULL, Method
 from edgetl.bench.photos import Photos
@@ -70,12 +72,15 @@ def run(
 
     Raises:
         BundleError: the bundle is damaged, or has no such variant.
-        PhotoError: the folder is missing or holds no photo, or one that cannot be decoded.
+        PhotoError: a folder is missing or holds no photo, or one that cannot be decoded.
+        TrainError: fewer than two classes of `labelled` have two photos.
         BenchError: an unknown scenario, a meter that cannot be read, or no room for temporary files.
     """
     opened = Bundle.open(bundle)
     chosen = configurations(opened, variants, threads, providers)
     names, unread = _names(scenarios, meter, labelled is not None)
+    if labelled is not None:
+        Split.of(labelled, method.seed)  # it is read again by each process, but refused before the minutes that it is for
     turns = plan(chosen, names, method, ["accuracy"] if labelled is not None else [])
     options = options or Options()
     logger.info("%s", told(turns, method, options))
@@ -102,7 +107,7 @@ def run(
         results=results,
         rounds=tuple(rounds),
         skipped=(*gathering.skipped(), *unread),
-        warnings=caveats(results, rounds, machine.cores()),
+        warnings=(*material.caveats(), *caveats(results, rounds, machine.cores())),
     )
 
 
@@ -125,7 +130,7 @@ def _names(scenarios: Sequence[str] | None, meter: str | None, labelled: bool) -
 def _scratch() -> Iterator[Path]:
     """A folder for temporary files, gone afterwards."""
     try:
-        with tempfile.TemporaryDirectory(prefix="edgetl-bench-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
     except OSError as error:
         if isinstance(error, EdgetlError):
@@ -144,11 +149,13 @@ def _walk(turns: Sequence[Turn], job: Job, gathering: Gathering, walked: _Walked
             break
         if not gathering.refused(turn):
             before, started = sensors.reading(), time.monotonic() - begun
-            asked_for = turn.configuration.job(job, task=turn.task, scenarios=turn.scenarios)
+            asked_for, folder = turn.configuration.job(job, task=turn.task, scenarios=turn.scenarios), Path(job.folder) / f"{number}"
             try:
-                answer = child.run(asked_for, Path(job.folder) / f"{number}", walked.step, stop)
+                answer = child.run(asked_for, folder, walked.step, stop)
             except OSError as error:
                 return rounds, f"a process could not be started after {len(rounds)} of {len(turns)}: {error}"
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
             rounds.append(Round(turn.number, turn.configuration.name, started, before, sensors.reading(), turn.task))
             gathering.take(turn, answer)
         walked.end(turn)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from edgetl.bench.record import Minute, Record, Result, Row, Unit
 from edgetl.bench.statistics import Estimate
@@ -73,13 +73,19 @@ def _number(value: float) -> str:
 def _note(row: Row) -> str:
     """Its kind where it was not measured, whether it was steady, what was counted, and what the row says itself."""
     unsteady = "" if row.steady is None or row.steady >= len(row.samples) else f"steady in {row.steady} of {len(row.samples)} rounds"
-    facts = ", ".join(f"{name} {_fact(name, value)}" for name, value in row.facts.items())
+    facts = ", ".join(_facts(row.facts))
     minutes = ", ".join(f"minute {one.number}: p50 {_number(one.p50 / 1e6)} ms (n={one.n})" for one in _ends(row))
     return "; ".join(part for part in (_kind(row), unsteady, facts, minutes, row.note) if part)
 
 
-def _fact(name: str, value: float) -> str:
-    return f"{_number(value / 1e6)} MB" if name.endswith("bytes") else f"{value:g}"
+def _facts(facts: Mapping[str, float]) -> Iterator[str]:
+    """Counts; `right` beside the `asked` that it is a part of."""
+    for name, value in facts.items():
+        asked = name.removesuffix("right") + "asked"
+        if name.endswith("right") and asked in facts:
+            yield f"{name} {value:g} of {facts[asked]:g}"
+        elif not (name.endswith("asked") and name.removesuffix("asked") + "right" in facts):
+            yield f"{name.removesuffix(' bytes')} {_number(value / 1e6)} MB" if name.endswith(" bytes") else f"{name} {value:g}"
 
 
 def _ends(row: Row) -> tuple[Minute, ...]:

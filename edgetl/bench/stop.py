@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the running process is ended and what was measured is kept."""
+"""Ctrl-C, SIGTERM and a terminal that closes: the running process is ended and what was measured is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Stop:
-    """Turns SIGINT and SIGTERM into a wish to stop, for as long as it is entered, so that neither comes between a record and its file.
+    """Turns SIGINT, SIGTERM and SIGHUP into a wish to stop, for as long as it is entered, so that none comes between a record and its file.
 
     No exception is raised, because that could come anywhere: between a process's start and the first line that knows of it. What remains
     to be done after the wish takes seconds; further signals change nothing. Outside of the main thread, where Python hands out no signals,
@@ -29,7 +29,7 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._handlers[number] = signal.signal(number, self._told)
         return self

@@ -1,6 +1,7 @@
 """The fresh process: does one job and leaves its answer.
 
-It ends with its parent: when standard input ends, so does it with all that it started, whatever it is doing.
+It ends with its parent: when standard input ends, so does it with all that it started, whatever it is doing, and removes what the parent
+could not.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -17,7 +19,7 @@ from pathlib import Path
 
 from edgetl.bench import accuracy, footprint, phases
 from edgetl.bench.energy import measure
-from edgetl.bench.job import Answer, Job, keep, say
+from edgetl.bench.job import SCRATCH, Answer, Job, keep, say
 from edgetl.bench.loop import Loop, Measured
 from edgetl.bench.meter import open_meter
 from edgetl.bench.scenarios import SCENARIOS
@@ -34,8 +36,9 @@ _METERED = 10.0  # s, idle and again at work
 
 def main() -> None:
     """Reads the job that the command line names, does it, and leaves its answer."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    job = Job.read(Path(sys.argv[1]))
+    path = Path(sys.argv[1])
+    threading.Thread(target=_end_with_parent, args=(path.parent.parent,), daemon=True).start()
+    job = Job.read(path)
     try:
         answer = TASKS[job.task](job)
     except EdgetlError as error:
@@ -97,8 +100,10 @@ TASKS: Mapping[str, Callable[[Job], Answer]] = {
 """What a process can be asked."""
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(scratch: Path) -> None:
     # Not sys.stdin: its lock would be held when the interpreter ends.
     while os.read(0, 1):
         pass
+    if scratch.name.startswith(SCRATCH):
+        shutil.rmtree(scratch, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)

@@ -74,28 +74,34 @@ def run(bundle: str | None, named: str | None, threads: str | None, quick: bool,
     with Stop() as stop:
         with progress_bar("measuring") as progress:
             record = benchmark.run(path, threads=_counts(threads), method=method, options=options, progress=progress, stop=stop, **given)
-        click.echo(json.dumps(files.encode(record)) if as_json else benchmark.table(record))
-        kept = output is None or _kept(record, output, as_json)
-    if record.ended or not record.results or not kept:
+        written = output is None or _written(record, output)
+        printed = as_json or not (written or _rescued(record))
+        click.echo(json.dumps(files.encode(record)) if printed else benchmark.table(record))
+    if record.ended or not record.results or not written:
         if not record.results:
             click.echo("refused: nothing could be measured; the reasons are above", err=True)
         sys.exit(1)
 
 
-def _kept(record: Record, output: str, printed: bool) -> bool:
-    """Writes the record, and if that fails puts it where it is not lost."""
+def _written(record: Record, output: str) -> bool:
     from edgetl.bench import files
 
     try:
         files.write(record, output)
     except RecordError as error:
-        try:
-            words = f"it is in {files.rescue(record)} instead"
-        except RecordError:
-            words = "it is on standard output instead"
-            if not printed:
-                click.echo(json.dumps(files.encode(record)))
-        click.echo(f"refused: {error}; {words}", err=True)
+        click.echo(f"refused: {error}", err=True)
+        return False
+    return True
+
+
+def _rescued(record: Record) -> bool:
+    """Whether a record that could not be written where it should was written where it could."""
+    from edgetl.bench import files
+
+    try:
+        click.echo(f"the record is in {files.rescue(record)} instead", err=True)
+    except RecordError:
+        click.echo("the record is on standard output instead", err=True)
         return False
     return True
 
