@@ -116,7 +116,7 @@ class Board:
         for number in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):  # a child has a higher number than its parent
             with contextlib.suppress(OSError):
                 name, _, fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")
-                if int(fields.split()[1]) in served and name.endswith("(sshd"):
+                if int(fields.split()[1]) in served and "(sshd" in name:
                     served.add(number)
         for number in served - {self._server.pid}:
             os.kill(number, signal.SIGKILL)

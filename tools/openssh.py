@@ -1,4 +1,4 @@
-"""A real sshd for the tests: the system's, else Debian's, unpacked without root into the cache. Standard library only.
+"""A real sshd for the tests: Debian's, the same everywhere, unpacked without root into the cache. Standard library only.
 
 nss_wrapper (https://cwrap.org/nss_wrapper.html) gives the server a passwd file of its own, so that an ordinary user can run it and log in
 as a user that the machine does not have.
@@ -7,9 +7,9 @@ as a user that the machine does not have.
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -40,20 +40,21 @@ class Server:
 
 
 def ready() -> Server:
-    """Finds sshd, and unpacks what is missing (about 5 MB are downloaded, once).
+    """Unpacks it where that was not done before (about 5 MB are downloaded, once).
 
     Raises:
         debian.Unreachable: no mirror answers.
         debian.Damaged: a package does not arrive or is not what it should be.
-        sysroot.Failed: Debian has no packages for this machine.
+        sysroot.Failed: it does not run on this machine.
     """
     folder = _unpacked()
     libraries = [path for pattern in ("usr/lib/*-linux-gnu", "lib/*-linux-gnu") for path in folder.glob(pattern)]
     wrapper = next(path for library in libraries for path in library.glob("libnss_wrapper.so"))
-    own = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if own:
-        return Server(Path(own), {}, wrapper)
-    return Server(folder / "usr/sbin/sshd", {"LD_LIBRARY_PATH": ":".join(map(str, libraries))}, wrapper)
+    server = Server(folder / "usr/sbin/sshd", {"LD_LIBRARY_PATH": ":".join(map(str, libraries))}, wrapper)
+    words = subprocess.run([server.program, "-?"], env=server.env, capture_output=True, text=True).stderr
+    if "OpenSSH" not in words:
+        raise sysroot.Failed(f"{server.program} does not run here: {words.strip()}")
+    return server
 
 
 def _unpacked() -> Path:
