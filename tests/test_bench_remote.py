@@ -312,7 +312,8 @@ def running(board: Board, bundle: Path) -> Iterator[subprocess.Popen[str]]:
             assert eventually(lambda: any("worker" in command for command in board.processes()), 30), process.poll()
             yield process
         finally:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # a frozen ssh too
 
 
 @pytest.mark.slow
