@@ -20,13 +20,15 @@ SIZE = 11
 """Of its letters, px."""
 _STYLE: Any = {
     "svg.fonttype": "none", "text.parse_math": False, "font.family": "DejaVu Sans", "font.size": SIZE, "text.color": INK,
-    "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": LINE, "axes.labelcolor": SOFT, "axes.labelsize": SIZE,
+    "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": LINE, "axes.labelcolor": SOFT, "axes.labelsize": SIZE, "axes.titlesize": SIZE,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 1, "axes.axisbelow": True,
     "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": SOFT, "ytick.labelcolor": SOFT, "xtick.labelsize": SIZE,
     "ytick.labelsize": SIZE, "grid.color": LINE, "grid.linewidth": 1, "path.simplify": False,
 }  # fmt: skip
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _SHORT = 48
+_SHORTHAND = re.compile(r'font: (?:(bold|700) )?([\d.]+px) [^;"]*')
+"""As matplotlib 3.8 writes it."""
 
 
 def drawn(paint: Callable[[Figure], None], *, height: float, label: str, salt: str) -> str:
@@ -68,10 +70,14 @@ def _inline(svg: str, label: str, height: float) -> str:
     body = svg[svg.index("<g ") : svg.rindex("</svg>")]
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body).replace("xlink:href", "href")
-    body = re.sub(r"; font-family: [^;\"]*", "", body)
+    body = re.sub(r'; font-family: [^;"]*', "", re.sub(_SHORTHAND, _font, body))
     body = re.sub(r' (?:d|x|y|transform|points)="[^"]*"', lambda found: re.sub(r"\d+\.\d+", _rounded, found[0]), body)
     body = re.sub(r"\s*\n\s*", " ", to_variables(body))
     return f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>'
+
+
+def _font(found: re.Match[str]) -> str:
+    return f"font-size: {found[2]}" + ("; font-weight: 700" if found[1] else "")
 
 
 def _rounded(found: re.Match[str]) -> str:
