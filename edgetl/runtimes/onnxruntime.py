@@ -15,13 +15,14 @@ EXECUTION: Mapping[str, tuple[str, ...]] = {
     "cuda": ("CUDAExecutionProvider",),
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
     "coreml": ("CoreMLExecutionProvider",),
-    "dnnl": ("DnnlExecutionProvider",),
     "nnapi": ("NnapiExecutionProvider",),
     "openvino": ("OpenVINOExecutionProvider",),
     "qnn": ("QNNExecutionProvider",),
     "xnnpack": ("XnnpackExecutionProvider",),
 }
 """What EDGETL_PROVIDER may say -> the execution providers that share a model's nodes, in this order."""
+_THREADS = {"openvino": "num_of_threads", "xnnpack": "intra_op_num_threads"}
+"""Providers that have threads of their own -> the option that says how many."""
 _WHEELS = {
     "cuda": "pip install onnxruntime-gpu in place of onnxruntime (Jetson: NVIDIA's wheel for its JetPack)",
     "openvino": "pip install onnxruntime-openvino in place of onnxruntime",
@@ -67,7 +68,8 @@ class Model:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if chosen != "cpu":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        self._session = onnxruntime.InferenceSession(next(iter(files.values())), options, providers=list(wanted))
+        own = [{_THREADS[chosen]: str(threads)}] if chosen in _THREADS else None
+        self._session = onnxruntime.InferenceSession(next(iter(files.values())), options, providers=list(wanted), provider_options=own)
         # A provider whose libraries or device are missing is left out with a warning, and the CPU takes its place.
         if self._session.get_providers()[0] != wanted[0]:
             raise OSError(f"provider {chosen}: onnxruntime could not use {wanted[0]}: no device, or not the libraries that it needs")

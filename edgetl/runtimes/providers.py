@@ -10,7 +10,7 @@ from edgetl.errors import RuntimeUnavailable
 VARIABLE = "EDGETL_PROVIDER"
 PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "litert": ("xnnpack", "builtin"),
-    "onnxruntime": ("cpu", "cuda", "tensorrt", "coreml", "dnnl", "nnapi", "openvino", "qnn", "xnnpack"),
+    "onnxruntime": ("cpu", "cuda", "tensorrt", "coreml", "nnapi", "openvino", "qnn", "xnnpack"),
     "openvino": ("cpu", "gpu", "npu"),
     "fake": ("cpu",),
 }
