@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from edgetl.bench.job import ANSWER, Answer, Job, write
+from edgetl.bench.programs import python
 from edgetl.bench.stop import Stop
 from edgetl.bench.worker import PROGRAM
 
-PYTHON = "EDGETL_PYTHON"
-"""The words that start Python, where `sys.executable` alone cannot: under an emulator."""
 _HINTS = {
     "SIGKILL": "the kernel kills the largest process when memory runs out (dmesg says so): try fewer threads or a smaller variant",
     "SIGILL": "its library uses an instruction that this processor does not have: install a build for it",
@@ -42,7 +39,7 @@ def run(job: Job, folder: Path, step: Callable[[str], None], stop: Stop) -> Answ
     """
     folder.mkdir()
     path, errors = folder / "job.json", folder / "stderr"
-    command = [*(shlex.split(os.environ.get(PYTHON, "")) or [sys.executable]), "-c", PROGRAM, str(path)]
+    command = [*python(), "-c", PROGRAM, str(path)]
     variables = {**os.environ, **({"EDGETL_PROVIDER": job.provider} if job.provider else {})}
     write(dataclasses.replace(job, folder=str(folder), spawned=time.perf_counter_ns()), path)
     steps = 0
