@@ -20,7 +20,8 @@ SIZE = 11
 """Of its letters, px."""
 _STYLE: Any = {
     "svg.fonttype": "none", "text.parse_math": False, "font.family": "DejaVu Sans", "font.size": SIZE, "text.color": INK,
-    "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": LINE, "axes.labelcolor": SOFT, "axes.labelsize": SIZE, "axes.titlesize": SIZE,
+    "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": LINE, "axes.labelcolor": SOFT, "axes.labelsize": SIZE,
+    "axes.titlesize": SIZE,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 1, "axes.axisbelow": True,
     "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": SOFT, "ytick.labelcolor": SOFT, "xtick.labelsize": SIZE,
     "ytick.labelsize": SIZE, "grid.color": LINE, "grid.linewidth": 1, "path.simplify": False,

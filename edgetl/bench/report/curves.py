@@ -1,4 +1,4 @@
-"""Drawings that are no lines per configuration: minutes, n-shot, accuracy against latency, machines side by side, and load."""
+"""Drawings over minutes, over photos taught, and over the run."""
 
 from __future__ import annotations
 
@@ -8,49 +8,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgetl.bench.record import Minute
-from edgetl.bench.report.canvas import drawn, plot, short
-from edgetl.bench.report.colours import ACCENT, BAD, INK, SERIES, SOFT, TINT, variable
-from edgetl.bench.report.numbers import Scale, ticks
-from edgetl.bench.statistics import Estimate
+from edgetl.bench.report.canvas import drawn, plot
+from edgetl.bench.report.colours import BAD, SERIES, SOFT
+from edgetl.bench.report.numbers import Scale
+from edgetl.bench.report.series import colour, mark
 from edgetl.types import Proportion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
-
-_MARKS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "*": "★"}
-MANY = 12
-"""Points that can all have a number."""
-
-
-Key = tuple[str, str, str]
-"""(mark, name, CSS colour) of a series."""
-
-
-def key(names: Sequence[str]) -> tuple[Key, ...]:
-    """What a drawing of these series is read with."""
-    marks = tuple(_MARKS.values())
-    return tuple((marks[number % len(marks)], name, variable(SERIES[number % len(SERIES)])) for number, name in enumerate(names))
-
-
-@dataclasses.dataclass(frozen=True)
-class Point:
-    """A configuration where accuracy is set against latency.
-
-    Attributes:
-        rank: its number in the table.
-        p50: ns.
-        top1: its accuracy.
-        size: of the model, bytes.
-        front: whether nothing measured is at least as good in everything and better in something.
-    """
-
-    rank: int
-    p50: Estimate
-    top1: Proportion
-    size: int
-    front: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,59 +87,6 @@ def shots(curves: Sequence[tuple[str, Sequence[tuple[int, Proportion]]]], salt: 
     return drawn(paint, height=220, label=f"Accuracy by photos per class: {words}", salt=salt)
 
 
-def pareto(points: Sequence[Point], scale: Scale, salt: str) -> str:
-    """Top-1 against p50, both with intervals; the size of a mark is the model's, filled marks are the front, numbers are the table's."""
-    largest = max(point.size for point in points)
-
-    def paint(figure: Figure) -> None:
-        axes = plot(figure, top=20, bottom=34, left=40)
-        _medians(axes, [point.p50 for point in points], scale)
-        axes.grid()
-        axes.text(0, 1.04, "top-1, %", color=SOFT, transform=axes.transAxes)
-        for point in points:
-            _point(axes, point, largest, numbered=point.front or len(points) <= MANY)
-
-    words = "; ".join(f"{one.rank}: {scale.text(one.p50.value)} {scale.unit}, {one.top1}{', front' if one.front else ''}" for one in points)
-    return drawn(paint, height=250, label=f"Top-1 against p50: {words}", salt=salt)
-
-
-def beside(names: Sequence[str], medians: Sequence[Sequence[Estimate | None]], records: Sequence[str], scale: Scale, salt: str) -> str:
-    """p50 with its interval: a line per configuration, a mark per record.
-
-    Args:
-        names: the configurations.
-        medians: [configuration][record]; None where that record has none.
-        records: what they are called.
-        scale: of the axis.
-        salt: see :func:`drawn`.
-    """
-    there = [one for row in medians for one in row if one]
-    lane = 20 + 12 * len(records)
-    height = lane * len(names) + 34
-
-    def paint(figure: Figure) -> None:
-        axes = plot(figure, top=0, bottom=34)
-        axes.set_ylim(0, len(names))
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        _medians(axes, there, scale)
-        axes.grid(axis="x")
-        for place, (name, row) in enumerate(zip(names, medians)):
-            y = len(names) - place
-            axes.text(0, y - 10 / lane, short(name), transform=axes.get_yaxis_transform(), va="center", weight="bold")
-            for number, one in enumerate(row):
-                if one:
-                    colour, at = SERIES[number % len(SERIES)], y - (24 + 12 * number) / lane
-                    axes.plot([one.low, one.high], [at] * 2, color=colour, linewidth=3)
-                    axes.plot(one.value, at, _mark(number), color=colour, markersize=7)
-
-    words = "; ".join(
-        f"{name}: " + ", ".join(f"{record} {scale.text(one.value)}" for record, one in zip(records, row) if one)
-        for name, row in zip(names, medians)
-    )
-    return drawn(paint, height=height, label=f"p50 in {scale.unit}: {words}", salt=salt)
-
-
 def load(loads: Sequence[Load], salt: str) -> str:
     """The share of all cores' time that others had while each process ran, and the temperature after it."""
     hot = [(one.start + one.seconds, one.temperature_c) for one in loads if one.temperature_c is not None]
@@ -204,18 +118,6 @@ def load(loads: Sequence[Load], salt: str) -> str:
     return drawn(paint, height=height, label=f"Load by others while {len(loads)} processes ran: {most}", salt=salt)
 
 
-def _medians(axes: Axes, medians: Sequence[Estimate], scale: Scale) -> None:
-    """A logarithmic axis for medians; an interval that goes far beyond all of them, or to nothing, leaves the drawing."""
-    values = [max(1, one.value) for one in medians]
-    low, high = min(one.low for one in medians), max(one.high for one in medians)
-    axes.set_xscale("log")
-    axes.set_xlim(max(low, min(values) / 3) / 1.2, min(high, max(values) * 3) * 1.2)
-    axes.set_xticks([tick * scale.factor for tick in ticks(*(end / scale.factor for end in axes.get_xlim()))])
-    axes.minorticks_off()
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value / scale.factor:g}")
-    axes.set_xlabel(f"p50, {scale.unit}", labelpad=1)
-
-
 def _panel(axes: Axes, minutes: Sequence[Minute], title: str, curves: Sequence[tuple[str, Sequence[float]]]) -> None:
     from matplotlib.ticker import MaxNLocator
 
@@ -223,8 +125,8 @@ def _panel(axes: Axes, minutes: Sequence[Minute], title: str, curves: Sequence[t
     for one in minutes:
         if one.throttled:
             axes.axvspan(one.number + 0.5, one.number + 1.5, color=BAD, alpha=0.18, linewidth=0)
-    for number, (colour, values) in enumerate(curves):
-        axes.plot(numbers, values, color=colour, linewidth=1.5, marker=_mark(number), markersize=4)
+    for number, (tone, values) in enumerate(curves):
+        axes.plot(numbers, values, color=tone, linewidth=1.5, marker=mark(number), markersize=4)
     axes.set_xlim(min(numbers) - 0.6, max(numbers) + 0.6)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.margins(y=0.15)
@@ -233,28 +135,11 @@ def _panel(axes: Axes, minutes: Sequence[Minute], title: str, curves: Sequence[t
     axes.set_title(title, loc="left", color=SOFT, pad=5)
 
 
-def _point(axes: Axes, point: Point, largest: int, numbered: bool) -> None:
-    low, high = point.top1.interval
-    x, y = point.p50.value, 100 * point.top1.value
-    above = 3 if point.front else 2
-    axes.plot([x, x], [100 * low, 100 * high], color=SOFT, linewidth=1)
-    axes.plot([point.p50.low, point.p50.high], [y, y], color=SOFT, linewidth=1)
-    side = 6 + 14 * math.sqrt(point.size / largest)
-    axes.plot(x, y, "o", markersize=side, color=ACCENT if point.front else TINT, markeredgecolor=ACCENT, zorder=above)
-    if numbered:
-        away = side / 2 + 3
-        axes.annotate(str(point.rank), (x, y), (away, away), textcoords="offset points", color=INK, weight="bold", zorder=4)
-
-
 def _intervals(axes: Axes, counts: Sequence[int], shares: Sequence[Proportion], number: int) -> None:
-    colour = SERIES[number % len(SERIES)]
+    tone = colour(number)
     for count, share in zip(counts, shares):
-        axes.plot([count] * 2, [100 * end for end in share.interval], color=colour, linewidth=1)
-    axes.plot(counts, [100 * share.value for share in shares], color=colour, marker=_mark(number), linewidth=1.5, markersize=6)
-
-
-def _mark(number: int) -> str:
-    return tuple(_MARKS)[number % len(_MARKS)]
+        axes.plot([count] * 2, [100 * end for end in share.interval], color=tone, linewidth=1)
+    axes.plot(counts, [100 * share.value for share in shares], color=tone, marker=mark(number), linewidth=1.5, markersize=6)
 
 
 def _few() -> MaxNLocator:

@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 
 from edgetl.bench.record import Round
-from edgetl.bench.report import curves, figures
+from edgetl.bench.report import curves, figures, medians
 from edgetl.bench.report.colours import SERIES, variable
-from edgetl.bench.report.curves import Key
 from edgetl.bench.report.figures import Line
+from edgetl.bench.report.medians import Point
 from edgetl.bench.report.numbers import Scale
+from edgetl.bench.report.series import Key, key
 from edgetl.bench.statistics import Estimate
 from edgetl.machine import sensors
 from edgetl.types import Proportion
@@ -62,16 +63,16 @@ def of_scenario(scenario: str, lines: Sequence[Line], scale: Scale, salt: str) -
     return made + [_minutes(line, scale, salt) for line in lines if line.row.minutes]
 
 
-def pareto(points: Sequence[curves.Point], scenario: str, scale: Scale, salt: str) -> Figure:
+def pareto(points: Sequence[Point], scenario: str, scale: Scale, salt: str) -> Figure:
     """Accuracy against latency."""
     asked = " and ".join(map(str, sorted({point.top1.n for point in points})))
-    numbered = "Numbers are ranks in the table" + (", of those on the front" if len(points) > curves.MANY else "")
+    numbered = "Numbers are ranks in the table" + (", of those on the front" if len(points) > medians.MANY else "")
     caption = (
         f"{numbered}; the size of a mark is the model's; whiskers are intervals, and long ones leave the drawing. Top-1: n={asked}. Filled "
         "marks are on the Pareto front: no other is at least as good in p50, accuracy lost, peak memory and size, and better in one of "
         "them; what is known of only one of two decides nothing between them."
     )
-    return Figure(f"Accuracy against the p50 of {scenario}", curves.pareto(points, scale, f"{salt} pareto"), caption)
+    return Figure(f"Accuracy against the p50 of {scenario}", medians.pareto(points, scale, f"{salt} pareto"), caption)
 
 
 def load(rounds: Sequence[Round], salt: str) -> Figure | None:
@@ -90,19 +91,19 @@ def load(rounds: Sequence[Round], salt: str) -> Figure | None:
     return Figure("What else the machine did", curves.load(loads, f"{salt} load"), caption, key)
 
 
-def beside(scenario: str, names: Sequence[str], medians: Sequence[Sequence[tuple[Estimate, int] | None]], records: Sequence[str]) -> Figure:
+def beside(scenario: str, names: Sequence[str], p50s: Sequence[Sequence[tuple[Estimate, int] | None]], records: Sequence[str]) -> Figure:
     """One scenario on several machines.
 
     Args:
         scenario: its name.
         names: the configurations.
-        medians: [configuration][record] p50 and n; None where that record has none.
+        p50s: [configuration][record] p50 and n; None where that record has none.
         records: what they are called.
     """
-    scale = Scale.of([one[0].value for line in medians for one in line if one], "ns")
-    fewest = [min(one[1] for one in column if one) for column in zip(*medians) if any(column)]
-    svg = curves.beside(names, [[one and one[0] for one in line] for line in medians], records, scale, f"beside {scenario}")
-    return Figure(scenario, svg, f"p50 with its interval (long ones leave the drawing), n={min(fewest)} or more.", curves.key(records))
+    scale = Scale.of([one[0].value for line in p50s for one in line if one], "ns")
+    fewest = [min(one[1] for one in column if one) for column in zip(*p50s) if any(column)]
+    svg = medians.beside(names, [[one and one[0] for one in line] for line in p50s], records, scale, f"beside {scenario}")
+    return Figure(scenario, svg, f"p50 with its interval (long ones leave the drawing), n={min(fewest)} or more.", key(records))
 
 
 def _distribution(lines: Sequence[Line], scale: Scale, salt: str) -> Figure:
@@ -152,7 +153,7 @@ def _shots(lines: Sequence[Line], salt: str) -> list[Figure]:
         return []
     asked = " and ".join(map(str, sorted({top1.n for _, curve in found for _, top1 in curve})))
     caption = f"n={asked} photos asked, with 95 % Wilson intervals."
-    return [Figure("Accuracy by photos taught", curves.shots(found, f"{salt} shots"), caption, curves.key([name for name, _ in found]))]
+    return [Figure("Accuracy by photos taught", curves.shots(found, f"{salt} shots"), caption, key([name for name, _ in found]))]
 
 
 def _curve(line: Line) -> list[tuple[int, Proportion]]:
