@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgetl import bench, bundle
-from edgetl.bench import charts, child, files
+from edgetl.bench import charts, child, files, programs
 from edgetl.bench.caveats import caveats
 from edgetl.bench.configurations import Configuration
 from edgetl.bench.gathering import Gathering
@@ -268,7 +268,7 @@ def job(folder: Path, *scenarios: str) -> Job:
 def test_a_process_that_dies_is_named_with_how_where_and_what_to_do(
     program: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(child.PYTHON, f"sh -c '{program}'")
+    monkeypatch.setenv(programs.PYTHON, f"sh -c '{program}'")
     made = child.run(job(tmp_path, "embed", "predict-file"), tmp_path / "0", lambda step: None, Stop())
     assert made.refused is not None
     assert re.search(words, made.refused[1]), made.refused
