@@ -58,7 +58,7 @@ def distribution(lines: Sequence[Line], scale: Scale, salt: str) -> str:
             _title(axes, lane, line.name, f"p50 {scale.text(line.row.p50.value)} {scale.unit}, n={line.row.n}")
             _histogram(axes, lane, line.row, edges)
 
-    return drawn(paint, height=_LINE * len(lines) + 34, label=f"Distribution of latency: {_medians(lines, scale)}", salt=salt)
+    return drawn(paint, height=_LINE * len(lines) + 34, label=f"Distribution of samples: {_medians(lines, scale)}", salt=salt)
 
 
 def in_time(lines: Sequence[Line], scale: Scale, salt: str) -> str:
