@@ -1,7 +1,8 @@
 """The reference record of the machine that it runs on: reference/bench-TARGET.json.
 
     python device_tests/bench.py lite0.edgetl                              measured, on this machine
-    tools/emulate aarch64 -- python device_tests/bench.py lite0.edgetl     emulated: times of nobody's, the pipeline on a Cortex-A72
+    tools/emulate aarch64 -- python device_tests/bench.py lite0.edgetl --variant tflite-int8
+                                                                           emulated: times of nobody's, the pipeline on a Cortex-A72
     python device_tests/bench.py lite0.edgetl --estimated                  what the bundle's proofs say of NPUs that are not here
 
 A reference is small (some hundred queries of the int8 variants and their float ones) and says how fast such a machine is, not whether a
@@ -9,7 +10,6 @@ change made it faster: for that, measure before and after it on one machine, and
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from edgetl.bench.estimated import estimated
 FOLDER = Path(__file__).parent / "reference"
 SCENARIOS = ("backbone", "predict-file", "learn-one", "cold", "memory")
 MEASURED = bench.Method("reference", queries=400, seconds=4.0, rounds=4, lessons=3, warm_up_seconds=3.0, photos=16)
-EMULATED = bench.Method("emulated", queries=4, seconds=0.0, rounds=2, lessons=1, window=1, warm_up_seconds=0.0, photos=16)
+EMULATED = bench.Method("emulated", queries=4, seconds=0.0, rounds=2, lessons=1, window=1, warm_up_seconds=0.001, photos=16)
 """Enough to see that every step works; its times are an emulator's."""
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     path = FOLDER / f"bench-{name}.json"
     bench.write(record, path)
     print(bench.table(record))
-    print(f"{path}: {os.path.getsize(path) / 1000:.0f} kB")
+    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
     sys.exit(1 if record.ended or not record.results else 0)
 
 

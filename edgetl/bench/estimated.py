@@ -21,7 +21,7 @@ def estimated(bundle: Bundle) -> Record:
     Raises:
         BenchError: the bundle has none.
     """
-    proofs = [proof for proof in bundle.proofs if proof.kind == "estimated" and "cycles" in proof.details]
+    proofs = [proof for proof in bundle.proofs if proof.kind == "estimated" and isinstance(proof.details.get("cycles"), int)]
     if not proofs:
         raise BenchError(f"{bundle.path} holds no estimate; edgetl export --matrix --target ethos writes Vela's into it")
     return Record(
@@ -57,5 +57,5 @@ def _result(bundle: Bundle, proof: Proof) -> Result:
         fingerprint=bundle.fingerprint(variant).digest,
     )
     note = f"estimated by {proof.proved_on}: {proof.details.get('summary', '')}"
-    row = Row.of("backbone", None, [[int(proof.details["cycles"])]], METHOD, kind="estimated", unit="cycles", note=note)
+    row = Row.of("backbone", None, [[proof.details["cycles"]]], METHOD, kind="estimated", unit="cycles", note=note)
     return Result(subject, None, (row,))

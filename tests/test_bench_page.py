@@ -1,0 +1,112 @@
+"""The method page's Python runs as it stands there, on a reference record; and the reference records are what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pictures import coloured
+
+from edgetl import Bundle, Classifier, bench
+from edgetl import bundle as bundles
+from edgetl.bench.compare import compare
+from edgetl.bench.estimated import estimated
+from edgetl.bench.loop import Loop
+from edgetl.bench.pick import pick
+from edgetl.bench.stand import Options, Stand
+from edgetl.errors import BenchError
+from edgetl.types import Proof
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "edgetl" / "bench" / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+REFERENCES = sorted((ROOT / "device_tests" / "reference").glob("bench-*.json"))
+LARGEST = 300_000
+"""Bytes of a reference record."""
+
+
+def ran(*codes: str) -> dict[str, Any]:
+    """The names that blocks leave behind."""
+    names: dict[str, Any] = {}
+    for code in codes:
+        exec(compile(code, "edgetl/bench/README.md", "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("path", REFERENCES, ids=lambda path: path.stem)
+def test_the_page_decodes_a_record_without_edgetl(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    decode, check = BLOCKS[:2]
+    assert "edgetl" not in decode + check
+    shutil.copy(path, tmp_path / "bench.json")
+    monkeypatch.chdir(tmp_path)
+    assert ran(decode, check)["record"]["results"]
+
+
+def test_the_page_adds_a_scenario_that_can_be_measured(open_shop: Callable[..., Classifier], tmp_path: Path):
+    added = ran(BLOCKS[2])["thumbnail"]
+    shop = open_shop()
+    photos = [tmp_path / f"{seed}.jpg" for seed in range(20)]
+    for seed, path in enumerate(photos):
+        path.write_bytes(coloured("red", seed))
+    shop.add_many([(path, "red") for path in photos])
+    stand = Stand.of(shop, photos, photos[:2], tmp_path, Options())
+    measured = added(stand, Loop(bench.Method("test", queries=40, seconds=0.0, rounds=1, window=8)))
+    assert len(measured.samples[None]) == 40
+
+
+def test_what_the_page_links_to_is_there():
+    links = re.findall(r"\]\(([^)]+)\)", PAGE)
+    assert links
+    assert all((ROOT / "edgetl" / "bench" / link).exists() for link in links)
+
+
+def test_there_are_reference_records_of_other_kinds_than_measured():
+    kinds = {row.kind for path in REFERENCES for _, row in bench.read(path).rows()}
+    assert kinds >= {"emulated", "estimated"}
+
+
+@pytest.mark.parametrize("path", REFERENCES, ids=lambda path: path.stem)
+def test_a_reference_record_has_one_kind_and_is_ranked_only_if_it_was_measured(path: Path):
+    record = bench.read(path)
+    (kind,) = {row.kind for _, row in record.rows()}
+    assert (kind == "emulated") == bool(record.machine.get("emulated"))
+    assert not record.ended
+    changes = [change for change in compare(record, record).changes if change.scenario not in ("model", "accuracy")]
+    assert bool(changes) == (kind == "measured")
+    if kind == "estimated":
+        with pytest.raises(BenchError, match="no times"):
+            pick([(path.name, record)], scenario="backbone")
+    else:
+        (answer,) = pick([(path.name, record)], scenario="backbone").answers
+        assert bool(answer.chosen) == (kind == "measured")
+
+
+@pytest.mark.parametrize("path", REFERENCES, ids=lambda path: path.stem)
+def test_a_reference_record_is_small_and_names_nobody(path: Path):
+    said = path.read_text()
+    assert len(said) <= LARGEST
+    record = json.loads(said)
+    assert not re.search(r'"[^"]*(/home/|/root/|/tmp/|/Users/)', said), "a folder of the machine that made it"
+    assert not {"host", "hostname", "node", "user"} & set(record["machine"])
+
+
+def test_a_compilers_cycles_become_a_row_of_their_own_kind(bundle: Path, tmp_path: Path):
+    details = {"cycles": 6_171_547, "npu_operators": {"Conv2D": 33}, "cpu_operators": {"Mul": 1}, "summary": "94 operators"}
+    proof = Proof("ethos-u55-256", "fake-fp32", "vela 5", "estimated", 0, None, None, None, details)
+    bundles.add_proofs(bundle, [proof, Proof("here", "fake-fp32", "fake 1", "measured", 9, 1.0, 1.0, None, {})])
+    bench.write(estimated(Bundle.open(bundle)), tmp_path / "record.json")
+    (result,) = bench.read(tmp_path / "record.json").results
+    (row,) = result.rows
+    assert (row.kind, row.unit, row.samples) == ("estimated", "cycles", ((6_171_547,),))
+    assert (result.subject.provider, result.subject.placement) == ("ethos-u55-256", "mixed 33/34 operators")
+    assert "vela 5: 94 operators" in row.note
+
+
+def test_a_bundle_without_an_estimate_is_refused_with_the_command_that_makes_one(bundle: Path):
+    with pytest.raises(BenchError, match="edgetl export --matrix --target ethos"):
+        estimated(Bundle.open(bundle))
