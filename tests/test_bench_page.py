@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,3 +112,22 @@ def test_a_compilers_cycles_become_a_row_of_their_own_kind(bundle: Path, tmp_pat
 def test_a_bundle_without_an_estimate_is_refused_with_the_command_that_makes_one(bundle: Path):
     with pytest.raises(BenchError, match="edgetl export --matrix --target ethos"):
         estimated(Bundle.open(bundle))
+
+
+def trust(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, str(ROOT / "tools" / "bench_trust"), *arguments], capture_output=True, text=True, timeout=300)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_harness_costs_little_and_a_full_process_stays_small():
+    said = trust("overhead", "--processes", "1", "--seconds", "2")
+    assert said.count("ok: ") == 2, said
+
+
+@pytest.mark.slow
+def test_a_backbone_that_takes_twice_as_long_is_slower(bundle: Path):
+    method = ("--rounds", "3", "--seconds", "0.6", "--queries", "150")
+    said = trust("verdicts", "--bundle", str(bundle), "--variant", "fake-fp32", "--alike", "0", "--slowed", "1", "--by", "1.0", *method)
+    assert "ok: 100% slower: said in 1 of 1 pairs" in said, said
