@@ -458,7 +458,7 @@ def wait_for(what: Callable[[], object], seconds: float = 30.0) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_bench_and_keeps_what_was_measured(number: signal.Signals, opened: bundle.Bundle, tmp_path: Path) -> None:
     process = started(opened, tmp_path)
     wait_for(lambda: list(tmp_path.glob("tmp/*/0/answer.json")))
@@ -504,8 +504,8 @@ from edgetl import bench
 from edgetl.cli.benching import _counts
 assert _counts("all") == [1]
 method = bench.Method("tiny", queries=8, seconds=0.1, rounds=1, window=4, warm_up_seconds=0.2, resamples=20)
-record = bench.run(sys.argv[1], variants=["fake-fp32"], threads=[1, 2], scenarios=["backbone"], method=method)
-assert [result.subject.threads for result in record.results] and len(record.results) == 2, record.skipped
+record = bench.run(sys.argv[1], variants=["fake-fp32"], threads=[2], scenarios=["backbone"], method=method)
+assert [result.subject.threads for result in record.results] == [2], record.skipped
 assert record.machine["cores"] == 1
 print(record.warnings[0])
 """

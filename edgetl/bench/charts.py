@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from edgetl.machine import cores
 
 WIDTH, HEIGHT = 640, 480
 _GOLDEN_TURN = 0.618033988749895
@@ -29,6 +32,6 @@ def write(folder: Path, kind: int, count: int) -> list[Path]:
     """Writes the first `count` charts of a class as JPEGs of 640x480 pixels and returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{kind}-{number}.jpg" for number in range(count)]
-    for number, path in enumerate(paths):
-        draw(kind, number).save(path, quality=90)
+    with ThreadPoolExecutor(cores()) as threads:
+        list(threads.map(lambda number: draw(kind, number).save(paths[number], quality=90), range(count)))
     return paths

@@ -82,7 +82,7 @@ def _proportion(said: Any, where: str) -> Any:
 
 
 def _called(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+    return hint.__name__ if typing.get_origin(hint) is None and isinstance(hint, type) else str(hint).replace("typing.", "")
 
 
 def _path(where: str, name: str) -> str:

@@ -169,6 +169,7 @@ class _Walked:
         self._all = sum(turn.steps for turn in turns)
         self._ended = self._done = 0
         self._progress = progress or (lambda done, total: None)
+        self._progress(0, self._all)
 
     def step(self, _: str) -> None:
         self._done += 1

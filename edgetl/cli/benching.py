@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import click
 
 from edgetl.cli.options import JSON, progress_bar, required
 from edgetl.errors import RecordError
+from edgetl.intake import Progress
 
 if TYPE_CHECKING:
     from edgetl.bench import Record
@@ -72,7 +75,7 @@ def run(bundle: str | None, named: str | None, threads: str | None, quick: bool,
     if minutes:
         given["scenarios"] = tuple(dict.fromkeys((*plan.asked(given["scenarios"], labelled=given["labelled"] is not None), "sustained")))
     with Stop() as stop:
-        with progress_bar("measuring") as progress:
+        with _bar() as progress:
             record = benchmark.run(path, threads=_counts(threads), method=method, options=options, progress=progress, stop=stop, **given)
         written = output is None or _written(record, output)
         printed = as_json or not (written or _rescued(record))
@@ -81,6 +84,20 @@ def run(bundle: str | None, named: str | None, threads: str | None, quick: bool,
         if not record.results:
             click.echo("refused: nothing could be measured; the reasons are above", err=True)
         sys.exit(1)
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A bar that is drawn from the first step on, so that the plan stands above it."""
+    with ExitStack() as stack:
+        drawn: list[Progress] = []
+
+        def advance(done: int, total: int) -> None:
+            if not drawn:
+                drawn.append(stack.enter_context(progress_bar("measuring")))
+            drawn[0](done, total)
+
+        yield advance
 
 
 def _written(record: Record, output: str) -> bool:
