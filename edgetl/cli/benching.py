@@ -27,8 +27,16 @@ class _Defaulting(click.Group):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, and the options of the one whose name may be left out."""
+        self.format_commands(ctx, formatter)
+        options = (one for one in self.commands["run"].get_params(ctx) if isinstance(one, click.Option))
+        records = [one.get_help_record(ctx) for one in options]
+        with formatter.section("Options of run, whose name may be left out"):
+            formatter.write_dl([record for record in records if record])
 
-@click.group(cls=_Defaulting)
+
+@click.group(cls=_Defaulting, subcommand_metavar="BUNDLE [OPTIONS] | COMMAND [ARGS]...", options_metavar="")
 def bench() -> None:
     """Measure latency on this machine, variant by variant; compare, choose from and show the records."""
 
@@ -45,7 +53,9 @@ def bench() -> None:
 @click.option(
     "--provider", "providers", multiple=True, help="Execution provider or delegate; may be repeated. The runtime's own when not given."
 )
-@click.option("--scenario", "scenarios", multiple=True, help="Only these, or cold, memory, energy; may be repeated.")
+@click.option(
+    "--scenario", "scenarios", multiple=True, help="Only these, e.g. predict-file, add-a-class, cold, memory or energy; may be repeated."
+)
 @click.option("--quick", is_flag=True, help="128 queries and 5 s of each scenario instead of 1024 and 60 s.")
 @click.option("--fps", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Frames per second of predict-camera.")
 @click.option("--sustained", "minutes", type=click.FloatRange(0.1), help="Also measure so many minutes without a pause.")
