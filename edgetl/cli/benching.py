@@ -53,9 +53,7 @@ def bench() -> None:
 @click.option(
     "--provider", "providers", multiple=True, help="Execution provider or delegate; may be repeated. The runtime's own when not given."
 )
-@click.option(
-    "--scenario", "scenarios", multiple=True, help="Only these, e.g. predict-file, add-a-class, cold, memory or energy; may be repeated."
-)
+@click.option("--scenario", "scenarios", multiple=True, help="Only these, e.g. predict-file, cold, memory, energy; may be repeated.")
 @click.option("--quick", is_flag=True, help="128 queries and 5 s of each scenario instead of 1024 and 60 s.")
 @click.option("--fps", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Frames per second of predict-camera.")
 @click.option("--sustained", "minutes", type=click.FloatRange(0.1), help="Also measure so many minutes without a pause.")
