@@ -23,10 +23,10 @@ _LEAST, _DRIFT = 16, 1.06  # samples of a round that have quarters; twice what a
 class Gathering:
     """What the processes of a run have answered so far."""
 
-    def __init__(self, method: Method) -> None:
-        """`method` says how rows are summed up."""
+    def __init__(self, method: Method, chosen: Sequence[Configuration] = ()) -> None:
+        """`method` says how rows are summed up, `chosen` in which order results are listed."""
         self._method = method
-        self._answers: dict[Configuration, list[Answer]] = {}
+        self._answers: dict[Configuration, list[Answer]] = {one: [] for one in chosen}
         self._refused: dict[tuple[Configuration, str], str] = {}
         self._skipped: dict[tuple[str, str], None] = {}
 
@@ -41,11 +41,11 @@ class Gathering:
 
     def refused(self, turn: Turn) -> bool:
         """Whether it does not work here: the task, or the whole configuration, of which nothing has worked yet."""
-        return any(one == turn.configuration and (task == turn.task or one not in self._answers) for one, task in self._refused)
+        return any(one == turn.configuration and (task == turn.task or not self._answers.get(one)) for one, task in self._refused)
 
     def skipped(self) -> tuple[Skipped, ...]:
         """What was not measured, and why."""
-        refused = [(one.name + (f": {task}" if one in self._answers else ""), reason) for (one, task), reason in self._refused.items()]
+        refused = [(one.name + (f": {task}" if self._answers.get(one) else ""), reason) for (one, task), reason in self._refused.items()]
         return tuple(Skipped(*one) for one in (*refused, *self._skipped))
 
     def overhead(self) -> Summary | None:

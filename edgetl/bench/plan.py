@@ -84,14 +84,13 @@ def plan(chosen: Sequence[Configuration], names: Sequence[str], method: Method, 
     return turns
 
 
-def told(turns: Sequence[Turn], method: Method, options: Options) -> str:
+def told(chosen: Sequence[Configuration], turns: Sequence[Turn], method: Method, options: Options) -> str:
     """The plan in a sentence: what will run, and for how long at least."""
-    chosen = dict.fromkeys(turn.configuration.name for turn in turns)
     names = dict.fromkeys(name for turn in turns for name in (turn.scenarios or (turn.task,)))
     seconds = sum(_OPEN + len(turn.scenarios) * method.seconds / method.rounds for turn in turns)
     seconds += 60 * options.minutes * sum("sustained" in turn.scenarios for turn in turns)
     least = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
     return (
-        f"measuring {len(chosen)} configuration{'s' if len(chosen) != 1 else ''} ({', '.join(chosen)}) in {len(turns)} processes, "
+        f"measuring {len(chosen)} configuration{'s' if len(chosen) != 1 else ''} ({', '.join(one.name for one in chosen)}) in {len(turns)} processes, "
         f"{method.rounds} rounds of each: {', '.join(names)}; about {least} or longer"
     )

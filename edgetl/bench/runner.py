@@ -83,7 +83,7 @@ def run(
         Split.of(labelled, method.seed)  # it is read again by each process, but refused before the minutes that it is for
     turns = plan(chosen, names, method, ["accuracy"] if labelled is not None else [])
     options = options or Options()
-    logger.info("%s", told(turns, method, options))
+    logger.info("%s", told(chosen, turns, method, options))
     with nullcontext(stop) if stop else Stop() as stopping, _scratch() as scratch:
         created, here = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), machine.describe(folder=scratch)
         material = Photos.make(photos, method, scratch)
@@ -92,7 +92,7 @@ def run(
             classes=material.classes, labelled=None if labelled is None else os.fspath(labelled), method=method,
             options=options, folder=str(scratch), meter=meter,
         )  # fmt: skip
-        gathering = Gathering(method)
+        gathering = Gathering(method, chosen)
         rounds, ended = _walk(turns, job, gathering, _Walked(turns, progress), stopping)
         results = gathering.results()
     return Record(
