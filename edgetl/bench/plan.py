@@ -90,7 +90,5 @@ def told(chosen: Sequence[Configuration], turns: Sequence[Turn], method: Method,
     seconds = sum(_OPEN + len(turn.scenarios) * method.seconds / method.rounds for turn in turns)
     seconds += 60 * options.minutes * sum("sustained" in turn.scenarios for turn in turns)
     least = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
-    return (
-        f"measuring {len(chosen)} configuration{'s' if len(chosen) != 1 else ''} ({', '.join(one.name for one in chosen)}) in {len(turns)} processes, "
-        f"{method.rounds} rounds of each: {', '.join(names)}; about {least} or longer"
-    )
+    one_or_more = f"{len(chosen)} configuration{'s' if len(chosen) != 1 else ''} ({', '.join(one.name for one in chosen)})"
+    return f"measuring {one_or_more} in {len(turns)} processes, {method.rounds} rounds of each: {', '.join(names)}; about {least} or longer"
