@@ -20,7 +20,7 @@ from edgetl.bench.estimated import estimated
 
 FOLDER = Path(__file__).parent / "reference"
 SCENARIOS = ("backbone", "predict-file", "learn-one", "cold", "memory")
-MEASURED = bench.Method("reference", queries=372, seconds=2.0, rounds=4, lessons=3, warm_up_seconds=3.0, photos=16)
+MEASURED = bench.Method("reference", queries=372, seconds=1.0, rounds=4, lessons=3, warm_up_seconds=3.0, photos=16)
 EMULATED = bench.Method("emulated", queries=4, seconds=0.0, rounds=2, lessons=1, window=1, warm_up_seconds=0.001, photos=16)
 """Enough to see that every step works; its times are an emulator's."""
 
