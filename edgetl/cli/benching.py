@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edgetl.cli.options import JSON, progress_bar, required
 from edgetl.errors import RecordError
@@ -60,34 +61,79 @@ def bench() -> None:
 @click.option("--meter", help="A command that prints the joules used so far; else RAPL or INA where there is one.")
 @click.option("--seed", default=0, show_default=True, help="Of the order, of the intervals, and of what is taught.")
 @click.option("-o", "--output", type=click.Path(), help="Write the record, raw samples included, to this JSON file.")
+@click.option("--on", "target", metavar="TARGET", help="Measure on another machine: ssh://USER@HOST:PORT or adb:SERIAL.")
+@click.option("--python", help="With --on: an interpreter there that has all it needs; a virtual environment is made when not given.")
+@click.option("--keep", is_flag=True, help="With --on: leave the folder there.")
 @JSON
-def run(bundle: str | None, named: str | None, threads: str | None, quick: bool, fps: float, minutes: float | None, seed: int,
-        output: str | None, as_json: bool, **given: Any) -> None:  # fmt: skip
+@click.pass_context
+def run(ctx: click.Context, /, bundle: str | None, named: str | None, output: str | None, target: str | None, python: str | None, keep: bool,
+        as_json: bool, **given: Any) -> None:  # fmt: skip
     """Measure a bundle (the default: `edgetl bench BUNDLE`).
 
     Ctrl-C and SIGTERM end it early: what was measured until then is shown and written, marked as partial, and the exit code is 1.
     """
+    from edgetl.bench import files
+
+    path = Path(required(bundle or named, "BUNDLE"))
+    if (python or keep) and not target:
+        raise click.UsageError("--python and --keep say what happens on another machine: give --on too")
+    given = {name: value or None if isinstance(value, tuple) else value for name, value in given.items()}
+    if output:
+        files.check(output)
+    if target:
+        _show(_there(ctx, path, target, python, keep, given), output, as_json)
+    else:
+        _here(path, output, as_json, **given)
+
+
+def _here(path: Path, output: str | None, as_json: bool, *, threads: str | None, quick: bool, fps: float, minutes: float | None, seed: int,
+          **given: Any) -> None:  # fmt: skip
     import dataclasses
 
     from edgetl import bench as benchmark
-    from edgetl.bench import files, plan
+    from edgetl.bench import plan
     from edgetl.bench.stand import Options
     from edgetl.bench.stop import Stop
 
-    path = Path(required(bundle or named, "BUNDLE"))
-    if output:
-        files.check(output)
     method = dataclasses.replace(benchmark.QUICK if quick else benchmark.FULL, seed=seed)
     options = Options(fps, minutes) if minutes else Options(fps)
-    given = {name: value or None for name, value in given.items()}
     if minutes:
         given["scenarios"] = tuple(dict.fromkeys((*plan.asked(given["scenarios"], labelled=given["labelled"] is not None), "sustained")))
     with Stop() as stop:
         with _bar() as progress:
             record = benchmark.run(path, threads=_counts(threads), method=method, options=options, progress=progress, stop=stop, **given)
-        written = output is None or _written(record, output)
-        printed = as_json or not (written or _rescued(record))
-        click.echo(json.dumps(files.encode(record)) if printed else benchmark.table(record))
+        _show(record, output, as_json)
+
+
+_THEIRS_IS_ANOTHER = ("bundle", "named", "photos", "labelled", "variants", "target", "python", "keep", "output", "as_json")
+"""What is not passed on to another machine as it was given here."""
+
+
+def _there(ctx: click.Context, path: Path, target: str, python: str | None, keep: bool, given: Mapping[str, Any]) -> Record:
+    from edgetl.bench import remote
+
+    copied = {option: Path(given[name]) for option, name in (("-i", "photos"), ("--labelled", "labelled")) if given[name]}
+    said: list[str] = []
+    for option in ctx.command.params:
+        name = str(option.name)
+        if name not in _THEIRS_IS_ANOTHER and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            value = ctx.params[name]
+            for one in value if option.multiple else (value,):
+                said += [option.opts[-1]] if getattr(option, "is_flag", False) else [option.opts[-1], str(one)]
+    return remote.run(
+        target, path, said, say=lambda text: click.echo(text, nl=False, err=True), files=copied, variants=given["variants"],
+        python=python, keep=keep,
+    )  # fmt: skip
+
+
+def _show(record: Record, output: str | None, as_json: bool) -> None:
+    """Prints and writes a record; exit code 1 where it is partial, empty, or could not be written where it should."""
+    from edgetl import bench as benchmark
+    from edgetl.bench import files
+
+    written = output is None or _written(record, output)
+    printed = as_json or not (written or _rescued(record))
+    click.echo(json.dumps(files.encode(record)) if printed else benchmark.table(record))
     if record.ended or not record.results or not written:
         if not record.results:
             click.echo("refused: nothing could be measured; the reasons are above", err=True)

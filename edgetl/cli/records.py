@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgetl.cli.options import JSON
 from edgetl.cli.output import print_json
+
+if TYPE_CHECKING:
+    from edgetl.bench import Record
 
 RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path())
 
@@ -52,10 +57,9 @@ def compare(before: str, after: str, least: float, floor_us: float, other_machin
 @JSON
 def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
     """Say which variant, threads and provider to ship within a budget; exit code 1 where nothing fits."""
-    from edgetl.bench import files
     from edgetl.bench import pick as picking
 
-    choice = picking.pick([(name, files.read(name)) for name in records], **limits)
+    choice = picking.pick(_read(records), **limits)
     if as_json:
         print_json(choice)
     else:
@@ -69,8 +73,15 @@ def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
 @click.option("-o", "--output", default="report.html", show_default=True, type=click.Path(), help="The page.")
 def report(records: tuple[str, ...], output: str) -> None:
     """Show records as one self-contained HTML page."""
-    from edgetl.bench import files
     from edgetl.bench import report as reporting
 
-    reporting.write([(name, files.read(name)) for name in records], output)
+    reporting.write(_read(records), output)
     click.echo(output)
+
+
+def _read(paths: Sequence[str]) -> list[tuple[str, Record]]:
+    """The records under their files' names; under their paths where two files have one name."""
+    from edgetl.bench import files
+
+    names = [Path(path).name for path in paths]
+    return [(name if names.count(name) == 1 else path, files.read(path)) for name, path in zip(names, paths)]
