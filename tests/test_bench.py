@@ -17,7 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from edgetl import bench, bundle
-from edgetl.bench import charts, files
+from edgetl.bench import files
+from edgetl.bench.measuring import charts
 from edgetl.cli import main
 from edgetl.errors import BundleMissing, PhotoError
 from edgetl.runtimes import fake

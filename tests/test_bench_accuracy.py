@@ -11,12 +11,12 @@ import pytest
 from pictures import encoded, picture
 from test_bench_scenarios import TINY
 
-from edgetl.bench import accuracy
-from edgetl.bench.accuracy import Split
-from edgetl.bench.job import Job
-from edgetl.bench.loop import Loop
-from edgetl.bench.scenarios import SCENARIOS
-from edgetl.bench.stand import Options, Stand
+from edgetl.bench.measuring import accuracy
+from edgetl.bench.measuring.accuracy import Split
+from edgetl.bench.measuring.job import Job
+from edgetl.bench.measuring.loop import Loop
+from edgetl.bench.measuring.scenarios import SCENARIOS
+from edgetl.bench.measuring.stand import Options, Stand
 from edgetl.classifier import Classifier
 from edgetl.embedder import Embedder
 from edgetl.errors import BenchError, PhotoError, TrainError

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgetl.bench import compare, junit
-from edgetl.bench.compare import Change, Comparison
+from edgetl.bench.judging import compare, junit
+from edgetl.bench.judging.compare import Change, Comparison
 from edgetl.bench.method import Method
 from edgetl.bench.record import Accuracy, Kind, Record, Result, Round, Row, Subject, Unit
 from edgetl.errors import RecordError

@@ -9,9 +9,9 @@ from pathlib import Path
 import fake_machines
 import pytest
 
-from edgetl.bench import energy
-from edgetl.bench.energy import Energy
-from edgetl.bench.meter import Meter, open_meter
+from edgetl.bench.measuring import energy
+from edgetl.bench.measuring.energy import Energy
+from edgetl.bench.measuring.meter import Meter, open_meter
 from edgetl.errors import BenchError
 from edgetl.types import to_json
 

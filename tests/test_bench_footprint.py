@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from pictures import COLOURS, coloured, encoded, picture
 
-from edgetl.bench import footprint
-from edgetl.bench.job import Job
+from edgetl.bench.measuring import footprint
+from edgetl.bench.measuring.job import Job
+from edgetl.bench.measuring.stand import Options
 from edgetl.bench.method import QUICK
-from edgetl.bench.stand import Options
 from edgetl.errors import BenchError
 from edgetl.runtimes import fake
 

@@ -17,11 +17,11 @@ from pictures import coloured
 
 from edgetl import Bundle, Classifier, bench
 from edgetl import bundle as bundles
-from edgetl.bench.compare import compare
 from edgetl.bench.estimated import estimated
-from edgetl.bench.loop import Loop
-from edgetl.bench.pick import pick
-from edgetl.bench.stand import Options, Stand
+from edgetl.bench.judging.compare import compare
+from edgetl.bench.judging.pick import pick
+from edgetl.bench.measuring.loop import Loop
+from edgetl.bench.measuring.stand import Options, Stand
 from edgetl.errors import BenchError
 from edgetl.types import Proof
 

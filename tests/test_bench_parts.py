@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from edgetl import bench
-from edgetl.bench import charts, child, programs
-from edgetl.bench.caveats import caveats
-from edgetl.bench.configurations import Configuration
-from edgetl.bench.gathering import Gathering
-from edgetl.bench.job import Answer, Job
-from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.plan import PHASES, Turn, asked, plan
+from edgetl.bench.measuring import charts, child, programs
+from edgetl.bench.measuring.caveats import caveats
+from edgetl.bench.measuring.configurations import Configuration
+from edgetl.bench.measuring.gathering import Gathering
+from edgetl.bench.measuring.job import Answer, Job
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.plan import PHASES, Turn, asked, plan
+from edgetl.bench.measuring.stand import Options
+from edgetl.bench.measuring.stop import Stop
 from edgetl.bench.record import Accuracy, Minute, Round
-from edgetl.bench.stand import Options
-from edgetl.bench.stop import Stop
 from edgetl.errors import BenchError
 from edgetl.machine import sensors
 from edgetl.tables import render

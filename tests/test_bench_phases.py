@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pictures import encoded, picture
 
-from edgetl.bench import pagecache, phases
-from edgetl.bench.job import Answer, Job, write
+from edgetl.bench.measuring import pagecache, phases
+from edgetl.bench.measuring.job import Answer, Job, write
+from edgetl.bench.measuring.stand import Options
 from edgetl.bench.method import QUICK
-from edgetl.bench.stand import Options
 from edgetl.errors import BenchError
 from edgetl.runtimes import fake
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetl.bench.loss import difference
+from edgetl.bench.judging.loss import difference
+from edgetl.bench.judging.pick import pick, table
 from edgetl.bench.method import Method
-from edgetl.bench.pick import pick, table
 from edgetl.bench.record import Accuracy, Record, Result, Row, Skipped, Subject
 from edgetl.errors import BenchError
 from edgetl.types import Proportion, to_json

@@ -13,12 +13,12 @@ import pytest
 from pictures import encoded, picture
 
 from edgetl import bench
-from edgetl.bench.compare import compare
-from edgetl.bench.configurations import Configuration
-from edgetl.bench.gathering import Gathering
-from edgetl.bench.job import Answer
-from edgetl.bench.loop import Loop
-from edgetl.bench.plan import Turn
+from edgetl.bench.judging.compare import compare
+from edgetl.bench.measuring.configurations import Configuration
+from edgetl.bench.measuring.gathering import Gathering
+from edgetl.bench.measuring.job import Answer
+from edgetl.bench.measuring.loop import Loop
+from edgetl.bench.measuring.plan import Turn
 from edgetl.runtimes import fake
 from edgetl.runtimes.planted import Planted
 

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import coloured
 
-from edgetl.bench.loop import Loop, Measured
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.scenarios import SCENARIOS, Scenario, camera, learning, lessons, resources, sustained, throughput, usual
+from edgetl.bench.measuring.stand import Options, Stand
 from edgetl.bench.method import Method
-from edgetl.bench.scenarios import SCENARIOS, Scenario, camera, learning, lessons, resources, sustained, throughput, usual
-from edgetl.bench.stand import Options, Stand
 from edgetl.classifier import Classifier
 from edgetl.errors import BenchError, PhotoError
 from edgetl.photos import Source, load
@@ -120,7 +120,7 @@ def test_whole_queries_and_their_stages_both_go_through_every_photo(stand: Stand
     whole, staged = [], []
     predict = stand.shop.predict
     monkeypatch.setattr(stand.shop, "predict", lambda photo: (whole.append(photo), predict(photo))[1])
-    monkeypatch.setattr("edgetl.bench.scenarios.inference.load", lambda photo: (staged.append(photo), load(photo))[1])
+    monkeypatch.setattr("edgetl.bench.measuring.scenarios.inference.load", lambda photo: (staged.append(photo), load(photo))[1])
     SCENARIOS["predict-file"].run(stand, Loop(dataclasses.replace(TINY, queries=len(stand.photos))))
     assert sorted(whole) == sorted(staged) == sorted(stand.photos)
 

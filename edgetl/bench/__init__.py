@@ -6,10 +6,10 @@ edgetl.bench.write(record, "bench.json")
 """
 
 from edgetl.bench.files import read, write
+from edgetl.bench.measuring.runner import run
+from edgetl.bench.measuring.scenarios import SCENARIOS, usual
 from edgetl.bench.method import FULL, QUICK, Method
 from edgetl.bench.record import Record, Result, Row, Skipped, Subject
-from edgetl.bench.runner import run
-from edgetl.bench.scenarios import SCENARIOS, usual
 from edgetl.bench.screen import table
 
 __all__ = [

@@ -97,7 +97,8 @@ class Row:
     """One scenario of one configuration, or one stage of it.
 
     Attributes:
-        scenario: its name in :data:`edgetl.bench.scenarios.SCENARIOS`, or a phase: `cold-load`, `warm-load`, `first-inference`, `memory`.
+        scenario: its name in :data:`edgetl.bench.measuring.scenarios.SCENARIOS`, or a phase: `cold-load`, `warm-load`, `first-inference`,
+            `memory`.
         stage: a part of it; None is the whole, timed by itself and not summed from its parts.
         kind: how the numbers came to be; only `measured` ones are ranked and compared.
         unit: of the samples: nanoseconds, bytes, microjoules or cycles.
@@ -180,7 +181,7 @@ class Round:
         seconds: since the run began, monotonic, when the process was started.
         before: :func:`edgetl.machine.sensors.reading` when it was started.
         after: the same when it had ended.
-        task: what it did, a name in :data:`edgetl.bench.worker.TASKS`.
+        task: what it did, a name in :data:`edgetl.bench.measuring.worker.TASKS`.
     """
 
     number: int

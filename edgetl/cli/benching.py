@@ -66,8 +66,8 @@ def bench() -> None:
 @click.option("--keep", is_flag=True, help="With --on: leave the folder there.")
 @JSON
 @click.pass_context
-def run(ctx: click.Context, /, bundle: str | None, named: str | None, output: str | None, target: str | None, python: str | None, keep: bool,
-        as_json: bool, **given: Any) -> None:  # fmt: skip
+def run(ctx: click.Context, /, bundle: str | None, named: str | None, output: str | None, target: str | None, python: str | None,
+        keep: bool, as_json: bool, **given: Any) -> None:  # fmt: skip
     """Measure a bundle (the default: `edgetl bench BUNDLE`).
 
     Ctrl-C and SIGTERM end it early: what was measured until then is shown and written, marked as partial, and the exit code is 1.
@@ -91,9 +91,9 @@ def _here(path: Path, output: str | None, as_json: bool, *, threads: str | None,
     import dataclasses
 
     from edgetl import bench as benchmark
-    from edgetl.bench import plan
-    from edgetl.bench.stand import Options
-    from edgetl.bench.stop import Stop
+    from edgetl.bench.measuring import plan
+    from edgetl.bench.measuring.stand import Options
+    from edgetl.bench.measuring.stop import Stop
 
     method = dataclasses.replace(benchmark.QUICK if quick else benchmark.FULL, seed=seed)
     options = Options(fps, minutes) if minutes else Options(fps)

@@ -28,9 +28,9 @@ RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path())
 @JSON
 def compare(before: str, after: str, least: float, floor_us: float, other_machine: bool, junit: str | None, as_json: bool) -> None:
     """Say what is faster or slower in AFTER than in BEFORE; exit code 1 on a regression."""
-    from edgetl.bench import compare as comparing
     from edgetl.bench import files
-    from edgetl.bench import junit as xml
+    from edgetl.bench.judging import compare as comparing
+    from edgetl.bench.judging import junit as xml
 
     comparison = comparing.compare(
         files.read(before), files.read(after), floor_ns=round(1000 * floor_us), least=least / 100, other_machine=other_machine,
@@ -57,7 +57,7 @@ def compare(before: str, after: str, least: float, floor_us: float, other_machin
 @JSON
 def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
     """Say which variant, threads and provider to ship within a budget; exit code 1 where nothing fits."""
-    from edgetl.bench import pick as picking
+    from edgetl.bench.judging import pick as picking
 
     choice = picking.pick(_read(records), **limits)
     if as_json:

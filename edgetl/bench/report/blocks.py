@@ -6,12 +6,12 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
+from edgetl.bench.measuring.scenarios import SCENARIOS
 from edgetl.bench.record import Kind, Record, Result, Row, Unit
 from edgetl.bench.report import gallery
 from edgetl.bench.report.figures import Line
 from edgetl.bench.report.gallery import Figure
 from edgetl.bench.report.numbers import Scale, count
-from edgetl.bench.scenarios import SCENARIOS
 
 _PHASES = {
     "cold-load": "the start of a process -> a model that is ready, with an empty page cache",

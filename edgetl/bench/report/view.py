@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from edgetl.bench.files import encode
-from edgetl.bench.pick import pick
+from edgetl.bench.judging.pick import pick
 from edgetl.bench.record import Record, Result, Row
 from edgetl.bench.report import facts, gallery
 from edgetl.bench.report.blocks import Block, Entry, blocks

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from array import array
 
-from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.stand import Stand
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.stand import Stand
 from edgetl.errors import PhotoError
 from edgetl.photos import load
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from edgetl.bench.loss import Loss
+from edgetl.bench.judging.loss import Loss
 from edgetl.bench.record import Result
 from edgetl.bench.statistics import Estimate, least
 

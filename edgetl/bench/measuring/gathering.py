@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from edgetl.bench.configurations import Configuration
-from edgetl.bench.job import Answer
-from edgetl.bench.loop import Measured
+from edgetl.bench.measuring.configurations import Configuration
+from edgetl.bench.measuring.job import Answer
+from edgetl.bench.measuring.loop import Measured
+from edgetl.bench.measuring.plan import Turn
 from edgetl.bench.method import Method
-from edgetl.bench.plan import Turn
 from edgetl.bench.record import Kind, Result, Row, Skipped
 from edgetl.bench.statistics import Summary, percentile, summary
 

@@ -29,7 +29,7 @@ def main() -> None:
         done("learn")
 
         # Only now: what the bench imports is no part of a life.
-        from edgetl.bench.subject import subject
+        from edgetl.bench.measuring.subject import subject
         from edgetl.types import to_json
 
         assert shop.embedder is not None, "it was opened with a bundle"

@@ -7,10 +7,10 @@ import os
 from array import array
 from collections.abc import Mapping
 
-from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.scenarios.lessons import lessons, undone
-from edgetl.bench.scenarios.resources import Resources
-from edgetl.bench.stand import Stand
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.scenarios.lessons import lessons, undone
+from edgetl.bench.measuring.scenarios.resources import Resources
+from edgetl.bench.measuring.stand import Stand
 from edgetl.embedder import Embedded
 from edgetl.memory import Ready
 from edgetl.photos import load
@@ -74,7 +74,7 @@ def learn_one(stand: Stand, loop: Loop) -> Measured:
 def add_a_class(stand: Stand, loop: Loop) -> Measured:
     """20 photos of a class that did not exist -> the first prediction: `add_many` (durable), `train`, and `predict` of another photo.
 
-    The first lesson does not count but for the bytes that it takes (:class:`edgetl.bench.scenarios.resources.Resources`).
+    The first lesson does not count but for the bytes that it takes (:class:`edgetl.bench.measuring.scenarios.resources.Resources`).
     """
     shop, clock, (*taught, question) = stand.shop, loop.clock, stand.lessons
     right: list[bool] = []

@@ -21,8 +21,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from edgetl.bench import circumstances, statistics
-from edgetl.bench.loss import difference
+from edgetl.bench import statistics
+from edgetl.bench.judging import circumstances
+from edgetl.bench.judging.loss import difference
 from edgetl.bench.record import Accuracy, Record, Result, Row
 from edgetl.errors import RecordError
 from edgetl.tables import render
@@ -247,7 +248,7 @@ class _Judge:
         return Change(name, "model", None, "size", "B", before, after, (1, 1), (0, 0), exact, verdict, "counted, not measured", False)
 
     def _accuracy(self, name: str, before: Accuracy, after: Accuracy) -> Change:
-        """McNemar's exact test (1947) of the photos on which the two differ, and the paired interval of :mod:`edgetl.bench.loss`."""
+        """McNemar's exact test (1947) of the photos on which the two differ, and :func:`edgetl.bench.judging.loss.difference`."""
         hits, n = (before.top1.hits, after.top1.hits), (before.top1.n, after.top1.n)
 
         def change(ratio: statistics.Ratio | None, verdict: Verdict, reason: str) -> Change:

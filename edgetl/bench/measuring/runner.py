@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from edgetl import machine
-from edgetl.bench import child
-from edgetl.bench.accuracy import Split
-from edgetl.bench.caveats import caveats
-from edgetl.bench.configurations import configurations
-from edgetl.bench.gathering import Gathering
-from edgetl.bench.job import SCRATCH, Job
-from edgetl.bench.meter import open_meter
+from edgetl.bench.measuring import child
+from edgetl.bench.measuring.accuracy import Split
+from edgetl.bench.measuring.caveats import caveats
+from edgetl.bench.measuring.configurations import configurations
+from edgetl.bench.measuring.gathering import Gathering
+from edgetl.bench.measuring.job import SCRATCH, Job
+from edgetl.bench.measuring.meter import open_meter
+from edgetl.bench.measuring.photos import Photos
+from edgetl.bench.measuring.plan import Turn, asked, plan, told
+from edgetl.bench.measuring.stand import Options
+from edgetl.bench.measuring.stop import Stop
 from edgetl.bench.method import FULL, Method
-from edgetl.bench.photos import Photos
-from edgetl.bench.plan import Turn, asked, plan, told
 from edgetl.bench.record import Record, Round, Skipped
-from edgetl.bench.stand import Options
-from edgetl.bench.stop import Stop
 from edgetl.bundle import Bundle
 from edgetl.errors import BenchError, EdgetlError
 from edgetl.intake import Progress
@@ -62,11 +62,11 @@ def run(
         variants: only these; None is every variant. One that does not work here is listed with its reason.
         threads: of the runtime, each a configuration of its own; None is every core, at most 4.
         providers: execution providers or delegates, likewise; None is each runtime's own.
-        scenarios: names in :data:`edgetl.bench.scenarios.SCENARIOS` or :data:`edgetl.bench.plan.PHASES`; None is those that are always
-            measured.
+        scenarios: names in :data:`edgetl.bench.measuring.scenarios.SCENARIOS` or :data:`edgetl.bench.measuring.plan.PHASES`; None is those
+            that are always measured.
         method: how often and how long.
         options: of single scenarios.
-        meter: of energy (see :func:`edgetl.bench.meter.open_meter`).
+        meter: of energy (see :func:`edgetl.bench.measuring.meter.open_meter`).
         progress: called with (steps done, steps in all).
         stop: what turns signals into a wish to stop; None is for the run alone.
 

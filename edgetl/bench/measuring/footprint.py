@@ -27,9 +27,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgetl.bench.job import Answer, Job
-from edgetl.bench.loop import Measured, Samples
-from edgetl.bench.programs import command, live
+from edgetl.bench.measuring.job import Answer, Job
+from edgetl.bench.measuring.loop import Measured, Samples
+from edgetl.bench.measuring.programs import command, live
 from edgetl.bench.record import Subject
 from edgetl.bundle import Bundle
 from edgetl.classifier import Classifier

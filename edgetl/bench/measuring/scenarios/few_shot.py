@@ -5,10 +5,10 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 
-from edgetl.bench import accuracy
-from edgetl.bench.accuracy import Embedded, Split
-from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.stand import Stand
+from edgetl.bench.measuring import accuracy
+from edgetl.bench.measuring.accuracy import Embedded, Split
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.stand import Stand
 from edgetl.errors import BenchError
 
 SHOTS = (1, 2, 5, 10, 20)
@@ -18,12 +18,12 @@ SHOTS = (1, 2, 5, 10, 20)
 def n_shot(stand: Stand, loop: Loop) -> Measured:
     """Cached embeddings of n photos per class -> a head, for every n: `Learner.add` and `Learner.fit`.
 
-    Photos are taught and asked as for the accuracy (:class:`edgetl.bench.accuracy.Split`); fewer are the first of more. The whole is all
-    trainings one after the other.
+    Photos are taught and asked as for the accuracy (:class:`edgetl.bench.measuring.accuracy.Split`); fewer are the first of more. The
+    whole is all trainings one after the other.
 
     Raises:
         BenchError: no labelled folder was given.
-        PhotoError: as :func:`edgetl.bench.accuracy.embed`.
+        PhotoError: as :func:`edgetl.bench.measuring.accuracy.embed`.
         TrainError: fewer than two classes have two photos.
     """
     if stand.labelled is None:

@@ -6,9 +6,9 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from edgetl.bench.loop import Loop, Measured
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.stand import Stand
 from edgetl.bench.record import Minute
-from edgetl.bench.stand import Stand
 from edgetl.bench.statistics import least, percentile
 from edgetl.machine import sensors
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgetl import machine
-from edgetl.bench.job import Job
+from edgetl.bench.measuring.job import Job
 from edgetl.bundle import Bundle
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from edgetl.bench.decoding import decode
-from edgetl.bench.loop import Measured, Samples
+from edgetl.bench.measuring.loop import Measured, Samples
+from edgetl.bench.measuring.stand import Options
 from edgetl.bench.method import Method
 from edgetl.bench.record import Accuracy, Subject
-from edgetl.bench.stand import Options
 from edgetl.types import to_json
 
 SCRATCH = "edgetl-bench-"
@@ -26,7 +26,7 @@ class Job:
     """One process: one configuration, one task.
 
     Attributes:
-        task: its name in :data:`edgetl.bench.worker.TASKS`.
+        task: its name in :data:`edgetl.bench.measuring.worker.TASKS`.
         bundle: the bundle's path.
         variant: the variant's name.
         threads: of the runtime; None is every core, at most 4.
@@ -39,7 +39,7 @@ class Job:
         options: of single scenarios.
         folder: scratch, this process's own.
         spawned: the monotonic clock when the parent started the process, ns.
-        meter: what :func:`edgetl.bench.energy.open_meter` takes.
+        meter: what :func:`edgetl.bench.measuring.energy.open_meter` takes.
     """
 
     task: str

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edgetl.bench import charts
+from edgetl.bench.measuring import charts
 from edgetl.bench.method import Method
 from edgetl.photos import load, photos_in
 

@@ -6,10 +6,10 @@ import dataclasses
 import random
 from collections.abc import Sequence
 
-from edgetl.bench.configurations import Configuration
+from edgetl.bench.measuring.configurations import Configuration
+from edgetl.bench.measuring.scenarios import SCENARIOS, usual
+from edgetl.bench.measuring.stand import Options
 from edgetl.bench.method import Method
-from edgetl.bench.scenarios import SCENARIOS, usual
-from edgetl.bench.stand import Options
 from edgetl.errors import BenchError
 
 PHASES = {
@@ -17,7 +17,7 @@ PHASES = {
     "memory": "peak memory, in processes of their own",
     "energy": "above idling, where there is a meter, in a process of its own",
 }
-"""What can be asked for beside the scenarios; each is a task of its own in :data:`edgetl.bench.worker.TASKS`."""
+"""What can be asked for beside the scenarios; each is a task of its own in :data:`edgetl.bench.measuring.worker.TASKS`."""
 _FOOTPRINTS = 2
 _OPEN = 2.0  # s, of a process beside what the method says: opening, teaching, warming up
 
@@ -29,7 +29,7 @@ class Turn:
     Attributes:
         number: of the round, from 0.
         configuration: what it runs.
-        task: what it does, a name in :data:`edgetl.bench.worker.TASKS`.
+        task: what it does, a name in :data:`edgetl.bench.measuring.worker.TASKS`.
         scenarios: of the task `latency`.
     """
 

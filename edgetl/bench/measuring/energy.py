@@ -9,7 +9,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 
-from edgetl.bench.meter import Meter
+from edgetl.bench.measuring.meter import Meter
 from edgetl.errors import BenchError
 
 Clock = Callable[[], int]
@@ -48,7 +48,7 @@ def measure(
     """Reads a meter while nothing runs and then while queries do.
 
     Args:
-        meter: from :func:`edgetl.bench.meter.open_meter`; it is opened and closed.
+        meter: from :func:`edgetl.bench.measuring.meter.open_meter`; it is opened and closed.
         work: runs one query; warm it up before.
         idle_seconds: how long idling is measured, s.
         seconds: how long queries run at least, s.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from edgetl.bench.budget import Budget, Judgement, milliseconds, of_bytes, of_latency, of_loss
-from edgetl.bench.loss import Loss, loss, references
+from edgetl.bench.judging.budget import Budget, Judgement, milliseconds, of_bytes, of_latency, of_loss
+from edgetl.bench.judging.loss import Loss, loss, references
 from edgetl.bench.record import Record, Result, Row, Skipped, Subject
 from edgetl.bench.statistics import Estimate
 from edgetl.errors import BenchError
@@ -113,7 +113,7 @@ def pick(
     Args:
         records: those of one machine are judged together; a loss may refer to the float configuration of any of them.
         scenario: whose latency.
-        p50_ms: a limit, see :class:`edgetl.bench.budget.Budget`; None is none.
+        p50_ms: a limit, see :class:`edgetl.bench.judging.budget.Budget`; None is none.
         p99_ms: likewise.
         peak_mb: likewise.
         size_mb: likewise.

@@ -7,8 +7,8 @@ import time
 from array import array
 from collections.abc import Callable
 
-from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.stand import Stand
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.stand import Stand
 
 _PATIENCE = 20.0
 """Seconds that a slow camera may take in a process to bring its share of queries, where the method's seconds end before."""

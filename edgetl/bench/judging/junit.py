@@ -6,7 +6,7 @@ import os
 import re
 from xml.etree import ElementTree
 
-from edgetl.bench.compare import Change, Comparison, interval, shown
+from edgetl.bench.judging.compare import Change, Comparison, interval, shown
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

@@ -1,7 +1,7 @@
 """Phases: from the start of a process to the first inference, with the page cache warm and, where that is allowed, cold.
 
-Three fresh processes do the same (see :mod:`edgetl.bench.programs.load`): the first fills the page cache and says which files a load
-reads; the second is the warm load; then those files are let go, and the third is the cold load. The stages of a load:
+Three fresh processes do the same (see :mod:`edgetl.bench.measuring.programs.load`): the first fills the page cache and says which files a
+load reads; the second is the warm load; then those files are let go, and the third is the cold load. The stages of a load:
 
 - `start`: from the parent's call until the interpreter runs its first line (both read the same monotonic clock; only Linux has one);
 - `import`: `import edgetl`, with numpy and Pillow;
@@ -29,10 +29,10 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from edgetl.bench import pagecache
-from edgetl.bench.job import Answer, Job
-from edgetl.bench.loop import Measured, Samples
-from edgetl.bench.programs import command, load
+from edgetl.bench.measuring import pagecache
+from edgetl.bench.measuring.job import Answer, Job
+from edgetl.bench.measuring.loop import Measured, Samples
+from edgetl.bench.measuring.programs import command, load
 from edgetl.bench.record import Subject
 from edgetl.errors import BenchError
 

@@ -17,19 +17,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgetl.bench import accuracy, footprint, phases
-from edgetl.bench.energy import measure
-from edgetl.bench.job import SCRATCH, Answer, Job, keep, say
-from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.meter import open_meter
-from edgetl.bench.scenarios import SCENARIOS
-from edgetl.bench.stand import Stand
-from edgetl.bench.subject import subject
+from edgetl.bench.measuring import accuracy, footprint, phases
+from edgetl.bench.measuring.energy import measure
+from edgetl.bench.measuring.job import SCRATCH, Answer, Job, keep, say
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.meter import open_meter
+from edgetl.bench.measuring.scenarios import SCENARIOS
+from edgetl.bench.measuring.stand import Stand
+from edgetl.bench.measuring.subject import subject
 from edgetl.classifier import Classifier
 from edgetl.errors import EdgetlError
 from edgetl.machine import libraries
 
-PROGRAM = "from edgetl.bench import worker; worker.main()"
+PROGRAM = "from edgetl.bench.measuring import worker; worker.main()"
 """What Python runs with -c; the job's path follows."""
 _METERED = 10.0  # s, idle and again at work
 

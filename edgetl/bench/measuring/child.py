@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edgetl.bench.job import ANSWER, Answer, Job, write
-from edgetl.bench.programs import python
-from edgetl.bench.stop import Stop
-from edgetl.bench.worker import PROGRAM
+from edgetl.bench.measuring.job import ANSWER, Answer, Job, write
+from edgetl.bench.measuring.programs import python
+from edgetl.bench.measuring.stop import Stop
+from edgetl.bench.measuring.worker import PROGRAM
 
 _HINTS = {
     "SIGKILL": "the kernel kills the largest process when memory runs out (dmesg says so): try fewer threads or a smaller variant",

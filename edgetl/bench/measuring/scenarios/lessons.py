@@ -7,8 +7,8 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from edgetl.bench.loop import Loop, Samples
-from edgetl.bench.stand import Stand
+from edgetl.bench.measuring.loop import Loop, Samples
+from edgetl.bench.measuring.stand import Stand
 from edgetl.photos import load
 
 Lesson = Callable[[int], Mapping["str | None", int]]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgetl.bench.job import Answer, Job
+from edgetl.bench.measuring.job import Answer, Job
+from edgetl.bench.measuring.subject import subject
 from edgetl.bench.record import Accuracy
-from edgetl.bench.subject import subject
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
 from edgetl.errors import BenchError, PhotoError, TrainError

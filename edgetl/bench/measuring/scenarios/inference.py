@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.stand import Stand
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.stand import Stand
 from edgetl.classifier import guess
 from edgetl.photos import load
 from edgetl.preprocess import cropped, decoded

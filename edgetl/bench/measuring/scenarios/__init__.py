@@ -1,8 +1,9 @@
 """The scenarios: what is done between two readings of the clock.
 
 To add one, write a function `(stand, loop) -> Measured` and name it in :data:`SCENARIOS`, with a sentence that says exactly what lies
-between the two readings. The :class:`~edgetl.bench.stand.Stand` has a trained classifier, photos and frames to ask, photos to teach and a
-folder; the :class:`~edgetl.bench.loop.Loop` has the clock and the method. A query that can be asked again and again is one line::
+between the two readings. The :class:`~edgetl.bench.measuring.stand.Stand` has a trained classifier, photos and frames to ask, photos to
+teach and a folder; the :class:`~edgetl.bench.measuring.loop.Loop` has the clock and the method. A query that can be asked again and again
+is one line::
 
     def thumbnail(stand: Stand, loop: Loop) -> Measured:
         return loop.stream(lambda number: stand.shop.store.thumbnail(1 + number % 20))
@@ -10,9 +11,9 @@ folder; the :class:`~edgetl.bench.loop.Loop` has the clock and the method. A que
     Scenario("thumbnail", "the number of a taught photo -> its thumbnail", thumbnail, always=False)
 
 `loop.stream` warms up until steady, rotates and times; given a second function it also times stages. Work that changes the shop goes
-through :func:`edgetl.bench.scenarios.lessons.lessons`, which undoes it. Whatever else a scenario needs it does itself, with `loop.clock`
-and within `loop.method`; :mod:`~edgetl.bench.scenarios.camera` is an example. What cannot be measured here raises an error of
-:mod:`edgetl.errors`: the record then lists the scenario with the reason.
+through :func:`edgetl.bench.measuring.scenarios.lessons.lessons`, which undoes it. Whatever else a scenario needs it does itself, with
+`loop.clock` and within `loop.method`; :mod:`~edgetl.bench.measuring.scenarios.camera` is an example. What cannot be measured here raises
+an error of :mod:`edgetl.errors`: the record then lists the scenario with the reason.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from edgetl.bench.loop import Loop, Measured
-from edgetl.bench.scenarios import camera, few_shot, inference, learning, sustained, throughput
-from edgetl.bench.stand import Stand
+from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.scenarios import camera, few_shot, inference, learning, sustained, throughput
+from edgetl.bench.measuring.stand import Stand
 
 
 @dataclasses.dataclass(frozen=True)

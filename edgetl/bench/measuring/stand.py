@@ -6,7 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 
-from edgetl.bench import charts
+from edgetl.bench.measuring import charts
 from edgetl.classifier import Classifier
 from edgetl.embedder import Embedder
 from edgetl.heads import Head
@@ -65,7 +65,7 @@ class Stand:
     ) -> Stand:  # fmt: skip
         """Decodes and draws, before a clock is read, what scenarios need.
 
-        The shop's first class is charts of kind 0 (:mod:`edgetl.bench.charts`), fewer than 1000 of them.
+        The shop's first class is charts of kind 0 (:mod:`edgetl.bench.measuring.charts`), fewer than 1000 of them.
         """
         frames = [tensor(load(path), _FRAME) for path in photos]
         tensors = [tensor(load(path), _embedder(shop).bundle.image) for path in photos]

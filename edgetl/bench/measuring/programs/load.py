@@ -38,7 +38,7 @@ def main() -> None:
     import resource
 
     disk = resource.getrusage(resource.RUSAGE_SELF).ru_inblock * 512
-    from edgetl.bench.subject import subject
+    from edgetl.bench.measuring.subject import subject
     from edgetl.types import to_json
 
     stages = {

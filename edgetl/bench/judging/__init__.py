@@ -1,0 +1,1 @@
+"""Judging: what records say about each other, and about a budget."""

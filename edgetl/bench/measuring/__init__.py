@@ -1,0 +1,1 @@
+"""Measuring: a run of fresh processes, and what each of them does."""
