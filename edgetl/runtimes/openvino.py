@@ -49,18 +49,28 @@ class Model:
             )
         graph, *weights = files.values()
         model = core.read_model(graph, weights[0]) if weights else core.read_model(graph)
+        # A camera asks one photo at a time. Compiled for that, EfficientNet-Lite0 takes 11 % (int8) and 19 % (float32) less than with the
+        # batch left open, on one core of an AVX-512 machine (p50 of 300 each, in turns), and gives the same embeddings to the bit.
+        shape = model.input(0).partial_shape
+        shape[0] = 1
+        model.reshape(shape)
         self._request = core.compile_model(model, device, _settings(device, threads)).create_infer_request()
+        self._pixels, self._embedding = self._request.get_input_tensor(0).data, self._request.get_output_tensor(0).data
         self.library = f"openvino {openvino.__version__.split('-')[0]}"
         self.threads = threads
 
     def embed(self, batch: Pixels) -> Embeddings:
         """See :meth:`edgetl.runtimes.Runtime.embed`."""
-        self._request.infer([batch], share_inputs=True)
-        return np.array(self._request.get_output_tensor(0).data, dtype=np.float32)
+        made = np.empty((len(batch), self._embedding.shape[-1]), dtype=np.float32)
+        for row, image in zip(made, batch):
+            self._pixels[0] = image
+            self._request.infer(share_outputs=True)
+            row[:] = self._embedding[0]
+        return made
 
     def close(self) -> None:
         """See :meth:`edgetl.runtimes.Runtime.close`."""
-        del self._request
+        del self._pixels, self._embedding, self._request
 
 
 def _settings(device: str, threads: int) -> dict[str, object]:
