@@ -9,13 +9,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy import stats
 
-from edgetl.bench.judging import compare, junit
+from edgetl.bench.judging import compare, junit, screen
 from edgetl.bench.judging.compare import Change, Comparison
 from edgetl.bench.method import Method
 from edgetl.bench.record import Accuracy, Kind, Record, Result, Round, Row, Subject, Unit
-from edgetl.errors import RecordError
+from edgetl.cli import main
+from edgetl.errors import BenchError, RecordError
 from edgetl.machine import sensors
 from edgetl.types import Proportion
 
@@ -113,8 +115,9 @@ def test_memory_size_and_accuracy_have_verdicts_of_their_own():
     top1 = found["accuracy", "top-1"]
     assert top1.ratio.p == pytest.approx(stats.binomtest(0, 12).pvalue)
     assert top1.ratio.low < 78 / 90 < top1.ratio.high < 1
-    other = compare.compare(record(result(right=right)), record(result(right=wrong, digest="d1")))
+    other = compare.compare(record(result(memory, right=right)), record(result(memory, right=wrong, digest="d1")))
     assert numbers(other)["accuracy", "top-1"].reason == "other photos were asked"
+    assert numbers(compare.compare(record(result(memory)), record(result(memory)), least=0))["model", "size"].verdict == "same"
 
 
 def test_a_build_fails_by_headline_numbers_that_hold_among_all_of_them():
@@ -149,23 +152,56 @@ def test_what_is_not_measured_is_not_judged_and_what_else_differs_is_said():
     cpu = dict.fromkeys(("user", "system", "idle", "iowait", "steal"), 0)
     start = {**sensors.reading(), "monotonic_ns": 0, "own_seconds": 0.0, "cpu": cpu, "load_average": [0.5, 0.4, 0.3]}
     end = {**start, "monotonic_ns": 10**9, "cpu": {**cpu, "idle": 300, "steal": 100}}
-    one = record(result(row(rounds(0), kind="estimated"), row(rounds(2), "predict-file")))
+    memory = row([[50], [51]], "memory", unit="B")
+    one = record(result(memory, row(rounds(0), kind="estimated"), row(rounds(2), "predict-file"), row(rounds(4), "predict-file", "head")))
     other = record(
-        result(row(rounds(1)), row(rounds(3), "head-swap")), ended="interrupted after round 3", warnings=("the machine was loaded",),
-        rounds=(Round(0, "onnx-int8 cpu 4 threads", 0.0, start, end),), method=dataclasses.replace(METHOD, queries=128),
+        result(memory, row(rounds(1)), row(rounds(3), "head-swap")),
+        ended="interrupted after round 3", warnings=("the machine was loaded",), method=dataclasses.replace(METHOD, queries=128),
+        rounds=(Round(0, "onnx-int8 4 threads", 0.0, start, end), Round(0, "onnx-int8 1 thread", 0.0, end, end)),
     )  # fmt: skip
     found = compare.compare(one, other)
-    assert [change.metric for change in found.changes] == ["size"]
+    assert {change.scenario for change in found.changes} == {"model", "memory"}
     assert found.load == {
-        "onnx-int8 cpu 4 threads": "load average unknown and 0.5, other processes unknown and 0.0 %, steal unknown and 25.0 %"
+        "onnx-int8 cpu 4 threads": "load average unknown and 0.5, other processes unknown and 0.0 %, steal unknown and 25.0 % "
+        "(n=0 and 1 processes)"
     }
-    shown = compare.table(found)
+    shown = screen.table(found)
     for said in (
         "after is partial: interrupted after round 3", "after: the machine was loaded", "method, queries: 1024 and 128",
-        "only in before: onnx-int8 cpu 4 threads predict-file", "only in after: onnx-int8 cpu 4 threads head-swap",
-        "not judged: onnx-int8 cpu 4 threads embed is estimated in ns and measured in ns", "steal unknown and 25.0 %",
+        "only in before: onnx-int8 cpu 4 threads predict-file\n", "only in after: onnx-int8 cpu 4 threads head-swap\n",
+        "not judged: onnx-int8 cpu 4 threads embed: estimated and measured\n", "steal unknown and 25.0 %",
     ):  # fmt: skip
         assert said in shown
+
+
+def test_records_without_a_number_that_both_measured_are_refused_and_no_build_passes_by_them():
+    emulated = record(result(row(rounds(0), kind="emulated"), row(rounds(1), "backbone", kind="emulated")))
+    with pytest.raises(RecordError, match=r"nothing that both measured.*not judged: onnx-int8 cpu 4 threads embed, backbone: emulated;"):
+        compare.compare(emulated, emulated)
+    quick = record(result(row(rounds(0, count=4, n=32))))
+    with pytest.raises(RecordError, match=r"no p99 of onnx-int8 cpu 4 threads embed: n=128 and 128, it takes 368 in both; measure"):
+        compare.compare(quick, quick, fail_on=("p99",))
+
+
+def test_a_tail_fails_a_build_where_it_was_asked_to_and_is_said_where_it_was_not():
+    tail = rounds(1, n=128)
+    slow = [[value * 3 if i % 10 == 0 else value for i, value in enumerate(one)] for one in tail]
+    before, after = record(result(row(tail), row(rounds(4, n=32), "add"))), record(result(row(slow), row(rounds(5, n=32), "add")))
+    unasked, asked = compare.compare(before, after), compare.compare(before, after, fail_on=("p99", "p50"))
+    assert numbers(unasked)["embed", "p50"].verdict == "cannot tell"
+    assert not compare.regressed(unasked)
+    assert "embed p99 became slower, which fails no build without --fail-on p99." in screen.table(unasked)
+    assert compare.regressed(asked)
+    assert asked.fail_on == ("p50", "p99")
+    said = screen.table(asked)
+    assert "no p99 of onnx-int8 cpu 4 threads add: n=320 and 320, it takes 368 in both" in said
+    assert "1 of 3 headline numbers (p50, p99 of whole scenarios, memory, top-1) became worse" in said
+
+
+def test_a_limit_that_is_no_number_is_a_usage_error(tmp_path: Path):
+    for command in (["compare", "a", "b", "--least", "nan"], ["pick", "a", "--p99-ms", "inf"]):
+        ran = CliRunner().invoke(main, ["bench", *command])
+        assert (ran.exit_code, "is no finite number" in ran.output) == (2, True)
 
 
 def test_junit_has_one_case_per_scenario_and_fails_where_the_exit_code_does(tmp_path: Path):
@@ -180,6 +216,9 @@ def test_junit_has_one_case_per_scenario_and_fails_where_the_exit_code_does(tmp_
     assert [name for name, case in cases.items() if case.find("failure") is not None] == ["embed"]
     assert "p50: slower: 9.945 ms -> 11.96 ms, ratio 1.203 [" in cases["embed"].find("failure").get("message")
     assert "decode p50: cannot tell" in cases["embed"].findtext("system-out")
+    junit.write(found, tmp_path / "a new folder" / "ü.xml")
+    with pytest.raises(BenchError, match=r"verdicts cannot be written.*give --junit"):
+        junit.write(found, tmp_path / "junit.xml" / "x.xml")
 
 
 @pytest.mark.slow

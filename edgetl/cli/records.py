@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,33 +16,53 @@ from edgetl.cli.output import print_json
 if TYPE_CHECKING:
     from edgetl.bench import Record
 
+
+class Finite(click.FloatRange):
+    """A number that is none of the infinities, nor no number at all."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, or a usage error."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
 RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path())
 
 
 @click.command()
 @click.argument("before", type=click.Path())
 @click.argument("after", type=click.Path())
-@click.option("--least", default=2.0, show_default=True, type=click.FloatRange(0), help="Percent: smaller changes have no verdict.")
-@click.option("--floor-us", default=20.0, show_default=True, type=click.FloatRange(0), help="Microseconds: the same.")
+@click.option("--least", default=2.0, show_default=True, type=Finite(0), help="Percent: smaller changes have no verdict.")
+@click.option("--floor-us", default=20.0, show_default=True, type=Finite(0), help="Microseconds: the same.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["p50", "p90", "p99"]),
+    multiple=True,
+    default=["p50"],
+    show_default=True,
+    help="Percentiles of whole scenarios that may fail a build; memory and top-1 always may.",
+)
 @click.option("--other-machine", is_flag=True, help="Compare records of different machines all the same.")
 @click.option("--junit", type=click.Path(), help="Also write the verdicts as JUnit XML to this file.")
 @JSON
-def compare(before: str, after: str, least: float, floor_us: float, other_machine: bool, junit: str | None, as_json: bool) -> None:
+def compare(before: str, after: str, junit: str | None, as_json: bool, least: float, floor_us: float, **how: Any) -> None:
     """Say what is faster or slower in AFTER than in BEFORE; exit code 1 on a regression."""
     from edgetl.bench import files
     from edgetl.bench.judging import compare as comparing
     from edgetl.bench.judging import junit as xml
+    from edgetl.bench.judging import screen
 
     comparison = comparing.compare(
-        files.read(before), files.read(after), floor_ns=round(1000 * floor_us), least=least / 100, other_machine=other_machine,
-        names=(before, after),
-    )  # fmt: skip
+        files.read(before), files.read(after), floor_ns=round(1000 * floor_us), least=least / 100, names=(before, after), **how
+    )
     if junit:
         xml.write(comparison, junit)
     if as_json:
         print_json(comparison)
     else:
-        click.echo(comparing.table(comparison))
+        click.echo(screen.table(comparison))
     if comparing.regressed(comparison):
         sys.exit(1)
 
@@ -49,11 +70,11 @@ def compare(before: str, after: str, least: float, floor_us: float, other_machin
 @click.command()
 @RECORDS
 @click.option("--scenario", default="predict-file", show_default=True, help="Whose latency.")
-@click.option("--p50-ms", type=click.FloatRange(0), help="At most this median, milliseconds.")
-@click.option("--p99-ms", type=click.FloatRange(0), help="At most this 99th percentile, milliseconds.")
-@click.option("--peak-mb", type=click.FloatRange(0), help="At most this peak memory of the process, 10^6 bytes.")
-@click.option("--size-mb", type=click.FloatRange(0), help="At most this size of the model, 10^6 bytes.")
-@click.option("--max-loss", type=click.FloatRange(0), help="At most so many points of top-1 less than the most accurate float variant.")
+@click.option("--p50-ms", type=Finite(0), help="At most this median, milliseconds.")
+@click.option("--p99-ms", type=Finite(0), help="At most this 99th percentile, milliseconds.")
+@click.option("--peak-mb", type=Finite(0), help="At most this peak memory of the process, 10^6 bytes.")
+@click.option("--size-mb", type=Finite(0), help="At most this size of the model, 10^6 bytes.")
+@click.option("--max-loss", type=Finite(0), help="At most so many points of top-1 less than the most accurate float variant.")
 @JSON
 def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
     """Say which variant, threads and provider to ship within a budget; exit code 1 where nothing fits."""
@@ -80,8 +101,10 @@ def report(records: tuple[str, ...], output: str) -> None:
 
 
 def _read(paths: Sequence[str]) -> list[tuple[str, Record]]:
-    """The records under their files' names; under their paths where two files have one name."""
+    """The records under their files' names; under their paths where two files have one name. A file given twice is read once."""
     from edgetl.bench import files
+
+    paths = tuple(dict.fromkeys(paths))
 
     names = [Path(path).name for path in paths]
     return [(name if names.count(name) == 1 else path, files.read(path)) for name, path in zip(names, paths)]

@@ -1,4 +1,4 @@
-"""What lies around two records that are compared: machines, methods, versions, and how loaded the machine was."""
+"""What lies around two records that are compared: machines, methods, versions, load, and what was not judged."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from edgetl.bench.record import Record, Result
+from edgetl.bench.record import Record, Result, Round, Row, Subject
 from edgetl.machine import description, sensors
+
+
+def title(machine: Mapping[str, Any]) -> str:
+    """A machine in a few words."""
+    what = machine.get("board") or machine.get("cpu") or "an unnamed machine"
+    cores = machine.get("cores")
+    return f"{what}, {cores} core{'s' if cores != 1 else ''}" if cores else str(what)
 
 
 def machines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -35,16 +42,22 @@ def differences(before: Record, after: Record, pairs: Sequence[tuple[Result, Res
         yield from unequal(one.subject.name, dataclasses.asdict(one.subject), dataclasses.asdict(other.subject))
 
 
-def load(before: Record, after: Record, configuration: str) -> str:
+def load(before: Record, after: Record, subject: Subject) -> str:
     """How loaded the machine was in both runs while this configuration was measured; empty where neither says."""
-    runs = [[one for one in record.rounds if one.configuration == configuration] for record in (before, after)]
+    runs = [list(_processes(record, subject)) for record in (before, after)]
     shares = [[sensors.between(one.before, one.after) for one in run if one.before.get("cpu") and one.after.get("cpu")] for run in runs]
     averages = [[loads[0] for one in run if (loads := one.before.get("load_average"))] for run in runs]
     said = [f"load average {_mean(averages[0])} and {_mean(averages[1])}"] if any(averages) else []
     for name, words in (("others", "other processes"), ("steal", "steal")):
         known = [[share for one in run if (share := one[name]) is not None] for run in shares]
         said += [f"{words} {_mean(known[0], '%')} and {_mean(known[1], '%')}"] if any(known) else []
-    return ", ".join(said)
+    return f"{', '.join(said)} (n={len(runs[0])} and {len(runs[1])} processes)" if said else ""
+
+
+def _processes(record: Record, subject: Subject) -> Iterator[Round]:
+    """Those of a configuration; they are named as it was asked for, and that may leave the provider to the runtime."""
+    asked = subject.name.replace(f" {subject.provider} ", " ", 1)
+    return (one for one in record.rounds if one.configuration in (subject.name, asked))
 
 
 def _mean(values: Sequence[float], unit: str = "") -> str:
@@ -55,7 +68,7 @@ def _mean(values: Sequence[float], unit: str = "") -> str:
 
 
 def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[str]:
-    """What a reader must know of either record, in words: why it is partial, its warnings, what only it has."""
+    """What a reader must know of either record, in words: why it is partial, its warnings, which configurations only it has."""
     for name, record in zip(names, (before, after)):
         if record.ended:
             yield f"{name} is partial: {record.ended}"
@@ -63,3 +76,27 @@ def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[str
     found = [{result.subject.name for result in record.results} for record in (before, after)]
     for name, only in zip(names, (found[0] - found[1], found[1] - found[0])):
         yield from (f"only in {name}: {configuration}" for configuration in sorted(only))
+
+
+def unjudged(before: Result, after: Result, names: tuple[str, str]) -> Iterator[str]:
+    """Which rows of a configuration only one record has, and which were not measured; in words."""
+    configuration = before.subject.name
+    keys = [dict.fromkeys((row.scenario, row.stage) for row in result.rows) for result in (before, after)]
+    for name, here, there in ((names[0], *keys), (names[1], *reversed(keys))):
+        # A scenario that only one has is named without its stages.
+        only = [key for key in here if key not in there and (key[1] is None or (key[0], None) in there)]
+        if only:
+            yield f"only in {name}: {configuration} {', '.join(' '.join(filter(None, key)) for key in only)}"
+    said: dict[str, dict[str, None]] = {}
+    for row in before.rows:
+        other = after.row(row.scenario, row.stage)
+        if other and not judged(row, other):
+            kinds = row.kind if row.kind == other.kind else f"{row.kind} and {other.kind}"
+            units = "" if row.unit == other.unit else f", in {row.unit} and {other.unit}"
+            said.setdefault(kinds + units, {})[row.scenario] = None
+    yield from (f"not judged: {configuration} {', '.join(scenarios)}: {why}" for why, scenarios in said.items())
+
+
+def judged(before: Row, after: Row) -> bool:
+    """Whether two rows may be compared."""
+    return before.kind == after.kind == "measured" and before.unit == after.unit

@@ -5,8 +5,9 @@ of each record (:mod:`edgetl.bench.statistics`), and the two are compared as Wel
 interval, and the difference is no smaller than what matters. What differs between one hour and the next by more than between one process
 and the next is in no interval: the load of both runs stands beside the verdicts.
 
-A record has many rows, and one of twenty is outside its 95 % interval by chance. What fails a build are therefore only the headline rows
-(the p50 of whole scenarios and of memory, and top-1), and of those the ones that hold after Holm's correction (1979) for their number.
+A record has many rows, and one of twenty is outside its 95 % interval by chance. What fails a build are therefore only the headline
+numbers (of whole scenarios the p50, or the percentiles that are asked for; memory; top-1), and of those the ones that hold after Holm's
+correction (1979) for their number: a p99 that everyone had to pay for would hide changes of the median.
 
 Simulated pairs of records, 300 of each kind, p50, 10 rounds of 128 queries: without a change there is a verdict in 0 of 100 where processes
 differ by 1 % and latencies are normal, in 2 of 100 where processes differ by 2 % and in 5 of 100 where latencies are bimodal as well; 5 %
@@ -26,19 +27,13 @@ from edgetl.bench.judging import circumstances
 from edgetl.bench.judging.loss import difference
 from edgetl.bench.record import Accuracy, Record, Result, Row
 from edgetl.errors import RecordError
-from edgetl.tables import render
 
 Verdict = Literal["faster", "slower", "smaller", "larger", "better", "worse", "same", "cannot tell"]
-Metric = Literal["p50", "p90", "p99", "top-1", "size"]
+Percentile = Literal["p50", "p90", "p99"]
+Metric = Literal[Percentile, "top-1", "size"]
 
 _REGRESSIONS: tuple[Verdict, ...] = ("slower", "larger", "worse")
-_PERCENTILES: dict[Metric, float] = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
-_SCALES: dict[str, tuple[tuple[int, str], ...]] = {
-    "ns": ((10**9, "s"), (10**6, "ms"), (10**3, "µs"), (1, "ns")),
-    "B": ((10**6, "MB"), (10**3, "kB"), (1, "B")),
-    "uJ": ((10**6, "J"), (10**3, "mJ"), (1, "µJ")),
-    "cycles": ((1, "cycles"),),
-}
+_PERCENTILES: dict[Percentile, float] = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +87,7 @@ class Comparison:
         confidence: of the intervals.
         floor_ns: differences of time below it have no verdict, ns.
         least: relative changes below it have no verdict.
+        fail_on: the percentiles of whole scenarios that may fail a build.
         changes: every number that both have, whole scenarios before their stages.
         differences: what else is not the same: method, libraries, models, bundle, photos, and the machine where that was allowed.
         load: per configuration, how loaded the machine was in either run; empty where unreadable.
@@ -102,6 +98,7 @@ class Comparison:
     confidence: float
     floor_ns: int
     least: float
+    fail_on: tuple[Percentile, ...]
     changes: tuple[Change, ...]
     differences: tuple[str, ...]
     load: Mapping[str, str]
@@ -110,7 +107,7 @@ class Comparison:
 
 def compare(
     before: Record, after: Record, *, floor_ns: int = 20_000, least: float = 0.02, other_machine: bool = False,
-    names: tuple[str, str] = ("before", "after"),
+    fail_on: tuple[Percentile, ...] = ("p50",), names: tuple[str, str] = ("before", "after"),
 ) -> Comparison:  # fmt: skip
     """Compares what two records both have; records that are partial or carry warnings are compared, and said to be so.
 
@@ -120,10 +117,11 @@ def compare(
         floor_ns: the smallest difference of time that matters, ns; the harness itself takes some of it.
         least: the smallest relative change that matters.
         other_machine: whether the records may be of different machines.
+        fail_on: the percentiles of whole scenarios that may fail a build; of memory and top-1 it is always the p50 and the count.
         names: what the records are called in messages, e.g. their files.
 
     Raises:
-        RecordError: they are of different machines and that was not allowed, or have no configuration in common.
+        RecordError: they are of different machines and that was not allowed, or have no configuration or no headline number in common.
     """
     machines = circumstances.machines(before.machine, after.machine)
     if machines and not other_machine:
@@ -133,13 +131,21 @@ def compare(
         )
     pairs = _pairs(before, after, names)
     confidence = max(before.method.confidence, after.method.confidence)
-    judge = _Judge(floor_ns, least, confidence, before.method.resamples, before.method.seed)
+    asked = tuple(metric for metric in _PERCENTILES if metric in fail_on)
+    judge = _Judge(floor_ns, least, confidence, asked, before.method.resamples, before.method.seed)
     changes = [change for one, other in pairs for change in judge.result(one, other)]
+    notes = [note for pair in pairs for note in (*circumstances.unjudged(*pair, names), *judge.uncarried(*pair))]
+    if not any(change.headline for change in changes):
+        why = "; ".join(notes) or "their rows are of other scenarios"
+        raise RecordError(
+            f"{names[0]} and {names[1]} hold nothing that both measured and that may fail a build ({', '.join(asked)} of whole scenarios, "
+            f"memory, top-1 of the same photos): {why}; measure the same scenarios, long enough"
+        )
     return Comparison(
-        names, confidence, floor_ns, least, tuple(_holm(changes, 1 - confidence)),
+        names, confidence, floor_ns, least, asked, tuple(_holm(changes, 1 - confidence)),
         (*(f"machine, {each}" for each in machines), *circumstances.differences(before, after, pairs)),
-        {one.subject.name: said for one, _ in pairs if (said := circumstances.load(before, after, one.subject.name))},
-        (*circumstances.notes(before, after, names), *(note for pair in pairs for note in _unjudged(*pair, names))),
+        {one.subject.name: said for one, _ in pairs if (said := circumstances.load(before, after, one.subject))},
+        (*circumstances.notes(before, after, names), *notes),
     )  # fmt: skip
 
 
@@ -148,54 +154,12 @@ def regressed(comparison: Comparison) -> bool:
     return any(change.regressed for change in comparison.changes)
 
 
-def table(comparison: Comparison) -> str:
-    """For the screen: the headline numbers and all that have a verdict, then what the verdicts rest on."""
-    telling = [change for change in comparison.changes if change.headline or change.verdict not in ("cannot tell", "same")]
-    headers = ("configuration", "scenario", "metric", *comparison.names, "ratio", "n", "verdict", "because")
-    lines = [render(headers, map(_line, telling))] if telling else []
-    if silent := len(comparison.changes) - len(telling):
-        lines.append(f"and {silent} stages, p90, p99 and sizes without a change that can be told")
-    lines.append("")
-    lines += [f"load, {name}: {said}" for name, said in comparison.load.items()]
-    lines += [f"not the same: {said}" for said in comparison.differences]
-    lines += [f"note: {said}" for said in comparison.notes]
-    headline = [change for change in comparison.changes if change.headline]
-    worse = [f"{change.configuration} {change.scenario}" for change in headline if change.regressed]
-    lines.append(
-        f"Intervals of {100 * comparison.confidence:g} % over processes; no verdict on differences below "
-        f"{comparison.floor_ns / 1000:g} µs or {100 * comparison.least:g} %."
-    )
-    said = f"{len(worse)} of {len(headline)} headline numbers (p50 of whole scenarios and memory, top-1) became worse"
-    lines.append(f"{said}, and not by chance among so many (Holm){': ' + ', '.join(worse) if worse else '.'}")
-    return "\n".join(lines)
-
-
-def _line(change: Change) -> tuple[str, ...]:
-    what = f"{change.scenario} {change.stage or ''}".strip()
-    numbers = shown(change.before, change), shown(change.after, change), interval(change)
-    n = " and ".join(map(str, dict.fromkeys(change.n)))
-    return change.configuration, what, change.metric, *numbers, n, change.verdict, change.reason
-
-
-def shown(value: int, change: Change) -> str:
-    """A number in its unit, for the screen."""
-    if change.unit == "photos":
-        return str(value)
-    size, unit = next((scale for scale in _SCALES[change.unit] if abs(value) >= scale[0]), _SCALES[change.unit][-1])
-    return f"{value / size:.4g} {unit}"
-
-
-def interval(change: Change) -> str:
-    """The ratio with its interval, for the screen."""
-    ratio = change.ratio
-    return "-" if ratio is None else f"{ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
-
-
 @dataclasses.dataclass(frozen=True)
 class _Judge:
     floor_ns: int
     least: float
     confidence: float
+    fail_on: tuple[Percentile, ...]
     resamples: int
     seed: int
 
@@ -206,8 +170,18 @@ class _Judge:
         yield self._size(name, before.subject.size, after.subject.size)
         for row in before.rows:
             other = after.row(row.scenario, row.stage)
-            if other and _judged(row, other):
+            if other and circumstances.judged(row, other):
                 yield from self._row(name, row, other)
+
+    def uncarried(self, before: Result, after: Result) -> Iterator[str]:
+        """Which percentiles that may fail a build are not there to do so; in words."""
+        for row in before.rows:
+            other = after.row(row.scenario, row.stage)
+            if other and row.stage is None and row.unit == "ns" and circumstances.judged(row, other):
+                for metric in self.fail_on:
+                    if not (getattr(row.summary, metric) and getattr(other.summary, metric)):
+                        takes = statistics.least(_PERCENTILES[metric], self.confidence)
+                        yield f"no {metric} of {before.subject.name} {row.scenario}: n={row.n} and {other.n}, it takes {takes} in both"
 
     def _row(self, name: str, before: Row, after: Row) -> Iterator[Change]:
         both = [
@@ -223,8 +197,11 @@ class _Judge:
             verdict, reason = self._verdict(before.unit, one.value, other.value, ratio, min(rounds))
             yield Change(
                 name, before.scenario, before.stage, metric, before.unit, one.value, other.value, (before.n, after.n), rounds, ratio,
-                verdict, reason, before.stage is None and metric == "p50" and before.unit in ("ns", "B"),
+                verdict, reason, self._headline(before, metric),
             )  # fmt: skip
+
+    def _headline(self, row: Row, metric: Percentile) -> bool:
+        return row.stage is None and (metric in self.fail_on if row.unit == "ns" else metric == "p50" and row.unit == "B")
 
     def _verdict(self, unit: str, before: int, after: int, ratio: statistics.Ratio, rounds: int) -> tuple[Verdict, str]:
         if rounds < 2:
@@ -243,9 +220,11 @@ class _Judge:
 
     def _size(self, name: str, before: int, after: int) -> Change:
         ratio = after / before if before else 1.0
-        verdict: Verdict = "same" if not ratio or self._slight(ratio) else "larger" if ratio > 1 else "smaller"
+        slight = before == after or not ratio or self._slight(ratio)
+        verdict: Verdict = "same" if slight else "larger" if ratio > 1 else "smaller"
+        reason = f"the change is below {100 * self.least:g} %" if slight and before != after else "counted, not measured"
         exact = statistics.Ratio(ratio, ratio, ratio, float(before == after))
-        return Change(name, "model", None, "size", "B", before, after, (1, 1), (0, 0), exact, verdict, "counted, not measured", False)
+        return Change(name, "model", None, "size", "B", before, after, (1, 1), (0, 0), exact, verdict, reason, False)
 
     def _accuracy(self, name: str, before: Accuracy, after: Accuracy) -> Change:
         """McNemar's exact test (1947) of the photos on which the two differ, and :func:`edgetl.bench.judging.loss.difference`."""
@@ -267,10 +246,6 @@ class _Judge:
         low, high = (1 + share * n[0] / hits[0] for share in difference(after.right, before.right))
         verdict: Verdict = "cannot tell" if p > 1 - self.confidence else "better" if won > lost else "worse"
         return change(statistics.Ratio(hits[1] / hits[0], low, high, p), verdict, said)
-
-
-def _judged(before: Row, after: Row) -> bool:
-    return before.kind == after.kind == "measured" and before.unit == after.unit
 
 
 def _holm(changes: Sequence[Change], alpha: float) -> Iterator[Change]:
@@ -295,15 +270,3 @@ def _pairs(before: Record, after: Record, names: tuple[str, str]) -> list[tuple[
             "measure the same variants, providers and threads (edgetl bench run --help)"
         )
     return pairs
-
-
-def _unjudged(before: Result, after: Result, names: tuple[str, str]) -> Iterator[str]:
-    """What only one has, and what was not measured."""
-    keys = [dict.fromkeys((row.scenario, row.stage) for row in result.rows) for result in (before, after)]
-    for name, here, there in ((names[0], *keys), (names[1], *reversed(keys))):
-        yield from (f"only in {name}: {before.subject.name} {key[0]} {key[1] or ''}".rstrip() for key in here if key not in there)
-    for row in before.rows:
-        other = after.row(row.scenario, row.stage)
-        if other and not _judged(row, other):
-            what = f"{before.subject.name} {row.scenario} {row.stage or ''}".rstrip()
-            yield f"not judged: {what} is {row.kind} in {row.unit} and {other.kind} in {other.unit}"

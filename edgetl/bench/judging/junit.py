@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
-from edgetl.bench.judging.compare import Change, Comparison, interval, shown
+from edgetl.bench.judging.compare import Change, Comparison
+from edgetl.bench.judging.screen import around, interval, shown
+from edgetl.errors import BenchError
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -18,7 +21,7 @@ def write(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     for; `cannot tell` passes. The elements are those of Jenkins' schema (https://github.com/jenkinsci/xunit-plugin, junit-10.xsd).
 
     Raises:
-        OSError: the file cannot be written.
+        BenchError: the file cannot be written.
     """
     cases: dict[tuple[str, str], list[Change]] = {}
     for change in comparison.changes:
@@ -31,11 +34,15 @@ def write(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     )
     for (configuration, scenario), changes in cases.items():
         _case(suite, configuration, scenario, changes)
-    around = [f"load, {name}: {said}" for name, said in comparison.load.items()]
-    around += [f"not the same: {said}" for said in comparison.differences] + [f"note: {said}" for said in comparison.notes]
-    ElementTree.SubElement(suite, "system-out").text = _clean("\n".join(around))
+    ElementTree.SubElement(suite, "system-out").text = _clean("\n".join(around(comparison)))
     ElementTree.indent(suites)
-    ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise BenchError(
+            f"{os.fspath(path)}: the verdicts cannot be written ({error.strerror}); give --junit a folder with room that is yours"
+        ) from error
 
 
 def _case(suite: ElementTree.Element, configuration: str, scenario: str, changes: list[Change]) -> None:
