@@ -69,7 +69,7 @@ def test_the_fastest_within_every_limit_is_shipped_and_the_others_say_what_they_
     assert "on Board A, 4 cores: ship onnx-int8 cpu 1 thread" in answer.sentence
     said = table(choice)
     assert "not onnx-fp32 cpu 1 thread: p99 30." in said
-    assert "peak 80.0 MB: 16.00 over 64" in said
+    assert "peak 80.0 MB, n=2: 16.00 over 64" in said
     assert "not tflite-int8 cpu 1 thread: loss 6.00 points [" in said
     assert "n=400: 5.00 over 1" in said
     json.dumps(to_json(choice))
@@ -159,8 +159,15 @@ def test_what_cannot_be_told_from_the_fastest_is_named():
 def test_records_without_the_scenario_are_refused_with_what_they_hold():
     with pytest.raises(BenchError, match="no record holds embed, only predict-file"):
         pick([("a", record(INT8))], scenario="embed")
+    with pytest.raises(BenchError, match="no record holds embed, and no times at all; edgetl"):
+        pick([("a", record())], scenario="embed")
     with pytest.raises(BenchError, match="no record to choose from"):
         pick([])
+
+
+def test_a_machine_that_says_nothing_of_itself_is_unnamed():
+    (answer,) = pick([("a", record(INT8, machine={}))]).answers
+    assert answer.sentence.startswith("on an unnamed machine: ship onnx-int8")
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(350, 364), st.integers(40, 42), st.integers(1, 3)), min_size=1, max_size=6))

@@ -64,15 +64,16 @@ def of_latency(name: Literal["p50", "p99"], limit: float, time: Estimate | None,
     return Judgement(False, f"{words}: its upper end is {time.high / 1e6 - limit:.3f} ms over {limit:g} ms", _share(time.high / 1e6, limit))
 
 
-def of_bytes(name: str, limit: float, count: int | None) -> Judgement:
-    """Bytes against 10^6 bytes."""
-    if count is None:
-        return Judgement(None, f"its {name} memory was not measured: edgetl bench BUNDLE --scenario memory")
-    value = count / 1e6
-    words = f"{name} {value:.1f} MB"
-    if value > limit:
-        return Judgement(False, f"{words}: {value - limit:.2f} over {limit:g}", _share(value, limit))
-    return Judgement(True, words)
+def of_memory(limit: float, peak: int | None, processes: int) -> Judgement:
+    """The largest peak of so many processes, bytes, against 10^6 bytes."""
+    if peak is None:
+        return Judgement(None, "its peak memory was not measured: edgetl bench BUNDLE --scenario memory")
+    return _of_bytes(f"peak {peak / 1e6:.1f} MB, n={processes}", limit, peak)
+
+
+def of_size(limit: float, size: int) -> Judgement:
+    """The model's bytes against 10^6 bytes."""
+    return _of_bytes(f"size {size / 1e6:.1f} MB", limit, size)
 
 
 def of_loss(limit: float, loss: Loss | None, result: Result) -> Judgement:
@@ -91,6 +92,13 @@ def of_loss(limit: float, loss: Loss | None, result: Result) -> Judgement:
 def milliseconds(time: Estimate) -> str:
     """A time and its interval."""
     return f"{time.value / 1e6:.3f} [{time.low / 1e6:.3f}, {time.high / 1e6:.3f}]"
+
+
+def _of_bytes(words: str, limit: float, count: int) -> Judgement:
+    value = count / 1e6
+    if value > limit:
+        return Judgement(False, f"{words}: {value - limit:.2f} over {limit:g}", _share(value, limit))
+    return Judgement(True, words)
 
 
 def _share(value: float, limit: float) -> float:

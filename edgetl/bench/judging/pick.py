@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from edgetl.bench.judging.budget import Budget, Judgement, milliseconds, of_bytes, of_latency, of_loss
+from edgetl.bench.judging import circumstances
+from edgetl.bench.judging.budget import Budget, Judgement, milliseconds, of_latency, of_loss, of_memory, of_size
 from edgetl.bench.judging.loss import Loss, loss, references
 from edgetl.bench.record import Record, Result, Row, Skipped, Subject
 from edgetl.bench.statistics import Estimate
@@ -29,7 +30,8 @@ class Candidate:
         p50: of the scenario, ns.
         p99: likewise; None where n is too small.
         loss: None where it cannot be told.
-        peak: memory, bytes; None where it was not measured.
+        peak: memory, bytes: the largest of all processes; None where it was not measured.
+        processes: whose memory was measured, count.
         judgements: one per limit.
         front: whether it is on the Pareto front: no other has latency, loss, memory and size at most as large and one of them smaller.
     """
@@ -41,6 +43,7 @@ class Candidate:
     p99: Estimate | None
     loss: Loss | None
     peak: int | None
+    processes: int
     judgements: tuple[Judgement, ...]
     front: bool = False
 
@@ -126,7 +129,8 @@ def pick(
         raise BenchError("there is no record to choose from; edgetl bench BUNDLE -o bench.json makes one")
     held = dict.fromkeys(row.scenario for _, record in records for _, row in record.rows() if row.unit == "ns" and row.stage is None)
     if scenario not in held:
-        raise BenchError(f"no record holds {scenario}, only {', '.join(held) or 'no times'}; edgetl bench BUNDLE --scenario {scenario}")
+        others = f"only {', '.join(held)}" if held else "and no times at all"
+        raise BenchError(f"no record holds {scenario}, {others}; edgetl bench BUNDLE --scenario {scenario}")
     budget = Budget(scenario, p50_ms, p99_ms, peak_mb, size_mb, max_loss)
     floats = references(result for _, record in records for result in record.results if any(row.kind == "measured" for row in result.rows))
     return Choice(budget, tuple(_answer(group, budget, floats) for group in _machines(records)))
@@ -148,8 +152,7 @@ def _machines(records: Sequence[Named]) -> list[list[Named]]:
 
 
 def _answer(records: Sequence[Named], budget: Budget, floats: References) -> Answer:
-    here = records[0][1].machine
-    machine = f"{here.get('board') or here.get('cpu') or 'an unnamed machine'}, {here.get('cores')} cores"
+    machine = circumstances.title(records[0][1].machine)
     found = [(name, record, result, result.row(budget.scenario)) for name, record in records for result in record.results]
     measured = [(name, record, result, row) for name, record, result, row in found if row and row.kind == "measured"]
     candidates = [_candidate(name, record, result, row, budget, floats) for name, record, result, row in measured]
@@ -170,8 +173,9 @@ def _answer(records: Sequence[Named], budget: Budget, floats: References) -> Ans
 
 
 def _candidate(name: str, record: Record, result: Result, row: Row, budget: Budget, floats: References) -> Candidate:
-    memory, accuracy, subject, summed = result.row("memory"), result.accuracy, result.subject, row.summary
-    peak = memory.summary.max.value if memory and memory.kind == "measured" else None
+    accuracy, subject, summed = result.accuracy, result.subject, row.summary
+    memory = next((one for one in result.rows if (one.scenario, one.stage, one.kind) == ("memory", None, "measured")), None)
+    peak, processes = (memory.summary.max.value, memory.n) if memory else (None, 0)
     reference = floats.get((subject.backbone, accuracy.digest)) if accuracy else None
     lost = loss(accuracy, reference) if accuracy and reference else None
     judgements = []
@@ -180,12 +184,12 @@ def _candidate(name: str, record: Record, result: Result, row: Row, budget: Budg
     if budget.p99_ms is not None:
         judgements.append(of_latency("p99", budget.p99_ms, summed.p99, row.n, record.method.confidence))
     if budget.peak_mb is not None:
-        judgements.append(of_bytes("peak", budget.peak_mb, peak))
+        judgements.append(of_memory(budget.peak_mb, peak, processes))
     if budget.size_mb is not None:
-        judgements.append(of_bytes("size", budget.size_mb, subject.size))
+        judgements.append(of_size(budget.size_mb, subject.size))
     if budget.max_loss is not None:
         judgements.append(of_loss(budget.max_loss, lost, result))
-    return Candidate(name, subject, row.n, summed.p50, summed.p99, lost, peak, tuple(judgements))
+    return Candidate(name, subject, row.n, summed.p50, summed.p99, lost, peak, processes, tuple(judgements))
 
 
 def _of_record(name: str, record: Record) -> Iterator[str]:
@@ -249,13 +253,15 @@ def _name(one: Candidate, among: Sequence[Candidate]) -> str:
 
 def _lines(answer: Answer, budget: Budget) -> Iterator[str]:
     headers = (
-        "configuration", "p50 ms [95 %]", "p99 ms [95 %]", "n", "loss, points [95 %]", "photos", "peak MB", "size MB", "front", "fits",
+        "configuration", "p50 ms [95 %]", "p99 ms [95 %]", "n", "loss, points [95 %]", "photos", "peak MB", "processes", "size MB",
+        "front", "fits",
     )  # fmt: skip
     rows = [
         (
             _name(one, answer.candidates), milliseconds(one.p50), milliseconds(one.p99) if one.p99 else "n too small", one.n,
             f"{one.loss.points:.2f} [{one.loss.low:.2f}, {one.loss.high:.2f}]" if one.loss else None, one.loss.n if one.loss else None,
-            f"{one.peak / 1e6:.1f}" if one.peak else None, f"{one.subject.size / 1e6:.1f}", "yes" if one.front else "no",
+            f"{one.peak / 1e6:.1f}" if one.peak else None, one.processes or None, f"{one.subject.size / 1e6:.1f}",
+            "yes" if one.front else "no",
             {True: "yes", False: "no", None: "cannot tell"}[one.fits],
         )
         for one in answer.candidates

@@ -16,13 +16,6 @@ _FIRST = (
 _SOME = 12
 
 
-def title(machine: Mapping[str, Any]) -> str:
-    """The machine in a few words."""
-    what = machine.get("board") or machine.get("cpu") or "unnamed machine"
-    cores = machine.get("cores")
-    return f"{what}, {cores} core{'s' if cores != 1 else ''}" if cores else str(what)
-
-
 def facts(record: Record) -> dict[str, str]:
     """Every fact by its name, nested ones as `storage.kind`; what could not be read is left out."""
     found = dict(_flat("", record.machine))

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from edgetl.bench.files import encode
+from edgetl.bench.judging import circumstances
 from edgetl.bench.judging.pick import pick
 from edgetl.bench.record import Record, Result, Row
 from edgetl.bench.report import facts, gallery
@@ -79,7 +80,7 @@ def section(number: int, name: str, record: Record) -> Section:
         name,
         encode(record)["digest"],
         record,
-        facts.title(record.machine),
+        circumstances.title(record.machine),
         tuple(_warnings(record)),
         headline,
         measured,
