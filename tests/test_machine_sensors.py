@@ -60,6 +60,16 @@ def test_shares_are_of_the_time_between_two_readings() -> None:
     }  # fmt: skip
 
 
+def test_readings_of_another_version_that_lack_something_still_compare() -> None:
+    before, after = readings(cpu={"user": 1300, "system": 200, "idle": 5600, "iowait": 10, "steal": 100})
+    del before["own_seconds"], after["quota_waits"], before["throttle"]
+    expected = {"seconds": 10.0, "busy": 0.3, "iowait": 0.0, "steal": 0.1, "others": None, "quota_waits": None}
+    assert sensors.between(before, after) == expected
+    assert sensors.between({}, {}) == dict.fromkeys(expected)
+    assert sensors.throttled(before, after) is None
+    assert sensors.clock_trouble({}, after) == ""
+
+
 @pytest.mark.parametrize(
     "cpu", [None, {"user": 1000, "system": 200, "idle": 5000, "iowait": 10, "steal": 0}], ids=["unreadable", "no jiffy"]
 )

@@ -61,15 +61,6 @@ def _share(quota: int | None, period: int | None) -> float | None:
     return round(quota / period, 3) if quota and period and quota > 0 else None
 
 
-def _memory(folder: Path) -> int | None:
-    return number(folder / "memory.max")
-
-
-def _old_memory(folder: Path) -> int | None:
-    most = number(folder / "memory.limit_in_bytes")
-    return most if most is not None and most < _UNLIMITED else None
-
-
 def _throttled(folder: Path) -> int | None:
     found = re.search(r"^nr_throttled (\d{1,20})$", text(folder / "cpu.stat") or "", re.MULTILINE)
     return int(found.group(1)) if found else None

@@ -13,6 +13,7 @@ from edgetl.machine import cgroup, throttle
 from edgetl.machine.files import ROOT, number, numbers, paths, text
 
 _CPU = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # of /proc/stat, see proc(5)
+_SPENT = ("user", "system", "idle", "iowait", "steal")  # of a reading's `cpu`
 _TROUBLE = 0.1  # s; three clocks are read one after the other, and a loaded machine may do something else in between
 
 
@@ -51,19 +52,17 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, fl
     Returns:
         `seconds` by the monotonic clock; `busy` (user and system), `iowait`, `steal` (the hypervisor gave it to another guest) and
         `others`: busy with something else than this process and its children; and `quota_waits`, how often this process's group had used
-        up its CPU quota, count. None where unreadable, or no jiffy passed.
+        up its CPU quota, count. None where unreadable, or no jiffy passed; readings of another version may lack what these have.
     """
-    seconds = (after["monotonic_ns"] - before["monotonic_ns"]) / 1e9
+    passed, own, waits = (_grown(before, after, name) for name in ("monotonic_ns", "own_seconds", "quota_waits"))
     shares: dict[str, float | None] = dict.fromkeys(("busy", "iowait", "steal", "others"))
-    if before["cpu"] and after["cpu"]:
-        spent = {name: after["cpu"][name] - before["cpu"][name] for name in after["cpu"]}
-        if (total := sum(spent.values())) > 0:
-            busy, own = spent["user"] + spent["system"], after["own_seconds"] - before["own_seconds"]
-            others = max(0.0, busy - own * os.sysconf("SC_CLK_TCK"))
-            parts = {"busy": busy, "iowait": spent["iowait"], "steal": spent["steal"], "others": others}
-            shares = {name: round(max(0.0, part / total), 4) for name, part in parts.items()}
-    waits = before["quota_waits"], after["quota_waits"]
-    return {"seconds": round(seconds, 3), **shares, "quota_waits": None if None in waits else waits[1] - waits[0]}
+    spent = {name: _grown(before.get("cpu") or {}, after.get("cpu") or {}, name) or 0 for name in _SPENT}
+    if (total := sum(spent.values())) > 0:
+        busy = spent["user"] + spent["system"]
+        parts = {"busy": busy, "iowait": spent["iowait"], "steal": spent["steal"]}
+        parts |= {} if own is None else {"others": busy - own * os.sysconf("SC_CLK_TCK")}
+        shares |= {name: round(max(0.0, part / total), 4) for name, part in parts.items()}
+    return {"seconds": None if passed is None else round(passed / 1e9, 3), **shares, "quota_waits": waits}
 
 
 def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | None:
@@ -72,7 +71,7 @@ def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | Non
     Frequencies have no voice: under any governor an idle core may read low, x86 lowers turbo as more cores work, and where heat or
     voltage lowers a frequency, firmware bits, event counters or a cooling device say so (:func:`edgetl.machine.throttle.between`).
     """
-    return throttle.between(before["throttle"], after["throttle"])
+    return throttle.between(before.get("throttle") or {}, after.get("throttle") or {})
 
 
 def clock_trouble(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -80,13 +79,13 @@ def clock_trouble(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
     NTP slews the wall clock and the monotonic one alike, so that they part only by a step (clock_gettime(2)).
     """
-    monotonic, boottime, wall = (_passed(before, after, f"{name}_ns") for name in ("monotonic", "boottime", "wall"))
+    monotonic, boottime, wall = (_grown(before, after, f"{name}_ns") for name in ("monotonic", "boottime", "wall"))
     if monotonic is None or wall is None:
         return ""
     if monotonic < 0:
-        return f"the monotonic clock ran backwards by {-monotonic:.1f} s: the machine was restarted in between"
-    asleep = 0.0 if boottime is None else boottime - monotonic
-    jumped = wall - monotonic - asleep
+        return f"the monotonic clock ran backwards by {-monotonic / 1e9:.1f} s: the machine was restarted in between"
+    asleep = 0.0 if boottime is None else (boottime - monotonic) / 1e9
+    jumped = (wall - monotonic) / 1e9 - asleep
     said = [f"the machine was suspended for {asleep:.1f} s"] if asleep > _TROUBLE else []
     said += [f"the wall clock jumped {'ahead' if jumped > 0 else 'back'} by {abs(jumped):.1f} s"] if abs(jumped) > _TROUBLE else []
     return " and ".join(said)
@@ -121,9 +120,10 @@ def _clocks() -> dict[str, int | None]:
     return {"monotonic_ns": time.monotonic_ns(), "boottime_ns": boottime, "wall_ns": time.time_ns()}
 
 
-def _passed(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> float | None:
-    moments = before[name], after[name]
-    return None if None in moments else (moments[1] - moments[0]) / 1e9
+def _grown(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> Any:
+    """By how much a number has grown; None where one of the readings has none."""
+    values: tuple[Any, Any] = before.get(name), after.get(name)
+    return None if None in values else values[1] - values[0]
 
 
 def _jiffies(root: Path) -> dict[str, int] | None:
