@@ -93,6 +93,14 @@ def test_a_monotonic_clock_that_goes_back_is_believed_in_nothing() -> None:
         streamed(lambda number: -7 if number == 30 else 100)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_the_harness_is_timed_from_the_start_of_one_query_to_the_start_of_the_next_with_and_without_a_warm_up(seconds: float) -> None:
+    ticks = iter(range(0, 1 << 40, 10))
+    taken = Loop(dataclasses.replace(TINY, warm_up_seconds=seconds), lambda: next(ticks)).overhead(5)
+    assert len(taken) == 5
+    assert all(one == 40 for one in taken)  # the clock is read four times in between: before, within and after a query, and for the end
+
+
 def test_each_round_runs_every_configuration_once_in_an_order_of_its_own_that_a_seed_repeats() -> None:
     turns = plan([A, B, C], ("backbone", "cold", "memory", "energy"), dataclasses.replace(TINY, rounds=10), ["accuracy"])
     latencies = [turn for turn in turns if turn.task == "latency"]
@@ -122,7 +130,7 @@ SUBJECT = bench.Subject("fake", "a", "fp32", "fake", "fake 1", "cpu", "all of th
 
 
 def answer(*samples: int, **more: Any) -> Answer:
-    return Answer(SUBJECT, {"embed": Measured({None: samples}, warm_up=8, steady=True, facts={"asked": 2.0})}, **more)
+    return Answer(SUBJECT, {"embed": Measured({None: samples}, warm_up=8, steady=True, facts={"asked": 2.0, "missed": 0.0})}, **more)
 
 
 def test_samples_stay_apart_by_process_and_counts_add_up() -> None:
@@ -131,7 +139,7 @@ def test_samples_stay_apart_by_process_and_counts_add_up() -> None:
         gathering.take(Turn(number, A, "latency"), one)
     (result,) = gathering.results()
     (row,) = result.rows
-    assert (row.samples, row.n, row.facts, row.warm_up, row.steady) == (((5, 6), (7,)), 3, {"asked": 4.0}, 16, 2)
+    assert (row.samples, row.n, row.facts, row.warm_up, row.steady) == (((5, 6), (7,)), 3, {"asked": 4.0, "missed": 0.0}, 16, 2)
 
 
 def test_a_row_that_is_slower_at_the_end_of_every_round_says_so() -> None:

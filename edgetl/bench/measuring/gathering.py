@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from edgetl.bench.measuring.configurations import Configuration
@@ -76,7 +75,7 @@ class Gathering:
         whole = {
             "warm_up": sum(one.warm_up for one in measured),
             "steady": None if measured[0].steady is None else sum(bool(one.steady) for one in measured),
-            "facts": dict(sum((Counter(one.facts) for one in measured), Counter())),
+            "facts": _added(one.facts for one in measured),
             "minutes": tuple(minute for one in measured for minute in one.minutes),
             "note": "; ".join(dict.fromkeys(one for one in (*(each.note for each in measured), _drift(measured)) if one)),
         }
@@ -86,6 +85,15 @@ class Gathering:
             for stage in stages
             if any(map(len, taken := [one.samples.get(stage, ()) for one in measured]))
         ]
+
+
+def _added(facts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Counts of all rounds; a count of 0 is one too."""
+    total: dict[str, float] = {}
+    for one in facts:
+        for name, value in one.items():
+            total[name] = total.get(name, 0) + value
+    return total
 
 
 def _drift(measured: Sequence[Measured]) -> str:

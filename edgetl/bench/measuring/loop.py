@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -77,24 +78,6 @@ class Loop:
         note = f"a round keeps at most {most} samples: it ended before its time" if len(whole) == most else ""
         return Measured(_sound(samples), warm_up=warm_up, steady=steady, note=note)
 
-    def lessons(self, lesson: Staged, undo: Query, count: int | None = None) -> Measured:
-        """Work that changes something: its stages, whose sum is the whole, and what undoes it, which is not timed.
-
-        Args:
-            lesson: the work; its stages.
-            undo: takes it back.
-            count: how often; None is the method's `lessons`. One more before the first is not counted.
-        """
-        samples: dict[str | None, array[int]] = {None: array("q")}
-        for number in range(-1, self.method.lessons if count is None else count):
-            stages = lesson(number + 1)
-            undo(number + 1)
-            if number >= 0:
-                samples[None].append(sum(stages.values()))
-                for stage, taken in stages.items():
-                    samples.setdefault(stage, array("q")).append(taken)
-        return Measured(_sound(samples), warm_up=1)
-
     def overhead(self, count: int = 20_000) -> Sequence[int]:
         """What the loop itself adds to a query: from the start of one that does nothing to the start of the next, nanoseconds [count]."""
         starts = array("q")
@@ -103,8 +86,9 @@ class Loop:
         def nothing(number: int) -> None:
             starts.append(begun())
 
-        Loop(dataclasses.replace(self.method, queries=count, seconds=0.0, rounds=1, most=count), self.clock).stream(nothing)
-        return [after - before for before, after in zip(starts[-count - 1 :], starts[-count:])]
+        method = dataclasses.replace(self.method, queries=1, seconds=3600.0, rounds=1, most=count + 1)  # the clock is asked for the end too
+        Loop(method, self.clock).stream(nothing)
+        return [after - before for before, after in itertools.pairwise(starts[-count - 1 :])]
 
     def _warm_up(self, query: Query, staged: Staged | None, numbers: Iterator[int]) -> tuple[int, bool]:
         """Queries until a window's median is near that of the window before; how many there were, and whether that came to pass."""
