@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -22,16 +23,20 @@ from pathlib import Path
 
 import pytest
 import ssh_server
+from click.testing import CliRunner
+from pictures import coloured, encoded, picture
 from ssh_server import Board
 
 import edgetl
 from edgetl.bench import files, remote
 from edgetl.bench.record import Record
-from edgetl.bench.remote import leash, wheel
+from edgetl.bench.remote import leash, link, wheel
 from edgetl.bench.remote.link import Link, Lost
 from edgetl.bench.remote.target import parse
 from edgetl.bench.remote.visit import Cargo, Visit
+from edgetl.cli import main
 from edgetl.errors import BundleMissing, RemoteError
+from edgetl.runtimes import fake
 
 SHORT = ("--quick", "--scenario", "memory", "-t", "1")
 LONG = ("--scenario", "embed")
@@ -235,6 +240,29 @@ def test_a_silent_far_end_is_given_up_by_the_link(here):
     assert eventually(lambda: [path.name for path in here.home.iterdir()] == ["leash"])
 
 
+@pytest.mark.slow  # it waits for silence
+def test_a_near_end_that_falls_silent_before_its_job_has_come_leaves_no_process():
+    boot = link._BOOT.format(old="", patience=1, length=100)
+    with subprocess.Popen([sys.executable, "-I", "-c", boot], stdin=subprocess.PIPE) as process:
+        assert process.wait(20) == -signal.SIGALRM
+
+
+@pytest.mark.slow  # it waits for the child
+def test_an_interrupt_that_comes_when_the_bench_has_just_ended_changes_nothing(here):
+    ends = """
+    import subprocess, sys
+    open(sys.argv[-1], "w").write("{}")
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    """
+    with Link(here, sys.executable, job(patience=3)) as connection:
+        visit = Visit("here", connection, print)
+        visit.bring(program(ends))
+        assert eventually(lambda: any(here.home.glob("*/record.json")))
+        time.sleep(0.5)  # the child still holds standard error, for which the leash waits
+        connection.send(leash.INTERRUPT)
+        assert visit.record() == b"{}"
+
+
 # --- a real sshd
 
 
@@ -293,21 +321,50 @@ def test_a_virtual_environment_is_made_where_no_interpreter_is_named(board, bund
     assert "making a virtual environment" in said
 
 
-RUN = """
-import sys
-from pathlib import Path
+IMPATIENT = """
+import functools
+from edgetl import cli
 from edgetl.bench import remote
-say = lambda text: print(text, end="", flush=True)
-record = remote.run("ssh://board", Path(sys.argv[1]), sys.argv[2:], say=say, python=sys.executable, patience=6)
-print("ended:", record.ended)
+remote.run = functools.partial(remote.run, patience=6)
+cli.main()
 """
 
 
+def command(board: Board, bundle: Path, *options: str) -> list[str]:
+    """`edgetl bench BUNDLE --on ...`, which waits less long for a silent machine."""
+    return [sys.executable, "-c", IMPATIENT, "bench", str(bundle), "--on", board.target, "--python", sys.executable, *options]
+
+
+@pytest.mark.slow
+def test_the_command_line_passes_everything_on_and_shows_the_record(board, tmp_path):
+    place = tmp_path / "a place"
+    bundle = fake.write_bundle(str(place / "bündel"), encoded(picture(seed=9))).path
+    photos = place / "photos ☃"
+    for label in ("red", "green"):
+        (photos / label).mkdir(parents=True)
+        for seed in range(8):
+            (photos / label / f"ä {seed}.jpg").write_bytes(coloured(label, seed))
+    given = ("-t", "2", "--quick", "--variant", "fake-fp32", "--scenario", "memory", "--scenario", "predict-camera", "--fps", "77.5")
+    files_too = ("--seed", "5", "-i", str(photos), "--labelled", str(photos), "--json", "-o", str(place / "ö.json"))
+    done = subprocess.run(command(board, bundle, *given, *files_too), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    record = files.read(place / "ö.json")
+    assert json.loads(done.stdout) == files.encode(record)
+    (result,) = record.results
+    assert (result.subject.variant, result.subject.threads, record.bundle["name"]) == ("fake-fp32", 2, "bündel")
+    assert (record.method.name, record.method.seed, record.photos["asked"]) == ("quick", 5, "16 of photos ☃")
+    assert result.accuracy is not None
+    assert (result.accuracy.photos, result.accuracy.top1.n) == ("photos ☃", 8)
+    assert list(dict.fromkeys(row.scenario for row in result.rows)) == ["predict-camera", "memory"]
+    assert "77.5 frames/s" in result.rows[0].note
+    assert "ssh://board: measuring" in done.stderr
+
+
 @contextlib.contextmanager
-def running(board: Board, bundle: Path) -> Iterator[subprocess.Popen[str]]:
+def running(board: Board, bundle: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """A run in a process of its own, with a worker over there."""
-    command = [sys.executable, "-c", RUN, str(bundle), *LONG]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    started = command(board, bundle, *LONG, *options)
+    with subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             assert eventually(lambda: any("worker" in command for command in board.processes()), 30), process.poll()
             yield process
@@ -317,11 +374,17 @@ def running(board: Board, bundle: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-def test_a_ctrl_c_brings_back_what_was_measured_marked_as_partial(board, bundle):
-    with running(board, bundle) as process:
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: ssh gets one too
-        said, errors = process.communicate(timeout=40)
-    assert "ended: interrupted" in said, errors
+@pytest.mark.parametrize("how", ["as a terminal does it: ssh gets one too", "to the process alone"])
+def test_an_interrupted_run_brings_back_what_was_measured_marked_as_partial(board, bundle, tmp_path, how):
+    with running(board, bundle, "-o", str(tmp_path / "record.json")) as process:
+        if "terminal" in how:
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            os.kill(process.pid, signal.SIGTERM)
+        _, errors = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert "ssh://board: interrupting; a second Ctrl-C leaves without a record" in errors
+    assert files.read(tmp_path / "record.json").ended.startswith("interrupted by SIGINT")
 
 
 @pytest.mark.slow
@@ -330,7 +393,7 @@ def test_a_killed_connection_fails_clearly_and_leaves_nothing(board, bundle):
         board.cut()
         _, errors = process.communicate(timeout=40)
     assert process.returncode == 1
-    assert "Lost: ssh://board: the connection was lost" in errors
+    assert "refused: ssh://board: the connection was lost" in errors
     assert "Start it again" in errors
 
 
@@ -383,7 +446,10 @@ def test_an_environment_that_cannot_be_made_has_its_own_sentence(board, bundle, 
 
 @pytest.mark.slow
 def test_what_the_bench_refuses_over_there_is_passed_on(board, bundle):
-    assert re.match("ssh://board: no scenario nonsense; there are ", refused(board, bundle, "--scenario", "nonsense"))
+    done = subprocess.run(command(board, bundle, "--scenario", "n-shot", "--labelled", str(bundle)), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"^refused: ssh://board: .*fake\.edgetl", done.stderr, re.MULTILINE)
+    assert "Traceback" not in done.stderr
 
 
 def test_what_can_be_refused_here_is_not_sent(bundle, tmp_path):
@@ -394,6 +460,22 @@ def test_what_can_be_refused_here_is_not_sent(bundle, tmp_path):
         asked(variants=["onnx-int8"])
     with pytest.raises(RemoteError, match="photos: no such file or folder to copy"):
         asked(files={"-i": tmp_path / "photos"})
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--python", "python3"), 2, "give --on too"),
+        (("--keep",), 2, "give --on too"),
+        (("--on", "pi@host"), 1, "refused: 'pi@host' is no machine to measure on; expected ssh://HOST"),
+        (("--on", "ssh://nowhere.invalid", "-i", "no-such-folder"), 1, "refused: no-such-folder: no such file or folder to copy to"),
+        (("--on", "adb:pixel"), 1, "refused: adb:pixel: adb is not installed here"),
+    ],
+)
+def test_the_command_line_refuses_in_a_sentence_what_can_be_refused_here(bundle, monkeypatch, options, code, said):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    done = CliRunner().invoke(main, ["bench", str(bundle), *options])
+    assert (done.exit_code, said in done.stderr) == (code, True), done.stderr
 
 
 # --- adb: a stand-in for the program, which runs what a device's shell would run, here

@@ -67,6 +67,7 @@ class Leash:
         first = receive(near)
         if first is None or first[0] != JOB:
             raise SystemExit("the near end has gone")
+        signal.alarm(0)  # set by who started it; from here on it watches itself
         self._job: dict[str, Any] = json.loads(first[1])
         self._near, self._far = near, far
         self._inbox: queue.Queue[tuple[bytes, bytes]] = queue.Queue(16)
@@ -190,7 +191,8 @@ class Leash:
         """Ctrl-C over there: the bench may write what it has; then it is stopped."""
         process = self._process
         if process is not None:
-            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process.pid, signal.SIGINT)
             late = threading.Timer(_GRACE_S, process.kill)
             late.daemon = True
             late.start()

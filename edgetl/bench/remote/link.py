@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
+import math
 import queue
 import shlex
 import subprocess
@@ -19,8 +20,12 @@ from edgetl.bench.remote.target import Target
 from edgetl.errors import RemoteError
 
 _OLD = "edgetl: Python "
-# Checked before the leash is read: an old Python would call it a syntax error. One line, and nothing that a shell would touch in quotes.
-_BOOT = 'import sys;sys.version_info<(3,10) and sys.exit("{old}"+sys.version.split()[0]);exec(sys.stdin.buffer.read({length}))'
+# Checked before the leash is read: an old Python would call it a syntax error. The alarm ends it where the link is lost before the leash
+# and its job have come, and the leash turns it off. One line, and nothing that a shell would touch in quotes.
+_BOOT = (
+    'import sys,signal;sys.version_info<(3,10) and sys.exit("{old}"+sys.version.split()[0]);signal.alarm({patience});'
+    "exec(sys.stdin.buffer.read({length}))"
+)
 # Ctrl-C reaches every program of this terminal; ssh must survive it, for the bench over there is to be stopped and its record fetched.
 _SHIELD = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
 
@@ -45,7 +50,7 @@ class Link:
         """
         self._target, self._python, self._patience = target, python or "python3", float(job["patience"])
         source = Path(leash.__file__).read_bytes()
-        boot = _BOOT.format(old=_OLD, length=len(source))
+        boot = _BOOT.format(old=_OLD, patience=math.ceil(self._patience), length=len(source))
         command = target.command(f"{_quoted(self._python)} -I -c {shlex.quote(boot)}")
         self._process = subprocess.Popen([*_SHIELD, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._words: collections.deque[bytes] = collections.deque(maxlen=100)
@@ -98,6 +103,10 @@ class Link:
             self._inbox.put(None)
             raise self._lost()
         return frame
+
+    def wish(self) -> None:
+        """Puts an interrupt among what :meth:`receive` gives; a signal's handler may do it, at any moment."""
+        self._inbox.put((leash.INTERRUPT, b""))
 
     def close(self, *, done: bool = False) -> None:
         """Ends the connection: what still runs over there is killed and removed by the leash.

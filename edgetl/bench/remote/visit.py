@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 import json
+import signal
 import tarfile
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -101,7 +104,7 @@ class Visit:
             raise self._failed(content) from None
 
     def record(self) -> bytes:
-        """Waits for the end.
+        """Waits for the end; a first Ctrl-C or SIGTERM while the bench measures ends it over there, with the record that it writes then.
 
         Returns:
             The record's content.
@@ -111,24 +114,24 @@ class Visit:
             KeyboardInterrupt: there is none, because of it.
         """
         made = bytearray()
-        while True:
-            try:
+        with _signals(self._wish):
+            while True:
                 kind, content = self._link.receive()
-            except KeyboardInterrupt:
-                if not self._measuring or self._interrupted:
-                    raise
-                self._interrupted = True
-                self._tell("interrupting; a second Ctrl-C leaves without a record")
-                self._link.send(leash.INTERRUPT)
-                continue
-            if kind == leash.RECORD:
-                made += content
-            elif kind == leash.FAILED:
-                raise self._failed(content)
-            elif kind == leash.DONE:
-                return self._judged(bytes(made), json.loads(content))
-            else:
-                self._pass_on(kind, content)
+                if kind == leash.RECORD:
+                    made += content
+                elif kind == leash.FAILED:
+                    raise self._failed(content)
+                elif kind == leash.DONE:
+                    return self._judged(bytes(made), json.loads(content))
+                else:
+                    self._pass_on(kind, content)
+
+    def _wish(self, *_: object) -> None:
+        """For a signal, which may come in the middle of a frame: all it does in there is to put a wish into the line."""
+        if not self._measuring or self._interrupted:
+            raise KeyboardInterrupt
+        self._interrupted = True
+        self._link.wish()
 
     def _pass_on(self, kind: bytes, content: bytes) -> None:
         if kind == leash.STEP:
@@ -139,6 +142,9 @@ class Visit:
             text = self._decoder.decode(content)
             self._heard = (self._heard + text)[-_TAIL:]
             self._say(text)
+        elif kind == leash.INTERRUPT:
+            self._tell("interrupting; a second Ctrl-C leaves without a record")
+            self._link.send(leash.INTERRUPT)
 
     def _judged(self, made: bytes, said: Mapping[str, Any]) -> bytes:
         self._link.close(done=True)
@@ -165,6 +171,18 @@ class Visit:
 
     def _tell(self, text: str) -> None:
         self._say(f"{self._where}: {text}\n")
+
+
+@contextlib.contextmanager
+def _signals(handler: Callable[..., None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM call a handler; nothing changes outside of the main thread, where Python hands out no signals."""
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    kept = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, before in kept.items():
+            signal.signal(number, before)
 
 
 class _Sending:
