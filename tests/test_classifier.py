@@ -539,13 +539,14 @@ class Shop(RuleBasedStateMachine):
             self.shop.close()
 
 
-def test_after_any_changes_the_head_is_that_of_what_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [10, pytest.param(60, marks=pytest.mark.slow)])
+def test_after_any_changes_the_head_is_that_of_what_is_left(examples: int, tmp_path: Path) -> None:
     Shop.bundle = fake.write_bundle(str(tmp_path / "fake.edgetl"), encoded(picture(seed=9)), dim=16, size=16).path
     Shop.folder = tmp_path
     machine = Shop.TestCase
     # Every step waits for the disk, so a failure is shown as it was found: shrinking it would take minutes.
     phases = (Phase.explicit, Phase.reuse, Phase.generate)
     machine.settings = settings(
-        max_examples=25, stateful_step_count=20, deadline=None, phases=phases, suppress_health_check=list(HealthCheck)
+        max_examples=examples, stateful_step_count=20, deadline=None, phases=phases, suppress_health_check=list(HealthCheck)
     )
     machine().runTest()

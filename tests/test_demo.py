@@ -24,6 +24,8 @@ from edgetl.tables import render
 from edgetl.types import EvalReport
 
 ROOT = Path(__file__).parent.parent
+TAUGHT, HELD_OUT = 40, 15
+"""Photos of each of the four classes."""
 
 
 class Page(HTMLParser):
@@ -67,7 +69,7 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """One quick demo on the fake bundle, into the folder of an earlier one."""
+    """One quick demo with few photos on the fake bundle, into the folder of an earlier one."""
     root = tmp_path_factory.mktemp("demo")
     bundle = fake.write_bundle(str(root / "fake.edgetl"), cells.cells()[0].path.read_bytes()).path
     folder = root / "demo"
@@ -75,7 +77,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("from an earlier demo")
     lines: list[str] = []
-    page = demo.run(folder, quick=True, bundle=bundle, echo=lines.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "QUICK", dataclasses.replace(demo.QUICK, train=TAUGHT, held_out=HELD_OUT))
+        page = demo.run(folder, quick=True, bundle=bundle, echo=lines.append)
     return Ran(folder, Page(page.read_text()), json.loads((folder / "record.json").read_text()), "\n".join(lines))
 
 
@@ -121,7 +125,7 @@ def test_the_page_can_be_read_by_a_screen_reader_and_on_a_phone(ran: Ran):
 
 def test_new_classes_cost_the_backbone_passes_of_their_own_photos(ran: Ran):
     taught = {path.name: len(list(path.iterdir())) for path in ran.folder.glob("photos/*/train/*")}
-    assert dict(row[:2] for row in ran.step("extend")["rows"][1:3]) == {f"poly {s} (new)": "200" for s in ("functional", "defective")}
+    assert dict(row[:2] for row in ran.step("extend")["rows"][1:3]) == {f"poly {s} (new)": str(TAUGHT) for s in ("functional", "defective")}
     assert [(int(photos), int(passes)) for _, photos, passes in ran.step("extend")["rows"]] == [
         (taught["mono functional"] + taught["mono defective"], 0),
         *((taught[row[0].removesuffix(" (new)")],) * 2 for row in ran.step("extend")["rows"][1:3]),
@@ -131,12 +135,16 @@ def test_new_classes_cost_the_backbone_passes_of_their_own_photos(ran: Ran):
 
 def test_a_forgotten_class_leaves_nothing_and_the_rollback_brings_its_head_back(ran: Ran):
     said = dict(ran.step("forget")["rows"])
-    assert said["photos forgotten"] == "200"
-    assert said["photos that remain"] == "600"
+    assert said["photos forgotten"] == str(TAUGHT)
+    assert said["photos that remain"] == str(3 * TAUGHT)
     assert said["backbone passes"] == "0"
     assert float(said["largest difference of a logit"]) <= 1e-5 * float(said["largest logit, for scale"])
     heads = ran.step("rollback")["rows"]
-    assert [(row[0], row[3], row[4]) for row in heads] == [("", "2", "400"), ("active", "4", "800"), ("", "3", "600")]
+    assert [(row[0], row[3], row[4]) for row in heads] == [
+        ("", "2", str(2 * TAUGHT)),
+        ("active", "4", str(4 * TAUGHT)),
+        ("", "3", str(3 * TAUGHT)),
+    ]
     assert "exactly as before" in ran.step("rollback")["words"]
 
 
@@ -149,8 +157,8 @@ def test_no_photo_is_both_taught_and_held_out(ran: Ran):
         {hashlib.sha256(path.read_bytes()).digest() for path in ran.folder.glob(f"photos/*/{part}/*/*.png")}
         for part in ("train", "held-out")
     )
-    assert len(train) == 800
-    assert len(held_out) == 300
+    assert len(train) == 4 * TAUGHT
+    assert len(held_out) == 4 * HELD_OUT
     assert not train & held_out
 
 

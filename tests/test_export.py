@@ -1,9 +1,11 @@
 """The export from end to end on small untrained networks, with torch as the oracle."""
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import edgetl_exporters
@@ -18,18 +20,62 @@ from edgetl import machine
 from edgetl.bundle import Bundle
 from edgetl.errors import BundleError, CalibrationError, EdgetlError, ExportError, ParityError
 from edgetl.runtimes import open_runtime
+from edgetl.types import ImageSpec
 
 SMALL = "mobilenet_v3_small"
 V2 = "mobilenet_v2"
 
 
+def _layer(given: int, made: int, size: int, stride: int = 1, groups: int = 1) -> torch.nn.Sequential:
+    convolution = torch.nn.Conv2d(given, made, size, stride, size // 2, groups=groups, bias=False)
+    return torch.nn.Sequential(convolution, torch.nn.BatchNorm2d(made), torch.nn.Hardswish())
+
+
+class Block(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(_layer(8, 8, 3, groups=8), _layer(8, 8, 1))
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = given + self.layers(given)
+        return made
+
+
+class Tiny(torch.nn.Module):
+    """A stem, a separable block with a shortcut and a head: the operators of a MobileNet, in 4 layers instead of 52."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = torch.nn.Sequential(_layer(3, 8, 3, stride=4), Block(), _layer(8, 12, 1))
+        self.classifier = torch.nn.Linear(12, 1000)
+
+    def forward(self, given: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.classifier(self.features(given).mean((2, 3)))
+        return made
+
+
+TINY = dataclasses.replace(
+    backbones.BACKBONES[V2], name="tiny", image=ImageSpec(width=64, height=64, resize=73), dim=12, build=Tiny, stages=()
+)
+
+
+@pytest.fixture(scope="module", params=[TINY, pytest.param(backbones.BACKBONES[SMALL], marks=pytest.mark.slow)], ids=lambda row: row.name)
+def row(request: pytest.FixtureRequest) -> Iterator[backbones.Backbone]:
+    """A network of the table; the tiny one is put into it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(backbones.BACKBONES, request.param.name, request.param)
+        yield request.param
+
+
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, edgetl_exporters.ExportResult, list[tuple[int, int]]]:
+def exported(
+    row: backbones.Backbone, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, edgetl_exporters.ExportResult, list[tuple[int, int]]]:
     path = tmp_path_factory.mktemp("export") / "small.edgetl"
     steps: list[tuple[int, int]] = []
     result = edgetl_exporters.export(
         output=path,
-        backbone=SMALL,
+        backbone=row.name,
         formats=("onnx", "openvino"),
         precisions=("fp32",),
         random_weights=True,
@@ -47,12 +93,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_variant_computes_what_torch_computes_and_takes_any_batch(exported) -> None:
+def test_every_variant_computes_what_torch_computes_and_takes_any_batch(exported, row) -> None:
     bundle = Bundle.open(exported[0])
     assert list(bundle.variants) == ["onnx-fp32", "openvino-fp32"]
-    row = backbones.BACKBONES[SMALL]
     network, _ = weights.load(row, random=True, seed=7)
-    pixels = scenes(3, 224, 224, seed=1)
+    pixels = scenes(3, row.image.width, row.image.height, seed=1)
     expected = graph.embed(graph.build(row, network), pixels)
     for variant in bundle.variants.values():
         runtime = open_runtime(variant.family, bundle.model(variant), 1)
@@ -61,16 +106,16 @@ def test_every_variant_computes_what_torch_computes_and_takes_any_batch(exported
         runtime.close()
 
 
-def test_the_manifest_says_that_nothing_was_trained_and_on_what_parity_was_measured(exported) -> None:
+def test_the_manifest_says_that_nothing_was_trained_and_on_what_parity_was_measured(exported, row) -> None:
     bundle = Bundle.open(exported[0])
     assert bundle.backbone == {
-        "name": SMALL,
+        "name": row.name,
         "source": "torchvision",
         "weights": {"source": "random, seed 7", "sha256": None, "random": True},
     }
     assert bundle.calibration is None
-    assert bundle.dim == 576
-    assert bundle.image == backbones.BACKBONES[SMALL].image
+    assert bundle.dim == row.dim
+    assert bundle.image == row.image
     for variant in bundle.variants.values():
         assert variant.recipe["proved_on"] == "24 drawn scenes"
         assert "torch" in variant.recipe["libraries"]
@@ -99,7 +144,7 @@ def test_the_result_counts_bytes_seconds_and_memory_and_the_progress_ends_at_its
     assert steps[-1][0] == steps[-1][1]
 
 
-def test_an_onnx_model_is_one_file_with_pixels_in_and_a_free_batch(exported) -> None:
+def test_an_onnx_model_is_one_file_with_pixels_in_and_a_free_batch(exported, row) -> None:
     import onnx
 
     bundle = Bundle.open(exported[0])
@@ -110,7 +155,7 @@ def test_an_onnx_model_is_one_file_with_pixels_in_and_a_free_batch(exported) -> 
     assert made.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     dims = given.type.tensor_type.shape.dim
     assert dims[0].dim_param
-    assert [dim.dim_value for dim in dims[1:]] == [224, 224, 3]
+    assert [dim.dim_value for dim in dims[1:]] == [row.image.height, row.image.width, 3]
     assert not any(tensor.external_data for tensor in model.graph.initializer)
     assert [node.op_type for node in model.graph.node].count("Transpose") == 1
 
@@ -157,7 +202,7 @@ def test_a_broken_variant_is_refused_and_no_bundle_is_left(tmp_path: Path, monke
 
 def test_int8_without_photos_and_words_that_are_not_known_are_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="--calibrate FOLDER"):
-        edgetl_exporters.export(output=tmp_path / "x", random_weights=True)
+        edgetl_exporters.export(output=tmp_path / "x", backbone=SMALL, random_weights=True)
     for asked, said in (
         ({"formats": ("coreml",)}, "onnx, tflite, openvino"),
         ({"precisions": ("int4",)}, "fp32, fp16, int8"),
@@ -167,7 +212,7 @@ def test_int8_without_photos_and_words_that_are_not_known_are_refused_before_any
         ({"backbone": "alexnet"}, "known are efficientnet_lite0"),
     ):
         with pytest.raises(ExportError, match=said):
-            edgetl_exporters.export(output=tmp_path / "x", **{"precisions": ("fp32",), "random_weights": True, **asked})
+            edgetl_exporters.export(output=tmp_path / "x", **{"backbone": SMALL, "precisions": ("fp32",), "random_weights": True, **asked})
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
