@@ -173,6 +173,20 @@ def test_commands_answer_where_files_do_not(tmp_path: Path, monkeypatch: pytest.
     assert said["board"] == "Pixel 8 Pixel 8"
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("6.6.20+rpt-rpi-v8", "6.6.20+rpt-rpi-v8"),
+        ("5.15.148-tegra", "5.15.148-tegra"),
+        ("6.8.5-301.fc41.x86_64", "6.8.5-301.fc41.x86_64"),
+        ("6.1.2-rt7-johns.laptop", "6.1.2-rt7"),
+        ("4.9.337-acme-v12+", "4.9.337"),
+    ],
+)
+def test_a_kernels_release_keeps_its_numbers_and_flavour_and_not_the_name_of_who_built_it(said: str, kept: str) -> None:
+    assert software.release(said) == kept
+
+
 def test_two_machines_differ_in_words_and_a_kernels_update_does_not_make_another_one() -> None:
     here = machine.describe()
     updated = {**here, "memory_bytes": (here["memory_bytes"] or 0) * 0.99 or None, "kernel": "9.9"}

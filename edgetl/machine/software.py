@@ -18,6 +18,11 @@ _VARIABLES = (
     "PYTHONMALLOC", "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE", "PYTHONDEVMODE",
 )  # fmt: skip
 _PRIVATE = re.compile(r"[^\s:;,=]*/|(?<=GPU-)[0-9a-f-]{36}")  # the folders of a path, and a card's own number
+_FLAVOUR = re.compile(
+    r"\d+k?|rc\d+|rt\d*|rpt|rpi|raspi|v[78]l?|tegra|generic|hwe|lowlatency|cloud|kvm|aws|azure|gcp|oracle|amd64|arm64|armmp|x86|perf|gki|"
+    r"android\d*|ab\d+|g[0-9a-f]{7,12}|dirty|el\d+|fc\d+|amzn\d*|arch\d*|lts|zen|hardened|preempt|microsoft|standard|WSL2|linuxkit|yocto|rockchip|"
+    r"rk\d+|sunxi|meson|qcom|imx"
+)
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY")
 
 
@@ -32,10 +37,10 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
     """
     return {
         "os": _os(root),
-        "kernel": word(root / "proc/sys/kernel/osrelease") or platform.release() or None,
+        "kernel": release(word(root / "proc/sys/kernel/osrelease") or platform.release()) or None,
         "kernel_build": word(root / "proc/sys/kernel/version") or platform.version() or None,
         "libc": " ".join(platform.libc_ver()).strip() or None,
-        "system": platform.platform(),
+        "system": platform.platform().replace(platform.release(), release(platform.release())),
         "python": sys.version.split()[0],
         "python_build": _build(),
         "affinity": ranges(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None,
@@ -43,6 +48,12 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
         "aslr": number(root / "proc/sys/kernel/randomize_va_space"),
         "environment": environment(),
     }
+
+
+def release(said: str) -> str:
+    """A kernel's release: its numbers, and of its suffix the words of known flavours; who builds a kernel may write any name there."""
+    first, *parts = re.split(r"(?=[-+_.])", said)
+    return first + "".join(part for part in parts if _FLAVOUR.fullmatch(part[1:]))
 
 
 def environment() -> dict[str, str]:
