@@ -88,7 +88,9 @@ def test_a_load_that_cannot_be_cold_is_not_called_cold(tmp_path: Path) -> None:
     target = MEMORY / f"edgetl-{os.getpid()}-{tmp_path.name}.edgetl"
     try:
         fake.write_bundle(str(target), encoded(picture(seed=9)))
-        with pytest.raises(BenchError, match=r"too much for a load to be called cold: at least 0 % of the bundle .*, needed are 90 %"):
+        with pytest.raises(
+            BenchError, match=r"too much stays in memory for a load to be called cold: at least 0 % of the bundle .*, needed are 90 %"
+        ):
             phases._evict(target, [])
     finally:
         target.unlink(missing_ok=True)
@@ -127,11 +129,13 @@ def test_a_round_gives_every_phase_or_its_reason_and_crosses_as_json(bundle: Pat
     skipped = dict(answer.skipped)
     assert loads == (["warm-load"] if "cold-load" in skipped else ["cold-load", "warm-load"])
     for name in loads:
-        stages = dict(answer.measured[name].samples)
+        units = answer.measured[name].units
+        assert dict(units) == dict.fromkeys(["cached", "evicted", "disk"] if name == "cold-load" else ["disk"], "B")
+        stages = {stage: taken for stage, taken in answer.measured[name].samples.items() if stage not in units}
         whole = stages.pop(None)
         assert list(stages) == STAGES
         assert whole == [sum(taken[0] for taken in stages.values())]
     if "cold-load" in loads:
-        facts = answer.measured["cold-load"].facts
-        assert 0.5 * facts["cached bytes"] <= facts["evicted bytes"] <= facts["cached bytes"]
+        (cached,), (evicted,) = (answer.measured["cold-load"].samples[stage] for stage in ("cached", "evicted"))
+        assert 0.5 * cached <= evicted <= cached
     assert set(answer.measured["first-inference"].samples) == ({None, "cold"} if "cold-load" in loads else {None})

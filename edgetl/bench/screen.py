@@ -85,7 +85,7 @@ def _facts(facts: Mapping[str, float]) -> Iterator[str]:
         if name.endswith("right") and asked in facts:
             yield f"{name} {value:g} of {facts[asked]:g}"
         elif not (name.endswith("asked") and name.removesuffix("asked") + "right" in facts):
-            yield f"{name.removesuffix(' bytes')} {_number(value / 1e6)} MB" if name.endswith(" bytes") else f"{name} {value:g}"
+            yield f"{name} {value:g}"
 
 
 def _ends(row: Row) -> tuple[Minute, ...]:
@@ -110,4 +110,4 @@ def _ending(record: Record) -> list[str]:
     lines += [f"beware: {warning}" for warning in record.warnings]
     if record.ended:
         lines.append(f"partial: {record.ended}")
-    return lines
+    return [textwrap.fill(line, _WIDTH, subsequent_indent="    ", break_on_hyphens=False) for line in lines]

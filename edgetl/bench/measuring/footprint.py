@@ -102,7 +102,7 @@ class Watch:
         note = f"peak RSS after {_PREDICTIONS} predictions and a class of {_LESSONS}"
         if self.pss:
             samples = {**samples, "pss": [max(self.pss)]}
-            note += "; the stage `pss` is the largest of samples, so a short peak may be missed"
+            note += "; `pss` is the largest of as many looks, and a shorter peak may be missed"
         else:
             note += "; no PSS: smaps_rollup cannot be read here"
         return Measured(samples, dict.fromkeys(samples, "B"), facts={"pss looks": len(self.pss)}, note=note)

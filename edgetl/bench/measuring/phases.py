@@ -10,7 +10,10 @@ load reads; the second is the warm load; then those files are let go, and the th
 - `open`: the library makes a model of the bytes;
 - `prove`: the golden photos are decoded, embedded and compared.
 
-The whole is their sum: what the bench itself imports in between is left out. "Cold" is the page cache; a disk's own cache, and the names
+The whole is their sum: what the bench itself imports in between is left out. Stages in bytes say how cold it was: `cached`, what of the
+files was in the page cache, `evicted`, what left it (the bundle nearly whole, or the load is not called cold), and `disk`, what the
+process then read from the disk. What running programs have mapped stays: of Python and numpy that is about a third, because the bench is
+one of them. "Cold" is the page cache; a disk's own cache, and the names
 and places of files that the kernel knows, are as they are.
 
 The first inference comes before the proof, so that it is the model's very first, and is a row of its own and no part of the load: load
@@ -38,7 +41,10 @@ from edgetl.errors import BenchError
 
 _MODEL, _REST = 0.9, 0.5
 """The shares of the bundle, and of all other files of a load, that are let go at least before a load is called cold."""
-_COLD = "`evicted bytes` of the `cached bytes` that a load reads had left the page cache; the others are mapped by running programs"
+_COLD = (
+    "files of `cached` bytes were in memory, `evicted` of them were made to leave it, `disk` were read again; what stayed, such as Python "
+    "itself, is in use by running programs: after a boot a load takes longer"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +65,12 @@ class Load:
     files: tuple[Path, ...]
     subject: Subject
 
-    def measured(self, note: str = "", facts: Mapping[str, float] | None = None) -> Measured:
-        """The load as a scenario's share."""
-        samples: Samples = {None: [sum(self.stages.values())], **{stage: [taken] for stage, taken in self.stages.items()}}
+    def measured(self, note: str = "", cache: Mapping[str, int] | None = None) -> Measured:
+        """The load as a scenario's share; `cache` are more stages, bytes."""
+        sizes = {**(cache or {}), "disk": self.disk}
+        samples: Samples = {None: [sum(self.stages.values())], **{stage: [taken] for stage, taken in {**self.stages, **sizes}.items()}}
         unknown = "" if "start" in self.stages else "without the process's start, which no clock here can time"
-        return Measured(samples, facts={**(facts or {}), "disk bytes": self.disk}, note="; ".join(filter(None, (note, unknown))))
+        return Measured(samples, dict.fromkeys(sizes, "B"), note="; ".join(filter(None, (note, unknown))))
 
 
 def cold(job: Job) -> Answer:
@@ -72,11 +79,11 @@ def cold(job: Job) -> Answer:
     measured = {"warm-load": warm.measured()}
     first = Measured({None: [warm.first]}, note="after a warm load")
     try:
-        facts = _evict(Path(job.bundle), known.files)
+        cache = _evict(Path(job.bundle), known.files)
     except BenchError as error:
         return Answer(warm.subject, {**measured, "first-inference": first}, skipped=(("cold-load", str(error)),))
     chilled = run(job)
-    measured = {"cold-load": chilled.measured(_COLD, facts), **measured}
+    measured = {"cold-load": chilled.measured(_COLD, cache), **measured}
     first = Measured({None: [warm.first], "cold": [chilled.first]}, note="after a warm load; the stage `cold` after a cold one")
     return Answer(warm.subject, {**measured, "first-inference": first})
 
@@ -98,8 +105,8 @@ def run(job: Job) -> Load:
     return Load(stages, said["first"], said["disk"], tuple(map(Path, said["files"])), Subject(**said["subject"]))
 
 
-def _evict(bundle: Path, files: Iterable[Path]) -> dict[str, float]:
-    """Lets go of the bundle and the other files; how many bytes of them were in the page cache, and how many left it.
+def _evict(bundle: Path, files: Iterable[Path]) -> dict[str, int]:
+    """Lets go of the bundle and the other files; of them `cached` bytes were in the page cache and `evicted` ones left it.
 
     Raises:
         BenchError: too few for a load to be called cold.
@@ -111,13 +118,12 @@ def _evict(bundle: Path, files: Iterable[Path]) -> dict[str, float]:
         raise BenchError(f"the page cache cannot be emptied: {error}") from error
     if model.share < _MODEL or rest.share < _REST:
         raise BenchError(
-            "the page cache keeps too much for a load to be called cold: "
-            f"{_tenths(model.share)} of the bundle and {_tenths(rest.share)} of the other files that a load reads could be let go, "
-            f"needed are {100 * _MODEL:.0f} % and {100 * _REST:.0f} %; files on tmpfs, files of another user, "
-            "and what a running program has mapped stay in it"
+            f"too much stays in memory for a load to be called cold: {_tenths(model.share)} of the bundle and {_tenths(rest.share)} of the "
+            f"other files that a load reads could be made to leave it, needed are {100 * _MODEL:.0f} % and {100 * _REST:.0f} %; what other "
+            "programs use stays (stop them), and so do files on tmpfs and of another user"
         )
     before = model.before + rest.before
-    return {"cached bytes": before, "evicted bytes": before - model.after - rest.after}
+    return {"cached": before, "evicted": before - model.after - rest.after}
 
 
 def _tenths(share: float) -> str:

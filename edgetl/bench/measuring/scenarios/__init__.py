@@ -59,7 +59,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         ),
         Scenario(
             "predict-array",
-            "a decoded frame of 480x480 pixels -> its class (stages: decode, the pixels copied into an image; resize; backbone; head)",
+            "a decoded frame of 480x480 pixels -> its class (stages: copy, of the pixels into an image; resize; backbone; head)",
             inference.predict_array,
         ),
         Scenario(

@@ -25,15 +25,15 @@ def embed(stand: Stand, loop: Loop) -> Measured:
 
 def predict_file(stand: Stand, loop: Loop) -> Measured:
     """A photo file -> its class."""
-    return _predict(stand, loop, stand.photos)
+    return _predict(stand, loop, stand.photos, "decode")
 
 
 def predict_array(stand: Stand, loop: Loop) -> Measured:
     """A decoded frame -> its class."""
-    return _predict(stand, loop, stand.frames)
+    return _predict(stand, loop, stand.frames, "copy")
 
 
-def _predict(stand: Stand, loop: Loop, photos: Sequence[Photo]) -> Measured:
+def _predict(stand: Stand, loop: Loop, photos: Sequence[Photo], first: str) -> Measured:
     embedder, head, clock, spec = stand.embedder, stand.head(), loop.clock, stand.embedder.bundle.image
 
     def turn(number: int) -> Photo:
@@ -51,6 +51,6 @@ def _predict(stand: Stand, loop: Loop, photos: Sequence[Photo]) -> Measured:
         inferred = clock()
         guess(head, embedding, top=5)
         end = clock()
-        return {"decode": opened - start, "resize": prepared - opened, "backbone": inferred - prepared, "head": end - inferred}
+        return {first: opened - start, "resize": prepared - opened, "backbone": inferred - prepared, "head": end - inferred}
 
     return loop.stream(lambda number: stand.shop.predict(turn(number)), staged)
