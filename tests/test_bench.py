@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import itertools
 import os
 import re
 import signal
@@ -19,8 +21,10 @@ from click.testing import CliRunner
 from edgetl import bench, bundle
 from edgetl.bench import files
 from edgetl.bench.measuring import charts
+from edgetl.bench.measuring.photos import Photos
 from edgetl.cli import main
-from edgetl.errors import BundleMissing, PhotoError
+from edgetl.cli.benching import _unmet
+from edgetl.errors import BenchError, BundleMissing, PhotoError
 from edgetl.runtimes import fake
 
 TINY = bench.Method("tiny", queries=40, seconds=0.2, rounds=2, lessons=1, window=8, warm_up_seconds=0.5, photos=16, resamples=50)
@@ -122,8 +126,8 @@ def test_variants_that_do_not_work_here_are_listed_once_with_their_reasons(recor
     assert "cannot open the model here" in reasons["broken-fp32 1 thread"]
     assert "golden" in reasons["wrong-fp32 1 thread"]
     assert "pip install 'edgetl[openvino]'" in reasons["openvino-fp32 1 thread"]
-    shown = bench.table(record).splitlines()
-    assert all(f"not measured: {what}: {reason}" in shown for what, reason in reasons.items())
+    shown = " ".join(bench.table(record).split())
+    assert all(" ".join(f"not measured: {what}: {reason}".split()) in shown for what, reason in reasons.items())
 
 
 @pytest.mark.slow
@@ -152,11 +156,26 @@ def test_the_photos_of_the_person_are_rotated_over(opened: bundle.Bundle, tmp_pa
         bench.run(opened.path, photos=tmp_path / "none", method=TINY)
     with pytest.raises(PhotoError, match="no such folder"):
         bench.run(opened.path, labelled=tmp_path / "none", method=TINY)
-    charts.write(tmp_path, kind=3, count=40)
+    with pytest.raises(BenchError, match="no provider 'cdua': no runtime has it; known are litert: xnnpack"):
+        bench.run(opened.path, providers=["cdua"], method=TINY)
+    charts.write(tmp_path, kind=3, count=15)
     made = bench.run(opened.path, photos=tmp_path, variants=["broken-fp32"], scenarios=["backbone"], method=TINY)
-    assert made.photos["asked"] == f"14 of {tmp_path.name}"
-    assert made.warnings[0].startswith("the queries rotate over 14 photos only")
+    assert made.photos["asked"] == f"15 of {tmp_path.name}"
+    assert made.warnings[0].startswith("the queries rotate over 15 photos only")
     assert [one.what.split()[0] for one in made.skipped] == ["broken-fp32"]
+
+
+@pytest.mark.parametrize(("given", "asked"), [(5, 5), (16, 16), (17, 16), (40, 16)])
+def test_as_many_of_the_persons_photos_as_the_method_says_are_asked_spread_over_all(
+    given: int, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charts, "write", lambda folder, kind, count: [])
+    for number in range(given):
+        (tmp_path / f"{number:02}.jpg").write_bytes(photo() if not number else (tmp_path / "00.jpg").read_bytes())
+    files = Photos.make(tmp_path, TINY, tmp_path).files
+    numbers = [int(Path(one).stem) for one in files]
+    assert (len(numbers), numbers[0]) == (asked, 0)
+    assert {after - before for before, after in itertools.pairwise([*numbers, given])} <= {given // asked, -(-given // asked)}
 
 
 @pytest.mark.slow
@@ -284,6 +303,22 @@ def test_a_record_that_could_not_be_written_is_refused_before_anything_is_measur
     done = invoked(str(opened.path), "-o", str(tmp_path))
     assert done.exit_code == 1
     assert "is no file that a record could replace" in done.output
+    assert "is no file that a record could replace; give -o a file's name, such as bench.json" in invoked(str(opened.path), "-o", "").output
+
+
+def test_what_could_never_be_measured_is_refused_before_minutes_are_spent(opened: bundle.Bundle) -> None:
+    assert invoked(str(opened.path), "--seed", "-1").exit_code == 2
+    needy = invoked(str(opened.path), "--scenario", "n-shot")
+    assert (needy.exit_code, needy.output) == (1, "refused: n-shot needs labelled photos; give a folder ROOT/CLASS/PHOTO with --labelled\n")
+
+
+def test_a_variant_or_provider_that_was_asked_for_and_has_no_row_is_missed() -> None:
+    cpu = bench.Subject("fake", "onnx-int8", "int8", "onnxruntime", "ort 1", "cpu", "all of the model", 1, "ab", 1, "cd")
+    row = bench.Row.of("backbone", None, [[1, 2]], TINY)
+    made = bench.Record("", "", "", {}, {}, {}, TINY, None, (bench.Result(cpu, None, (row,)),), (), (), ())
+    assert _unmet(made, ["onnx-int8", "cpu"]) == _unmet(made, []) == ""
+    assert _unmet(made, ["onnx-int8", "cuda", "cpu", "tensorrt"]) == "cuda, tensorrt could not be measured"
+    assert _unmet(dataclasses.replace(made, results=()), []) == "nothing could be measured"
 
 
 @pytest.mark.slow

@@ -117,8 +117,8 @@ def _check_version(name: str, version: object, said: dict[str, Any]) -> None:
 
 def _put(target: Path, content: str | None) -> None:
     """Writes content beside its name and moves it there; None only tries to."""
-    scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
+        scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with scratch.open("x") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ def bench() -> None:
 @click.option("--fps", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Frames per second of predict-camera.")
 @click.option("--sustained", "minutes", type=click.FloatRange(0.1), help="Also measure so many minutes without a pause.")
 @click.option("--meter", help="A command that prints the joules used so far; else RAPL or INA where there is one.")
-@click.option("--seed", default=0, show_default=True, help="Of the order, of the intervals, and of what is taught.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the order, of the intervals, and of what is taught.")
 @click.option("-o", "--output", type=click.Path(), help="Write the record, raw samples included, to this JSON file.")
 @click.option("--on", "target", metavar="TARGET", help="Measure on another machine: ssh://USER@HOST:PORT or adb:SERIAL.")
 @click.option("--python", help="With --on: an interpreter there that has all it needs; a virtual environment is made when not given.")
@@ -78,16 +78,17 @@ def run(ctx: click.Context, /, bundle: str | None, named: str | None, output: st
     if (python or keep) and not target:
         raise click.UsageError("--python and --keep say what happens on another machine: give --on too")
     given = {name: value or None if isinstance(value, tuple) else value for name, value in given.items()}
-    if output:
+    if output is not None:
         files.check(output)
+    asked = [*(given["variants"] or ()), *(given["providers"] or ())]
     if target:
-        _show(_there(ctx, path, target, python, keep, given), output, as_json)
+        _show(_there(ctx, path, target, python, keep, given), output, as_json, asked)
     else:
-        _here(path, output, as_json, **given)
+        _here(path, output, as_json, asked, **given)
 
 
-def _here(path: Path, output: str | None, as_json: bool, *, threads: str | None, quick: bool, fps: float, minutes: float | None, seed: int,
-          **given: Any) -> None:  # fmt: skip
+def _here(path: Path, output: str | None, as_json: bool, asked: Sequence[str], *, threads: str | None, quick: bool, fps: float,
+          minutes: float | None, seed: int, **given: Any) -> None:  # fmt: skip
     import dataclasses
 
     from edgetl import bench as benchmark
@@ -102,7 +103,7 @@ def _here(path: Path, output: str | None, as_json: bool, *, threads: str | None,
     with Stop() as stop:
         with _bar() as progress:
             record = benchmark.run(path, threads=_counts(threads), method=method, options=options, progress=progress, stop=stop, **given)
-        _show(record, output, as_json)
+        _show(record, output, as_json, asked)
 
 
 _THEIRS_IS_ANOTHER = ("bundle", "named", "photos", "labelled", "variants", "target", "python", "keep", "output", "as_json")
@@ -126,18 +127,32 @@ def _there(ctx: click.Context, path: Path, target: str, python: str | None, keep
     )  # fmt: skip
 
 
-def _show(record: Record, output: str | None, as_json: bool) -> None:
-    """Prints and writes a record; exit code 1 where it is partial, empty, or could not be written where it should."""
+def _show(record: Record, output: str | None, as_json: bool, asked: Sequence[str]) -> None:
+    """Prints and writes a record; exit code 1 where it is partial, lacks what was asked for, or could not be written where it should.
+
+    `asked` are variants and providers, of which each must have been measured at least once.
+    """
     from edgetl import bench as benchmark
     from edgetl.bench import files
 
     written = output is None or _written(record, output)
     printed = as_json or not (written or _rescued(record))
     click.echo(json.dumps(files.encode(record)) if printed else benchmark.table(record))
-    if record.ended or not record.results or not written:
-        if not record.results:
-            click.echo("refused: nothing could be measured; the reasons are above", err=True)
+    missing = _unmet(record, asked)
+    if missing and not record.ended:
+        click.echo(f"refused: {missing}; the reasons are above", err=True)
+    if record.ended or missing or not written:
         sys.exit(1)
+
+
+def _unmet(record: Record, asked: Sequence[str]) -> str:
+    """What was asked for and has no row, in words; empty where all was measured."""
+    subjects = [result.subject for result in record.results if result.rows]
+    found = {name for one in subjects for name in (one.variant, one.provider)}
+    if not subjects:
+        return "nothing could be measured"
+    missing = [name for name in asked if name not in found]
+    return f"{', '.join(missing)} could not be measured" if missing else ""
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def asked(family: str) -> str | None:
     """
     name = os.environ.get(VARIABLE)
     if name and name not in PROVIDERS[family]:
-        raise RuntimeUnavailable(f"{VARIABLE}={name!r}: {family} has no such provider, only {', '.join(PROVIDERS[family])}; {_where(name)}")
+        raise RuntimeUnavailable(f"{VARIABLE}={name!r}: {family} has no such provider, only {', '.join(PROVIDERS[family])}; {where(name)}")
     return name or None
 
 
@@ -40,11 +40,12 @@ def family_of(name: str) -> str:
     for family, names in PROVIDERS.items():
         if name in names:
             return family
-    raise RuntimeUnavailable(f"{VARIABLE}={name!r}: {_where(name)}")
+    raise RuntimeUnavailable(f"{VARIABLE}={name!r}: {where(name)}")
 
 
-def _where(name: str) -> str:
+def where(name: str) -> str:
+    """Which families have a provider of this name, and what to do; all that there are where none has it."""
     real = {family: names for family, names in PROVIDERS.items() if family != "fake"}
     if having := [family for family, names in real.items() if name in names]:
-        return f"{name} is one of {' and '.join(having)}: choose a variant for that, or unset {VARIABLE}"
+        return f"{name} is one of {' and '.join(having)}: choose a variant for that, or another provider"
     return "no runtime has it; known are " + "; ".join(f"{family}: {', '.join(names)}" for family, names in real.items())

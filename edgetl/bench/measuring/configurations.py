@@ -10,6 +10,8 @@ from typing import Any
 from edgetl import machine
 from edgetl.bench.measuring.job import Job
 from edgetl.bundle import Bundle
+from edgetl.errors import BenchError
+from edgetl.runtimes.providers import PROVIDERS, where
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,11 @@ def configurations(
 
     Raises:
         BundleMissing: the bundle has no such variant.
+        BenchError: no runtime knows such a provider.
     """
+    for provider in providers or ():
+        if not any(provider in known for known in PROVIDERS.values()):
+            raise BenchError(f"no provider {provider!r}: {where(provider)}")
     names = [bundle.variant(name).name for name in variants] if variants is not None else list(bundle.variants)
     counts = dict.fromkeys(threads or [min(4, machine.cores())])
     asked: list[str | None] = list(dict.fromkeys(providers)) if providers else [None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -39,9 +38,11 @@ class Photos:
         Raises:
             PhotoError: the folder is missing or holds no photo, or one that cannot be decoded.
         """
+        found = [] if given is None else photos_in(given)[0]
         drawn = [charts.write(folder, kind, _TAUGHT if kind < _CLASSES else _LESSONS + 1) for kind in range(_CLASSES + 1)]
-        files = [path for kind in drawn for path in kind] if given is None else photos_in(given)[0]
-        files = files[:: math.ceil(len(files) / method.photos)]
+        found = found or [path for kind in drawn for path in kind]
+        count = min(len(found), method.photos)
+        files = [found[number * len(found) // count] for number in range(count)]
         for path in files:
             load(path).image()
         classes = tuple(tuple(map(str, kind)) for kind in drawn)

@@ -48,12 +48,14 @@ def asked(names: Sequence[str] | None, *, labelled: bool = False) -> tuple[str, 
     """What is measured: the scenarios and phases that were named, or those that always are, `labelled` ones where there is such a folder.
 
     Raises:
-        BenchError: there is no such one.
+        BenchError: there is no such one, or it needs a labelled folder and there is none.
     """
     if names is None:
         return (*usual(labelled=labelled), *PHASES)
     if unknown := [name for name in names if name not in SCENARIOS and name not in PHASES]:
         raise BenchError(f"no scenario {', '.join(unknown)}; there are {', '.join((*SCENARIOS, *PHASES))}")
+    if not labelled and (needing := [name for name in names if name in SCENARIOS and SCENARIOS[name].labelled]):
+        raise BenchError(f"{', '.join(needing)} needs labelled photos; give a folder ROOT/CLASS/PHOTO with --labelled")
     return tuple(dict.fromkeys(names))
 
 
@@ -90,5 +92,10 @@ def told(chosen: Sequence[Configuration], turns: Sequence[Turn], method: Method,
     seconds = sum(_OPEN + len(turn.scenarios) * method.seconds / method.rounds for turn in turns)
     seconds += 60 * options.minutes * sum("sustained" in turn.scenarios for turn in turns)
     least = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
-    one_or_more = f"{len(chosen)} configuration{'s' if len(chosen) != 1 else ''} ({', '.join(one.name for one in chosen)})"
-    return f"measuring {one_or_more} in {len(turns)} processes, {method.rounds} rounds of each: {', '.join(names)}; about {least} or longer"
+    what = f"{_counted(len(chosen), 'configuration')} ({', '.join(one.name for one in chosen)})"
+    how = f"{_counted(len(turns), 'process', 'es')}, {_counted(method.rounds, 'round')}"
+    return f"measuring {what} in {how}: {', '.join(names)}; about {least} or longer"
+
+
+def _counted(count: int, noun: str, plural: str = "s") -> str:
+    return f"{count} {noun}{plural if count != 1 else ''}"

@@ -83,10 +83,10 @@ def run(
         Split.of(labelled, method.seed)  # it is read again by each process, but refused before the minutes that it is for
     turns = plan(chosen, names, method, ["accuracy"] if labelled is not None else [])
     options = options or Options()
-    logger.info("%s", told(chosen, turns, method, options))
     with nullcontext(stop) if stop else Stop() as stopping, _scratch() as scratch:
         created, here = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), machine.describe(folder=scratch)
         material = Photos.make(photos, method, scratch)
+        logger.info("%s", told(chosen, turns, method, options))
         job = Job(
             task="", bundle=str(opened.path), variant="", threads=None, provider=None, scenarios=(), photos=material.files,
             classes=material.classes, labelled=None if labelled is None else os.fspath(labelled), method=method,
