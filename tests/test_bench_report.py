@@ -21,7 +21,7 @@ from PIL import Image
 from edgetl.bench import files, report
 from edgetl.bench.method import QUICK
 from edgetl.bench.record import Accuracy, Kind, Minute, Record, Result, Round, Row, Skipped, Subject
-from edgetl.bench.report import facts
+from edgetl.bench.report import blocks, facts
 from edgetl.bench.report.numbers import Scale, digits, ticks
 from edgetl.bench.statistics import summary
 from edgetl.errors import BenchError
@@ -213,7 +213,7 @@ def test_names_of_strangers_stay_text() -> None:
     stranger = Result(dataclasses.replace(subject(HOSTILE), provider=HOSTILE, placement=HOSTILE), accuracy(1), rows(5))
     said = record(
         results=(stranger,), warnings=(HOSTILE,), machine={"board": HOSTILE, HOSTILE: HOSTILE}, bundle={"name": HOSTILE, HOSTILE: HOSTILE},
-        skipped=(Skipped(HOSTILE, HOSTILE),), ended=HOSTILE, edgetl=HOSTILE, created=HOSTILE, photos={HOSTILE: HOSTILE},
+        skipped=(Skipped(HOSTILE, HOSTILE),), ended=HOSTILE, edgetl=HOSTILE, created=HOSTILE, photos={HOSTILE: HOSTILE}, rounds=(),
     )  # fmt: skip
     text = report.render([(HOSTILE, said), (f"other {HOSTILE}", said)])
     page = Page(text)
@@ -223,11 +223,14 @@ def test_names_of_strangers_stay_text() -> None:
     assert HOSTILE in html.unescape(text)
 
 
-def test_the_same_records_give_the_same_bytes_whatever_the_readers_matplotlibrc_says(text: str) -> None:
+def test_the_same_records_give_the_same_bytes_whatever_the_readers_matplotlibrc_says() -> None:
     import matplotlib
 
+    small = [("pi.json", record(results=record().results[1:2], rounds=()))]
+    text = report.render(small)
+    assert text.count("<svg") == 4
     with matplotlib.rc_context({"font.size": 30, "axes.grid": True, "svg.fonttype": "path", "lines.linewidth": 9}):
-        assert report.render([("pi.json", record())]) == text
+        assert report.render(small) == text
 
 
 def test_machines_side_by_side_show_where_they_differ_first() -> None:
@@ -242,9 +245,12 @@ def test_machines_side_by_side_show_where_they_differ_first() -> None:
     assert ("memory_bytes", "8.00 GiB") in agree
     assert ("temperature_c", "61.2 °C") in agree
     assert ("storage.kind", "sd") in agree
-    text = report.render([("pi.json", one), ("jetson.json", other)])
+    estimated = record(results=record().results[3:], rounds=(), machine={"estimated": "a compiler"})
+    text = report.render([("pi.json", one), ("estimated.json", estimated), ("jetson.json", other)])
     assert text.index("Where the machines differ") < text.index("The same configuration in each record") < text.index('id="r1"')
-    assert "r2 jetson.json" in text
+    assert "1 more fact in which they differ" in text, "few stand before the latencies"
+    keys = "".join(re.findall(r'<ul class="key">.*?</ul>', text[text.index("The same configuration") : text.index('id="r1"')]))
+    assert re.findall(r"</i> (.*?)</li>", keys) == ["r1 pi.json", "r3 jetson.json"], "what is not drawn is not in the key"
 
 
 def test_what_took_no_time_and_intervals_that_reach_zero_can_be_drawn() -> None:
@@ -262,6 +268,29 @@ def test_what_took_no_time_and_intervals_that_reach_zero_can_be_drawn() -> None:
     assert "nan" not in text.lower().replace("nanoseconds", "")
 
 
+def test_which_is_faster_cannot_be_told_from_one_process_or_where_intervals_overlap() -> None:
+    def closes(*samples: list[list[int]]) -> list[bool]:
+        rows = [Row.of("predict-file", None, one, METHOD) for one in samples]
+        made = record(results=tuple(Result(subject(f"v{number}"), None, (row,)) for number, row in enumerate(rows)))
+        (block,) = blocks.blocks("r1", made, measured=True)
+        return [entry.close for entry in block.wholes]
+
+    assert closes([[10], [11]], [[20], [21]], [[21], [22]]) == [False, False, True]
+    assert closes([[10, 11]], [[20], [21]]) == [False, True]
+
+
+def test_every_way_in_which_accuracy_was_asked_is_said(text: str) -> None:
+    assert text.count("a head of 20 photos per class") == 1
+    other = dataclasses.replace(accuracy(40), method="a head of 2 photos")
+    results = tuple(
+        Result(subject(name), one, (Row.of("embed", None, [[7]], METHOD),))
+        for name, one in (("a", accuracy(40)), ("b", other), ("c", None))
+    )
+    page = report.render([("pi.json", record(results=results, rounds=()))])
+    assert "Accuracy of a cpu 4 threads: a head of 20 photos per class, over flowers" in page
+    assert "Accuracy of b cpu 4 threads: a head of 2 photos, over flowers" in page
+
+
 @pytest.mark.parametrize("library", ["matplotlib", "jinja2"])
 def test_a_missing_library_is_refused_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
     monkeypatch.setitem(sys.modules, library, None)
@@ -275,6 +304,8 @@ def test_no_record_and_no_room_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BenchError, match="cannot be written"):
         report.write([("pi.json", record(results=(), rounds=()))], tmp_path / "file" / "report.html")
+    report.write([("no text \udcff.json", record(results=(), rounds=()))], tmp_path / "ü b" / "report.html")
+    assert "no text ?.json" in (tmp_path / "ü b" / "report.html").read_text()
 
 
 def test_numbers_have_one_unit_per_table_and_few_digits() -> None:

@@ -86,6 +86,7 @@ def test_intervals_hold_their_value_and_nothing_below_zero_or_above_the_largest(
     for one in (made.p50, made.p90, made.max):
         assert one is None or 0 <= one.low <= one.value <= one.high
     assert made.max.value == made.max.high == max(map(max, rounds))
+    assert all(one is None or one.low >= min(map(min, rounds)) for one in (made.p90, made.p99, made.max))
 
 
 @pytest.mark.parametrize(("q", "fewest"), [(50, 6), (90, 36), (99, 368)])
@@ -143,4 +144,4 @@ def test_intervals_cover_the_percentiles_of_many_processes(shape: str) -> None:
         assert alike[0] >= 0.92
         assert alike[1] >= 0.88
         assert differing[0] >= 0.92
-        assert differing[1] >= 0.8
+        assert differing[1] >= 0.85

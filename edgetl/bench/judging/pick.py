@@ -235,7 +235,9 @@ def _sentence(chosen: Candidate | None, candidates: Sequence[Candidate], budget:
         nearest = min(candidates, key=lambda one: (one.fits is False, one.over))
         doubt = "" if nearest.fits is False else " as far as can be told"
         return f"nothing fits{doubt}; nearest is {_name(nearest, candidates)}: {nearest.missed}"
-    words = "; ".join(one.words for one in chosen.judgements) or f"the fastest: p50 {milliseconds(chosen.p50)} ms, n={chosen.n}"
+    limited = budget.p50_ms is not None or budget.p99_ms is not None
+    speed = [] if limited else [f"the fastest that fits: p50 {milliseconds(chosen.p50)} ms, n={chosen.n}"]
+    words = "; ".join([*speed, *(one.words for one in chosen.judgements)])
     fast = _latency(budget)
     near = [_name(one, candidates) for one in candidates if one.fits and one is not chosen and _overlap(fast(one), fast(chosen))]
     ties = f"; that it is faster than {', '.join(near)} cannot be told" if near else ""

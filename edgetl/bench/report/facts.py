@@ -7,7 +7,7 @@ from typing import Any
 
 from edgetl.bench.record import Record
 
-_FIRST = (
+FIRST = (
     "board", "cpu", "architecture", "instruction_set", "cores", "machine_cores", "features", "governor", "turbo", "memory_bytes",
     "temperature_c", "throttle.words", "load_average", "storage.kind", "os", "kernel", "python",
 )  # fmt: skip
@@ -19,14 +19,14 @@ _SOME = 12
 def facts(record: Record) -> dict[str, str]:
     """Every fact by its name, nested ones as `storage.kind`; what could not be read is left out."""
     found = dict(_flat("", record.machine))
-    return {name: found[name] for name in [*(one for one in _FIRST if one in found), *(one for one in found if one not in _FIRST)]}
+    return {name: found[name] for name in [*(one for one in FIRST if one in found), *(one for one in found if one not in FIRST)]}
 
 
 def compared(records: Sequence[Record]) -> tuple[list[tuple[str, list[str]]], list[tuple[str, str]]]:
     """The facts in which the records differ, each with one text per record; and those in which they agree."""
     each = [facts(record) for record in records]
     names = dict.fromkeys(name for one in each for name in one)
-    ordered = [*(one for one in _FIRST if one in names), *(one for one in names if one not in _FIRST)]
+    ordered = [*(one for one in FIRST if one in names), *(one for one in names if one not in FIRST)]
     texts = {name: [one.get(name, "not known") for one in each] for name in ordered}
     differ = [(name, _apart(values) if name == "features" else values) for name, values in texts.items() if len(set(values)) > 1]
     return differ, [(name, values[0]) for name, values in texts.items() if len(set(values)) == 1]

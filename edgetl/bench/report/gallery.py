@@ -102,8 +102,9 @@ def beside(scenario: str, names: Sequence[str], p50s: Sequence[Sequence[tuple[Es
     """
     scale = Scale.of([one[0].value for line in p50s for one in line if one], "ns")
     fewest = [min(one[1] for one in column if one) for column in zip(*p50s) if any(column)]
+    shown = tuple(one for one, column in zip(key(records), zip(*p50s)) if any(column))
     svg = medians.beside(names, [[one and one[0] for one in line] for line in p50s], records, scale, f"beside {scenario}")
-    return Figure(scenario, svg, f"p50 with its interval (long ones leave the drawing), n={min(fewest)} or more.", key(records))
+    return Figure(scenario, svg, f"p50 with its interval (long ones leave the drawing), n={min(fewest)} or more.", shown)
 
 
 def _distribution(lines: Sequence[Line], scale: Scale, salt: str) -> Figure:

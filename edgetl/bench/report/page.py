@@ -41,6 +41,7 @@ def render(records: Sequence[tuple[str, Record]]) -> str:
         beside=view.beside(sections) if len(sections) > 1 else [],
         differ=differ,
         agree=agree,
+        first=facts.FIRST,
         words=method.words,
         digits=numbers.digits,
         proportion=_proportion,
@@ -58,7 +59,7 @@ def write(records: Sequence[tuple[str, Record]], path: str | os.PathLike[str]) -
     page = render(records)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(page, encoding="utf-8")
+        Path(path).write_text(page, encoding="utf-8", errors="replace")
     except OSError as error:
         raise BenchError(
             f"{os.fspath(path)}: the report cannot be written ({error.strerror}); give -o a folder with room that is yours"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from edgetl.bench.files import encode
 from edgetl.bench.judging import circumstances
 from edgetl.bench.judging.pick import pick
-from edgetl.bench.record import Record, Result, Row
+from edgetl.bench.record import Accuracy, Record, Result, Row
 from edgetl.bench.report import facts, gallery
 from edgetl.bench.report.blocks import Block, Entry, blocks
 from edgetl.bench.report.gallery import Figure
@@ -59,6 +59,19 @@ class Section:
         """(variant, sha256 (hex) of its model), each once."""
         return sorted({(one.subject.variant, one.subject.model) for one in self.record.results})
 
+    @property
+    def accuracies(self) -> list[tuple[Accuracy, str]]:
+        """How top-1 was asked, each way once, and of which configurations; no names where all were asked alike."""
+        ways: dict[tuple[str, str], list[Result]] = {}
+        for one in self.record.results:
+            if one.accuracy:
+                ways.setdefault((one.accuracy.method, one.accuracy.digest), []).append(one)
+        return [
+            (some[0].accuracy, ", ".join(one.subject.name for one in some) if len(ways) > 1 else "")
+            for some in ways.values()
+            if some[0].accuracy
+        ]
+
     def wholes(self, scenario: str) -> tuple[Entry, ...]:
         """The measured rows of a scenario."""
         return next((block.wholes for block in self.blocks if block.name == scenario), ())
@@ -93,7 +106,7 @@ def section(number: int, name: str, record: Record) -> Section:
 
 def beside(sections: Sequence[Section]) -> list[Figure]:
     """For each scenario that two records or more measured: their medians, configuration by configuration."""
-    made = []
+    made, sections = [], [one for one in sections if one.blocks]
     for scenario in dict.fromkeys(block.name for one in sections for block in one.blocks):
         each = [{one.result.subject.name: one.row for one in section.wholes(scenario) if one.row.unit == "ns"} for section in sections]
         names = [name for name in dict.fromkeys(name for rows in each for name in rows) if sum(name in rows for rows in each) > 1]
