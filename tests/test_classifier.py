@@ -539,7 +539,7 @@ class Shop(RuleBasedStateMachine):
             self.shop.close()
 
 
-@pytest.mark.parametrize("examples", [10, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [10, pytest.param(30, marks=pytest.mark.slow)])
 def test_after_any_changes_the_head_is_that_of_what_is_left(examples: int, tmp_path: Path) -> None:
     Shop.bundle = fake.write_bundle(str(tmp_path / "fake.edgetl"), encoded(picture(seed=9)), dim=16, size=16).path
     Shop.folder = tmp_path
