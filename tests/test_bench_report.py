@@ -28,7 +28,7 @@ from edgetl.errors import BenchError
 from edgetl.types import Proportion
 
 METHOD = dataclasses.replace(QUICK, resamples=40)
-HOSTILE = "<script>alert(1)</script>\"' & $x_1$ " + "w" * 90
+HOSTILE = "<script>alert(1)</script>\"' & $x_1$ 日本 " + "w" * 90
 MACHINE = {
     "board": "Raspberry Pi 5",
     "cpu": "Cortex-A76",
@@ -215,7 +215,9 @@ def test_names_of_strangers_stay_text() -> None:
         results=(stranger,), warnings=(HOSTILE,), machine={"board": HOSTILE, HOSTILE: HOSTILE}, bundle={"name": HOSTILE, HOSTILE: HOSTILE},
         skipped=(Skipped(HOSTILE, HOSTILE),), ended=HOSTILE, edgetl=HOSTILE, created=HOSTILE, photos={HOSTILE: HOSTILE}, rounds=(),
     )  # fmt: skip
-    text = report.render([(HOSTILE, said), (f"other {HOSTILE}", said)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        text = report.render([(HOSTILE, said), (f"other {HOSTILE}", said)])
     page = Page(text)
     assert "script" not in {tag for tag, _ in page.tags}
     assert len(page.ids) == len(set(page.ids))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -44,8 +45,9 @@ def drawn(paint: Callable[[Figure], None], *, height: float, label: str, salt: s
     import matplotlib
     from matplotlib.figure import Figure
 
-    # The reader's matplotlibrc must not change the page.
-    with matplotlib.rc_context():
+    # The reader's matplotlibrc must not change the page, and letters that this font lacks are in one of the reader's.
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         matplotlib.rcParams["svg.hashsalt"] = salt
