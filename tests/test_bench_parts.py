@@ -209,6 +209,8 @@ def test_a_machine_that_gets_slower_over_the_rounds_is_said_to() -> None:
     assert said.startswith("the last 4 rounds took 1.30 times as long as the first 4, over all rows: it became slower")
     assert caveats([result(100, 130, 99, 131, 100, 129, 101, 130)], [], 4) == ()
     assert caveats([result(100, 101, 99, 102, 103, 104, 103, 104)], [], 4) == ()
+    loads = bench.Row.of("cold-load", None, [[100], [101], [130], [131]], TINY)
+    assert caveats([bench.Result(SUBJECT, None, (loads,))], [], 4) == ()
 
 
 def test_more_threads_than_cores_are_allowed_and_said() -> None:

@@ -12,6 +12,7 @@ from edgetl.bench.statistics import percentile
 from edgetl.machine import sensors
 
 _OTHERS, _STEAL, _SLOWER = 0.05, 0.01, 1.05
+_MEDIAN = 6  # samples that carry one
 
 
 def caveats(results: Sequence[Result], rounds: Sequence[Round], cores: int) -> tuple[str, ...]:
@@ -67,11 +68,15 @@ def _load(rounds: Sequence[Round]) -> list[str]:
 
 
 def _slower(results: Sequence[Result]) -> list[str]:
-    """Whether all configurations together became slower or faster: the rounds of one half are all slower than those of the other."""
+    """Whether all configurations together became slower or faster: the rounds of one half are all slower than those of the other.
+
+    Rows count of which every round has enough samples for a median: single loads differ more than a machine does.
+    """
     ratios: dict[int, list[float]] = {}
     for result in results:
         for row in result.rows:
-            if row.stage is None and row.unit == "ns" and len(row.samples) > 3 and row.p50.value > 0:
+            enough = len(row.samples) > 3 and min(map(len, row.samples)) >= _MEDIAN
+            if enough and row.stage is None and row.unit == "ns" and row.p50.value > 0:
                 for number, taken in enumerate(row.samples):
                     ratios.setdefault(number, []).append(math.log(max(1, percentile(taken, 50)) / row.p50.value))
     pace = [mean(taken) for _, taken in sorted(ratios.items())]
