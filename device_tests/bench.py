@@ -6,7 +6,8 @@
     python device_tests/bench.py lite0.edgetl --estimated                  what the bundle's proofs say of NPUs that are not here
 
 A reference is small (some hundred queries of the int8 variants and their float ones) and says how fast such a machine is, not whether a
-change made it faster: for that, measure before and after it on one machine, and compare.
+change made it faster: for that, measure before and after it on one machine, and compare. A partial record becomes no reference, and an
+emulated one replaces no measured one.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import board
 
 from edgetl import Bundle, bench
 from edgetl.bench.estimated import estimated
+from edgetl.errors import EdgetlError
 
 FOLDER = Path(__file__).parent / "reference"
 SCENARIOS = ("backbone", "predict-file", "learn-one", "cold", "memory")
@@ -32,21 +34,36 @@ def main() -> None:
     parser.add_argument("--variant", action="append", help="only these; may be repeated")
     parser.add_argument("--estimated", action="store_true", help="write the bundle's estimates instead")
     asked = parser.parse_args()
-    if asked.estimated:
-        name, record = "estimated", estimated(Bundle.open(asked.bundle))
-    else:
-        name, record = board.target(), measured(asked.bundle, asked.variant, asked.labelled)
-    path = FOLDER / f"bench-{name}.json"
-    bench.write(record, path)
+    try:
+        if asked.estimated:
+            name, record = "estimated", estimated(Bundle.open(asked.bundle))
+        else:
+            name, record = board.target(), measured(asked.bundle, asked.variant, asked.labelled)
+        keep(record, FOLDER / f"bench-{name}.json")
+    except EdgetlError as error:
+        sys.exit(f"refused: {error}")
+
+
+def keep(record: bench.Record, path: Path) -> None:
+    """Shows a record and makes it the reference, unless the one that is there is worth more."""
     print(bench.table(record))
+    if record.ended or not record.results:
+        sys.exit(f"{path.name} stays as it was: {record.ended or 'nothing could be measured'}")
+    if kind(record) != "measured" and path.exists() and kind(bench.read(path)) == "measured":
+        sys.exit(f"{path.name} stays as it was: it is measured, this is {kind(record)}")
+    bench.write(record, path)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
-    sys.exit(1 if record.ended or not record.results else 0)
+
+
+def kind(record: bench.Record) -> str:
+    """Of its rows, which are all of one."""
+    return next(row.kind for _, row in record.rows())
 
 
 def measured(bundle: str, variants: list[str] | None, labelled: str | None) -> bench.Record:
     return bench.run(
         bundle, variants=variants, labelled=labelled, scenarios=SCENARIOS, method=EMULATED if board.EMULATED else MEASURED,
-        progress=lambda done, total: print(f"\r{done}/{total}", end="", file=sys.stderr),
+        progress=lambda done, total: print(f"\r{done}/{total}", end="\n" if done == total else "", file=sys.stderr),
     )  # fmt: skip
 
 

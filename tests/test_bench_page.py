@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -100,6 +101,28 @@ def test_a_reference_record_is_small_and_names_nobody(path: Path):
     record = json.loads(said)
     assert not re.search(r'"[^"]*(/home/|/root/|/tmp/|/Users/)', said), "a folder of the machine that made it"
     assert not {"host", "hostname", "node", "user"} & set(record["machine"])
+
+
+@pytest.mark.slow
+def test_an_emulated_record_replaces_no_measured_one_and_refusals_are_sentences(bundle: Path, tmp_path: Path):
+    shutil.copytree(ROOT / "device_tests", tmp_path / "device_tests")
+
+    def made(bundle: str | Path) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, str(tmp_path / "device_tests" / "bench.py"), str(bundle)]
+        return subprocess.run(program, capture_output=True, text=True, env={**os.environ, "EDGETL_EMULATED": "a test"})
+
+    done = made(bundle)
+    assert done.returncode == 0, done.stderr
+    path = Path(done.stdout.splitlines()[-1].partition(": ")[0])
+    record = bench.read(path)
+    assert {row.kind for _, row in record.rows()} == {"emulated"}
+    (result,) = record.results
+    measured = dataclasses.replace(result, rows=tuple(dataclasses.replace(row, kind="measured") for row in result.rows))
+    bench.write(dataclasses.replace(record, results=(measured,)), path)
+    before, done = path.read_bytes(), made(bundle)
+    assert (done.returncode, path.read_bytes()) == (1, before)
+    assert f"{path.name} stays as it was: it is measured, this is emulated" in done.stderr
+    assert made(tmp_path / "missing.edgetl").stderr.startswith(f"refused: {tmp_path / 'missing.edgetl'}: no such bundle")
 
 
 def test_a_compilers_cycles_become_a_row_of_their_own_kind(bundle: Path, tmp_path: Path):

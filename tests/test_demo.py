@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from edgetl import Guess, Proportion, demo, machine
-from edgetl.demo import cells, report
+from edgetl import Guess, Proportion, bench, demo, machine
+from edgetl.demo import cells, report, speed
 from edgetl.demo.record import Example, Figure, Latency, Record, Step, merged, subset
 from edgetl.errors import EdgetlError, ExportError, PhotoError
 from edgetl.runtimes import fake
@@ -222,6 +222,16 @@ def test_text_from_outside_stays_text():
 def test_a_latency_without_enough_samples_draws_what_there_is():
     bars = Page(report.render(made_up())).all("rect")
     assert [bar["width"] for bar in bars] == ["100.00"]
+
+
+def test_a_bench_that_was_interrupted_shows_what_was_measured_and_says_so(tmp_path: Path):
+    bundle = fake.write_bundle(str(tmp_path / "fake.edgetl"), cells.cells()[0].path.read_bytes())
+    record = bench.read(next((ROOT / "device_tests" / "reference").glob("bench-aarch64-*.json")))
+    unasked = [dataclasses.replace(one, rows=tuple(row for row in one.rows if row.scenario == "cold-load")) for one in record.results]
+    partial = dataclasses.replace(record, results=tuple(unasked), ended="interrupted by SIGINT in process 2 of 6")
+    step = speed.step(partial, bundle, 1.0)
+    assert step.rows == ()
+    assert "It ended early: interrupted by SIGINT in process 2 of 6." in step.words
 
 
 def test_old_new_and_merged_accuracies_are_sums_of_the_confusion_matrix():

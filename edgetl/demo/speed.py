@@ -16,8 +16,8 @@ SCENARIOS = ("predict-file", "add-a-class", "cold")
 
 
 def latencies(bench: Bench) -> tuple[Latency, ...]:
-    """One per measured variant, in the order in which they were first measured."""
-    return tuple(_latency(result) for result in bench.results)
+    """One per variant whose prediction was timed, in the bundle's order."""
+    return tuple(_latency(result, whole) for result in bench.results if (whole := result.row(SCENARIOS[0])))
 
 
 def step(bench: Bench, bundle: Bundle, seconds: float) -> Step:
@@ -36,6 +36,7 @@ def step(bench: Bench, bundle: Bundle, seconds: float) -> Step:
         "of a class that did not exist until the first prediction (both medians)."
     ]
     words += [f"Not measured: {skipped.what} ({skipped.reason})." for skipped in bench.skipped]
+    words += [f"It ended early: {bench.ended}."] if bench.ended else []
     return Step("bench", "Measure the latency of every variant", " ".join(words), _HEADERS, tuple(rows), seconds)
 
 
@@ -46,9 +47,8 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
 
 
-def _latency(result: Result) -> Latency:
-    whole, subject = result.row("predict-file"), result.subject
-    assert whole is not None, "it is one of SCENARIOS"
+def _latency(result: Result, whole: Row) -> Latency:
+    subject = result.subject
     return Latency(
         variant=subject.variant,
         library=subject.library,
