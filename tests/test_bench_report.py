@@ -313,7 +313,8 @@ def test_no_record_and_no_room_are_refused(tmp_path: Path) -> None:
 def test_numbers_have_one_unit_per_table_and_few_digits() -> None:
     assert Scale.of([12_000, 900_000, 61_000_000_000], "ns") == Scale("µs", 1e3)
     assert [digits(value) for value in (0.0123, 1.5, 12.346, 123.46, 12345.6)] == ["0.012", "1.500", "12.35", "123.5", "12\u202f346"]
-    for low, high in ((1, 1000), (3.1, 3.2), (0.02, 0.9), (40, 90)):
+    assert ticks(242.5, 292.2) == [260, 280], "a narrow range has even steps"
+    for low, high in ((1, 1000), (3.1, 3.2), (0.02, 0.9), (40, 90), (0.98, 2.04), (1e9, 1.0000001e9)):
         found = ticks(low, high)
         assert 1 <= len(found) <= 6
         assert found == sorted(found)

@@ -52,10 +52,18 @@ def count(value: float) -> str:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round numbers for a logarithmic axis from `low` > 0 to `high`: as many steps of a decade as there is room for."""
+    """Round numbers for a logarithmic axis from `low` > 0 to `high`: as many steps of a decade as there is room for, or even ones."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         found = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
         if len(found) <= 5:
             break
-    return found[:: math.ceil(len(found) / 5)] if found else [low]
+    return found[:: math.ceil(len(found) / 5)] if len(found) > 1 else _even(low, high)
+
+
+def _even(low: float, high: float) -> list[float]:
+    """At most five round numbers from `low` to `high`, equally far from each other."""
+    room = (high - low) / 4
+    decade = 10.0 ** math.floor(math.log10(room))
+    step = next(one * decade for one in (1, 2, 5, 10) if one * decade >= room)
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
