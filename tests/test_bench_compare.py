@@ -153,7 +153,8 @@ def test_what_is_not_measured_is_not_judged_and_what_else_differs_is_said():
     start = {**sensors.reading(), "monotonic_ns": 0, "own_seconds": 0.0, "cpu": cpu, "load_average": [0.5, 0.4, 0.3]}
     end = {**start, "monotonic_ns": 10**9, "cpu": {**cpu, "idle": 300, "steal": 100}}
     memory = row([[50], [51]], "memory", unit="B")
-    one = record(result(memory, row(rounds(0), kind="estimated"), row(rounds(2), "predict-file"), row(rounds(4), "predict-file", "head")))
+    rows = row(rounds(0), kind="estimated"), row(rounds(2), "predict-file"), row(rounds(4), "predict-file", "head")
+    one = record(result(memory, *rows, right="1"))
     other = record(
         result(memory, row(rounds(1)), row(rounds(3), "head-swap")),
         ended="interrupted after round 3", warnings=("the machine was loaded",), method=dataclasses.replace(METHOD, queries=128),
@@ -168,7 +169,8 @@ def test_what_is_not_measured_is_not_judged_and_what_else_differs_is_said():
     shown = screen.table(found)
     for said in (
         "after is partial: interrupted after round 3", "after: the machine was loaded", "method, queries: 1024 and 128",
-        "only in before: onnx-int8 cpu 4 threads predict-file\n", "only in after: onnx-int8 cpu 4 threads head-swap\n",
+        "only in before: onnx-int8 cpu 4 threads predict-file\n", "only in before: onnx-int8 cpu 4 threads top-1\n",
+        "only in after: onnx-int8 cpu 4 threads head-swap\n",
         "not judged: onnx-int8 cpu 4 threads embed: estimated and measured\n", "steal unknown and 25.0 %",
     ):  # fmt: skip
         assert said in shown

@@ -122,7 +122,8 @@ def test_what_is_not_in_the_record_cannot_be_told_and_names_the_command(only: Re
 
 def test_rows_that_were_not_measured_are_left_out_and_never_on_the_front():
     emulated, estimated = result(ms=1, kind="emulated"), result("tflite-int8", ms=0.1, kind="estimated")
-    (answer,) = pick([("a", record(FLOAT, emulated, estimated, skipped=(Skipped("x", "not installed"),)))]).answers
+    skipped = Skipped("x", "not installed"), Skipped("y: embed", "another scenario")
+    (answer,) = pick([("a", record(FLOAT, emulated, estimated, skipped=skipped))]).answers
     assert [one.subject.variant for one in answer.candidates] == ["onnx-fp32"]
     assert [(one.what, one.reason) for one in answer.left_out] == [
         ("a: onnx-int8 cpu 1 thread", "its predict-file is emulated"),

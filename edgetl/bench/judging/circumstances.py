@@ -79,8 +79,10 @@ def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[str
 
 
 def unjudged(before: Result, after: Result, names: tuple[str, str]) -> Iterator[str]:
-    """Which rows of a configuration only one record has, and which were not measured; in words."""
+    """Which numbers of a configuration only one record has, and which were not measured; in words."""
     configuration = before.subject.name
+    if (before.accuracy is None) != (after.accuracy is None):
+        yield f"only in {names[before.accuracy is None]}: {configuration} top-1"
     keys = [dict.fromkeys((row.scenario, row.stage) for row in result.rows) for result in (before, after)]
     for name, here, there in ((names[0], *keys), (names[1], *reversed(keys))):
         # A scenario that only one has is named without its stages.

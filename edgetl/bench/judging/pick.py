@@ -165,7 +165,9 @@ def _answer(records: Sequence[Named], budget: Budget, floats: References) -> Ans
         for name, _, result, row in found
         if row is None or row.kind != "measured"
     ]
-    left_out += [Skipped(f"{name}: {one.what}", one.reason) for name, record in records for one in record.skipped]
+    left_out += [
+        Skipped(f"{name}: {one.what}", one.reason) for name, record in records for one in record.skipped if _matters(one, budget.scenario)
+    ]
     notes = [note for name, record in records for note in _of_record(name, record)]
     notes += [f"{name}: {result.subject.name}: {note}" for name, _, result, row in measured for note in _of_row(result, row)]
     sentence = f"on {machine}: {_sentence(chosen, candidates, budget)}"
@@ -196,6 +198,11 @@ def _of_record(name: str, record: Record) -> Iterator[str]:
     if record.ended:
         yield f"{name} is partial: {record.ended}"
     yield from (f"{name}: {warning}" for warning in record.warnings)
+
+
+def _matters(skipped: Skipped, scenario: str) -> bool:
+    """Whether it is a configuration, or of one what may be judged; and not another scenario."""
+    return skipped.what.partition(": ")[2] in ("", scenario, "latency", "memory", "accuracy")
 
 
 def _of_row(result: Result, row: Row) -> Iterator[str]:
