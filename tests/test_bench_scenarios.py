@@ -303,12 +303,15 @@ COOL = {"temperature_c": 50.0, "frequency_khz": 1_800_000, "throttle": {"thermal
 HOT = {"temperature_c": 85.0, "frequency_khz": 600_000, "throttle": {"thermal_events": 3}}
 
 
-def minutes(stand: Stand, number: float, cost: Callable[[Planted], int], readings: list[Any], method: Method = TINY) -> Measured:
+def minutes(
+    stand: Stand, number: float, cost: Callable[[Planted], int], readings: list[Any], method: Method = TINY,
+    keep: Callable[[Measured], object] = lambda measured: None,
+) -> Measured:  # fmt: skip
     moved, runtime = Planted(), stand.embedder.runtime
     stand.embedder.runtime = Slow(runtime, moved, lambda: cost(moved))
     try:
         asked = dataclasses.replace(stand, options=Options(minutes=number))
-        return sustained.sustained(asked, Loop(method, moved), iter(readings).__next__)
+        return sustained.sustained(asked, Loop(method, moved, keep), iter(readings).__next__)
     finally:
         stand.embedder.runtime = runtime
 
@@ -320,6 +323,12 @@ def test_a_run_that_keeps_its_speed_says_nothing(stand: Stand) -> None:
     ]  # fmt: skip
     assert (measured.note, measured.facts, len(measured.samples[None])) == ("", {"asked": 150}, 150)
     assert {(one.temperature_c, one.frequency_khz, one.throttled) for one in measured.minutes} == {(50.0, 1_800_000, False)}
+
+
+def test_minutes_that_are_over_are_kept_should_the_run_be_ended_before_its_last(stand: Stand) -> None:
+    kept: list[tuple[int, int]] = []
+    minutes(stand, 2.5, lambda _: 1000 * MS, [COOL] * 4, keep=lambda one: kept.append((len(one.minutes), len(one.samples[None]))))
+    assert kept == [(1, 60), (2, 120), (3, 150)]
 
 
 def test_a_run_that_throttled_and_slowed_says_so_with_numbers(stand: Stand) -> None:

@@ -51,9 +51,11 @@ class Measured:
 class Loop:
     """Times queries as the method says; one process's share of its rounds."""
 
-    def __init__(self, method: Method, clock: Clock = perf_counter_ns) -> None:
-        """`clock` is what every sample is read from."""
-        self.method, self.clock = method, clock
+    def __init__(
+        self, method: Method, clock: Clock = perf_counter_ns, keep: Callable[[Measured], None] = lambda measured: None
+    ) -> None:  # fmt: skip
+        """`clock` is what every sample is read from; `keep` is given what a scenario of minutes has so far, should it be ended early."""
+        self.method, self.clock, self.keep = method, clock, keep
         self.queries = math.ceil(method.queries / method.rounds)
         self.nanoseconds = round(method.seconds / method.rounds * 1e9)
 

@@ -7,6 +7,7 @@ could not.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import os
 import shutil
@@ -49,16 +50,17 @@ def main() -> None:
 def latency(job: Job) -> Answer:
     """The scenarios, one after the other, with everything open."""
     with opened(job) as stand:
-        loop, said = Loop(job.method), Answer(subject(stand.embedder), complete=False)
+        said = Answer(subject(stand.embedder), complete=False)
         for name in job.scenarios:
+            loop = Loop(job.method, keep=functools.partial(_keep_with, job, said, name))
             try:
-                said = dataclasses.replace(said, measured={**said.measured, name: SCENARIOS[name].run(stand, loop)})
+                said = _with(said, name, SCENARIOS[name].run(stand, loop))
             except EdgetlError as error:
                 said = dataclasses.replace(said, skipped=(*said.skipped, (name, str(error))))
             keep(said, job)
             say(name)
         library = libraries.details(stand.embedder.runtime.family)
-        return dataclasses.replace(said, library=library, overhead=tuple(loop.overhead(1000)), complete=True)
+        return dataclasses.replace(said, library=library, overhead=tuple(Loop(job.method).overhead(1000)), complete=True)
 
 
 def energy(job: Job) -> Answer:
@@ -75,6 +77,14 @@ def energy(job: Job) -> Answer:
     facts = {name: float(getattr(taken, name)) for name in ("joules", "idle_watts", "idle_seconds", "seconds", "queries")}
     note = f"the mean of {taken.queries} predictions from files above idling: {taken.kind}"
     return Answer(subject(stand.embedder), {"energy": Measured({None: [taken.microjoules]}, {None: "uJ"}, facts=facts, note=note)})
+
+
+def _keep_with(job: Job, said: Answer, name: str, so_far: Measured) -> None:
+    keep(_with(said, name, so_far), job)
+
+
+def _with(said: Answer, name: str, measured: Measured) -> Answer:
+    return dataclasses.replace(said, measured={**said.measured, name: measured})
 
 
 @contextmanager

@@ -19,8 +19,8 @@ MINUTE = 60_000_000_000
 def sustained(stand: Stand, loop: Loop, reading: Callable[[], Mapping[str, Any]] = sensors.reading) -> Measured:
     """A decoded frame -> its class, one query after the other for `Options.minutes`, from the first one on: nothing is warmed up.
 
-    The sensors are read between minutes, outside of the queries. A round keeps the method's `most` samples; a minute's percentiles are of
-    all of its queries.
+    Between minutes, outside of the queries, the sensors are read and what there is so far is kept. A round keeps the method's `most`
+    samples; a minute's percentiles are of all of its queries.
 
     Args:
         stand: frames and shop.
@@ -44,7 +44,12 @@ def sustained(stand: Stand, loop: Loop, reading: Callable[[], Mapping[str, Any]]
         minutes.append(_minute(len(minutes), taken, before, after, loop.method.confidence))
         kept.extend(taken[: most - len(kept)])
         before = after
-    notes = [*_slower(minutes, loop.method.steady)]
+        loop.keep(_measured(kept, number, minutes, loop.method.steady))
+    return _measured(kept, number, minutes, loop.method.steady)
+
+
+def _measured(kept: array[int], number: int, minutes: Sequence[Minute], steady: float) -> Measured:
+    notes = [*_slower(minutes, steady)]
     if number > len(kept):
         notes.append(f"the first {len(kept)} of {number} samples are kept; the minutes are of all")
     return Measured({None: kept}, facts={"asked": number}, minutes=tuple(minutes), note="; ".join(notes))
