@@ -128,9 +128,10 @@ def test_what_cannot_be_read_or_was_taught_is_left_out_and_the_digest_tells(fold
     (_, label), *others = split.asked
     damaged = accuracy.measure(embedder, dataclasses.replace(split, asked=((broken, label), *others)))
     assert damaged.right == whole.right[1:]
-    assert "1 unreadable left out" in damaged.method
+    assert "left out: 1 unreadable, 0 copies of taught ones" in damaged.method
     copied = accuracy.measure(embedder, dataclasses.replace(split, asked=(split.taught[0], *others)))
     assert copied.right == whole.right[1:]
+    assert "left out: 0 unreadable, 1 copies of taught ones" in copied.method
     assert len({whole.digest, damaged.digest}) == 2
     assert damaged.digest == copied.digest
     with pytest.raises(PhotoError, match="none of its 1 photos to ask can be read"):

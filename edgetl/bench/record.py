@@ -57,8 +57,8 @@ class Accuracy:
     Attributes:
         top1: right, asked, and the Wilson interval.
         right: one character per photo asked, in a fixed order: `1` right, `0` wrong; two files are compared photo by photo.
-        photos: the folder, and the digest (hex) of the asked photos' bytes: equal where the same photos were asked.
-        digest: that digest.
+        photos: the folder's name.
+        digest: of the taught and the asked photos' bytes and classes (hex): equal where the same were taught and asked.
         method: how, in a sentence.
     """
 

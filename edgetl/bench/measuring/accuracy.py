@@ -144,10 +144,12 @@ def measure(embedder: Embedder, split: Split, seed: int = 0) -> Accuracy:
     made = fit(taught, embedder.fingerprint, seed)
     found = right(made, asked)
     unread = taught.failed + asked.failed
+    copies = len(split.asked) - asked.failed - len(asked.labels)
     method = (
         f"top-1 of the head that auto chose ({made.kind}), from {len(taught.labels)} photos of {len(made.head.labels)} classes: half of "
-        f"each, at most {TAUGHT}, drawn with seed {seed}; asked for {len(asked.labels)} others, of at most {ASKED}; {unread} unreadable "
-        "left out; photos of one burst may be on both sides"
+        f"top-1 of the head that auto chose ({made.kind}), from {len(taught.labels)} photos of {len(made.head.labels)} classes: half of "
+        f"each, at most {TAUGHT}, drawn with seed {seed}; asked for {len(asked.labels)} others, of at most {ASKED}; left out: {unread} "
+        f"unreadable, {copies} copies of taught ones; photos of one burst may be on both sides"
     )
     shown = "".join("01"[one] for one in found.tolist())
     return Accuracy(Proportion(int(found.sum()), len(found)), shown, split.folder, _digest(taught, asked), method)

@@ -39,7 +39,7 @@ class Job:
         options: of single scenarios.
         folder: scratch, this process's own.
         spawned: the monotonic clock when the parent started the process, ns.
-        meter: what :func:`edgetl.bench.measuring.energy.open_meter` takes.
+        meter: what :func:`edgetl.bench.measuring.meter.open_meter` takes.
     """
 
     task: str
@@ -71,7 +71,7 @@ class Answer:
         subject: what it opened; None where that failed.
         measured: scenario or phase -> what it gave.
         accuracy: of the task `accuracy`.
-        library: :func:`edgetl.machine.libraries` of the library that computed: its build.
+        library: :func:`edgetl.machine.libraries.details` of the family that computed: its build.
         overhead: of the harness, nanoseconds per query.
         skipped: (scenario, reason).
         refused: the name of the error that ended it, and its sentence; None where it went well.
