@@ -97,6 +97,17 @@ def test_a_difference_that_does_not_matter_has_no_verdict_and_says_why(factor, u
     assert (change.verdict == "slower") == (said == "outside")
 
 
+def test_while_others_work_a_small_difference_may_be_theirs_and_a_large_one_is_told():
+    idle = {**sensors.reading(), "monotonic_ns": 0, "own_seconds": 0.0, "cpu": {"user": 0, "system": 0, "idle": 0, "iowait": 0, "steal": 0}}
+    busy = {**idle, "monotonic_ns": 10**9, "cpu": {"user": 160, "system": 40, "idle": 180, "iowait": 0, "steal": 20}}
+    loaded = (Round(0, "onnx-int8 4 threads", 0.0, idle, busy),)
+    before, little, much = (record(result(row(rounds(seed, factor=by)))) for seed, by in ((0, 1.0), (1, 1.03), (1, 1.06)))
+    assert numbers(compare.compare(before, little))["embed", "p50"].verdict == "slower"
+    found = numbers(compare.compare(before, dataclasses.replace(little, rounds=loaded)))["embed", "p50"]
+    assert (found.verdict, found.reason) == ("cannot tell", "it may be the load: others had 55 % of all cores' time")
+    assert numbers(compare.compare(before, dataclasses.replace(much, rounds=loaded)))["embed", "p50"].verdict == "slower"
+
+
 def test_one_process_cannot_tell_and_constant_latencies_can():
     assert "one process" in changed(rounds(0, count=1), rounds(1, count=1, factor=2)).reason
     constant = changed([[1_000_000] * 20] * 4, [[1_100_000] * 20] * 4)

@@ -54,6 +54,16 @@ def load(before: Record, after: Record, subject: Subject) -> str:
     return f"{', '.join(said)} (n={len(runs[0])} and {len(runs[1])} processes)" if said else ""
 
 
+def busy(before: Record, after: Record, subject: Subject) -> float:
+    """What of all cores' time others had, processes or guests of the hypervisor, in the busier one of both runs; 0 where neither says."""
+    most = 0.0
+    for record in (before, after):
+        readings = [sensors.between(one.before, one.after) for one in _processes(record, subject) if one.before.get("cpu")]
+        shares = [(one["others"] or 0.0) + (one["steal"] or 0.0) for one in readings]
+        most = max(most, math.fsum(shares) / len(shares) if shares else 0.0)
+    return most
+
+
 def _processes(record: Record, subject: Subject) -> Iterator[Round]:
     """Those of a configuration; they are named as it was asked for, and that may leave the provider to the runtime."""
     asked = subject.name.replace(f" {subject.provider} ", " ", 1)

@@ -3,7 +3,9 @@
 A ratio's interval holds the variation between processes: the standard error of a percentile's logarithm is bootstrapped over the rounds
 of each record (:mod:`edgetl.bench.statistics`), and the two are compared as Welch did (1947). A row has a verdict where 1 is outside the
 interval, and the difference is no smaller than what matters. What differs between one hour and the next by more than between one process
-and the next is in no interval: the load of both runs stands beside the verdicts.
+and the next is in no interval: the load of both runs stands beside the verdicts, and while others work a time has a verdict only where
+1 is outside by more than 5 % of the share of all cores that they had. (20 pairs of records of one model on two of four cores, 20 s each,
+while others were at work on the other two: 5 pairs had 1 outside their interval, by up to 1.5 %.)
 
 A record has many rows, and one of twenty is outside its 95 % interval by chance. What fails a build are therefore only the headline
 numbers (of whole scenarios the p50, or the percentiles that are asked for; memory; top-1), and of those the ones that hold after Holm's
@@ -32,6 +34,7 @@ Verdict = Literal["faster", "slower", "smaller", "larger", "better", "worse", "s
 Percentile = Literal["p50", "p90", "p99"]
 Metric = Literal[Percentile, "top-1", "size"]
 
+_LOADED = 0.05
 _REGRESSIONS: tuple[Verdict, ...] = ("slower", "larger", "worse")
 _PERCENTILES: dict[Percentile, float] = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 
@@ -133,7 +136,7 @@ def compare(
     confidence = max(before.method.confidence, after.method.confidence)
     asked = tuple(metric for metric in _PERCENTILES if metric in fail_on)
     judge = _Judge(floor_ns, least, confidence, asked, before.method.resamples, before.method.seed)
-    changes = [change for one, other in pairs for change in judge.result(one, other)]
+    changes = [change for one, other in pairs for change in judge.result(one, other, circumstances.busy(before, after, one.subject))]
     notes = [note for pair in pairs for note in (*circumstances.unjudged(*pair, names), *judge.uncarried(*pair))]
     if not any(change.headline for change in changes):
         why = "; ".join(notes) or "their rows are of other scenarios"
@@ -163,7 +166,8 @@ class _Judge:
     resamples: int
     seed: int
 
-    def result(self, before: Result, after: Result) -> Iterator[Change]:
+    def result(self, before: Result, after: Result, busy: float) -> Iterator[Change]:
+        """The numbers of one configuration; others had the share `busy` of all cores."""
         name = before.subject.name
         if before.accuracy and after.accuracy:
             yield self._accuracy(name, before.accuracy, after.accuracy)
@@ -171,7 +175,7 @@ class _Judge:
         for row in before.rows:
             other = after.row(row.scenario, row.stage)
             if other and circumstances.judged(row, other):
-                yield from self._row(name, row, other)
+                yield from self._row(name, row, other, busy)
 
     def uncarried(self, before: Result, after: Result) -> Iterator[str]:
         """Which percentiles that may fail a build are not there to do so; in words."""
@@ -183,7 +187,7 @@ class _Judge:
                         takes = statistics.least(_PERCENTILES[metric], self.confidence)
                         yield f"no {metric} of {before.subject.name} {row.scenario}: n={row.n} and {other.n}, it takes {takes} in both"
 
-    def _row(self, name: str, before: Row, after: Row) -> Iterator[Change]:
+    def _row(self, name: str, before: Row, after: Row, busy: float) -> Iterator[Change]:
         both = [
             (metric, one, other)
             for metric in _PERCENTILES
@@ -194,7 +198,7 @@ class _Judge:
         ratios = statistics.ratios(*pools, qs, confidence=self.confidence, resamples=self.resamples, seed=self.seed)
         rounds = pools[0].rounds, pools[1].rounds
         for (metric, one, other), ratio in zip(both, ratios):
-            verdict, reason = self._verdict(before.unit, one.value, other.value, ratio, min(rounds))
+            verdict, reason = self._verdict(before.unit, one.value, other.value, ratio, min(rounds), busy)
             yield Change(
                 name, before.scenario, before.stage, metric, before.unit, one.value, other.value, (before.n, after.n), rounds, ratio,
                 verdict, reason, self._headline(before, metric),
@@ -203,11 +207,16 @@ class _Judge:
     def _headline(self, row: Row, metric: Percentile) -> bool:
         return row.stage is None and (metric in self.fail_on if row.unit == "ns" else metric == "p50" and row.unit == "B")
 
-    def _verdict(self, unit: str, before: int, after: int, ratio: statistics.Ratio, rounds: int) -> tuple[Verdict, str]:
+    def _verdict(
+        self, unit: str, before: int, after: int, ratio: statistics.Ratio, rounds: int, busy: float
+    ) -> tuple[Verdict, str]:  # fmt: skip
         if rounds < 2:
             return "cannot tell", "one process does not show how much processes differ"
         if ratio.low <= 1 <= ratio.high:
             return "cannot tell", "the interval holds 1"
+        room = 1 + _LOADED * busy
+        if unit == "ns" and ratio.low / room <= 1 <= ratio.high * room:
+            return "cannot tell", f"it may be the load: others had {100 * busy:.0f} % of all cores' time"
         if unit == "ns" and abs(after - before) < self.floor_ns:
             return "cannot tell", f"the difference is below {self.floor_ns / 1000:g} µs"
         if self._slight(ratio.value):
