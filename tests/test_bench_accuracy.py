@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -123,6 +124,11 @@ def test_the_curve_ends_where_the_accuracy_is(folder: Path, embedder: Embedder, 
 def test_what_cannot_be_read_or_was_taught_is_left_out_and_the_digest_tells(folder: Path, embedder: Embedder, tmp_path: Path) -> None:
     whole, split = accuracy.measure(embedder, Split.of(folder)), Split.of(folder)
     assert accuracy.measure(embedder, split) == whole
+    assert re.fullmatch(
+        r"top-1 of the head that auto chose \(\w+\), from \d+ photos of \d classes: half of each, at most 20, drawn with seed 0; asked for \d+ "
+        "others, of at most 1000; left out: 0 unreadable, 0 copies of taught ones; photos of one burst may be on both sides",
+        whole.method,
+    )
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
     (_, label), *others = split.asked

@@ -147,7 +147,6 @@ def measure(embedder: Embedder, split: Split, seed: int = 0) -> Accuracy:
     copies = len(split.asked) - asked.failed - len(asked.labels)
     method = (
         f"top-1 of the head that auto chose ({made.kind}), from {len(taught.labels)} photos of {len(made.head.labels)} classes: half of "
-        f"top-1 of the head that auto chose ({made.kind}), from {len(taught.labels)} photos of {len(made.head.labels)} classes: half of "
         f"each, at most {TAUGHT}, drawn with seed {seed}; asked for {len(asked.labels)} others, of at most {ASKED}; left out: {unread} "
         f"unreadable, {copies} copies of taught ones; photos of one burst may be on both sides"
     )
