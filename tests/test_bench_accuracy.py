@@ -125,8 +125,8 @@ def test_what_cannot_be_read_or_was_taught_is_left_out_and_the_digest_tells(fold
     whole, split = accuracy.measure(embedder, Split.of(folder)), Split.of(folder)
     assert accuracy.measure(embedder, split) == whole
     assert re.fullmatch(
-        r"top-1 of the head that auto chose \(\w+\), from \d+ photos of \d classes: half of each, at most 20, drawn with seed 0; asked for \d+ "
-        "others, of at most 1000; left out: 0 unreadable, 0 copies of taught ones; photos of one burst may be on both sides",
+        r"top-1 of the head that auto chose \(\w+\), from \d+ photos of \d classes: half of each, at most 20, drawn with seed 0; "
+        r"asked for \d+ others, of at most 1000; left out: 0 unreadable, 0 copies of taught ones; photos of one burst may be on both sides",
         whole.method,
     )
     broken = tmp_path / "broken.jpg"
