@@ -29,7 +29,7 @@ def run(
 ) -> Record:  # fmt: skip
     """Runs `edgetl bench BUNDLE ARGUMENTS` on another machine.
 
-    After a Ctrl-C the bench over there is interrupted too, and the record that it writes then, marked as partial, is returned.
+    After a Ctrl-C or SIGTERM the bench over there is interrupted too, and the record that it writes then, marked as partial, is returned.
 
     Args:
         target: `ssh://USER@HOST:PORT` (user and port may be left to the person's config) or `adb:SERIAL`.
