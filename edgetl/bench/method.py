@@ -15,7 +15,7 @@ class Method:
         seconds: and at least so long, s.
         rounds: fresh processes per configuration, count. The configurations take turns: each round runs every one of them once, in an
             order shuffled with `seed`. A process differs from the next by where its memory lies, so intervals are taken over rounds.
-        lessons: how often the learning scenarios (`learn-one`, `add-a-class`, `head-swap`) are repeated in a round, count.
+        lessons: how often the learning scenarios (`learn-one`, `add-a-class`) and `n-shot` are repeated in a round, count.
         window: queries in a window of the warm-up, count.
         steady: the warm-up ends when a window's median is within this share of the median of the window before.
         warm_up_seconds: or after so long, s; the row says that it was not steady.

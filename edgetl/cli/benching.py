@@ -112,7 +112,10 @@ _THEIRS_IS_ANOTHER = ("bundle", "named", "photos", "labelled", "variants", "targ
 
 def _there(ctx: click.Context, path: Path, target: str, python: str | None, keep: bool, given: Mapping[str, Any]) -> Record:
     from edgetl.bench import remote
+    from edgetl.bench.measuring import plan
 
+    _counts(given["threads"])  # these are refused before minutes are spent on an environment there
+    plan.asked(given["scenarios"], labelled=given["labelled"] is not None)
     copied = {option: Path(given[name]) for option, name in (("-i", "photos"), ("--labelled", "labelled")) if given[name]}
     said: list[str] = []
     for option in ctx.command.params:
