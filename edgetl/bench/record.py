@@ -177,7 +177,7 @@ class Round:
 
     Attributes:
         number: of the round, from 0.
-        configuration: what it was called when it was asked for: its subject's name, without the provider where that was left to the runtime.
+        configuration: what it was called when it was asked for: its subject's name, without a provider that was left to the runtime.
         seconds: since the run began, monotonic, when the process was started.
         before: :func:`edgetl.machine.sensors.reading` when it was started.
         after: the same when it had ended.
