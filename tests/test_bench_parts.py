@@ -108,7 +108,7 @@ def test_each_round_runs_every_configuration_once_in_an_order_of_its_own_that_a_
     assert [turn.number for turn in latencies] == [number for number in range(10) for _ in range(3)]
     assert all(set(order) == {A, B, C} for order in orders)
     assert len(set(orders)) > 3
-    assert [sum(turn.task == task for turn in turns) for task in ("cold", "memory", "accuracy", "energy")] == [30, 6, 3, 3]
+    assert [sum(turn.task == task for turn in turns) for task in ("cold", "memory", "accuracy", "energy")] == [30, 12, 3, 3]
     again = plan([A, B, C], ("backbone",), dataclasses.replace(TINY, rounds=10, seed=1))
     assert [turn.configuration for turn in again] != [turn.configuration for turn in latencies]
     assert plan([A, B, C], ("backbone",), TINY) == plan([A, B, C], ("backbone",), TINY)
