@@ -198,7 +198,8 @@ def test_a_process_that_the_kernel_kills_leaves_what_it_had_measured(opened: bun
     assert made.ended == ""
 
 
-CLI = "import sys; from edgetl.cli import main; main()"
+# A shell starts what it puts into the background with SIGINT ignored, and so would be what this suite starts there.
+CLI = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from edgetl.cli import main; main()"
 
 
 def started(opened: bundle.Bundle, folder: Path) -> subprocess.Popen[str]:
