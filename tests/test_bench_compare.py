@@ -97,6 +97,22 @@ def test_a_difference_that_does_not_matter_has_no_verdict_and_says_why(factor, u
     assert (change.verdict == "slower") == (said == "outside")
 
 
+def test_what_the_machine_itself_became_slower_by_is_no_change_and_hides_none():
+    def paced(samples: Rounds, factor: float) -> Record:
+        made = row([[round(value * factor) for value in one] for one in samples])
+        drift = np.exp(0.03 * np.random.Generator(np.random.PCG64(9)).standard_normal(len(samples)))
+        drifting = tuple(tuple(round(value * by) for value in one) for one, by in zip(made.samples, drift))
+        pace = tuple((round(300_000 * factor * by),) * 5 for by in drift)
+        return record(result(dataclasses.replace(made, samples=drifting, pace=pace)))
+
+    before, alike = paced(rounds(0), 1.0), paced(rounds(1), 1.05)
+    found = numbers(compare.compare(before, alike))["embed", "p50"]
+    assert (found.verdict, round(found.pace or 0, 3)) == ("cannot tell", 1.05)
+    assert "the machine's own pace (1.050) taken out" in found.reason
+    found = numbers(compare.compare(before, paced(rounds(1, factor=1.05), 0.95)))["embed", "p50"]
+    assert (found.verdict, found.before > found.after * 0.99) == ("slower", True)
+
+
 def test_while_others_work_a_small_difference_may_be_theirs_and_a_large_one_is_told():
     idle = {**sensors.reading(), "monotonic_ns": 0, "own_seconds": 0.0, "cpu": {"user": 0, "system": 0, "idle": 0, "iowait": 0, "steal": 0}}
     busy = {**idle, "monotonic_ns": 10**9, "cpu": {"user": 160, "system": 40, "idle": 180, "iowait": 0, "steal": 20}}

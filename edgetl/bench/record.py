@@ -109,6 +109,8 @@ class Row:
         facts: counts over all rounds: `arrived`, `dropped`, `missed`, `right`, `asked`, ...
         minutes: of `sustained`.
         note: what the numbers do not say, in a sentence.
+        pace: what a fixed piece of work took between the queries, nanoseconds, one tuple per process: how fast the machine itself was
+            (:mod:`edgetl.bench.measuring.pace`). Empty where it was not taken.
     """
 
     scenario: str
@@ -122,6 +124,7 @@ class Row:
     facts: Mapping[str, float] = dataclasses.field(default_factory=dict)
     minutes: tuple[Minute, ...] = ()
     note: str = ""
+    pace: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def of(

@@ -76,6 +76,7 @@ class Gathering:
             "warm_up": sum(one.warm_up for one in measured),
             "steady": None if measured[0].steady is None else sum(bool(one.steady) for one in measured),
             "facts": _added(one.facts for one in measured),
+            "pace": tuple(one.pace for one in measured if one.pace),
             "minutes": tuple(minute for one in measured for minute in one.minutes),
             "note": "; ".join(dict.fromkeys(one for one in (*(each.note for each in measured), _drift(measured)) if one)),
         }

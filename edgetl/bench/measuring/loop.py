@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Union
 
+from edgetl.bench.measuring.pace import EVERY, pace
 from edgetl.bench.method import Method
 from edgetl.bench.record import Minute, Unit
 from edgetl.bench.statistics import percentile
@@ -37,6 +38,7 @@ class Measured:
         facts: counts, which the rounds' are added to.
         minutes: of `sustained`.
         note: what the numbers do not say, in a sentence.
+        pace: what :func:`edgetl.bench.measuring.pace.pace` took in between, nanoseconds.
     """
 
     samples: Samples
@@ -46,6 +48,7 @@ class Measured:
     facts: Mapping[str, float] = dataclasses.field(default_factory=dict)
     minutes: tuple[Minute, ...] = ()
     note: str = ""
+    pace: tuple[int, ...] = ()
 
 
 class Loop:
@@ -62,14 +65,20 @@ class Loop:
     def stream(self, query: Query, staged: Staged | None = None) -> Measured:
         """One query after the other (single stream), from the warm-up to the share of queries and seconds.
 
-        Where there are stages, each query is followed by one that is timed step by step, so that no clock is read within the whole.
+        Where there are stages, each query is followed by one that is timed step by step, so that no clock is read within the whole. Ten
+        times a second the machine's pace is taken in between.
         """
         numbers = iter(range(1 << 62))
         warm_up, steady = self._warm_up(query, staged, numbers)
         samples: dict[str | None, array[int]] = {None: array("q")}
         whole, clock, most = samples[None], self.clock, self.method.most
-        end = clock() + self.nanoseconds
+        paces = array("q")
+        due = begun = clock()
+        end = begun + self.nanoseconds
         while (len(whole) < self.queries or clock() < end) and len(whole) < most:
+            if clock() >= due:
+                paces.append(pace(clock))
+                due = clock() + EVERY
             number = next(numbers)
             start = clock()
             query(number)
@@ -78,7 +87,7 @@ class Loop:
                 for stage, taken in staged(next(numbers)).items():
                     samples.setdefault(stage, array("q")).append(taken)
         note = f"a round keeps at most {most} samples: it ended before its time" if len(whole) == most else ""
-        return Measured(_sound(samples), warm_up=warm_up, steady=steady, note=note)
+        return Measured(_sound(samples), warm_up=warm_up, steady=steady, note=note, pace=tuple(paces))
 
     def overhead(self, count: int = 20_000) -> Sequence[int]:
         """What the loop itself adds to a query: from the start of one that does nothing to the start of the next, nanoseconds [count]."""
