@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,9 +11,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy import stats
 
-from edgetl.bench.judging import compare, junit, screen
+from edgetl.bench.judging import compare, junit, pacing, screen
 from edgetl.bench.judging.compare import Change, Comparison
 from edgetl.bench.method import Method
 from edgetl.bench.record import Accuracy, Kind, Record, Result, Round, Row, Subject, Unit
@@ -97,20 +100,56 @@ def test_a_difference_that_does_not_matter_has_no_verdict_and_says_why(factor, u
     assert (change.verdict == "slower") == (said == "outside")
 
 
-def test_what_the_machine_itself_became_slower_by_is_no_change_and_hides_none():
-    def paced(samples: Rounds, factor: float) -> Record:
-        made = row([[round(value * factor) for value in one] for one in samples])
-        drift = np.exp(0.03 * np.random.Generator(np.random.PCG64(9)).standard_normal(len(samples)))
-        drifting = tuple(tuple(round(value * by) for value in one) for one, by in zip(made.samples, drift))
-        pace = tuple((round(300_000 * factor * by),) * 5 for by in drift)
-        return record(result(dataclasses.replace(made, samples=drifting, pace=pace)))
+def paced(samples: Rounds, *, machine: float = 1.0, follows: float = 1.0, drift: float = 0.03, seed: int = 9) -> Record:
+    """A record whose machine is slower by `machine` and by a `drift` from process to process, which times follow to the power `follows`."""
+    by = machine * np.exp(drift * np.random.Generator(np.random.PCG64(seed)).standard_normal(len(samples)))
+    made = row([[round(value * factor**follows) for value in one] for one, factor in zip(samples, by)])
+    return record(result(dataclasses.replace(made, pace=tuple((round(300_000 * factor),) * 5 for factor in by))))
 
-    before, alike = paced(rounds(0), 1.0), paced(rounds(1), 1.05)
+
+def test_what_the_machine_itself_became_slower_by_is_no_change_and_hides_none() -> None:
+    before, alike = paced(rounds(0), drift=0.01), paced(rounds(1), machine=1.05, drift=0.01, seed=8)
+    assert changed(*(one.results[0].rows[0].samples for one in (before, alike))).verdict == "slower"
     found = numbers(compare.compare(before, alike))["embed", "p50"]
-    assert (found.verdict, round(found.pace or 0, 3)) == ("cannot tell", 1.05)
-    assert "the machine's own pace (1.050) taken out" in found.reason
-    found = numbers(compare.compare(before, paced(rounds(1, factor=1.05), 0.95)))["embed", "p50"]
+    assert found.verdict == "cannot tell"
+    assert found.pace == pytest.approx(1.05, abs=0.02)
+    assert f"the machine's own pace ({found.pace:.3f}) taken out" in found.reason
+    found = numbers(compare.compare(before, paced(rounds(1, factor=1.05), machine=0.95)))["embed", "p50"]
     assert (found.verdict, found.before > found.after * 0.99) == ("slower", True)
+
+
+def test_times_that_do_not_follow_the_pace_are_compared_as_they_are() -> None:
+    """As an accelerator's with a clock of its own."""
+    before, after = (paced(rounds(seed, factor=by), follows=0, seed=seed) for seed, by in ((0, 1.0), (1, 1.05)))
+    found = numbers(compare.compare(before, after))["embed", "p50"]
+    assert found.verdict == "slower"
+    assert found.pace == pytest.approx(1, abs=0.01)
+
+
+def test_what_a_pace_of_another_hour_does_is_not_known_from_processes_at_one_pace() -> None:
+    before, after = paced(rounds(0, factor=1.05), drift=0), paced(rounds(1), machine=1.2, drift=0)
+    assert numbers(compare.compare(before, after))["embed", "p50"].verdict == "cannot tell"
+    assert numbers(compare.compare(before, paced(rounds(1), machine=1.001, drift=0)))["embed", "p50"].verdict == "faster"
+
+
+@given(st.lists(st.tuples(st.integers(900, 1100), st.integers(900, 1100), st.booleans()), min_size=6, max_size=20))
+def test_the_slope_on_the_pace_is_that_of_least_squares(processes: list[tuple[int, int, bool]]) -> None:
+    sides = [[(time * 1000, pace * 1000) for time, pace, after in processes if after == side] for side in (False, True)]
+    assume(all(len(side) > 1 for side in sides))
+    rows = [dataclasses.replace(row([[time] for time, _ in side]), pace=tuple((pace,) for _, pace in side)) for side in sides]
+    found = pacing.at_one_pace(*rows, (rows[0], rows[1]))
+    assert found is not None
+    y, x = (np.log([one[column] for side in sides for one in side]) for column in (0, 1))
+    groups = np.repeat(np.eye(2), [len(side) for side in sides], axis=0)
+    means = [x[groups[:, side] > 0].mean() for side in (0, 1)]
+    assume(min(np.ptp(x[groups[:, side] > 0]) for side in (0, 1)) > 0)
+    design = np.column_stack([x, groups])
+    (slope, *_), (squares,), _, _ = np.linalg.lstsq(design, y, rcond=None)
+    error = math.sqrt(squares / (len(y) - 3) * np.linalg.inv(design.T @ design)[0, 0])
+    held, error = (min(1, max(0, slope)), error) if error < 12**-0.5 else (0.5, 12**-0.5)  # nothing known: uniform from 0 to 1
+    assert np.log(found.factor) == pytest.approx(held * (means[1] - means[0]), abs=1e-9)
+    assert found.error[0] == pytest.approx(abs(means[1] - means[0]) * error, rel=1e-6, abs=1e-12)
+    assert np.concatenate(found.after) == pytest.approx(np.exp(y + held * (means[0] - x))[groups[:, 1] > 0], abs=1)
 
 
 def test_while_others_work_a_small_difference_may_be_theirs_and_a_large_one_is_told():

@@ -129,34 +129,35 @@ def summary(rounds: Sequence[Samples], *, confidence: float = 0.95, resamples: i
 
 
 def ratios(
-    before: Pool, after: Pool, qs: Sequence[float], *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> list[Ratio]:
+    before: Pool, after: Pool, qs: Sequence[float], *, common: Error = (0.0, 1),
+    confidence: float = 0.95, resamples: int = 1000, seed: int = 0,
+) -> list[Ratio]:  # fmt: skip
     """Percentiles of `after` divided by those of `before`, with Welch's interval (1947) of the difference of their logarithms.
 
     The median's error is bootstrapped alone, so that one bad round of ten does not hide a change of all. Above the median few rounds may
     hold all the samples that matter, and the bootstrap is too sure of them: there the rounds' own percentiles must agree, and the wider
-    interval and the larger p count. Percentiles below 1 count as 1.
+    interval and the larger p count. `common` is an error of the difference of logarithms that is in neither pool. Percentiles below 1 count
+    as 1.
     """
     normal = NormalDist().inv_cdf((1 + confidence) / 2)
     made = []
     for q, one, other in zip(qs, before.errors(qs, resamples, seed), after.errors(qs, resamples, seed)):
         change = math.log(max(1, after.percentile(q)) / max(1, before.percentile(q)))
-        found = [_welch(change, one, other, normal)]
+        found = [_welch(change, (one, other, common), normal)]
         if q > 50 and min(before.rounds, after.rounds) > 1:
             (left, one), (right, other) = before.level(q), after.level(q)
-            found.append(_welch(right - left, one, other, normal))
+            found.append(_welch(right - left, (one, other, common), normal))
         lows, highs, ps = zip(*found)
         made.append(Ratio(math.exp(change), math.exp(min(lows)), math.exp(max(highs)), max(ps)))
     return made
 
 
-def _welch(change: float, before: Error, after: Error, normal: float) -> tuple[float, float, float]:
+def _welch(change: float, errors: Sequence[Error], normal: float) -> tuple[float, float, float]:
     """The interval's ends and the p of a difference."""
-    (one, one_freedom), (other, other_freedom) = before, after
-    error = math.hypot(one, other)
+    error = math.hypot(*(one for one, _ in errors))
     if not error:
         return change, change, float(not change)
-    freedom = error**4 / (one**4 / one_freedom + other**4 / other_freedom)
+    freedom = error**4 / math.fsum(one**4 / freedom for one, freedom in errors)
     half = student(normal, freedom) * error
     return change - half, change + half, 2 * above(abs(change) / error, freedom)
 

@@ -2,9 +2,9 @@
 
 A ratio's interval holds the variation between processes: the standard error of a percentile's logarithm is bootstrapped over the rounds
 of each record (:mod:`edgetl.bench.statistics`), and the two are compared as Welch did (1947). A row has a verdict where 1 is outside the
-interval, and the difference is no smaller than what matters. Before that, where both records took the machine's own pace, every process's
-times are divided by it (:mod:`edgetl.bench.measuring.pace`): a clock that follows heat and neighbours would else be called a change (on
-an idle virtual machine in 11 of 20 pairs of records of one model, 20 s each). What else differs between one hour and the next by more than
+interval, and the difference is no smaller than what matters. Before that, where both records took the machine's own pace, it is taken out
+(:mod:`edgetl.bench.judging.pacing`): a clock that follows heat and neighbours would else be called a change (on an idle virtual machine in
+11 of 20 pairs of records of one model, 20 s each). What else differs between one hour and the next by more than
 between one process and the next is in no interval: the load of both runs stands beside the verdicts, and while others work a time has a
 verdict only where 1 is outside by more than 5 % of the share of all cores that they had.
 
@@ -22,17 +22,13 @@ where processes differ by 1 %, and in 61 where they differ by 2 %: measure 10 ro
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import mean
 from typing import Literal
-
-import numpy as np
-import numpy.typing as npt
 
 from edgetl.bench import statistics
 from edgetl.bench.judging import circumstances
 from edgetl.bench.judging.loss import difference
+from edgetl.bench.judging.pacing import Paced, at_one_pace
 from edgetl.bench.record import Accuracy, Record, Result, Row
 from edgetl.errors import RecordError
 
@@ -41,7 +37,6 @@ Percentile = Literal["p50", "p90", "p99"]
 Metric = Literal[Percentile, "top-1", "size"]
 
 _LOADED = 0.05
-_Paces = tuple[Sequence[int], Sequence[int]]
 _REGRESSIONS: tuple[Verdict, ...] = ("slower", "larger", "worse")
 _PERCENTILES: dict[Percentile, float] = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 
@@ -61,7 +56,7 @@ class Change:
         n: samples or photos in either; files for the size.
         rounds: processes in either; 0 where the number does not depend on the process.
         ratio: after divided by before, its interval and its p, at one pace of the machine; None where there is none.
-        pace: how long a fixed piece of work took after divided by before, which is taken out of `ratio`; None where it was not measured.
+        pace: by what factor the machine itself was slower, which is taken out of `ratio`; None where it was not measured.
         verdict: of this number alone.
         reason: for the verdict, in words.
         headline: whether it may fail a build.
@@ -184,7 +179,8 @@ class _Judge:
         for row in before.rows:
             other = after.row(row.scenario, row.stage)
             if other and circumstances.judged(row, other):
-                yield from self._row(name, row, other, busy, _paces(before.row(row.scenario), after.row(row.scenario)))
+                paced = at_one_pace(row, other, (before.row(row.scenario), after.row(row.scenario))) if row.unit == "ns" else None
+                yield from self._row(name, row, other, busy, paced)
 
     def uncarried(self, before: Result, after: Result) -> Iterator[str]:
         """Which percentiles that may fail a build are not there to do so; in words."""
@@ -196,27 +192,25 @@ class _Judge:
                         takes = statistics.least(_PERCENTILES[metric], self.confidence)
                         yield f"no {metric} of {before.subject.name} {row.scenario}: n={row.n} and {other.n}, it takes {takes} in both"
 
-    def _row(self, name: str, before: Row, after: Row, busy: float, paces: _Paces | None) -> Iterator[Change]:
+    def _row(self, name: str, before: Row, after: Row, busy: float, paced: Paced | None) -> Iterator[Change]:
         both = [
             (metric, one, other)
             for metric in _PERCENTILES
             if (one := getattr(before.summary, metric)) and (other := getattr(after.summary, metric))
         ]
-        taken: tuple[Sequence[statistics.Samples], Sequence[statistics.Samples]] = before.samples, after.samples
-        paced = paces is not None and before.unit == "ns" and [len(one) for one in taken] == [len(one) for one in paces]
-        if paces is not None and paced:
-            taken = _at_one_pace(taken[0], paces[0], paces[0]), _at_one_pace(taken[1], paces[1], paces[0])
-        pace = math.exp(mean(map(math.log, paces[1])) - mean(map(math.log, paces[0]))) if paces is not None and paced else None
+        taken = (paced.before, paced.after) if paced else (before.samples, after.samples)
         pools = statistics.Pool(taken[0]), statistics.Pool(taken[1])
         qs = [_PERCENTILES[metric] for metric, _, _ in both]
-        ratios = statistics.ratios(*pools, qs, confidence=self.confidence, resamples=self.resamples, seed=self.seed)
+        ratios = statistics.ratios(
+            *pools, qs, common=paced.error if paced else (0.0, 1), confidence=self.confidence, resamples=self.resamples, seed=self.seed
+        )
         rounds = pools[0].rounds, pools[1].rounds
         for (metric, one, other), ratio in zip(both, ratios):
             verdict, reason = self._verdict(before.unit, one.value, ratio, min(rounds), busy)
             yield Change(
                 name, before.scenario, before.stage, metric, before.unit, one.value, other.value, (before.n, after.n), rounds, ratio,
-                verdict, reason + (f", with the machine's own pace ({pace:.3f}) taken out" if pace else ""),
-                self._headline(before, metric), pace=pace,
+                verdict, reason + (f", with the machine's own pace ({paced.factor:.3f}) taken out" if paced else ""),
+                self._headline(before, metric), pace=paced.factor if paced else None,
             )  # fmt: skip
 
     def _headline(self, row: Row, metric: Percentile) -> bool:
@@ -270,20 +264,6 @@ class _Judge:
         low, high = (1 + share * n[0] / hits[0] for share in difference(after.right, before.right))
         verdict: Verdict = "cannot tell" if p > 1 - self.confidence else "better" if won > lost else "worse"
         return change(statistics.Ratio(hits[1] / hits[0], low, high, p), verdict, said)
-
-
-def _paces(before: Row | None, after: Row | None) -> _Paces | None:
-    """The median pace of each process of both records, nanoseconds; None where one does not have it."""
-    if before is None or after is None or not (before.pace and after.pace):
-        return None
-    one, other = ([max(1, statistics.percentile(taken, 50)) for taken in row.pace] for row in (before, after))
-    return one, other
-
-
-def _at_one_pace(rounds: Sequence[statistics.Samples], paces: Sequence[int], reference: Sequence[int]) -> list[npt.NDArray[np.int64]]:
-    """What samples would have been at the mean pace of `reference`, round by round."""
-    common = math.exp(mean(map(math.log, reference)))
-    return [np.rint(np.asarray(taken, np.float64) * (common / pace)).astype(np.int64) for taken, pace in zip(rounds, paces)]
 
 
 def _holm(changes: Sequence[Change], alpha: float) -> Iterator[Change]:

@@ -65,8 +65,8 @@ class Loop:
     def stream(self, query: Query, staged: Staged | None = None) -> Measured:
         """One query after the other (single stream), from the warm-up to the share of queries and seconds.
 
-        Where there are stages, each query is followed by one that is timed step by step, so that no clock is read within the whole. Ten
-        times a second the machine's pace is taken in between.
+        Where there are stages, each query is followed by one that is timed step by step, so that no clock is read within the whole.
+        Twenty times a second the machine's pace is taken in between.
         """
         numbers = iter(range(1 << 62))
         warm_up, steady = self._warm_up(query, staged, numbers)
