@@ -126,6 +126,14 @@ def test_times_that_do_not_follow_the_pace_are_compared_as_they_are() -> None:
     assert found.pace == pytest.approx(1, abs=0.01)
 
 
+def test_another_machine_is_compared_at_its_own_pace() -> None:
+    before, after = paced(rounds(0)), dataclasses.replace(paced(rounds(1), machine=2.0), machine={**MACHINE, "cpu": "Chip 2"})
+    found = numbers(compare.compare(before, after, other_machine=True))["embed", "p50"]
+    assert (found.verdict, found.pace) == ("slower", None)
+    assert found.ratio is not None
+    assert found.ratio.value == pytest.approx(2, rel=0.1)
+
+
 def test_what_a_pace_of_another_hour_does_is_not_known_from_processes_at_one_pace() -> None:
     before, after = paced(rounds(0, factor=1.05), drift=0), paced(rounds(1), machine=1.2, drift=0)
     assert numbers(compare.compare(before, after))["embed", "p50"].verdict == "cannot tell"

@@ -2,11 +2,11 @@
 
 A ratio's interval holds the variation between processes: the standard error of a percentile's logarithm is bootstrapped over the rounds
 of each record (:mod:`edgetl.bench.statistics`), and the two are compared as Welch did (1947). A row has a verdict where 1 is outside the
-interval, and the difference is no smaller than what matters. Before that, where both records took the machine's own pace, it is taken out
-(:mod:`edgetl.bench.judging.pacing`): a clock that follows heat and neighbours would else be called a change (on an idle virtual machine in
-11 of 20 pairs of records of one model, 20 s each). What else differs between one hour and the next by more than
-between one process and the next is in no interval: the load of both runs stands beside the verdicts, and while others work a time has a
-verdict only where 1 is outside by more than 5 % of the share of all cores that they had.
+interval, and the difference is no smaller than what matters. Before that the pace of the one machine is taken out, where both records have
+it (:mod:`edgetl.bench.judging.pacing`): a clock that follows heat and neighbours would else be called a change (on an idle virtual machine
+in 11 of 20 pairs of records of one model, 20 s each). What else differs between one hour and the next by more than between one process and
+the next is in no interval: the load of both runs stands beside the verdicts, and while others work a time has a verdict only where 1 is
+outside by more than 5 % of the share of all cores that they had.
 
 A record has many rows, and one of twenty is outside its 95 % interval by chance. What fails a build are therefore only the headline
 numbers (of whole scenarios the p50, or the percentiles that are asked for; memory; top-1), and of those the ones that hold after Holm's
@@ -139,7 +139,7 @@ def compare(
     pairs = _pairs(before, after, names)
     confidence = max(before.method.confidence, after.method.confidence)
     asked = tuple(metric for metric in _PERCENTILES if metric in fail_on)
-    judge = _Judge(floor_ns, least, confidence, asked, before.method.resamples, before.method.seed)
+    judge = _Judge(floor_ns, least, confidence, asked, not machines, before.method.resamples, before.method.seed)
     changes = [change for one, other in pairs for change in judge.result(one, other, circumstances.busy(before, after, one.subject))]
     notes = [note for pair in pairs for note in (*circumstances.unjudged(*pair, names), *judge.uncarried(*pair))]
     if not any(change.headline for change in changes):
@@ -167,6 +167,7 @@ class _Judge:
     least: float
     confidence: float
     fail_on: tuple[Percentile, ...]
+    paced: bool
     resamples: int
     seed: int
 
@@ -179,8 +180,8 @@ class _Judge:
         for row in before.rows:
             other = after.row(row.scenario, row.stage)
             if other and circumstances.judged(row, other):
-                paced = at_one_pace(row, other, (before.row(row.scenario), after.row(row.scenario))) if row.unit == "ns" else None
-                yield from self._row(name, row, other, busy, paced)
+                whole = before.row(row.scenario), after.row(row.scenario)
+                yield from self._row(name, row, other, busy, at_one_pace(row, other, whole) if self.paced and row.unit == "ns" else None)
 
     def uncarried(self, before: Result, after: Result) -> Iterator[str]:
         """Which percentiles that may fail a build are not there to do so; in words."""
