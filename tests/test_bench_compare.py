@@ -126,6 +126,21 @@ def test_times_that_do_not_follow_the_pace_are_compared_as_they_are() -> None:
     assert found.pace == pytest.approx(1, abs=0.01)
 
 
+def test_a_pace_that_is_uncertain_itself_is_taken_out_whole() -> None:
+    """Least squares would take out half: its own error flattens a slope."""
+    taken = []
+    for seed in range(20):
+        random = np.random.Generator(np.random.PCG64(seed))
+        latencies = rounds(seed, count=40, between=0)
+        sides = [paced(latencies, machine=by, drift=0.015, seed=seed).results[0].rows[0] for by in (1.0, 1.1)]
+        paces = [tuple(tuple((one * random.normal(1, 0.05, 20)).astype(int).tolist()) for one, *_ in row.pace) for row in sides]
+        rows = [dataclasses.replace(row, pace=pace) for row, pace in zip(sides, paces)]
+        found = pacing.at_one_pace(*rows, (rows[0], rows[1]))
+        assert found is not None
+        taken.append(math.log(found.factor))
+    assert math.exp(np.median(taken)) == pytest.approx(1.1, abs=0.015)
+
+
 def test_another_machine_is_compared_at_its_own_pace() -> None:
     before, after = paced(rounds(0)), dataclasses.replace(paced(rounds(1), machine=2.0), machine={**MACHINE, "cpu": "Chip 2"})
     found = numbers(compare.compare(before, after, other_machine=True))["embed", "p50"]

@@ -2,8 +2,10 @@
 
 Processes of one record whose machine was slower by itself (:mod:`edgetl.bench.measuring.pace`) are slower too, by as much or, on an
 accelerator with a clock of its own, not at all. How much is a slope, common to both records, of the logarithm of each process's median on
-the logarithm of its pace, about the means of its record (Fisher 1932, section 49.1; Cochran 1957, equation 2). What the slope says of the
-records' difference in pace is taken out of it, and what the slope's own error leaves open stays in its interval.
+the logarithm of its pace, about the means of its record (Fisher 1932, section 49.1; Cochran 1957, equation 2). A pace is not free of error
+itself, which would flatten the slope; that of every other sample is therefore the instrument of the ones between (Fuller 1987, section
+1.4). What the slope says of the records' difference in pace is taken out of it, and what the slope's own error leaves open stays in its
+interval.
 """
 
 from __future__ import annotations
@@ -55,13 +57,14 @@ def at_one_pace(before: Row, after: Row, paced: tuple[Row | None, Row | None]) -
         return None
     times = [_logarithms(row.samples) for row in rows]
     paces = [_logarithms(row.pace) for row in paced if row is not None]
-    y, x = (np.concatenate([one - one.mean() for one in each]) for each in (times, paces))
+    halves = [[_logarithms([one[half::2] or one for one in row.pace]) for row in paced if row is not None] for half in (0, 1)]
+    y, x, odd, even = (np.concatenate([one - one.mean() for one in each]) for each in (times, paces, *halves))
     freedom = len(x) - 3
-    spread = float(x @ x)
+    spread = float(odd @ even)
     slope, error = 0.5, _UNIFORM
-    if spread:
-        fitted = float(x @ y) / spread
-        known = math.sqrt(max(0.0, float(y @ y) - fitted * float(x @ y)) / freedom / spread)
+    if spread > 0:
+        fitted = float((odd + even) @ y) / 2 / spread
+        known = math.sqrt(float(((y - fitted * x) ** 2).sum()) / freedom / spread)
         if known < error:
             slope, error = min(1.0, max(0.0, fitted)), known
     change = float(paces[1].mean() - paces[0].mean())
