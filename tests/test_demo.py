@@ -205,7 +205,7 @@ def made_up() -> Record:
     per_class = {label: Proportion(row[i], sum(row)) for i, (label, row) in enumerate(zip(labels, confusion))}
     evaluation = EvalReport(Proportion(34, 45), per_class, Proportion(45, 45), Proportion(34, 45), labels, confusion, (), ())
     step = Step("bench", "<b>bold</b>", "words & <script>alert(1)</script>", ("a", "b"), (("x", "1.5 ms"),), 1.25)
-    latency = Latency("tflite-int8", "a library 1", 2, 5.5, None, None, 9, None, None)
+    latency = Latency("tflite-int8", "a library 1", 2, 5.5, None, None, 9, None, None, None)
     example = Example(str(cells.cells()[0].path), "<i>mono</i>", Guess("poly", 0.5, (("poly", 0.5),)))
     return Record("edgetl demo", demo.QUICK, "net", "tflite-int8", "a library 1", (Figure("1", "one", "n 1"),), (step,), evaluation,
                   (latency,), (example,), machine.describe(), 3.0)  # fmt: skip
@@ -232,6 +232,21 @@ def test_a_bench_that_was_interrupted_shows_what_was_measured_and_says_so(tmp_pa
     step = speed.step(partial, bundle, 1.0)
     assert step.rows == ()
     assert "It ended early: interrupted by SIGINT in process 2 of 6." in step.words
+
+
+def test_a_load_that_was_warm_is_not_called_cold_and_one_reason_is_said_once(tmp_path: Path):
+    bundle = fake.write_bundle(str(tmp_path / "fake.edgetl"), cells.cells()[0].path.read_bytes())
+    record = bench.read(next((ROOT / "device_tests" / "reference").glob("bench-aarch64-*.json")))
+    (result,) = record.results
+    warm = tuple(row for row in result.rows if row.scenario != "cold-load")
+    result = dataclasses.replace(result, subject=dataclasses.replace(result.subject, variant="fake-fp32"), rows=warm)
+    stays = tuple(bench.Skipped(f"{variant}: cold-load", "its files stay") for variant in ("a", "b"))
+    step = speed.step(dataclasses.replace(record, results=(result,), skipped=stays), bundle, 1.0)
+    (row,) = step.rows
+    shown = dict(zip(step.headers, row))
+    assert shown["cold load"] == "-"
+    assert shown["warm load"].endswith("ms")
+    assert "Not measured: a: cold-load, b: cold-load (its files stay)." in step.words
 
 
 def test_old_new_and_merged_accuracies_are_sums_of_the_confusion_matrix():

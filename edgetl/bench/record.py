@@ -227,6 +227,13 @@ class Record:
     skipped: tuple[Skipped, ...]
     warnings: tuple[str, ...]
 
+    def unmeasured(self) -> dict[str, str]:
+        """Why -> what was not measured for it, in one line."""
+        found: dict[str, list[str]] = {}
+        for one in self.skipped:
+            found.setdefault(one.reason, []).append(one.what)
+        return {reason: ", ".join(whats) for reason, whats in found.items()}
+
     def rows(self) -> Iterator[tuple[Result, Row]]:
         """Every row with the result that it belongs to."""
         return ((result, row) for result in self.results for row in result.rows)

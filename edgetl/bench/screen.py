@@ -106,7 +106,7 @@ def _ending(record: Record) -> list[str]:
     if record.overhead:
         p99 = "" if record.overhead.p99 is None else f", p99 {record.overhead.p99.value / 1e3:.1f} µs"
         lines.append(f"the harness adds {record.overhead.p50.value / 1e3:.1f} µs to a query (p50{p99}; n={record.overhead.n})")
-    lines += [f"not measured: {one.what}: {one.reason}" for one in record.skipped]
+    lines += [f"not measured: {what}: {reason}" for reason, what in record.unmeasured().items()]
     lines += [f"beware: {warning}" for warning in record.warnings]
     if record.ended:
         lines.append(f"partial: {record.ended}")

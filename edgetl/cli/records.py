@@ -34,7 +34,7 @@ RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path())
 @click.command()
 @click.argument("before", type=click.Path())
 @click.argument("after", type=click.Path())
-@click.option("--least", default=2.0, show_default=True, type=Finite(0), help="Percent: smaller changes have no verdict.")
+@click.option("--least", default=3.0, show_default=True, type=Finite(0), help="Percent: smaller changes have no verdict.")
 @click.option("--floor-us", default=20.0, show_default=True, type=Finite(0), help="Microseconds: the same.")
 @click.option(
     "--fail-on",

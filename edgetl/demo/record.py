@@ -60,7 +60,8 @@ class Latency:
         p90: 90th percentile, ms.
         p99: 99th percentile, ms.
         n: photos timed, count.
-        cold_load: median of fresh processes, ms.
+        warm_load: median of fresh processes, ms.
+        cold_load: the same with the files out of the page cache; None where they stayed, too.
         new_class: median from 20 photos of a new class to the first prediction, ms.
     """
 
@@ -71,6 +72,7 @@ class Latency:
     p90: float | None
     p99: float | None
     n: int
+    warm_load: float | None
     cold_load: float | None
     new_class: float | None
 

@@ -8,7 +8,7 @@ from edgetl.bench.statistics import Estimate
 from edgetl.bundle import Bundle
 from edgetl.demo.record import Latency, Step
 
-_HEADERS = ("variant", "p50", "p90", "p99", "n", "cold load", "new class", "cosine", "threads", "runtime")
+_HEADERS = ("variant", "p50", "p90", "p99", "n", "warm load", "cold load", "new class", "cosine", "threads", "runtime")
 
 
 SCENARIOS = ("predict-file", "add-a-class", "cold")
@@ -26,16 +26,16 @@ def step(bench: Bench, bundle: Bundle, seconds: float) -> Step:
     for one in latencies(bench):
         parity = bundle.variants[one.variant].parity
         times = [milliseconds(value) for value in (one.p50, one.p90, one.p99)]
-        others = [milliseconds(value) for value in (one.cold_load, one.new_class)]
+        others = [milliseconds(value) for value in (one.warm_load, one.cold_load, one.new_class)]
         cosine = "-" if parity is None else f"{parity.cosine_mean:.5f}"
         rows.append((one.variant, *times, str(one.n), *others, cosine, str(one.threads), one.library))
     words = [
         "From a photo's file to its class, decoding included, on this machine: the median, and what 90 % and 99 % of the photos stay "
-        "below; n is how often it was timed, and a dash means that n is too small to say. Cold load is a fresh process until the model "
-        "is open and proved, with its files out of the page cache where that could be had; new class is 20 photos "
-        "of a class that did not exist until the first prediction (both medians)."
+        "below; n is how often it was timed, and a dash means that n is too small to say. Load is a fresh process until the model is "
+        "open and proved: warm, and cold with its files out of the page cache where they could be made to leave it; new class is 20 "
+        "photos of a class that did not exist until the first prediction (medians)."
     ]
-    words += [f"Not measured: {skipped.what} ({skipped.reason})." for skipped in bench.skipped]
+    words += [f"Not measured: {what} ({reason})." for reason, what in bench.unmeasured().items()]
     words += [f"It ended early: {bench.ended}."] if bench.ended else []
     return Step("bench", "Measure the latency of every variant", " ".join(words), _HEADERS, tuple(rows), seconds)
 
@@ -57,7 +57,8 @@ def _latency(result: Result, whole: Row) -> Latency:
         p90=_ms(whole.summary.p90),
         p99=_ms(whole.summary.p99),
         n=whole.n,
-        cold_load=_median(result.row("cold-load") or result.row("warm-load")),
+        warm_load=_median(result.row("warm-load")),
+        cold_load=_median(result.row("cold-load")),
         new_class=_median(result.row("add-a-class")),
     )
 
