@@ -126,6 +126,24 @@ def test_what_others_write_into_onnx_files_is_understood_or_ignored(props: dict[
     assert found == (expected or ((123.675, 116.28, 103.53), (58.4, 57.1, 57.4), None))
 
 
+def test_damaged_labels_of_a_tflite_file_are_none_and_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
+    """Every byte of the zip behind the model, and every place at which it may be cut off."""
+    plain = metadata.tflite(tiny_models.tflite("uint8")["model.tflite"], INFO)
+    model, packed = tflite_file.read(plain, "tiny"), io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.txt", "".join(f"{label}\n" for label in LABELS))
+    content = packed.getvalue()
+    assert metadata.of_tflite(model, content).labels == LABELS
+    read = 0
+    for place in range(len(content)):
+        for damaged in (content[:place], content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]):
+            caplog.clear()
+            told = metadata.of_tflite(model, damaged)
+            read += bool(told.labels)
+            assert bool(told.labels) != ("labels.txt in the zip behind it, cannot be read" in caplog.text)
+    assert read < len(content) / 2
+
+
 def test_damaged_tflite_metadata_state_nothing_and_raise_nothing() -> None:
     content = metadata.tflite(tiny_models.tflite("uint8")["model.tflite"], INFO)
     rng = np.random.default_rng(0)

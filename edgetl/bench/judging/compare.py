@@ -38,6 +38,7 @@ Percentile = Literal["p50", "p90", "p99"]
 Metric = Literal[Percentile, "top-1", "size"]
 
 _LOADED = 0.05
+"""By how much a time may be longer while others have all cores."""
 _REGRESSIONS: tuple[Verdict, ...] = ("slower", "larger", "worse")
 _PERCENTILES: dict[Percentile, float] = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 
@@ -218,9 +219,7 @@ class _Judge:
     def _headline(self, row: Row, metric: Percentile) -> bool:
         return row.stage is None and (metric in self.fail_on if row.unit == "ns" else metric == "p50" and row.unit == "B")
 
-    def _verdict(
-        self, unit: str, before: int, ratio: statistics.Ratio, rounds: int, busy: float
-    ) -> tuple[Verdict, str]:  # fmt: skip
+    def _verdict(self, unit: str, before: int, ratio: statistics.Ratio, rounds: int, busy: float) -> tuple[Verdict, str]:
         if rounds < 2:
             return "cannot tell", "one process does not show how much processes differ"
         if ratio.low <= 1 <= ratio.high:

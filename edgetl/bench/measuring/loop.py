@@ -73,8 +73,8 @@ class Loop:
         samples: dict[str | None, array[int]] = {None: array("q")}
         whole, clock, most = samples[None], self.clock, self.method.most
         paces = array("q")
-        due = begun = clock()
-        end = begun + self.nanoseconds
+        due = clock()
+        end = due + self.nanoseconds
         while (len(whole) < self.queries or clock() < end) and len(whole) < most:
             if clock() >= due:
                 paces.append(pace(clock))

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
+import lzma
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Union
 
@@ -21,6 +24,8 @@ from flatbuffers.table import Table
 
 from edgetl_exporters import tflite_file
 from edgetl_exporters.metadata.info import KEY, Floats, Info, Stated, of_edgetl
+
+log = logging.getLogger("edgetl")
 
 IDENTIFIER = b"M001"
 LABELS = "labels.txt"
@@ -70,12 +75,20 @@ def read(model: Any, content: bytes) -> Stated:
     with contextlib.suppress(struct.error, IndexError, ValueError, TypeError, OverflowError):
         if (data := told.get(tflite_file.DESCRIPTION)) is not None:
             found = _read(bytes(data))
-    with contextlib.suppress(zipfile.BadZipFile, KeyError, ValueError, NotImplementedError, OSError, RuntimeError):
-        if name := found.pop("file", None):
-            with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(name) as file:
-                found["labels"] = tuple(file.read(_LONGEST).decode().splitlines())
+    if file := found.pop("file", None):
+        found["labels"] = _labels(content, file)
     data = told.get(KEY)
     return Stated(**{**found, **({} if data is None else of_edgetl(bytes(data).decode(errors="replace")))})
+
+
+def _labels(content: bytes, name: str) -> tuple[str, ...]:
+    """The lines of a file in the zip behind a model; none where they cannot be read, for the model is one without them."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(name) as file:
+            return tuple(file.read(_LONGEST).decode().splitlines())
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, ValueError, OSError, RuntimeError, struct.error) as error:
+        log.warning("the labels of the model, %s in the zip behind it, cannot be read (%s): none are taken", name, error)
+        return ()
 
 
 def _described(info: Info, mean: float, std: float) -> bytes:
