@@ -16,8 +16,9 @@ from edgetl import intake, training
 from edgetl.bundle import Bundle
 from edgetl.embedder import Embedder
 from edgetl.errors import BundleMissing, EdgetlError, LabelError, PhotoError, TrainError
-from edgetl.evaluation import evaluated
+from edgetl.evaluation import Answer, evaluate
 from edgetl.heads import Head
+from edgetl.heads.rejection import is_nothing
 from edgetl.intake import Labelled, Progress
 from edgetl.memory import Memory, Ready
 from edgetl.photos import load
@@ -250,9 +251,9 @@ class Classifier:
         )
 
     def eval(self, photos: Labelled, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
-        """Measures accuracy on labelled photos; teaches nothing.
+        """Measures accuracy on labelled photos; stores nothing.
 
-        Photos of a class that the head does not know count as wrong, and a warning names the class.
+        Photos of a class that the head does not know count apart: rejecting them is right, and a warning names the class.
 
         Args:
             photos: a folder `root/<class>/<photo>`, or pairs of photo and label.
@@ -266,20 +267,19 @@ class Classifier:
         embedder, head = self._embedding(), self._memory.trained()
         pairs, failed = intake.pairs(photos)
         total = len(pairs) if isinstance(pairs, Sized) else 0
-        outcomes: list[tuple[str, str]] = []
-        labelled: list[bool] = []
-        taught = 0
+        answers: list[Answer] = []
+        stored = 0
         for done, (pair, photo, made) in enumerate(embedder.embed_many(pairs, functools.partial(intake.source, color=color)), 1):
             if photo is None or not isinstance(made, np.ndarray):
                 failed.append((intake.name(pair[0]), str(made)))
             else:
-                taught += self._memory.knows(photo)
-                said = guess(head, made, 1)
-                outcomes.append((check_label(pair[1]), said.top[0][0]))
-                labelled.append(said.label is not None)
+                stored += self._memory.knows(photo)
+                answer = guess(head, made, 1)
+                answers.append(Answer(check_label(pair[1]), answer.top[0][0], answer.label is None))
             if progress is not None:
                 progress(done, total)
-        return evaluated(outcomes, labelled, head.labels, failed, taught)
+        rejects = [label for label in head.labels if is_nothing(label)]
+        return evaluate(answers, [label for label in head.labels if label not in rejects], rejects, failed, stored)
 
     def adapt(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -16,8 +17,8 @@ def per_class_accuracy(
 
     Args:
         outcomes: (true, predicted) per photo.
-        bursts: the burst of each photo. Frames of one burst are no independent evidence: with bursts n counts those that have photos of
-            the class, and one is right if more than half of its photos of that class are. None counts photos.
+        bursts: the near-duplicate group of each photo. Frames of one group are not independent evidence: with groups, n counts those that
+            have photos of the class, and a group is correct if more than half of its photos of that class are. None counts photos.
     """
     cells = range(len(outcomes)) if bursts is None else bursts
     photos = Counter((truth, cell) for (truth, _), cell in zip(outcomes, cells, strict=True))
@@ -27,30 +28,56 @@ def per_class_accuracy(
     return Proportion(right.total(), len(photos)), {label: Proportion(right[label], n[label]) for label in sorted(n)}
 
 
-def evaluated(
-    outcomes: Sequence[tuple[str, str]], labelled: Sequence[bool], known: Sequence[str], failed: Sequence[tuple[str, str]], taught: int
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a head answered to one labelled photo.
+
+    Attributes:
+        truth: the photo's class.
+        best: the most probable class.
+        rejected: whether the photo got no label.
+    """
+
+    truth: str
+    best: str
+    rejected: bool
+
+
+def evaluate(
+    answers: Sequence[Answer], known: Sequence[str], rejects: Sequence[str], failed: Sequence[tuple[str, str]], stored: int
 ) -> EvalReport:
-    """What an evaluation gave.
+    """Counts what a head answered.
 
     Args:
-        outcomes: (true, most probable) per photo.
-        labelled: whether each got a label, or was rejected.
-        known: the classes that the head knows.
+        answers: one per photo.
+        known: the classes that the head gives as labels.
+        rejects: the classes it knows in order to reject them.
         failed: (source, reason) per photo that could not be used.
-        taught: how many of the photos the store holds.
+        stored: how many of the photos were used for training.
     """
-    accuracy, per_class = per_class_accuracy(outcomes)
-    labels = tuple(sorted({*known, *per_class}))
-    cells = Counter(outcomes)
-    warnings = [
-        f"the head was never taught {label!r}: its {per_class[label].n} photos count as wrong" for label in labels if label not in known
-    ]
-    if taught:
-        warnings.append(f"{taught} of these photos were taught, so the accuracy flatters; evaluate on photos the store has not seen")
-    confusion = tuple(tuple(cells[truth, said] for said in labels) for truth in labels)
-    got = Proportion(sum(labelled), len(labelled))
-    right = Proportion(sum(truth == said for (truth, said), one in zip(outcomes, labelled) if one), got.hits)
-    return EvalReport(accuracy, per_class, got, right, labels, confusion, tuple(failed), tuple(warnings))
+    own = [answer for answer in answers if answer.truth in known]
+    others = [answer for answer in answers if answer.truth not in known]
+    n = Counter(answer.truth for answer in own)
+    hits = Counter(answer.truth for answer in own if answer.truth == answer.best and not answer.rejected)
+    refused = sum(answer.rejected for answer in own)
+    labels = tuple(sorted({*known, *rejects, *(answer.truth for answer in answers)}))
+    cells = Counter((answer.truth, None if answer.rejected else answer.best) for answer in answers)
+    missing = Counter(answer.truth for answer in others if answer.truth not in rejects)
+    warnings = [f"the head does not know {label!r}: its {count} photos should be rejected" for label, count in sorted(missing.items())]
+    if stored:
+        warnings.append(f"{stored} of these photos were used for training, so the accuracy reads high; evaluate on new photos")
+    return EvalReport(
+        accuracy=Proportion(hits.total(), len(own)),
+        per_class={label: Proportion(hits[label], n[label]) for label in sorted(n)},
+        wrong=Proportion(len(own) - hits.total() - refused, len(own)),
+        refused=Proportion(refused, len(own)),
+        best_guess=Proportion(sum(answer.truth == answer.best for answer in own), len(own)),
+        unknown_refused=Proportion(sum(answer.rejected for answer in others), len(others)),
+        labels=labels,
+        confusion=tuple(tuple(cells[truth, label] for label in (*labels, None)) for truth in labels),
+        failed=tuple(failed),
+        warnings=tuple(warnings),
+    )
 
 
 def student(normal: float, freedom: float) -> float:

@@ -337,23 +337,29 @@ class Guess:
 
 @dataclasses.dataclass(frozen=True)
 class EvalReport:
-    """Accuracy on labelled photos that were not taught.
+    """How the active head answers labelled photos, those it was not trained on and does not know counted apart.
 
     Attributes:
-        accuracy: over all photos that could be read, by the most probable class, whether the photo got a label or was rejected.
-        per_class: the same per true class.
-        labelled: photos that got a label; the others are like nothing taught, or like a reject class.
-        labelled_accuracy: over those that got one.
-        labels: the rows and columns of `confusion`.
-        confusion: [true class][predicted class], count.
+        accuracy: photos of trained classes that got their own label; n counts every readable photo of a trained class.
+        per_class: the same per trained class.
+        wrong: photos of trained classes that got the label of another class, of as many.
+        refused: photos of trained classes that were rejected as unknown, of as many. Hits of `accuracy`, `wrong` and `refused` add up to n.
+        best_guess: photos of trained classes whose most probable class is their own, rejected or not, of as many. Leave-one-out accuracy,
+            which knows no rejection, compares with this one.
+        unknown_refused: photos of classes that the head does not know, or of its reject classes, that were rejected, which is right; the
+            others got a label, which is wrong.
+        labels: the classes: the rows of `confusion` and all of its columns but the last.
+        confusion: [true class][label given], count, int [c, c + 1]; the last column counts photos that were rejected as unknown.
         failed: (source, reason) per photo that could not be used.
         warnings: what the person should know, in sentences.
     """
 
     accuracy: Proportion
     per_class: Mapping[str, Proportion]
-    labelled: Proportion
-    labelled_accuracy: Proportion
+    wrong: Proportion
+    refused: Proportion
+    best_guess: Proportion
+    unknown_refused: Proportion
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     failed: tuple[tuple[str, str], ...]

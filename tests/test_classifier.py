@@ -20,7 +20,7 @@ from edgetl.heads import Head
 from edgetl.memory import Memory
 from edgetl.photos import Source
 from edgetl.runtimes import fake
-from edgetl.types import Embeddings, Pixels
+from edgetl.types import Embeddings, Pixels, Proportion
 
 OpenShop = Callable[..., Classifier]
 
@@ -154,15 +154,21 @@ def test_eval_counts_what_is_right_and_teaches_nothing(shop: Classifier, folder:
     seen: list[tuple[int, int]] = []
     report = shop.eval(folder, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 19) for done in range(1, 20)]
-    guesses = {label: [shop.predict(folder / label / f"{i}.jpg").label for i in range(6)] for label in truth}
+    guesses = {label: [shop.predict(folder / label / f"{i}.jpg") for i in range(6)] for label in truth}
+    answers = {label: [guess.label for guess in rows] for label, rows in guesses.items()}
+    known = [(label, answer) for label in ("green", "red") for answer in answers[label]]
     assert report.labels == ("blue", "green", "red")
     for row, label in zip(report.confusion, report.labels):
-        assert row == tuple(guesses[label].count(said) for said in report.labels)
-        assert (report.per_class[label].hits, report.per_class[label].n) == (guesses[label].count(label), 6)
-    assert (report.accuracy.hits, report.accuracy.n) == (sum(guesses[label].count(label) for label in truth), 18)
+        assert row == tuple(answers[label].count(given) for given in (*report.labels, None))
+    assert report.per_class == {label: Proportion(answers[label].count(label), 6) for label in ("green", "red")}
+    assert report.accuracy == Proportion(sum(label == answer for label, answer in known), 12)
+    assert report.refused == Proportion(sum(answer is None for _, answer in known), 12)
+    assert report.wrong == Proportion(sum(answer not in (label, None) for label, answer in known), 12)
+    assert report.best_guess == Proportion(sum(guess.top[0][0] == label for label in ("green", "red") for guess in guesses[label]), 12)
+    assert report.unknown_refused == Proportion(answers["blue"].count(None), 6)
     assert [Path(name).name for name, _ in report.failed] == ["bad.jpg"]
-    assert any("never taught 'blue'" in warning for warning in report.warnings)
-    assert any("8 of these photos were taught" in warning for warning in report.warnings)
+    assert any("does not know 'blue': its 6 photos" in warning for warning in report.warnings)
+    assert any("8 of these photos were used for training" in warning for warning in report.warnings)
     assert shop.counts == before
 
 

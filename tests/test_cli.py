@@ -60,7 +60,8 @@ def test_the_job_from_teaching_to_rolling_back(taught, folder: Path):
     assert len(guess["top"]) == 2
     report = json.loads(taught("eval", folder, "--json").stdout)
     assert report["accuracy"]["n"] == len(list(folder.rglob("*.jpg")))
-    assert "flatters" in report["warnings"][0]
+    assert "used for training" in report["warnings"][0]
+    assert len(report["confusion"][0]) == len(report["labels"]) + 1
     label = photo.parent.name
     assert label in json.loads(taught("forget", "--label", label, "--json").stdout)["removed"]
     history = json.loads(taught("heads", "--json").stdout)

@@ -200,10 +200,13 @@ def test_a_missing_package_is_named_with_the_pip_line(
 
 
 def made_up() -> Record:
-    confusion = ((8, 1, 1, 0), (2, 18, 0, 0), (0, 0, 3, 2), (0, 1, 4, 5))
+    confusion = ((8, 1, 1, 0, 0), (2, 18, 0, 0, 0), (0, 0, 3, 2, 0), (0, 1, 3, 5, 1))
     labels = ("mono defective", "mono functional", "poly defective", "poly functional")
     per_class = {label: Proportion(row[i], sum(row)) for i, (label, row) in enumerate(zip(labels, confusion))}
-    evaluation = EvalReport(Proportion(34, 45), per_class, Proportion(45, 45), Proportion(34, 45), labels, confusion, (), ())
+    evaluation = EvalReport(
+        accuracy=Proportion(34, 45), per_class=per_class, wrong=Proportion(10, 45), refused=Proportion(1, 45),
+        best_guess=Proportion(34, 45), unknown_refused=Proportion(0, 0), labels=labels, confusion=confusion, failed=(), warnings=(),
+    )  # fmt: skip
     step = Step("bench", "<b>bold</b>", "words & <script>alert(1)</script>", ("a", "b"), (("x", "1.5 ms"),), 1.25)
     latency = Latency("tflite-int8", "a library 1", 2, 5.5, None, None, 9, None, None, None)
     example = Example(str(cells.cells()[0].path), "<i>mono</i>", Guess("poly", 0.5, (("poly", 0.5),)))

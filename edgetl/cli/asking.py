@@ -12,7 +12,7 @@ import click
 
 from edgetl.classifier import Classifier
 from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, files, given, opened, progress_bar
-from edgetl.cli.output import PROPORTION, print_json, proportion, say_failed, say_findings, say_warnings, write_text
+from edgetl.cli.output import print_evaluation, print_json, say_failed, say_findings, say_warnings, write_text
 from edgetl.errors import PhotoError
 from edgetl.tables import render
 from edgetl.types import to_json
@@ -54,20 +54,15 @@ def predict(photos: tuple[str, ...], more: tuple[str, ...], top: int, confidence
 @click.command("eval")
 @click.argument("folder", type=click.Path())
 @MODEL
+@click.option("-v", "--verbose", is_flag=True, help="Print the confusion matrix too.")
 @JSON
-def evaluate(folder: str, as_json: bool, **model: Any) -> None:
-    """Measure accuracy on a folder ROOT/CLASS/PHOTO that was not taught."""
+def evaluate(folder: str, verbose: bool, as_json: bool, **model: Any) -> None:
+    """Measure accuracy on a folder ROOT/CLASS/PHOTO of new photos."""
     with opened(model, read_only=True) as shop, progress_bar("evaluating") as progress:
         report = shop.eval(folder, progress=progress)
     if as_json:
         return print_json(report)
-    rows = [*report.per_class.items(), ("all", report.accuracy)]
-    if report.labelled.hits < report.labelled.n:
-        rows += [("all that got a label", report.labelled_accuracy)]
-    click.echo(render(("class", *PROPORTION), [(label, *proportion(value)) for label, value in rows]))
-    click.echo()
-    click.echo(render(("true \\ predicted", *report.labels), [(label, *row) for label, row in zip(report.labels, report.confusion)]))
-    click.echo(f"got a label: {report.labelled} photos", err=True)
+    print_evaluation(report, matrix=verbose)
     say_warnings(report.warnings)
     say_failed(report.failed)
 

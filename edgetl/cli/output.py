@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgetl.tables import render
-from edgetl.types import Proportion, to_json
+from edgetl.types import EvalReport, Proportion, to_json
 
 if TYPE_CHECKING:
     from edgetl.assessment import Assessment
@@ -41,6 +41,33 @@ def print_assessment(accuracy: Proportion, assessment: Assessment) -> None:
     photos = sum(one.photos for one in assessment.per_class.values())
     click.echo(render(("class", "photos", "bursts", *PROPORTION, "is it enough?"), [*rows, ("all", photos, "", *proportion(accuracy), "")]))
     click.echo(f"next: {assessment.reason}", err=True)
+
+
+def print_evaluation(report: EvalReport, *, matrix: bool) -> None:
+    """The accuracy, each class, and the most frequent confusions; with `matrix` all of them."""
+    accuracy, unknown = report.accuracy, report.unknown_refused
+    if accuracy.n:
+        counts = f"{accuracy.hits} correct, {report.wrong.hits} wrong label, {report.refused.hits} rejected as unknown"
+        click.echo(f"accuracy {accuracy}\n{counts}")
+    if unknown.n:
+        got = unknown.n - unknown.hits
+        click.echo(f"classes not trained: {unknown.hits} of {unknown.n} rejected (good), {got} got a label (bad)")
+    rows = []
+    for label, cells in zip(report.labels, report.confusion):
+        own = cells[report.labels.index(label)] if label in report.per_class else None
+        rows.append((label, own, sum(cells[:-1]) - (own or 0), cells[-1], sum(cells)))
+    click.echo("\n" + render(("class", "correct", "wrong", "unknown", "of"), [row for row in rows if row[-1]]))
+    pairs = [
+        (count, truth, given)
+        for truth, cells in zip(report.labels, report.confusion)
+        for given, count in zip(report.labels, cells)
+        if count and given != truth
+    ]
+    for count, truth, given in sorted(pairs, key=lambda pair: (-pair[0], *pair[1:]))[:_SHOWN]:
+        click.echo(f"{count} {truth!r} called {given!r}")
+    if matrix:
+        table = [(label, *row) for label, row in zip(report.labels, report.confusion)]
+        click.echo("\n" + render(("true \\ given", *report.labels, "(unknown)"), table))
 
 
 def say_findings(findings: Sequence[Finding]) -> None:
