@@ -21,9 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from edgetl.errors import FingerprintMismatch, NotTrained, StoreError, StoreLocked
+from edgetl.errors import FingerprintMismatch, NotTrained, StoreCorrupt, StoreError, StoreLocked
 from edgetl.store import NewSample, Removed, Store, schema, traces
 from edgetl.store.encoding import decode, encode
+from edgetl.store.merge import merge
 from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion, to_json
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 16)
@@ -222,7 +223,7 @@ def test_a_trace_is_found_wherever_it_lies_in_the_file_and_in_the_journal(tmp_pa
     gone = random.Random(1).randbytes(traces.PIECE)
     file, journal = tmp_path / "a.db", tmp_path / "a.db-wal"
     with contextlib.closing(sqlite3.connect(":memory:")) as db:
-        db.executescript("CREATE TABLE sample (id, photo, embedding); CREATE TABLE thumbnail (id, jpeg)")
+        db.executescript("CREATE TABLE sample (id, photo, embedding); CREATE TABLE thumbnail (id, jpeg); CREATE TABLE background (rows)")
         for holder, other in ((file, journal), (journal, file)):
             holder.write_bytes(whole)
             other.write_bytes(b"")
@@ -527,13 +528,16 @@ def test_an_older_schema_is_brought_up_to_date_by_a_writer_only_and_a_newer_one_
     monkeypatch.setattr(
         schema, "MIGRATIONS", [*schema.MIGRATIONS, "ALTER TABLE sample ADD COLUMN note TEXT; CREATE TABLE note (id INTEGER)"]
     )
-    with pytest.raises(StoreError, match=r"older schema 2; open it once for writing.*edgetl train -s"):
+    with pytest.raises(StoreError, match=rf"older schema {len(schema.MIGRATIONS) - 1}; open it once for writing.*edgetl train -s"):
         Store.open(path, None, read_only=True)
     Store.open(path, FINGERPRINT).close()
     with Store.open(path, None, read_only=True) as store:
         assert store.counts() == {"mug": 1}
     monkeypatch.undo()
-    with pytest.raises(StoreError, match=r"shop\.db has schema 3 and this edgetl knows 2.*pip install -U edgetl"):
+    with pytest.raises(
+        StoreError,
+        match=rf"shop\.db has schema {len(schema.MIGRATIONS) + 1} and this edgetl knows {len(schema.MIGRATIONS)}.*pip install -U edgetl",
+    ):
         Store.open(path, FINGERPRINT)
 
 
@@ -571,6 +575,29 @@ def test_a_store_of_schema_1_is_brought_up_to_date_and_keeps_everything(path):
         tables = "SELECT name, sql FROM sqlite_schema ORDER BY name"
         with contextlib.closing(sqlite3.connect(path)) as old:
             assert new.execute(tables).fetchall() == old.execute(tables).fetchall()
+
+
+def test_the_background_survives_reopening_merging_and_forgetting_the_same_photo(path, tmp_path):
+    rows = np.stack([sample(k).embedding for k in range(1, 4)])
+    with Store.open(path, FINGERPRINT) as store:
+        assert store.background_digest() is None
+        assert store.background().shape == (0, FINGERPRINT.dim)
+        store.set_background("ab" * 32, rows[:1])
+        store.set_background("cd" * 32, rows)
+        store.add([sample(1), sample(9)])
+        assert store.traces(store.remove(photo=photo(1))) == 0  # the background still holds its bytes
+    merge([path], tmp_path / "both.db")
+    for name in (path, tmp_path / "both.db"):
+        with Store.open(name, None, read_only=True) as store:
+            assert store.background_digest() == "cd" * 32
+            kept = np.empty_like(rows)
+            decode(encode(rows, "int8"), "int8", kept)
+            np.testing.assert_array_equal(store.background(), kept)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE background SET rows = substr(rows, 1, length(rows) - 1) || x'55'")
+        db.commit()
+    with Store.open(path, None) as store, pytest.raises(StoreCorrupt, match="open the store once with its bundle"):
+        store.background()
 
 
 NORMAL = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)

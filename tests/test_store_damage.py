@@ -39,6 +39,7 @@ def path(tmp_path):
             store.add([taught(k) for k in range(start, start + 30)])
         for weights in WEIGHTS:
             store.add_head(kind="ncm", labels=["a", "b"], samples=3, accuracy=Proportion(1, 2), weights=weights, report={})
+        store.set_background("ab" * 32, -ROWS[:30])
     return path
 
 
@@ -63,6 +64,7 @@ def read(path: Path) -> object:
             store.captures(),
             [store.thumbnail(sample) for sample in dict.fromkeys(kept.ids.tolist())],
             store.events(),
+            store.background().tobytes(),
         )
 
 

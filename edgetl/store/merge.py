@@ -180,6 +180,17 @@ class _Merging:
         given = [f"{one.added} of the {one.photos} photos of {Path(one.store).name}" for one in self._given()]
         events.insert(db, "merge", "; ".join(given), None)
 
+        self._copy_background(db)
+
+    def _copy_background(self, db: sqlite3.Connection) -> None:
+        """The background of the first store that has one: it belongs to the model, which all of them share."""
+        for store in self._stores:
+            with store.connection.reading() as source:
+                row = source.execute("SELECT id, digest, crc, rows FROM background").fetchone()
+            if row is not None:
+                db.execute("INSERT INTO background VALUES (?, ?, ?, ?)", (row[0], row[1].decode(), *row[2:]))
+                return
+
     def report(self, path: Path) -> MergeReport:
         """What was done."""
         given = tuple(self._given())

@@ -59,6 +59,7 @@ MIGRATIONS: list[str] = [
         crc INTEGER NOT NULL
     );
     """,
+    "CREATE TABLE background (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, crc INTEGER NOT NULL, rows BLOB NOT NULL)",
 ]
 
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgetl.errors import StoreError
-from edgetl.store import captures, events, heads, samples, schema, traces
+from edgetl.store import background, captures, events, heads, samples, schema, traces
 from edgetl.store.connection import Connection
 from edgetl.store.encoding import EncodingName
 from edgetl.store.events import Event
 from edgetl.store.lock import WriterLock
 from edgetl.store.samples import NewSample, Sample, Samples
 from edgetl.store.traces import Removed
-from edgetl.types import Capture, Fingerprint, HeadInfo, Proportion
+from edgetl.types import Capture, Embeddings, Fingerprint, HeadInfo, Proportion
 
 NAMED = 5
 """Classes that an event names before it only counts them."""
@@ -227,6 +227,30 @@ class Store:
             rows = (row for chunk in samples.chunks(db, self.path, 0) for row in chunk)
             packed = {row[0]: row[6] for row in rows if row[6] is not None}
         return dict(zip(packed, captures.unpack(list(packed.values()))))
+
+    def background(self) -> Embeddings:
+        """Embeddings float32 [k, d] of photos that are of none of the classes; k is 0 without a background.
+
+        Raises:
+            StoreCorrupt: they fail their check; opening the store with its bundle copies them again.
+        """
+        with self._connection.reading() as db:
+            return background.read(db, self.path, self.fingerprint.dim)
+
+    def background_digest(self) -> str | None:
+        """The sha256 (hex) of the file that the background was copied from; None without a background."""
+        with self._connection.reading() as db:
+            return background.digest(db)
+
+    def set_background(self, digest: str, embeddings: Embeddings) -> None:
+        """Replaces the background.
+
+        Args:
+            digest: sha256 (hex) of the file that it comes from.
+            embeddings: float32 [k, d]; kept as int8 with a scale per row, whatever the store's encoding.
+        """
+        with self._connection.transaction("copying the bundle's background") as db:
+            background.write(db, digest, embeddings)
 
     def log(self, what: str, why: str, head: int | None = None) -> None:
         """Writes an event to the log; inside :meth:`transaction`, with the changes that it tells of.

@@ -6,7 +6,8 @@ leaves none.
 
 A row may be spread over several pages, and a part of it may be left where the rest was overwritten; so of every 512 bytes of a removed
 embedding, thumbnail or photo digest 32 consecutive ones are looked for, those whose beginning is the most varied. Pieces that
-the remaining rows hold as well (JPEGs share their tables) prove nothing and do not count.
+the remaining rows hold as well (JPEGs share their tables) prove nothing and do not count, nor do those of the background, which comes from
+the bundle: it may hold the same photo.
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ def count(db: sqlite3.Connection, path: Path, removed: Removed) -> int:
     rows = db.execute("SELECT photo, embedding, jpeg FROM sample LEFT JOIN thumbnail USING (id)")
     while left and (chunk := rows.fetchmany(CHUNK)):
         left -= needles.found(b"".join(content for row in chunk for content in row if isinstance(content, bytes)))
+    if left and (background := db.execute("SELECT rows FROM background").fetchone()) is not None:
+        left -= needles.found(background[0])
     return len(left)
 
 

@@ -1,0 +1,52 @@
+"""The background in a store: embeddings of photos of none of its classes, copied from the bundle, so that training needs no bundle."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+
+from edgetl.errors import StoreCorrupt
+from edgetl.store.checksum import checksum, matches
+from edgetl.store.encoding import decode, encode, row_size
+from edgetl.types import Embeddings
+
+_ROW = 1
+
+
+def write(db: sqlite3.Connection, digest: str, embeddings: Embeddings) -> None:
+    """Replaces the background by embeddings float32 [k, d], kept as int8 with a scale per row.
+
+    Args:
+        db: within a transaction.
+        digest: sha256 (hex) of the bundle's file that they come from.
+        embeddings: float32 [k, d].
+    """
+    rows = b"".join(encode(embeddings, "int8"))
+    db.execute("INSERT OR REPLACE INTO background VALUES (?, ?, ?, ?)", (_ROW, digest, checksum(_ROW, digest.encode(), rows), rows))
+
+
+def digest(db: sqlite3.Connection) -> str | None:
+    """The sha256 (hex) of the file that the background was copied from; None without a background."""
+    row = db.execute("SELECT digest FROM background").fetchone()
+    return None if row is None else str(row[0].decode("utf-8", "replace"))
+
+
+def read(db: sqlite3.Connection, path: Path, dim: int) -> Embeddings:
+    """The background, float32 [k, d]; k is 0 without one.
+
+    Raises:
+        StoreCorrupt: its row fails its check.
+    """
+    row = db.execute("SELECT digest, crc, rows FROM background").fetchone()
+    if row is None:
+        return np.empty((0, dim), np.float32)
+    source, crc, rows = row
+    if not matches(crc, _ROW, source, rows) or len(rows) % row_size(dim, "int8"):
+        raise StoreCorrupt(
+            f"{path}: the background fails its check: the disk changed it; open the store once with its bundle to copy it again"
+        )
+    made = np.empty((len(rows) // row_size(dim, "int8"), dim), np.float32)
+    decode([rows], "int8", made)
+    return made
