@@ -49,7 +49,7 @@ def flip(path: Path, whole: bytes, bit: int) -> None:
     path.write_bytes(changed)
 
 
-def read(path: Path) -> object:
+def read(path: Path) -> tuple[object, ...]:
     with Store.open(path, None, read_only=True) as store:
         kept = store.samples()
         heads = store.heads()
@@ -127,13 +127,13 @@ def test_a_flipped_bit_anywhere_is_harmless_or_noticed_and_never_a_silent_change
 
 
 def test_a_row_that_is_missing_from_its_page_is_noticed(path):
-    whole, before, noticed = path.read_bytes(), read(path), 0
+    whole, before, noticed = path.read_bytes(), read(path)[:-1], 0  # a lost background is copied again from the bundle
     for page in range(4096, len(whole), 4096):
         if whole[page] == 0x0D:  # a leaf of a table; its number of rows is 2 bytes from byte 3 (SQLite file format, 1.6)
             rows = int.from_bytes(whole[page + 3 : page + 5], "big")
             path.write_bytes(whole[: page + 3] + (rows - 1).to_bytes(2, "big") + whole[page + 5 :])
             try:
-                assert read(path) == before
+                assert read(path)[:-1] == before
             except StoreCorrupt:
                 noticed += 1
     assert noticed > 10  # all but SQLite's own list of the highest ids
