@@ -15,7 +15,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from edgetl.bench.judging import compare, junit, pacing, screen
+from edgetl.bench import files
+from edgetl.bench.judging import circumstances, compare, junit, pacing, screen
 from edgetl.bench.judging.compare import Change, Comparison
 from edgetl.bench.method import Method
 from edgetl.bench.record import Accuracy, Kind, Record, Result, Round, Row, Subject, Unit
@@ -77,27 +78,57 @@ def test_five_percent_are_seen_and_nothing_is_seen_in_nothing(shape):
     faster = [changed(after, before).verdict for before, _, after in pairs]
     assert slower.count("slower") >= 5
     assert faster.count("faster") >= 5
-    assert [changed(before, after).verdict for before, after, _ in pairs].count("cannot tell") >= 5
+    alike = [changed(before, after).verdict for before, after, _ in pairs]
+    assert alike.count("cannot tell") + alike.count("no change") >= 5
 
 
 def test_one_bad_round_of_ten_neither_makes_nor_hides_a_verdict():
     bad = rounds(1)
     bad[3] = [value * 3 // 2 for value in bad[3]]
-    assert changed(rounds(0), bad).verdict == "cannot tell"
+    assert changed(rounds(0), bad).verdict in ("cannot tell", "no change")
     worse = [[round(value * 1.07) for value in one] for one in bad]
     assert changed(rounds(0), worse).verdict == "slower"
 
 
 @pytest.mark.parametrize(
-    ("factor", "unit", "floor_ns", "said"),
-    [(1.01, 1, 0, "below 3 %"), (1.05, 1000, 20_000, "below 20 µs"), (1.05, 1, 20_000, "outside"), (1.05, 1000, 0, "outside")],
+    ("factor", "unit", "floor_ns", "verdict", "cause", "said"),
+    [
+        (1.01, 1, 0, "no change", "inside-margin", "no change larger than 3 %"),
+        (1.028, 1, 0, "cannot tell", "below-margin", "the change is below 3 %"),
+        (1.05, 1000, 20_000, "no change", "inside-margin", "no change larger than 20 µs"),
+        (1.05, 1, 20_000, "slower", "changed", "1 is outside the interval"),
+        (1.05, 1000, 0, "slower", "changed", "1 is outside the interval"),
+    ],
 )
-def test_a_difference_that_does_not_matter_has_no_verdict_and_says_why(factor, unit, floor_ns, said):
+def test_a_difference_that_does_not_matter_is_no_change_or_has_no_verdict_and_says_why(factor, unit, floor_ns, verdict, cause, said):
     before, after = rounds(0, between=0, n=256), rounds(1, between=0, n=256, factor=factor)
     shrunk = [[[value // unit + 90_000 // unit for value in one] for one in side] for side in (before, after)]
     change = changed(*shrunk, floor_ns=floor_ns)
-    assert said in change.reason
-    assert (change.verdict == "slower") == (said == "outside")
+    assert (change.verdict, change.cause, change.reason) == (verdict, cause, said)
+
+
+@given(st.floats(0.8, 1.25), st.floats(0.0, 0.1), st.floats(0.001, 0.2))
+def test_no_change_is_said_where_and_only_where_two_one_sided_tests_would(value: float, error: float, margin: float) -> None:
+    """TOST (Schuirmann 1987): equivalence within the margin at half of alpha a side is the interval's being inside of it."""
+    half = stats.norm.ppf(0.975) * error
+    ratio = compare.statistics.Ratio(value, value * math.exp(-half), value * math.exp(half), 1.0)
+    judge = compare._Judge(0, margin, 0.95, ("p50",), False, 10, 0)
+    verdict, cause, _ = judge._verdict("ns", 10**7, ratio, 10, circumstances.Others(0.0, 0.0))
+    side = abs(math.log(value)) - math.log(1 + margin)
+    inside = stats.norm.cdf(side / error) <= 0.025 if error else side <= 0
+    assume(abs(side + half) > 1e-9)
+    assert (verdict == "no change") == (cause == "inside-margin") == inside
+
+
+def test_a_record_beside_itself_passes_by_evidence() -> None:
+    one = record(result(row(rounds(0, n=256), "embed"), row(rounds(1, n=256), "predict-file")))
+    found = compare.compare(one, one, margin=0.05, require=0.05)
+    assert {change.verdict for change in found.changes if change.headline} == {"no change"}
+    assert (found.unmet, compare.judgeable(found), compare.regressed(found)) == ((), True, False)
+    assert "before and after are one and the same record" in found.notes
+    assert screen.table(found).splitlines()[-2:] == [
+        "2 headline numbers (p50 of whole scenarios, memory, top-1): 2 no change.", "No regression.",
+    ]  # fmt: skip
 
 
 def paced(samples: Rounds, *, machine: float = 1.0, follows: float = 1.0, drift: float = 0.03, seed: int = 9) -> Record:
@@ -111,7 +142,7 @@ def test_what_the_machine_itself_became_slower_by_is_no_change_and_hides_none() 
     before, alike = paced(rounds(0), drift=0.01), paced(rounds(1), machine=1.05, drift=0.01, seed=8)
     assert changed(*(one.results[0].rows[0].samples for one in (before, alike))).verdict == "slower"
     found = numbers(compare.compare(before, alike))["embed", "p50"]
-    assert found.verdict == "cannot tell"
+    assert found.verdict in ("cannot tell", "no change")
     assert found.pace == pytest.approx(1.05, abs=0.02)
     assert f"the machine's own pace ({found.pace:.3f}) taken out" in found.reason
     found = numbers(compare.compare(before, paced(rounds(1, factor=1.05), machine=0.95)))["embed", "p50"]
@@ -175,22 +206,45 @@ def test_the_slope_on_the_pace_is_that_of_least_squares(processes: list[tuple[in
     assert np.concatenate(found.after) == pytest.approx(np.exp(y + held * (means[0] - x))[groups[:, 1] > 0], abs=1)
 
 
-def test_while_others_work_a_small_difference_may_be_theirs_and_a_large_one_is_told():
+def beside(one: Record, share: float) -> Record:
+    """The record, while others had a share of all cores' time and the hypervisor gave away a tenth of that."""
     idle = {**sensors.reading(), "monotonic_ns": 0, "own_seconds": 0.0, "cpu": {"user": 0, "system": 0, "idle": 0, "iowait": 0, "steal": 0}}
-    busy = {**idle, "monotonic_ns": 10**9, "cpu": {"user": 160, "system": 40, "idle": 180, "iowait": 0, "steal": 20}}
-    loaded = (Round(0, "onnx-int8 4 threads", 0.0, idle, busy),)
-    before, little, much = (record(result(row(rounds(seed, factor=by)))) for seed, by in ((0, 1.0), (1, 1.03), (1, 1.06)))
-    assert numbers(compare.compare(before, little))["embed", "p50"].verdict == "slower"
-    found = numbers(compare.compare(before, dataclasses.replace(little, rounds=loaded)))["embed", "p50"]
-    assert (found.verdict, found.reason) == ("cannot tell", "it may be the load: others had 55 % of all cores' time")
-    assert numbers(compare.compare(before, dataclasses.replace(much, rounds=loaded)))["embed", "p50"].verdict == "slower"
+    taken, steal = round(3600 * share), round(400 * share)
+    cpu = {"user": taken, "system": 0, "idle": 4000 - taken - steal, "iowait": 0, "steal": steal}
+    busy = {**idle, "monotonic_ns": 10**10, "cpu": cpu}
+    return dataclasses.replace(one, rounds=(Round(0, "onnx-int8 4 threads", 0.0, idle, busy),))
+
+
+def test_while_others_work_a_small_difference_may_be_theirs_and_a_large_one_is_told():
+    before, little, much = (record(result(row(rounds(seed, factor=by)))) for seed, by in ((0, 1.0), (1, 1.01), (1, 1.06)))
+    assert numbers(compare.compare(before, little, margin=0.005))["embed", "p50"].verdict == "slower"
+    found = numbers(compare.compare(beside(before, 0.28), beside(little, 0.28), margin=0.005))["embed", "p50"]
+    assert (found.verdict, found.cause) == ("cannot tell", "load")
+    assert found.reason == "it may be the load: other processes had 28 % and 28 % of all cores' time"
+    assert numbers(compare.compare(beside(before, 0.28), beside(much, 0.28)))["embed", "p50"].verdict == "slower"
+
+
+@pytest.mark.parametrize(("shares", "busy"), [((0.0, 0.04), False), ((0.02, 0.09), True), ((0.29, 0.28), False), ((0.32, 0.31), True)])
+def test_a_busy_machine_is_not_judged_and_no_build_passes_or_fails_by_it(shares: tuple[float, float], busy: bool) -> None:
+    memory = row([[50_000_000 + 1000 * i] for i in range(8)], "memory", unit="B")
+    before, after = record(result(row(rounds(0)), memory)), record(result(row(rounds(1, factor=1.5)), memory))
+    found = compare.compare(beside(before, shares[0]), beside(after, shares[1]))
+    change = numbers(found)["embed", "p50"]
+    assert (change.verdict, change.cause == "machine-busy") == (("cannot tell", True) if busy else ("slower", False))
+    assert (compare.regressed(found), compare.judgeable(found)) == (not busy, not busy)
+    assert numbers(found)["memory", "p50"].verdict == "no change", "memory does not depend on the load"
+    if busy:
+        assert screen.table(found).splitlines()[-1].startswith("Cannot tell: machine busy: other processes had ")
 
 
 def test_one_process_cannot_tell_and_constant_latencies_can():
-    assert "one process" in changed(rounds(0, count=1), rounds(1, count=1, factor=2)).reason
+    for count in (1, 2):
+        lone = compare.compare(record(result(row(rounds(0, count=count)))), record(result(row(rounds(1, count=count, factor=2)))))
+        assert numbers(lone)["embed", "p50"].cause == "few-processes"
+        assert not compare.judgeable(lone)
     constant = changed([[1_000_000] * 20] * 4, [[1_100_000] * 20] * 4)
     assert (constant.verdict, constant.ratio.low, constant.ratio.p) == ("slower", pytest.approx(1.1), 0)
-    assert changed([[1_000_000] * 20] * 4, [[1_000_000] * 20] * 4).verdict == "cannot tell"
+    assert changed([[1_000_000] * 20] * 4, [[1_000_000] * 20] * 4).verdict == "no change"
 
 
 def test_memory_size_and_accuracy_have_verdicts_of_their_own():
@@ -206,7 +260,7 @@ def test_memory_size_and_accuracy_have_verdicts_of_their_own():
     assert top1.ratio.low < 78 / 90 < top1.ratio.high < 1
     other = compare.compare(record(result(memory, right=right)), record(result(memory, right=wrong, digest="d1")))
     assert numbers(other)["accuracy", "top-1"].reason == "other photos were asked"
-    assert numbers(compare.compare(record(result(memory)), record(result(memory)), least=0))["model", "size"].verdict == "same"
+    assert numbers(compare.compare(record(result(memory)), record(result(memory)), margin=0))["model", "size"].verdict == "same"
 
 
 def test_a_build_fails_by_headline_numbers_that_hold_among_all_of_them():
@@ -218,7 +272,20 @@ def test_a_build_fails_by_headline_numbers_that_hold_among_all_of_them():
     assert compare.regressed(compare.compare(before, whole))
     assert not compare.regressed(compare.compare(whole, before))
     faint = compare.Change(
-        "c", "embed", None, "p50", "ns", 1, 2, (9, 9), (9, 9), compare.statistics.Ratio(1.1, 1.01, 1.2, 0.03), "slower", "", True
+        "c",
+        "embed",
+        None,
+        "p50",
+        "ns",
+        1,
+        2,
+        (9, 9),
+        (9, 9),
+        compare.statistics.Ratio(1.1, 1.01, 1.2, 0.03),
+        "slower",
+        "changed",
+        "",
+        True,
     )
     assert [one.holds for one in compare._holm([faint], 0.05)] == [True]
     assert [one.holds for one in compare._holm([faint] * 2, 0.05)] == [False] * 2
@@ -279,20 +346,21 @@ def test_a_tail_fails_a_build_where_it_was_asked_to_and_is_said_where_it_was_not
     slow = [[value * 3 if i % 10 == 0 else value for i, value in enumerate(one)] for one in tail]
     before, after = record(result(row(tail), row(rounds(4, n=32), "add"))), record(result(row(slow), row(rounds(5, n=32), "add")))
     unasked, asked = compare.compare(before, after), compare.compare(before, after, fail_on=("p99", "p50"))
-    assert numbers(unasked)["embed", "p50"].verdict == "cannot tell"
+    assert numbers(unasked)["embed", "p50"].verdict in ("cannot tell", "no change")
     assert not compare.regressed(unasked)
     assert "embed p99 became slower, which fails no build without --fail-on p99." in screen.table(unasked)
     assert compare.regressed(asked)
     assert asked.fail_on == ("p50", "p99")
     said = screen.table(asked)
     assert "no p99 of onnx-int8 cpu 4 threads add: n=320 and 320, it takes 368 in both" in said
-    assert "1 of 3 headline numbers (p50, p99 of whole scenarios, memory, top-1) became worse" in said
+    assert "3 headline numbers (p50, p99 of whole scenarios, memory, top-1): " in said
+    assert said.splitlines()[-1] == "Regression, not by chance among so many (Holm): onnx-int8 cpu 4 threads embed p99."
 
 
 def test_a_limit_that_is_no_number_is_a_usage_error(tmp_path: Path):
-    for command in (["compare", "a", "b", "--least", "nan"], ["pick", "a", "--p99-ms", "inf"]):
+    for command in (["compare", "a", "b", "--margin", "nan"], ["pick", "a", "--p99-ms", "inf"]):
         ran = CliRunner().invoke(main, ["bench", *command])
-        assert (ran.exit_code, "is no finite number" in ran.output) == (2, True)
+        assert (ran.exit_code, "is not a finite number" in ran.output) == (2, True)
 
 
 def test_junit_has_one_case_per_scenario_and_fails_where_the_exit_code_does(tmp_path: Path):
@@ -306,10 +374,59 @@ def test_junit_has_one_case_per_scenario_and_fails_where_the_exit_code_does(tmp_
     assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("a?.json -> b<&>.json", "3", "1")
     assert [name for name, case in cases.items() if case.find("failure") is not None] == ["embed"]
     assert "p50: slower: 9.945 ms -> 11.96 ms, ratio 1.203 [" in cases["embed"].find("failure").get("message")
-    assert "decode p50: cannot tell" in cases["embed"].findtext("system-out")
+    assert "decode p50: no change" in cases["embed"].findtext("system-out")
     junit.write(found, tmp_path / "a new folder" / "ü.xml")
     with pytest.raises(BenchError, match=r"verdicts cannot be written.*give --junit"):
         junit.write(found, tmp_path / "junit.xml" / "x.xml")
+
+
+def compared(tmp_path: Path, before: Record | str, after: Record | str, *options: str) -> tuple[int, dict[str, str | None], str]:
+    """The command's exit code, its JUnit file as case -> failure or error with its type, and what it printed."""
+    for name, one in (("a.json", before), ("b.json", after)):
+        if isinstance(one, Record):
+            files.write(one, tmp_path / name)
+        else:
+            (tmp_path / name).write_text(one)
+    xml = tmp_path / "junit.xml"
+    xml.unlink(missing_ok=True)
+    ran = CliRunner().invoke(main, ["bench", "compare", f"{tmp_path}/a.json", f"{tmp_path}/b.json", "--junit", str(xml), *options])
+    (suite,) = ElementTree.parse(xml).getroot()
+    cases = {case.get("name") or "": case.find("failure") if case.find("error") is None else case.find("error") for case in suite}
+    return ran.exit_code, {name: None if one is None else f"{one.tag} {one.get('type')}" for name, one in cases.items() if name}, ran.output
+
+
+def test_exit_codes_tell_no_regression_a_regression_and_what_cannot_be_judged_apart(tmp_path: Path) -> None:
+    one, slow, memory = record(result(row(rounds(0)))), record(result(row(rounds(1, factor=1.2)))), result(row([[5], [6], [7]], "memory"))
+    other = dataclasses.replace(one, machine={**MACHINE, "cpu": "Chip 2"})
+    assert compared(tmp_path, one, one)[:2] == (0, {"model": None, "embed": None})
+    assert compared(tmp_path, one, slow)[:2] == (1, {"model": None, "embed": "failure slower"})
+    assert compared(tmp_path, one, beside(slow, 0.5))[:2] == (3, {"model": None, "embed": "error machine-busy"})
+    for before, after, words in (
+        (one, other, "of different machines"), (one, record(memory), "nothing that both measured"), (one, "[]", "is no bench record"),
+    ):  # fmt: skip
+        code, cases, output = compared(tmp_path, before, after)
+        assert (code, cases) == (3, {"records": "error not-comparable"})
+        assert output.startswith("error: ")
+        assert words in output
+
+
+def test_what_is_required_and_missing_or_known_too_coarsely_ends_with_3(tmp_path: Path) -> None:
+    many = record(result(row(rounds(0)), row(rounds(2), "predict-file"), right="11"), result(row(rounds(4)), threads=1))
+    few = record(result(row(rounds(1))))
+    assert compared(tmp_path, many, few)[0] == 0
+    code, cases, output = compared(tmp_path, many, few, "--require", "20")
+    assert (code, cases) == (3, {
+        "model": None, "embed": None, "predict-file": "error missing", "accuracy": "error missing", "every scenario": "error missing",
+    })  # fmt: skip
+    assert "required: onnx-int8 cpu 1 thread every scenario: this configuration is missing in the second record" in output
+    assert output.splitlines()[-1] == "Cannot tell: a requirement is not met."
+    assert compared(tmp_path, few, many, "--require", "20")[0] == 0, "what only AFTER has is not required"
+    code, cases, output = compared(tmp_path, few, few, "--require", "0.1")
+    assert (code, cases["embed"]) == (3, "error too-wide")
+    assert ", required are ±0.1 %: measure longer" in output
+    one = record(result(row(rounds(0, count=2)), row(rounds(2), "add")))
+    assert compared(tmp_path, one, one)[0] == 0, "some number was judged"
+    assert compared(tmp_path, one, one, "--require", "50")[1]["embed"] == "error not-judged"
 
 
 @pytest.mark.slow

@@ -97,9 +97,9 @@ def row(said: dict[str, Any]) -> dict[str, Any]:
         (b"9" * 5000, "is no JSON"),
         (b"[]", "is no bench record: its format is None"),
         (b'{"format": "coco"}', "its format is 'coco', not 'edgetl-bench'"),
-        (edited(lambda said: said.update(version=3)), r"version 3; this edgetl reads up to 2: pip install --upgrade edgetl"),
+        (edited(lambda said: said.update(version=4)), r"version 4; this edgetl reads up to 3: pip install --upgrade edgetl"),
         (edited(lambda said: said.update(version=1)), "version 1, which keeps no rounds apart and cannot be compared; measure again"),
-        (edited(lambda said: said.update(version="2")), "version '2', expected 2"),
+        (edited(lambda said: said.update(version="2")), "version '2', expected 2 to 3"),
         (edited(lambda said: row(said)["samples"][0].append(-1), honest=False), "was changed after it was written: its digest is"),
         (edited(lambda said: said.pop("digest"), honest=False), "was changed after it was written: its digest is None"),
         (edited(lambda said: said.pop("method")), "method is missing"),
@@ -110,9 +110,9 @@ def row(said: dict[str, Any]) -> dict[str, Any]:
         (edited(lambda said: row(said).update(samples=[[1, 2.5]])), r"samples\[0\] holds something else than whole numbers"),
         (edited(lambda said: row(said).update(samples=[[1 << 62, 1 << 62]])), "whole numbers of 64 bits"),
         (edited(lambda said: row(said).update(samples=[])), "another number of samples"),
-        (edited(lambda said: row(said).update(samples=7)), "does not hold what a record of version 2 holds"),
+        (edited(lambda said: row(said).update(samples=7)), "does not hold what a record of version 3 holds"),
         (edited(lambda said: said["results"][0]["accuracy"]["top1"].update(hits=11)), "top1 is no proportion"),
-        (edited(lambda said: said.update(results=None)), "does not hold what a record of version 2 holds"),
+        (edited(lambda said: said.update(results=None)), "does not hold what a record of version 3 holds"),
     ],
 )  # fmt: skip
 def test_what_is_no_record_or_no_longer_one_is_refused_in_words(content: bytes, words: str, tmp_path: Path) -> None:
@@ -120,6 +120,22 @@ def test_what_is_no_record_or_no_longer_one_is_refused_in_words(content: bytes, 
     path.write_bytes(content)
     with pytest.raises(RecordError, match=rf"bench\.json: .*{words}"):
         files.read(path)
+
+
+def test_a_record_of_version_2_is_read_and_keeps_no_interval_of_two_processes(tmp_path: Path) -> None:
+    def older(said: dict[str, Any]) -> None:
+        said["version"] = 2
+        row(said)["summary"]["p50"].update(low=0, high=42)
+
+    content = edited(older)
+    (tmp_path / "bench.json").write_bytes(content)
+    made = files.read(tmp_path / "bench.json")
+    assert made.results[0].rows[0].p50.interval is None
+    assert made.digest == json.loads(content)["digest"]
+    three = Row.of("embed", None, [[5, 7, 6], [9, 3], [4]], METHOD)
+    low = dataclasses.replace(three, summary=dataclasses.replace(three.summary, p50=dataclasses.replace(three.p50, low=-9)))
+    files.write(dataclasses.replace(one(), results=(dataclasses.replace(one().results[0], rows=(low,)),)), tmp_path / "low.json")
+    assert files.read(tmp_path / "low.json").results[0].rows[0].p50.low == 3
 
 
 def test_a_file_that_is_missing_or_far_too_large_is_refused(tmp_path: Path) -> None:

@@ -140,8 +140,9 @@ def test_every_machine_has_its_own_answer_and_may_borrow_the_float_accuracy_of_a
     choice = pick([("a", here), ("b", there), ("again", here)], max_loss=1)
     assert [answer.machine for answer in choice.answers] == ["Board A, 4 cores", "Board B, 4 cores"]
     assert [answer.records for answer in choice.answers] == [("a", "again"), ("b",)]
+    assert [one.n for one in choice.answers[0].candidates] == [1024, 1024], "a record that is given twice counts once"
     assert [answer.chosen and answer.chosen.subject.variant for answer in choice.answers] == ["onnx-int8", "tflite-int8"]
-    assert "ship onnx-int8 cpu 1 thread of a" in choice.answers[0].sentence
+    assert "ship onnx-int8 cpu 1 thread: " in choice.answers[0].sentence
 
 
 def test_what_a_reader_must_know_of_a_record_is_said():
@@ -151,17 +152,60 @@ def test_what_a_reader_must_know_of_a_record_is_said():
         assert note in said
 
 
-def test_what_cannot_be_told_from_the_fastest_is_named():
+def test_what_is_tied_with_the_fastest_is_named():
     rival = result("tflite-int8", ms=10.001)
     (answer,) = pick([("a", record(INT8, rival))], size_mb=9).answers
     assert "ship onnx-int8 cpu 1 thread: predict-file: the fastest that fits: p50 9.996 [" in answer.sentence
-    assert answer.sentence.endswith("; that it is faster than tflite-int8 cpu 1 thread cannot be told")
+    assert answer.sentence.endswith("; tied with tflite-int8 cpu 1 thread: which needs less cannot be told")
+    said = table(pick([("a", record(INT8, rival, FLOAT))]))
+    assert [line.split()[:2] for line in said.splitlines()[3:6]] == [["1", "onnx-int8"], ["2", "≈"], ["3", "onnx-fp32"]]
+
+
+def few(milliseconds: Sequence[float], variant: str = "onnx-int8", n: int = 400, **changed: object) -> Result:
+    """A process for each median."""
+    samples = [[int(1e6 * value * (1 + 0.01 * (k % 7 - 3))) for k in range(n)] for value in milliseconds]
+    return dataclasses.replace(result(variant, **changed), rows=(Row.of("predict-file", None, samples, METHOD),))  # type: ignore[arg-type]
+
+
+def test_one_or_two_processes_are_never_picked_over_three():
+    three = few([12, 12.1, 12.2], "tflite-int8")
+    for lone in (few([9]), few([9, 9.1])):
+        (answer,) = pick([("a", record(lone, three))]).answers
+        assert answer.chosen is not None
+        assert answer.chosen.subject.variant == "tflite-int8"
+        assert [one.p50.interval is None for one in answer.candidates] == [False, True]
+        (answer,) = pick([("a", record(lone))], p50_ms=20).answers
+        assert answer.candidates[0].fits is None
+        assert "fewer than 3 processes give no interval" in answer.sentence
+        (answer,) = pick([("a", record(lone))]).answers
+        assert "(no interval)" in answer.sentence
+
+
+def test_records_of_one_configuration_are_pooled_and_rank_by_p50():
+    first, second, rival = few([9.0, 9.1]), few([9.2, 9.3]), few([8.8, 8.7, 30], "tflite-int8")
+    a, b = record(first, rival), record(second, created="2026-01-02T00:00:00Z")
+    (answer,) = pick([("a", a), ("b", b)]).answers
+    assert [(one.subject.variant, one.record, one.n) for one in answer.candidates] == [
+        ("tflite-int8", "a", 1200), ("onnx-int8", "a, b", 1600),
+    ]  # fmt: skip
+    together = Row.of("predict-file", None, [*first.rows[0].samples, *second.rows[0].samples], METHOD)
+    assert answer.candidates[1].p50 == together.p50
+    for changed in ({"edgetl": "1"}, {"photos": {"asked": "others"}}):
+        (answer,) = pick([("a", record(first)), ("b", record(second, **changed))]).answers
+        assert [one.n for one in answer.candidates] == [800, 800], "another edgetl and other photos stay apart"
+
+
+def test_memory_can_be_picked_by_and_a_limit_of_time_cannot_limit_it():
+    (answer,) = pick([("a", record(FLOAT, INT8, FASTER))], scenario="memory", max_loss=2.0).answers
+    assert answer.sentence.startswith("on Board A, 4 cores: ship onnx-int8 cpu 1 thread: memory: the least that fits: p50 50.000 (no int")
+    with pytest.raises(BenchError, match="memory is not a time: leave out --p50-ms and --p99-ms"):
+        pick([("a", record(FLOAT))], scenario="memory", p99_ms=20)
 
 
 def test_records_without_the_scenario_are_refused_with_what_they_hold():
-    with pytest.raises(BenchError, match="no record holds embed, only predict-file"):
+    with pytest.raises(BenchError, match="no record holds embed, only predict-file, memory"):
         pick([("a", record(INT8))], scenario="embed")
-    with pytest.raises(BenchError, match="no record holds embed, and no times at all; edgetl"):
+    with pytest.raises(BenchError, match="no record holds embed, nor any other that was measured; edgetl"):
         pick([("a", record())], scenario="embed")
     with pytest.raises(BenchError, match="no record to choose from"):
         pick([])

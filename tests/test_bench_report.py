@@ -270,15 +270,15 @@ def test_what_took_no_time_and_intervals_that_reach_zero_can_be_drawn() -> None:
     assert "nan" not in text.lower().replace("nanoseconds", "")
 
 
-def test_which_is_faster_cannot_be_told_from_one_process_or_where_intervals_overlap() -> None:
+def test_rows_are_tied_where_intervals_overlap_or_fewer_than_three_processes_were_measured() -> None:
     def closes(*samples: list[list[int]]) -> list[bool]:
         rows = [Row.of("predict-file", None, one, METHOD) for one in samples]
         made = record(results=tuple(Result(subject(f"v{number}"), None, (row,)) for number, row in enumerate(rows)))
         (block,) = blocks.blocks("r1", made, measured=True)
         return [entry.close for entry in block.wholes]
 
-    assert closes([[10], [11]], [[20], [21]], [[21], [22]]) == [False, False, True]
-    assert closes([[10, 11]], [[20], [21]]) == [False, True]
+    assert closes([[10], [11], [10]], [[20], [21], [20]], [[21], [22], [21]]) == [False, False, True]
+    assert closes([[10, 11], [10]], [[20], [21], [22]]) == [False, True]
 
 
 def test_every_way_in_which_accuracy_was_asked_is_said(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def run(bundle: Path | None, tmp: Path, *options: str, suite: Path = SUITE, **va
     """Runs the suite with a temporary folder of its own, where its lock lies: other tests run it too."""
     (tmp / "lock").mkdir(exist_ok=True)
     ours = {**os.environ, **({"EDGETL_BUNDLE": str(bundle)} if bundle else {}), "TMPDIR": str(tmp / "lock"), **variables}
-    return subprocess.run([*command(suite), *options], env=ours, capture_output=True, text=True, timeout=600, cwd=suite.parent)
+    return subprocess.run([*command(suite), *options], env=ours, capture_output=True, text=True, cwd=suite.parent)
 
 
 def passed(done: subprocess.CompletedProcess[str]) -> int:
@@ -128,7 +129,9 @@ def test_two_runs_on_one_board_refuse_each_other(bundle: Path, tmp_path: Path):
         assert first.stdout is not None
         while "collecting" not in (line := first.stdout.readline()):  # it holds the lock before it looks for tests
             assert line
+        first.send_signal(signal.SIGSTOP)  # or it might be done before the second one asks
         second = run(bundle, tmp_path)
+        first.send_signal(signal.SIGCONT)
         first.communicate()
     assert second.returncode == pytest.ExitCode.USAGE_ERROR
     assert f"another run of device_tests is at work on this board (process {first.pid} since" in second.stderr

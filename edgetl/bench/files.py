@@ -7,16 +7,20 @@ import json
 import os
 import secrets
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgetl.bench.decoding import decode
-from edgetl.bench.record import Record
+from edgetl.bench.record import Record, Result
+from edgetl.bench.statistics import bounded
 from edgetl.errors import RecordError
 from edgetl.types import digest, to_json
 
 FORMAT = "edgetl-bench"
-VERSION = 2
+VERSION = 3
+"""3: a percentile of fewer than 3 processes has no interval. 2 is read too; its intervals of fewer processes are left out."""
+_OLDEST = 2
 LARGEST = 1 << 30
 """Bytes of a record that is read: a full run of fifty configurations has less, and more would not fit into a small machine's memory."""
 
@@ -28,6 +32,7 @@ def encode(record: Record) -> dict[str, Any]:
     `itertools.accumulate` or `numpy.cumsum` gives them back. `digest` is the sha256 of everything else, as canonical JSON.
     """
     content = to_json(record)
+    del content["digest"]
     for result in content["results"]:
         for row in result["rows"]:
             row["samples"] = [_differences(taken) for taken in row["samples"]]
@@ -85,7 +90,7 @@ def read(path: str | os.PathLike[str]) -> Record:
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         found = repr(said.get("format"))[:40] if isinstance(said, dict) else None
         raise RecordError(f"{name}: is no bench record: its format is {found}, not {FORMAT!r}")
-    _check_version(name, said.pop("version", None), said)
+    kept = _check_version(name, said.pop("version", None), said)
     try:
         for result in said["results"]:
             for row in result["rows"]:
@@ -94,25 +99,32 @@ def read(path: str | os.PathLike[str]) -> Record:
         record = decode(Record, said)
         if any(not row.n or row.n != row.summary.n for _, row in record.rows()):
             raise ValueError("a row's summary is of another number of samples")
-        return record
+        return replace(record, digest=kept, results=tuple(_bounded(result) for result in record.results))
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{name}: does not hold what a record of version {VERSION} holds ({error}); measure again") from error
 
 
-def _check_version(name: str, version: object, said: dict[str, Any]) -> None:
-    """Refuses what this edgetl cannot read, and what is not as it was written."""
+def _bounded(result: Result) -> Result:
+    """As this version sums samples up, whichever wrote them."""
+    rows = [replace(row, summary=bounded(row.summary, len(row.samples), min(map(min, row.samples)))) for row in result.rows]
+    return replace(result, rows=tuple(rows))
+
+
+def _check_version(name: str, version: object, said: dict[str, Any]) -> str:
+    """Refuses what this edgetl cannot read, and what is not as it was written; returns the digest."""
     if type(version) is int and version > VERSION:
         raise RecordError(f"{name}: a record of version {version}; this edgetl reads up to {VERSION}: pip install --upgrade edgetl")
     if version == 1:
         raise RecordError(f"{name}: a record of version 1, which keeps no rounds apart and cannot be compared; measure again")
-    if version != VERSION or type(version) is not int:
-        raise RecordError(f"{name}: a record of version {str(version)[:40]!r}, expected {VERSION}; measure again")
+    if type(version) is not int or not _OLDEST <= version <= VERSION:
+        raise RecordError(f"{name}: a record of version {str(version)[:40]!r}, expected {_OLDEST} to {VERSION}; measure again")
     kept, now = said.pop("digest", None), digest({**said, "version": version})
     if kept != now:
         raise RecordError(
             f"{name}: was changed after it was written: its digest is {str(kept)[:12]}, its content's {now[:12]}; "
             "use the file as the bench wrote it, or measure again"
         )
+    return now
 
 
 def _put(target: Path, content: str | None) -> None:

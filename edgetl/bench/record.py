@@ -212,6 +212,7 @@ class Record:
         rounds: the processes in the order in which they ran.
         skipped: what was not measured, with its reason.
         warnings: what a reader must know before believing it: the clock jumped, the machine throttled or was loaded.
+        digest: sha256 (hex) of the file that it was read from, as that says; empty where it was not read from one.
     """
 
     created: str
@@ -226,6 +227,7 @@ class Record:
     rounds: tuple[Round, ...]
     skipped: tuple[Skipped, ...]
     warnings: tuple[str, ...]
+    digest: str = dataclasses.field(default="", compare=False)
 
     def unmeasured(self) -> dict[str, str]:
         """Why -> what was not measured for it, in one line."""

@@ -11,7 +11,8 @@ from edgetl.bench.statistics import Estimate
 from edgetl.tables import render
 
 _HEADERS = ("scenario", "unit", "p50 [{0:g} %]", "p90", "p99", "max", "n", "note")
-_SCALES: dict[Unit, tuple[str, float]] = {"ns": ("ms", 1e6), "B": ("MB", 1e6), "uJ": ("mJ", 1e3), "cycles": ("Mcycles", 1e6)}
+SCALES: dict[Unit, tuple[str, float]] = {"ns": ("ms", 1e6), "B": ("MB", 1e6), "uJ": ("mJ", 1e3), "cycles": ("Mcycles", 1e6)}
+"""A record's unit -> the one that is shown, and how many it is."""
 _WIDTH = 140
 _SHORT = 50
 _MOST_TELLING = ("predict-file", "predict-array", "embed", "backbone")
@@ -31,7 +32,7 @@ def _overview(record: Record) -> str:
     for result in record.results:
         row = next((row for name in _MOST_TELLING if (row := result.row(name))), None)
         if row is not None:
-            unit, _ = _SCALES[row.unit]
+            unit, _ = SCALES[row.unit]
             rows.append((result.subject.name, row.scenario, unit, *_numbers(row), row.n, _top1(result), _kind(row)))
     headers = ("configuration", *(name.format(100 * record.method.confidence) for name in _HEADERS[:-1]), "top-1", "note")
     return render(headers, rows) if rows else ""
@@ -52,12 +53,13 @@ def _configuration(result: Result, record: Record) -> str:
 def _line(row: Row, long: Sequence[str]) -> tuple[object, ...]:
     """What is too long to stand beside the numbers stands below the table."""
     name, note = row.scenario if row.stage is None else f"  {row.stage}", _note(row)
-    return name, _SCALES[row.unit][0], *_numbers(row), row.n, f"[{long.index(note) + 1}]" if note in long else note
+    return name, SCALES[row.unit][0], *_numbers(row), row.n, f"[{long.index(note) + 1}]" if note in long else note
 
 
 def _numbers(row: Row) -> tuple[str, str, str, str]:
-    summed, scale = row.summary, _SCALES[row.unit][1]
-    middle = f"{_number(summed.p50.value / scale)} [{_number(summed.p50.low / scale)}, {_number(summed.p50.high / scale)}]"
+    summed, scale = row.summary, SCALES[row.unit][1]
+    ends = summed.p50.interval
+    middle = _number(summed.p50.value / scale) + (f" [{_number(ends[0] / scale)}, {_number(ends[1] / scale)}]" if ends else "")
     return middle, _carried(summed.p90, scale), _carried(summed.p99, scale), _number(summed.max.value / scale)
 
 

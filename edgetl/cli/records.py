@@ -12,19 +12,23 @@ import click
 
 from edgetl.cli.options import JSON
 from edgetl.cli.output import print_json
+from edgetl.errors import EdgetlError, RecordError
 
 if TYPE_CHECKING:
     from edgetl.bench import Record
 
+_UNJUDGED = 3
+"""Exit code of a comparison that says nothing: 1 is a regression, 2 a usage error."""
+
 
 class Finite(click.FloatRange):
-    """A number that is none of the infinities, nor no number at all."""
+    """A finite number."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number, or a usage error."""
         number: float = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is no finite number.", param, ctx)
+            self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
 
@@ -34,7 +38,13 @@ RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path())
 @click.command()
 @click.argument("before", type=click.Path())
 @click.argument("after", type=click.Path())
-@click.option("--least", default=3.0, show_default=True, type=Finite(0), help="Percent: smaller changes have no verdict.")
+@click.option(
+    "--margin",
+    default=3.0,
+    show_default=True,
+    type=Finite(0),
+    help="Percent: the smallest change that matters; an interval within it is no change.",
+)
 @click.option("--floor-us", default=20.0, show_default=True, type=Finite(0), help="Microseconds: the same.")
 @click.option(
     "--fail-on",
@@ -44,32 +54,51 @@ RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path())
     show_default=True,
     help="Percentiles of whole scenarios that may fail a build; memory and top-1 always may.",
 )
-@click.option("--other-machine", is_flag=True, help="Compare records of different machines all the same.")
-@click.option("--junit", type=click.Path(), help="Also write the verdicts as JUnit XML to this file.")
+@click.option(
+    "--require",
+    type=Finite(0),
+    metavar="PERCENT",
+    help="Exit code 3 unless every such number of BEFORE is in AFTER too, and its ratio known to ±PERCENT.",
+)
+@click.option("--other-machine", is_flag=True, help="Compare records of different machines anyway.")
+@click.option("--junit", type=click.Path(), help="Also write the verdicts as JUnit XML to this file, in every case.")
 @JSON
-def compare(before: str, after: str, junit: str | None, as_json: bool, least: float, floor_us: float, **how: Any) -> None:
-    """Say what is faster or slower in AFTER than in BEFORE; exit code 1 on a regression."""
+def compare(before: str, after: str, junit: str | None, as_json: bool, margin: float, floor_us: float, require: float | None,
+            **how: Any) -> None:  # fmt: skip
+    """Say what is faster or slower in AFTER than in BEFORE.
+
+    Exit code 0: no regression; 1: a regression; 3: cannot tell, because the records cannot be compared, the machine was busy, or what
+    --require asks for is missing.
+    """
     from edgetl.bench import files
     from edgetl.bench.judging import compare as comparing
     from edgetl.bench.judging import junit as xml
     from edgetl.bench.judging import screen
 
-    comparison = comparing.compare(
-        files.read(before), files.read(after), floor_ns=round(1000 * floor_us), least=least / 100, names=(before, after), **how
-    )
-    if junit:
-        xml.write(comparison, junit)
+    how |= {"floor_ns": round(1000 * floor_us), "margin": margin / 100, "require": None if require is None else require / 100}
+    names = (before, after)
+    try:
+        comparison = comparing.compare(files.read(before), files.read(after), names=names, **how)
+        if junit:
+            xml.write(comparison, junit)
+    except EdgetlError as error:
+        click.echo(f"error: {error}", err=True)
+        if junit and isinstance(error, RecordError):
+            xml.refuse(str(error), names, junit)
+        sys.exit(_UNJUDGED)
     if as_json:
         print_json(comparison)
     else:
         click.echo(screen.table(comparison))
     if comparing.regressed(comparison):
         sys.exit(1)
+    if not comparing.judgeable(comparison):
+        sys.exit(_UNJUDGED)
 
 
 @click.command()
 @RECORDS
-@click.option("--scenario", default="predict-file", show_default=True, help="Whose latency.")
+@click.option("--scenario", default="predict-file", show_default=True, help="Whose latency; memory or energy: what needs least.")
 @click.option("--p50-ms", type=Finite(0), help="At most this median, milliseconds.")
 @click.option("--p99-ms", type=Finite(0), help="At most this 99th percentile, milliseconds.")
 @click.option("--peak-mb", type=Finite(0), help="At most this peak memory of the process, 10^6 bytes.")

@@ -1,8 +1,8 @@
 """A budget, and how a configuration stands to each of its limits.
 
-A latency fits where the upper end of its interval does, and a percentile that n cannot carry fits nothing. Memory and size are what was
-seen. A loss is judged by its value, because its interval is about other photos than those that were asked; where the limit lies within
-it, the judgement says so.
+A latency fits where the upper end of its interval does; a percentile that n cannot carry, or without an interval, fits nothing. Memory
+and size are what was seen. A loss is judged by its value, because its interval is about other photos than those that were asked; where the
+limit lies within it, the judgement says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 from edgetl.bench.judging.loss import Loss
 from edgetl.bench.record import Result
-from edgetl.bench.statistics import Estimate, least
+from edgetl.bench.statistics import PROCESSES, Estimate, least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +56,15 @@ def of_latency(name: Literal["p50", "p99"], limit: float, time: Estimate | None,
     if time is None:
         needed = least(float(name[1:]), confidence)
         return Judgement(None, f"{name} cannot be told from n={n}: it takes {needed} queries; measure longer, without --quick")
-    words = f"{name} {milliseconds(time)} ms, n={n}"
-    if time.high / 1e6 <= limit:
-        return Judgement(True, words)
-    if time.value / 1e6 <= limit:
+    words = f"{name} {shown(time, 1e6)} ms, n={n}"
+    high = (time.interval or (0, time.value))[1] / 1e6
+    if time.value / 1e6 > limit:
+        return Judgement(False, f"{words}: its upper end is {high - limit:.3f} ms over {limit:g} ms", _share(high, limit))
+    if time.interval is None:
+        return Judgement(None, f"{words}: fewer than {PROCESSES} processes give no interval; measure without --rounds, or more of them")
+    if high > limit:
         return Judgement(None, f"{words}: cannot be told to be at most {limit:g} ms; measure longer, or on a quieter machine")
-    return Judgement(False, f"{words}: its upper end is {time.high / 1e6 - limit:.3f} ms over {limit:g} ms", _share(time.high / 1e6, limit))
+    return Judgement(True, words)
 
 
 def of_memory(limit: float, peak: int | None, processes: int) -> Judgement:
@@ -89,9 +92,10 @@ def of_loss(limit: float, loss: Loss | None, result: Result) -> Judgement:
     return Judgement(True, f"loss {loss}{doubt}")
 
 
-def milliseconds(time: Estimate) -> str:
-    """A time and its interval."""
-    return f"{time.value / 1e6:.3f} [{time.low / 1e6:.3f}, {time.high / 1e6:.3f}]"
+def shown(one: Estimate, factor: float) -> str:
+    """A number and its interval, `factor` of the record's units."""
+    ends = one.interval
+    return f"{one.value / factor:.3f} " + ("(no interval)" if ends is None else f"[{ends[0] / factor:.3f}, {ends[1] / factor:.3f}]")
 
 
 def _of_bytes(words: str, limit: float, count: int) -> Judgement:

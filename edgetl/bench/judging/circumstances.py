@@ -10,6 +10,10 @@ from typing import Any
 from edgetl.bench.record import Record, Result, Round, Row, Subject
 from edgetl.machine import description, sensors
 
+MOST, APART = 0.30, 0.05
+"""Shares of all cores' time that others may have, and by which two records may differ, for a time to be judged
+(docs/evidence/bench-busy.md)."""
+
 
 def title(machine: Mapping[str, Any]) -> str:
     """A machine in a few words."""
@@ -54,14 +58,44 @@ def load(before: Record, after: Record, subject: Subject) -> str:
     return f"{', '.join(said)} (n={len(runs[0])} and {len(runs[1])} processes)" if said else ""
 
 
-def busy(before: Record, after: Record, subject: Subject) -> float:
-    """What of all cores' time others had, processes or guests of the hypervisor, in the busier one of both runs; 0 where neither says."""
-    most = 0.0
-    for record in (before, after):
-        readings = [sensors.between(one.before, one.after) for one in _processes(record, subject) if one.before.get("cpu")]
-        shares = [(one["others"] or 0.0) + (one["steal"] or 0.0) for one in readings]
-        most = max(most, math.fsum(shares) / len(shares) if shares else 0.0)
-    return most
+@dataclasses.dataclass(frozen=True)
+class Others:
+    """The share of all cores' time that others had, processes or guests of the hypervisor, while a configuration was measured.
+
+    Attributes:
+        before: in the first record, 0 to 1; None where it does not say.
+        after: in the second.
+    """
+
+    before: float | None
+    after: float | None
+
+    @property
+    def most(self) -> float:
+        """In the busier record; 0 where neither says."""
+        return max(self.before or 0.0, self.after or 0.0)
+
+    @property
+    def busy(self) -> bool:
+        """Whether times cannot be compared: others had too much in one record, or more in one than in the other."""
+        apart = abs(self.before - self.after) if self.before is not None and self.after is not None else 0.0
+        return self.most > MOST or apart > APART
+
+    def __str__(self) -> str:
+        shares = ("an unknown share" if share is None else f"{100 * share:.0f} %" for share in (self.before, self.after))
+        return f"other processes had {' and '.join(shares)} of all cores' time"
+
+
+def others(before: Record, after: Record, subject: Subject) -> Others:
+    """What others had in both runs; each process of a configuration counts by its duration."""
+    return Others(_others(before, subject), _others(after, subject))
+
+
+def _others(record: Record, subject: Subject) -> float | None:
+    shares = [sensors.between(one.before, one.after) for one in _processes(record, subject) if one.before.get("cpu")]
+    known = [((one["others"] or 0.0) + (one["steal"] or 0.0), one["seconds"] or 0.0) for one in shares if one["others"] is not None]
+    seconds = math.fsum(duration for _, duration in known)
+    return math.fsum(share * duration for share, duration in known) / seconds if seconds else None
 
 
 def _processes(record: Record, subject: Subject) -> Iterator[Round]:
@@ -79,6 +113,8 @@ def _mean(values: Sequence[float], unit: str = "") -> str:
 
 def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[str]:
     """What a reader must know of either record, in words: why it is partial, its warnings, which configurations only it has."""
+    if before == after:
+        yield f"{names[0]} and {names[1]} are one and the same record"
     for name, record in zip(names, (before, after)):
         if record.ended:
             yield f"{name} is partial: {record.ended}"

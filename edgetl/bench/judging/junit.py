@@ -17,8 +17,9 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def write(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     """Writes one test case per configuration and scenario, with every number in its output.
 
-    A case fails where a headline number became worse and that holds among all of them, which is what `edgetl bench compare` exits with 1
-    for; `cannot tell` passes. The elements are those of Jenkins' schema (https://github.com/jenkinsci/xunit-plugin, junit-10.xsd).
+    A case fails where a headline number became worse and that holds among all of them (exit code 1 of `edgetl bench compare`). It is an
+    error where a headline number could not be judged because the machine was busy, or where a requirement is not met (exit code 3);
+    `cannot tell` passes. The elements are those of Jenkins' schema (https://github.com/jenkinsci/xunit-plugin, junit-10.xsd).
 
     Raises:
         BenchError: the file cannot be written.
@@ -26,15 +27,51 @@ def write(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     cases: dict[tuple[str, str], list[Change]] = {}
     for change in comparison.changes:
         cases.setdefault((change.configuration, change.scenario), []).append(change)
-    failures = sum(any(change.regressed for change in changes) for changes in cases.values())
-    counts = {"tests": str(len(cases)), "failures": str(failures), "errors": "0"}
-    suites = ElementTree.Element("testsuites", {"name": "edgetl bench compare", **counts})
-    suite = ElementTree.SubElement(
-        suites, "testsuite", {"name": _clean(" -> ".join(comparison.names)), "skipped": "0", "time": "0", **counts}
-    )
+    for one in comparison.unmet:
+        cases.setdefault((one.configuration, one.scenario), [])
+    suite = ElementTree.Element("testsuite", {"name": _clean(" -> ".join(comparison.names)), "skipped": "0", "time": "0"})
     for (configuration, scenario), changes in cases.items():
-        _case(suite, configuration, scenario, changes)
+        _case(suite, comparison, configuration, scenario, changes)
     ElementTree.SubElement(suite, "system-out").text = _clean("\n".join(around(comparison)))
+    _put(suite, path)
+
+
+def refuse(reason: str, names: tuple[str, str], path: str | os.PathLike[str]) -> None:
+    """Writes that two records could not be compared: one test case, with the reason as its error.
+
+    Raises:
+        BenchError: the file cannot be written.
+    """
+    suite = ElementTree.Element("testsuite", {"name": _clean(" -> ".join(names)), "skipped": "0", "time": "0"})
+    case = ElementTree.SubElement(suite, "testcase", classname="edgetl bench compare", name="records", time="0")
+    ElementTree.SubElement(case, "error", message=_clean(reason), type="not-comparable").text = _clean(reason)
+    _put(suite, path)
+
+
+def _case(suite: ElementTree.Element, comparison: Comparison, configuration: str, scenario: str, changes: list[Change]) -> None:
+    case = ElementTree.SubElement(suite, "testcase", classname=_clean(configuration), name=_clean(scenario), time="0")
+    busy = [change for change in changes if change.headline and change.cause == "machine-busy"]
+    missing = [one for one in comparison.unmet if (one.configuration, one.scenario) == (configuration, scenario)]
+    if worse := [change for change in changes if change.regressed]:
+        _say(case, "failure", worse[0].verdict, "; ".join(map(_line, worse)))
+    elif missing:
+        _say(case, "error", missing[0].code, "; ".join(one.words for one in missing))
+    elif busy:
+        _say(case, "error", busy[0].cause, busy[0].reason)
+    ElementTree.SubElement(case, "system-out").text = _clean("\n".join(map(_line, changes)))
+
+
+def _say(case: ElementTree.Element, element: str, kind: str, text: str) -> None:
+    ElementTree.SubElement(case, element, message=_clean(text), type=kind).text = _clean(text)
+
+
+def _put(suite: ElementTree.Element, path: str | os.PathLike[str]) -> None:
+    """Counts the cases and writes the file."""
+    found = {"tests": "testcase", "failures": "testcase/failure", "errors": "testcase/error"}
+    counts = {name: str(len(suite.findall(element))) for name, element in found.items()}
+    suite.attrib.update(counts)
+    suites = ElementTree.Element("testsuites", {"name": "edgetl bench compare", **counts})
+    suites.append(suite)
     ElementTree.indent(suites)
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -43,15 +80,6 @@ def write(comparison: Comparison, path: str | os.PathLike[str]) -> None:
         raise BenchError(
             f"{os.fspath(path)}: the verdicts cannot be written ({error.strerror}); give --junit a folder with room that is yours"
         ) from error
-
-
-def _case(suite: ElementTree.Element, configuration: str, scenario: str, changes: list[Change]) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=_clean(configuration), name=_clean(scenario), time="0")
-    worse = [change for change in changes if change.regressed]
-    if worse:
-        said = _clean("; ".join(map(_line, worse)))
-        ElementTree.SubElement(case, "failure", message=said, type=worse[0].verdict).text = said
-    ElementTree.SubElement(case, "system-out").text = _clean("\n".join(map(_line, changes)))
 
 
 def _line(change: Change) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from edgetl.bench.judging.compare import Change, Comparison
+from collections import Counter
+from collections.abc import Iterator
+
+from edgetl.bench.judging.compare import Change, Comparison, judgeable
 from edgetl.tables import render
 
 _SCALES: dict[str, tuple[tuple[int, str], ...]] = {
@@ -13,9 +16,12 @@ _SCALES: dict[str, tuple[tuple[int, str], ...]] = {
 }
 
 
+_SILENT = ("cannot tell", "same", "no change")
+
+
 def table(comparison: Comparison) -> str:
-    """The headline numbers and all that have a verdict, then what the verdicts rest on."""
-    telling = [change for change in comparison.changes if change.headline or change.verdict not in ("cannot tell", "same")]
+    """The answer, the headline numbers and all that have a verdict, then what the verdicts rest on."""
+    telling = [change for change in comparison.changes if change.headline or change.verdict not in _SILENT]
     headers = ("configuration", "scenario", "metric", *comparison.names, "ratio", "n", "verdict", "because")
     lines = [render(headers, map(_line, telling))]
     if silent := len(comparison.changes) - len(telling):
@@ -23,8 +29,8 @@ def table(comparison: Comparison) -> str:
     lines.append("")
     lines += around(comparison)
     lines.append(
-        f"Intervals of {100 * comparison.confidence:g} % over processes; no verdict on differences below "
-        f"{comparison.floor_ns / 1000:g} µs or {100 * comparison.least:g} %."
+        f"Intervals of {100 * comparison.confidence:g} % over processes; a change matters from "
+        f"{comparison.floor_ns / 1000:g} µs and {100 * comparison.margin:g} % on."
     )
     slower = [change for change in comparison.changes if not change.headline and change.stage is None and change.verdict == "slower"]
     lines += [
@@ -32,11 +38,25 @@ def table(comparison: Comparison) -> str:
         for change in slower
         if change.metric not in comparison.fail_on
     ]
+    return "\n".join([*lines, *_answer(comparison)])
+
+
+def _answer(comparison: Comparison) -> Iterator[str]:
+    """What the exit code says, in words."""
     headline = [change for change in comparison.changes if change.headline]
-    worse = [_named(change) for change in headline if change.regressed]
-    said = f"{len(worse)} of {len(headline)} headline numbers ({', '.join(comparison.fail_on)} of whole scenarios, memory, top-1)"
-    lines.append(f"{said} became worse, and not by chance among so many (Holm){': ' + ', '.join(worse) if worse else '.'}")
-    return "\n".join(lines)
+    yield from (f"required: {one.configuration} {one.scenario}: {one.words}" for one in comparison.unmet)
+    kinds = Counter(change.verdict for change in headline)
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in kinds.items())
+    yield f"{len(headline)} headline numbers ({', '.join(comparison.fail_on)} of whole scenarios, memory, top-1): {counted}."
+    if worse := [_named(change) for change in headline if change.regressed]:
+        yield f"Regression, not by chance among so many (Holm): {', '.join(worse)}."
+    elif judgeable(comparison):
+        yield "No regression."
+    else:
+        busy = next((change for change in headline if change.cause == "machine-busy"), None)
+        few = next((change for change in headline if not change.judged), None)
+        reason = "a requirement is not met" if comparison.unmet else (busy or few or headline[0]).reason
+        yield f"Cannot tell: {reason}."
 
 
 def around(comparison: Comparison) -> list[str]:

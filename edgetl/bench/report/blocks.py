@@ -30,7 +30,7 @@ class Entry:
         result: what was measured.
         row: its numbers.
         rank: its place among the measured ones, from 1; None where it has none.
-        close: whether which is faster, it or the one before it, cannot be told: their intervals overlap, or are of one process.
+        close: whether it is tied with the one before it: their intervals overlap, or one has none.
     """
 
     anchor: str
@@ -88,7 +88,7 @@ def _block(key: str, scenario: str, kind: Kind, unit: Unit, entries: Sequence[En
     parts = [one for one in entries if one.row.stage is not None]
     if kind == "measured":
         wholes = [
-            dataclasses.replace(one, rank=rank, close=before is not None and _close(before.row, one.row))
+            dataclasses.replace(one, rank=rank, close=before is not None and one.row.p50.overlaps(before.row.p50))
             for rank, (before, one) in enumerate(zip([None, *wholes], wholes), 1)
         ]
     shown, anchor = wholes or parts, "-".join((key, _slug(scenario), kind, unit))
@@ -102,10 +102,6 @@ def _block(key: str, scenario: str, kind: Kind, unit: Unit, entries: Sequence[En
         if one.row.facts
     )
     return Block(anchor, scenario, kind, sentence, scale, tuple(wholes), _by_unit(parts), tuple(drawings), counted, counts, _notes(entries))
-
-
-def _close(faster: Row, slower: Row) -> bool:
-    return slower.p50.low <= faster.p50.high or min(len(faster.samples), len(slower.samples)) == 1
 
 
 def _anchor(key: str, result: int, scenario: str, stage: str | None) -> str:

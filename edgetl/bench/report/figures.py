@@ -121,7 +121,7 @@ def _histogram(axes: Axes, lane: int, row: Row, edges: npt.NDArray[np.float64]) 
     axes.plot([edges[0], edges[-1]], [y + 0.2] * 2, color=LINE, linewidth=1)
     # The median of a round is below the line that all rounds share.
     axes.plot([percentile(taken, 50) for taken in row.samples], [y + 0.1] * len(row.samples), "|", color=SOFT, markersize=6)
-    axes.plot([row.p50.low, row.p50.high], [y + 0.2] * 2, color=colour, linewidth=4)
+    axes.plot(row.p50.interval or [row.p50.value] * 2, [y + 0.2] * 2, color=colour, linewidth=4)
     axes.plot(max(1, row.p50.value), y + 0.2, "o", color=colour, markersize=7)
     for mark, estimate in (("^", row.summary.p90), ("D", row.summary.p99)):
         if estimate:

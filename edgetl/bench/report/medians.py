@@ -84,7 +84,7 @@ def beside(names: Sequence[str], medians: Sequence[Sequence[Estimate | None]], r
             for number, one in enumerate(row):
                 if one:
                     tone, at = colour(number), y - (24 + 12 * number) / lane
-                    axes.plot([one.low, one.high], [at] * 2, color=tone, linewidth=3)
+                    axes.plot(one.interval or [one.value] * 2, [at] * 2, color=tone, linewidth=3)
                     axes.plot(one.value, at, mark(number), color=tone, markersize=7)
 
     words = "; ".join(
@@ -97,7 +97,8 @@ def beside(names: Sequence[str], medians: Sequence[Sequence[Estimate | None]], r
 def _medians(axes: Axes, medians: Sequence[Estimate], scale: Scale) -> None:
     """A logarithmic axis for medians; an interval that goes far beyond all of them, or to nothing, leaves the drawing."""
     values = [max(1, one.value) for one in medians]
-    low, high = min(one.low for one in medians), max(one.high for one in medians)
+    ends = [one.interval or (one.value, one.value) for one in medians]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
     axes.set_xscale("log")
     axes.set_xlim(max(low, min(values) / 3) / 1.2, min(high, max(values) * 3) * 1.2)
     axes.set_xticks([tick * scale.factor for tick in ticks(*(end / scale.factor for end in axes.get_xlim()))])
@@ -111,7 +112,7 @@ def _point(axes: Axes, point: Point, largest: int, numbered: bool) -> None:
     x, y = point.p50.value, 100 * point.top1.value
     above = 3 if point.front else 2
     axes.plot([x, x], [100 * low, 100 * high], color=SOFT, linewidth=1)
-    axes.plot([point.p50.low, point.p50.high], [y, y], color=SOFT, linewidth=1)
+    axes.plot(point.p50.interval or [x, x], [y, y], color=SOFT, linewidth=1)
     side = 6 + 14 * math.sqrt(point.size / largest)
     axes.plot(x, y, "o", markersize=side, color=ACCENT if point.front else TINT, markeredgecolor=ACCENT, zorder=above)
     if numbered:

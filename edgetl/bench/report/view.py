@@ -91,7 +91,7 @@ def section(number: int, name: str, record: Record) -> Section:
     return Section(
         key,
         name,
-        encode(record)["digest"],
+        record.digest or encode(record)["digest"],
         record,
         circumstances.title(record.machine),
         tuple(_warnings(record)),
