@@ -1,7 +1,6 @@
 """The four algorithms against scikit-learn, and their held-out logits against refits that really leave each sample out."""
 
 import dataclasses
-import time
 
 import numpy as np
 import pytest
@@ -216,11 +215,17 @@ def test_a_burst_at_the_border_of_being_refitted_has_the_same_logits_either_way(
         np.testing.assert_allclose(held[0], other, rtol=0, atol=1e-6 if kind == "ncm" else 1e-11)
 
 
-@pytest.mark.parametrize(
-    ("n", "frames", "d", "limit"), [(4400, 4000, 64, 4.0), pytest.param(11_000, 10_000, 1280, 15.0, marks=pytest.mark.slow)]
-)
-def test_thousands_of_frames_of_one_thing_cost_seconds_not_minutes(n: int, frames: int, d: int, limit: float) -> None:
+@pytest.mark.parametrize(("n", "frames", "d"), [(4400, 4000, 64), pytest.param(11_000, 10_000, 1280, marks=pytest.mark.slow)])
+def test_thousands_of_frames_of_one_thing_need_no_matrix_of_their_size(
+    n: int, frames: int, d: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By blocks of g x g their cube would take half a minute, or some ten minutes."""
+    sizes = []
+    for name in ("eigh", "inv", "solve", "cholesky"):
+        function = getattr(np.linalg, name)
+        monkeypatch.setattr(
+            np.linalg, name, lambda matrix, *rest, function=function: (sizes.append(matrix.shape[-1]), function(matrix, *rest))[1]
+        )
     rng = np.random.default_rng(0)
     y = np.arange(n) % 4
     x = (3 * rng.standard_normal((4, d))[y] + 3 * rng.standard_normal((n, d))).astype(np.float32)
@@ -228,10 +233,9 @@ def test_thousands_of_frames_of_one_thing_cost_seconds_not_minutes(n: int, frame
     y[:frames] = 0
     learner = Learner(d)
     learner.add(np.arange(n), x, [f"class {k}" for k in y])
-    started = time.perf_counter()
     fit = learner.fit("lda")
     report = unknowns.calibrate(fit)[1]
-    assert time.perf_counter() - started < limit
+    assert max(sizes) < frames / 2
     assert np.bincount(fit.bursts).max() == frames
     assert report.photos > 100
     w, b = refit("lda", fit.photos[frames:], y[frames:], fit.alpha, 4)

