@@ -68,7 +68,7 @@ class Board:
 
     def configured(self, **changed: str) -> str:
         """The client with these options of its config changed, as EDGETL_SSH takes it."""
-        lines = (self._root / "config").read_text().splitlines()
+        lines = (self._root / "config").read_text("utf-8").splitlines()
         for name, value in changed.items():
             lines = [f"  {name} {value}" if line.split()[:1] == [name] else line for line in lines]
         (self._root / "changed").write_text("\n".join(lines) + "\n")
@@ -115,7 +115,7 @@ class Board:
         served = {self._server.pid}
         for number in sorted(int(path.name) for path in Path("/proc").glob("[0-9]*")):  # a child has a higher number than its parent
             with contextlib.suppress(OSError):
-                name, _, fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")
+                name, _, fields = Path(f"/proc/{number}/stat").read_text("utf-8").rpartition(")")
                 if int(fields.split()[1]) in served and "(sshd" in name:
                     served.add(number)
         for number in served - {self._server.pid}:
@@ -146,11 +146,11 @@ def _server(found: openssh.Server, root: Path) -> Iterator[subprocess.Popen[byte
         port = free.getsockname()[1]
     user = os.getuid() or _USER
     host_key, key = _key(root / "host_key"), _key(root / "key")
-    public = host_key.with_suffix(".pub").read_text()
+    public = host_key.with_suffix(".pub").read_text("utf-8")
     (root / "home").mkdir()
     (root / "passwd").write_text(f"board:x:{user}:{user}::{root / 'home'}:/bin/sh\n")
     (root / "group").write_text(f"board:x:{user}:\n")
-    (root / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
+    (root / "authorized_keys").write_text(key.with_suffix(".pub").read_text("utf-8"))
     (root / "known_hosts").write_text(f"[127.0.0.1]:{port} {public}")
     (root / "sshd_config").write_text(_SERVER.format(port=port, root=root))
     (root / "config").write_text(_CLIENT.format(port=port, root=root))
@@ -173,11 +173,11 @@ def _server(found: openssh.Server, root: Path) -> Iterator[subprocess.Popen[byte
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
     for _ in range(200):
-        assert server.poll() is None, log.read_text()
+        assert server.poll() is None, log.read_text("utf-8")
         with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.05)
-    raise TimeoutError(log.read_text())
+    raise TimeoutError(log.read_text("utf-8"))
 
 
 def _key(path: Path) -> Path:

@@ -186,7 +186,7 @@ def test_a_process_that_the_kernel_kills_leaves_what_it_had_measured(opened: bun
     def kill(done: int, total: int) -> None:
         if done == 1:
             for task in Path("/proc/self/task").iterdir():
-                for one in (task / "children").read_text().split():
+                for one in (task / "children").read_text("utf-8").split():
                     if b"worker" in Path(f"/proc/{one}/cmdline").read_bytes():
                         os.kill(int(one), signal.SIGKILL)
 

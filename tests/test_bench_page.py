@@ -27,7 +27,7 @@ from edgetl.errors import BenchError, RecordError
 from edgetl.types import Proof
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "edgetl" / "bench" / "README.md").read_text()
+PAGE = (ROOT / "edgetl" / "bench" / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 REFERENCES = sorted((ROOT / "device_tests" / "reference").glob("bench-*.json"))
 LARGEST = 400_000
@@ -95,7 +95,7 @@ def test_a_reference_record_has_one_kind_and_is_ranked_only_if_it_was_measured(p
 
 @pytest.mark.parametrize("path", REFERENCES, ids=lambda path: path.stem)
 def test_a_reference_record_is_small_and_names_nobody(path: Path):
-    said = path.read_text()
+    said = path.read_text("utf-8")
     assert len(said) <= LARGEST
     record = json.loads(said)
     assert not re.search(r'"[^"]*(/home/|/root/|/tmp/|/Users/)', said), "a folder of the machine that made it"

@@ -44,7 +44,7 @@ def job(bundle: Path, folder: Path, **changed: object) -> Job:
 
 def on_disk(path: Path) -> bool:
     """Whether the file system that a path lies on keeps its files on a disk, by the table of mounts."""
-    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text("utf-8").splitlines()]
     under = [(mount[1], mount[2]) for mount in mounts if path.resolve().is_relative_to(mount[1])]
     return max(under, key=lambda one: len(one[0]))[1] not in ("tmpfs", "ramfs", "rootfs")
 
@@ -107,7 +107,7 @@ def test_each_stage_holds_what_was_planted_in_it_and_the_bench_comes_after(
         assert load.stages[stage] >= seconds * 1e9 or stage not in load.stages
     assert load.first > 0
     assert min(load.stages.values()) > 0
-    there = (tmp_path / "seen").read_text().split()
+    there = (tmp_path / "seen").read_text("utf-8").split()
     assert {"edgetl.embedder", "edgetl.runtimes.fake"} <= set(there)
     assert Path(sys.modules["edgetl.bundle"].__file__ or "").parent in {path.parent.parent for path in load.files}
 

@@ -232,7 +232,7 @@ def test_a_silent_near_end_is_given_up_by_the_leash(here):
 def test_a_silent_far_end_is_given_up_by_the_link(here):
     with visiting(here, FAMILY, patience=4) as visit:
         assert eventually((here.home / "leash").exists)
-        frozen = int((here.home / "leash").read_text())
+        frozen = int((here.home / "leash").read_text("utf-8"))
         os.kill(frozen, signal.SIGSTOP)
         with pytest.raises(Lost, match=r"here: the connection was lost \(nothing was heard for 4 s\)"):
             visit.record()

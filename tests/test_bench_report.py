@@ -154,7 +154,7 @@ def test_every_row_is_on_the_page_under_its_own_id_with_its_exact_numbers_and_it
 
 def test_the_record_behind_every_part_is_named_with_the_digest_that_its_file_carries(text: str, tmp_path: Path) -> None:
     files.write(record(), tmp_path / "pi.json")
-    digest = json.loads((tmp_path / "pi.json").read_text())["digest"]
+    digest = json.loads((tmp_path / "pi.json").read_text("utf-8"))["digest"]
     sections = text.split("<section")[1:-1]  # the last says what no number says
     assert sections
     assert all(f'title="{digest}"' in section for section in sections)
@@ -307,7 +307,7 @@ def test_no_record_and_no_room_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="cannot be written"):
         report.write([("pi.json", record(results=(), rounds=()))], tmp_path / "file" / "report.html")
     report.write([("no text \udcff.json", record(results=(), rounds=()))], tmp_path / "ü b" / "report.html")
-    assert "no text ?.json" in (tmp_path / "ü b" / "report.html").read_text()
+    assert "no text ?.json" in (tmp_path / "ü b" / "report.html").read_text("utf-8")
 
 
 def test_numbers_have_one_unit_per_table_and_few_digits() -> None:
@@ -393,7 +393,7 @@ def test_a_browser_shows_it_in_light_and_dark_and_on_a_phone_without_sideways_sc
     # A window is never as narrow as a phone, and a frame is.
     frame = tmp_path / "frame.html"
     frame.write_text(
-        f"""<iframe width="390" height="800" srcdoc="{html.escape(target.read_text())}"></iframe><script>onload = () => {{
+        f"""<iframe width="390" height="800" srcdoc="{html.escape(target.read_text("utf-8"))}"></iframe><script>onload = () => {{
         const page = frames[0].document;
         document.title = [page.documentElement.scrollWidth, frames[0].innerWidth, page.querySelectorAll("svg").length]; }}</script>"""
     )

@@ -359,7 +359,7 @@ def test_resources_are_read_from_the_kernels_files(tmp_path: Path) -> None:
     assert begun.taken() == {"memory growth": 2000 * 1024, "file growth": 5000}  # in memory: the kernel counts no bytes
     (own / "io").write_text("wchar: 7\nwrite_bytes: 12288\ncancelled_write_bytes: 0\n")
     assert begun.taken() == {"memory growth": 2000 * 1024, "written": 8192, "file growth": 5000}
-    assert (own / "clear_refs").read_text() == "5"
+    assert (own / "clear_refs").read_text("utf-8") == "5"
     assert resources.Resources(folder, tmp_path / "elsewhere").taken() == {"file growth": 0}
 
 

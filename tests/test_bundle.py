@@ -191,7 +191,7 @@ def test_an_unknown_format_version_says_which_and_how_to_read_it(unpacked: Path,
 
 def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Changes a manifest as someone would who also makes its sha256 fit."""
-    manifest = json.loads((path / "manifest.json").read_text())
+    manifest = json.loads((path / "manifest.json").read_text("utf-8"))
     change(manifest)
     manifest.pop("sha256")
     (path / "manifest.json").write_text(json.dumps({**manifest, "sha256": digest(manifest)}))
@@ -214,7 +214,7 @@ def test_a_malformed_manifest_is_refused_or_harmless(original: Path, chance: ran
     if not folder.exists():
         with zipfile.ZipFile(original) as archive:
             archive.extractall(folder)
-    kept = (folder / "manifest.json").read_text()
+    kept = (folder / "manifest.json").read_text("utf-8")
     place = chance.choice([place for place in places(json.loads(kept)) if place not in [("sha256",)]])
 
     def spoil(manifest: dict[str, Any]) -> None:

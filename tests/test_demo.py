@@ -80,7 +80,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "QUICK", dataclasses.replace(demo.QUICK, train=TAUGHT, held_out=HELD_OUT))
         page = demo.run(folder, quick=True, bundle=bundle, echo=lines.append)
-    return Ran(folder, Page(page.read_text()), json.loads((folder / "record.json").read_text()), "\n".join(lines))
+    return Ran(folder, Page(page.read_text("utf-8")), json.loads((folder / "record.json").read_text("utf-8")), "\n".join(lines))
 
 
 def test_the_page_loads_nothing_and_runs_nothing(ran: Ran):
@@ -91,7 +91,7 @@ def test_the_page_loads_nothing_and_runs_nothing(ran: Ran):
         assert not {name for name in attributes if name.startswith("on") or name in ("srcset", "action", "data", "xlink:href")}, tag
     assert "url(" not in ran.page.style
     assert "@import" not in ran.page.style
-    assert "http" not in (ran.folder / "report.html").read_text()
+    assert "http" not in (ran.folder / "report.html").read_text("utf-8")
 
 
 def test_every_number_of_the_record_stands_on_the_page_and_on_the_screen(ran: Ran):
@@ -264,7 +264,7 @@ def test_the_quick_demo_exports_a_real_backbone_and_learns_from_it(tmp_path: Pat
     folder = tmp_path / "demo"
     done = subprocess.run([Path(sys.executable).parent / "edgetl", "demo", "--quick", "-o", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    record = json.loads((folder / "record.json").read_text())
+    record = json.loads((folder / "record.json").read_text("utf-8"))
     assert [step["name"] for step in record["steps"]] == [
         "export", "teach", "evaluate", "extend", "compare", "forget", "rollback", "bench",
     ]  # fmt: skip

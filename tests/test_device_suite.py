@@ -61,7 +61,7 @@ def test_it_says_where_it_runs_and_compares_with_its_own_reference(bundle: Path,
     assert again.returncode == 0
     assert "1.0000 to the reference (measured, fake 1), at least 0.999 expected" in again.stdout
     # A board whose numbers moved: the record's first values are others.
-    text = written[0].read_text()
+    text = written[0].read_text("utf-8")
     written[0].write_text(re.sub(r'("int8": ")[^"]{24}', r"\1" + "gX+B" * 6, text))
     moved = run(bundle, tmp_path, suite=suite)
     assert moved.returncode == 1

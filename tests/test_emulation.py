@@ -135,7 +135,7 @@ def test_a_board_with_tflite_runtime_and_numpy_1_passes_the_suite_and_says_what_
 def test_ready_json_is_enough_for_another_program():
     built("aarch64")
     cache = Path(os.environ.get("EDGETL_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetl")
-    made = json.loads((cache / "aarch64" / "ready.json").read_text())
+    made = json.loads((cache / "aarch64" / "ready.json").read_text("utf-8"))
     assert made["cpus"][0] == "cortex-a72"
     env = {name: value.replace("{cpu}", "cortex-a76") for name, value in made["env"].items()}
     ask = "import os, platform; print(platform.machine(), platform.python_version(), 'asimddp' in open('/proc/cpuinfo').read())"

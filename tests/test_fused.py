@@ -328,7 +328,7 @@ def test_what_cannot_be_right_is_refused_with_a_sentence_and_writes_nothing(
     assert type(done.exception) is kind
     with pytest.raises(kind, match=sentence):
         raise done.exception
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"taken.onnx": "precious", "taken.bin": "precious"}
+    assert {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()} == {"taken.onnx": "precious", "taken.bin": "precious"}
 
 
 @pytest.mark.parametrize("options", [[], ["--format", "coreml"], ["--target", "frigate", "--format", "onnx"], ["--target", "mynpu"]])

@@ -101,7 +101,7 @@ def test_the_metadata_of_a_published_tflite_model_are_understood(data: Path) -> 
     content = (data / "coral" / "mobilenet_v2_1.0_224_quant.tflite").read_bytes()
     told = metadata.of_tflite(tflite_file.read(content, "v2"), content)
     assert (told.mean, told.std, told.order, told.name) == ((127.5,), (127.5,), "rgb", "ImageClassifier")
-    lines = (data / "coral" / "imagenet_labels.txt").read_text().splitlines()
+    lines = (data / "coral" / "imagenet_labels.txt").read_text("utf-8").splitlines()
     assert len(told.labels) == 1001 == len(lines)
     assert told.labels[:2] == ("background", "tench, Tinca tinca")
 

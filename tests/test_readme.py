@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 BLOCK = re.compile(r"(<!-- not run: (?P<why>[^\n]+) -->\n)?```(?P<language>python|sh)\n(?P<code>.*?)```", re.DOTALL)
 BLOCKS = [match.groupdict() for match in BLOCK.finditer(README)]
 

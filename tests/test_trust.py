@@ -211,7 +211,7 @@ def test_an_explanation_shows_the_nearest_photos_and_writes_a_page(shop: Classif
     assert said["verdict"] == report.verdict
     assert [one["sample"] for one in said["neighbours"]] == [one.sample for one in report.neighbours]
     assert all(said["thumbnails"].values())
-    page = (tmp_path / "why.html").read_text()
+    page = (tmp_path / "why.html").read_text("utf-8")
     assert page.count("data:image/jpeg;base64,") == 4
     assert "http" not in page.replace("http-equiv", "")
 

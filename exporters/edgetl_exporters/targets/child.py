@@ -66,7 +66,7 @@ def embed(
         try:
             done = subprocess.run(
                 # -c and not the file's path: with a path, Python would look for numpy in this folder first.
-                [*command, "-c", script.read_text(), scratch],
+                [*command, "-c", script.read_text("utf-8"), scratch],
                 env={**kept, **(environment or {}), "PYTHONPATH": str(folder / "packages")},
                 cwd=folder,
                 capture_output=True,
@@ -79,7 +79,7 @@ def embed(
         except OSError as error:
             raise RuntimeUnavailable(f"{command[0]} does not start: {error}") from error
         if (folder / "refused.txt").exists():
-            raise RuntimeUnavailable((folder / "refused.txt").read_text())
+            raise RuntimeUnavailable((folder / "refused.txt").read_text("utf-8"))
         if done.returncode:
             what = f"crashed with {signal.Signals(-done.returncode).name}" if done.returncode < 0 else f"failed ({done.returncode})"
             said = " ".join(done.stderr.split("\n")[-4:]).strip() or "it said nothing"

@@ -17,7 +17,7 @@ tensors = safetensors.numpy.load_file(folder / "tensors.safetensors")["tensors"]
 try:
     runtime = open_runtime(settings["family"], {name: (folder / name).read_bytes() for name in settings["files"]}, 1)
 except RuntimeUnavailable as error:
-    (folder / "refused.txt").write_text(str(error))
+    (folder / "refused.txt").write_text(str(error), "utf-8")
     sys.exit()
 start = perf_counter()
 made = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
