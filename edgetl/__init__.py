@@ -10,11 +10,18 @@ light head is trained from those in milliseconds::
     shop.predict("frame.jpg").label
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from edgetl import errors
-from edgetl.bundle import Bundle
-from edgetl.classifier import Classifier
-from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
-from edgetl.types import EvalReport, Guess, HeadInfo, ImageSpec, Proportion
+
+if TYPE_CHECKING:
+    from edgetl.bundle import Bundle
+    from edgetl.classifier import Classifier
+    from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
+    from edgetl.types import EvalReport, Guess, HeadInfo, ImageSpec, Proportion
 
 __all__ = [
     "AddReport",
@@ -31,3 +38,23 @@ __all__ = [
     "TrainReport",
     "errors",
 ]
+
+_MODULES = {
+    "bundle": ("Bundle",),
+    "classifier": ("Classifier",),
+    "reports": ("AddReport", "Added", "AssessReport", "ForgetReport", "TrainReport"),
+    "types": ("EvalReport", "Guess", "HeadInfo", "ImageSpec", "Proportion"),
+}
+"""Where the public names are defined; each module is loaded when one of its names is first used (PEP 562)."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            globals()[name] = value = getattr(importlib.import_module(f"edgetl.{module}"), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

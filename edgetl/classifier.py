@@ -4,35 +4,25 @@ from __future__ import annotations
 
 import functools
 import os
-import time
 from collections import Counter
 from collections.abc import Sized
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from edgetl import intake, training
-from edgetl.bundle import Bundle
-from edgetl.embedder import Embedder
-from edgetl.errors import BundleMissing, EdgetlError, LabelError, PhotoError, TrainError
-from edgetl.evaluation import Answer, evaluate
-from edgetl.heads import Head
-from edgetl.heads.rejection import is_nothing
-from edgetl.intake import Labelled, Progress
-from edgetl.memory import Memory, Ready
-from edgetl.photos import load
-from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
-from edgetl.store import Event, Store
+from edgetl.errors import BundleMissing, LabelError, PhotoError, TrainError
 from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, EvalReport, Guess, HeadInfo, HeadKind, Photo, check_label
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import costs nothing of what a program does not use
     from edgetl.adaptation import AdaptReport
     from edgetl.adapter import AdapterKind
     from edgetl.doctor import Diagnosis
+    from edgetl.embedder import Embedder
     from edgetl.explanation import Explanation
-
-_COMMIT_EVERY = 32
+    from edgetl.heads import Head
+    from edgetl.intake import Labelled, Progress
+    from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
+    from edgetl.store import Event, Store
 
 
 class Classifier:
@@ -47,6 +37,8 @@ class Classifier:
 
     def __init__(self, embedder: Embedder | None, store: Store) -> None:
         """Use :meth:`open`."""
+        from edgetl.memory import Memory
+
         self.embedder, self.store = embedder, store
         self._memory = Memory(store)
 
@@ -76,8 +68,13 @@ class Classifier:
             RuntimeUnavailable: no allowed runtime works.
             StoreError: the store is damaged, locked by another writer, or of another fingerprint.
         """
+        from edgetl.store import Store
+
         if bundle is None:
             return cls(None, Store.open(store, None, read_only=read_only))
+        from edgetl.bundle import Bundle
+        from edgetl.embedder import Embedder
+
         opened = Bundle.open(bundle)
         choose = functools.partial(Embedder.open, opened, runtime=runtime, variant=variant, threads=threads)
         if not read_only and not _exists(store):
@@ -112,13 +109,9 @@ class Classifier:
             LabelError: the label is not allowed.
             StoreError: it could not be made durable; nothing was added.
         """
-        label, embedder = check_label(label), self._embedding()
-        source = load(photo, color=color)
-        made = None if self._memory.knows(source) else embedder.teach(source, views)
-        ready = self._memory.examine(Ready(source.name, source.digest, label, made))
-        if strict:
-            _refuse(ready)
-        return self._memory.put([ready])[0]
+        from edgetl import adding
+
+        return adding.add(self._memory, self._embedding(), photo, label, color=color, views=views, strict=strict)
 
     def add_many(
         self,
@@ -145,37 +138,9 @@ class Classifier:
             LabelError: `label` is not allowed, or was given beside pairs.
             StoreError: a photo could not be made durable; those counted before are.
         """
-        started = time.perf_counter()
-        embedder = self._embedding()
-        pairs, failed = intake.pairs(photos, label)
-        total = len(pairs) if isinstance(pairs, Sized) else 0
-        added: list[Added] = []
-        ready: list[Ready] = []
+        from edgetl import adding
 
-        def commit() -> None:
-            added.extend(self._memory.put(ready))
-            ready.clear()
-            if progress is not None:
-                progress(len(added) + len(failed) - before, total)
-
-        before = len(failed)
-        read = functools.partial(intake.source, color=color)
-        for pair, photo, made in embedder.teach_many(pairs, read, skip=self._memory.knows, views=views):
-            if photo is None or isinstance(made, EdgetlError):
-                failed.append((intake.name(pair[0]), str(made)))
-                continue
-            one = self._memory.examine(Ready(photo.name, photo.digest, check_label(pair[1]), made))
-            try:
-                if strict:
-                    _refuse(one)
-            except PhotoError as error:
-                failed.append((one.name, str(error)))
-                continue
-            ready.append(one)
-            if len(ready) >= _COMMIT_EVERY:
-                commit()
-        commit()
-        return AddReport(tuple(added), tuple(failed), self.store.counts(), time.perf_counter() - started)
+        return adding.add_many(self._memory, self._embedding(), photos, label, color=color, views=views, strict=strict, progress=progress)
 
     def assess(self, kind: HeadKind = "auto") -> AssessReport:
         """Says whether the photos are enough: accuracy per class, how many more it needs, which class to photograph next. Changes nothing.
@@ -186,6 +151,8 @@ class Classifier:
         Raises:
             TrainError: no sample, or a single class.
         """
+        from edgetl import training
+
         with self._memory.steady():
             return training.assess(self._memory, kind)
 
@@ -202,6 +169,8 @@ class Classifier:
             TrainError: no sample, or a single class.
             StoreError: the head could not be made durable; the one before stays active.
         """
+        from edgetl import training
+
         with self._memory.changing("training"):
             return training.train(self._memory, kind, allow_loss, "asked for")
 
@@ -222,6 +191,8 @@ class Classifier:
             NotTrained: no head is active.
             HeadError: a class has too few photos for that confidence; it says how many more.
         """
+        from edgetl.photos import load
+
         embedder, head = self._embedding(), self._memory.trained()
         return guess(head, embedder.embed(load(photo, color=color)), top, confidence)
 
@@ -238,6 +209,7 @@ class Classifier:
             NotTrained: no head is active.
         """
         from edgetl import explanation
+        from edgetl.photos import load
 
         embedder, head = self._embedding(), self._memory.trained()
         source = load(photo, color=color)
@@ -264,6 +236,10 @@ class Classifier:
             PhotoError: the folder is missing or empty.
             NotTrained: no head is active.
         """
+        from edgetl import intake
+        from edgetl.evaluation import Answer, evaluate
+        from edgetl.heads.rejection import is_nothing
+
         embedder, head = self._embedding(), self._memory.trained()
         pairs, failed = intake.pairs(photos)
         total = len(pairs) if isinstance(pairs, Sized) else 0
@@ -306,6 +282,8 @@ class Classifier:
             NotTrained: no head is active.
             TrainError: too few photos, here or in the store.
         """
+        from edgetl import intake, training
+
         embedder, _ = self._embedding(), self._memory.trained()
         pairs, _ = intake.pairs(photos, "unlabelled" if isinstance(photos, (str, os.PathLike)) and not labelled else None)
         total = len(pairs) if isinstance(pairs, Sized) else 0
@@ -336,6 +314,10 @@ class Classifier:
             LabelError: neither or both were given, or the store has no such class.
             PhotoError: the store has no such photo.
         """
+        from edgetl import training
+        from edgetl.photos import load
+        from edgetl.reports import ForgetReport
+
         if (label is None) == (photo is None):
             raise LabelError("forget takes either label= or photo=")
         with self._memory.changing("forgetting"):
@@ -471,6 +453,8 @@ class Classifier:
         return "auto" if active is None else cast(HeadKind, self.store.head_report(active.head)["asked"])
 
     def _train_again(self, why: str) -> int | None:
+        from edgetl import training
+
         if self.store.active() is None:
             return None
         try:
@@ -481,14 +465,8 @@ class Classifier:
             return None
 
 
-def _refuse(photo: Ready) -> None:
-    if photo.findings:
-        raise PhotoError(f"{photo.name}: {'; '.join(finding.text for finding in photo.findings)} (strict: not added)")
-
-
 def _exists(store: str | os.PathLike[str]) -> bool:
-    path = Path(store)
-    return path.exists() and path.stat().st_size > 0
+    return os.path.exists(store) and os.path.getsize(store) > 0  # noqa: PTH110, PTH202 - pathlib takes 3 ms to import
 
 
 def guess(head: Head, embedding: Embeddings, top: int, confidence: float | None = None) -> Guess:

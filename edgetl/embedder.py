@@ -8,8 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar, Union
+from typing import TYPE_CHECKING, TypeVar, Union
 
 import numpy as np
 
@@ -18,9 +17,11 @@ from edgetl.bundle import PRECISIONS, Bundle, Golden, Variant
 from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, LabelError, PhotoError, RuntimeUnavailable
 from edgetl.photos import Source
 from edgetl.preprocess import tensor, views
-from edgetl.quality import measure
 from edgetl.runtimes import FAMILIES, Runtime, open_runtime, providers
 from edgetl.types import Capture, Embeddings, Fingerprint, ImageSpec, Pixels
+
+if TYPE_CHECKING:  # loaded by the first batch of photos: whoever predicts one needs no pool
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 log = logging.getLogger("edgetl")
 Item = TypeVar("Item")
@@ -198,12 +199,16 @@ class Embedder:
             except PhotoError as error:
                 return error
 
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(machine.cores(), thread_name_prefix="edgetl-decode") as pool:
             for item, future in _ahead(pool, prepare, items, 2 * machine.cores()):
                 photo, prepared = future.result()
                 yield item, photo, finish(photo, prepared)
 
     def _prepare(self, photo: Source, number: int, *, measured: bool) -> Prepared:
+        from edgetl.quality import measure
+
         spec = self.bundle.image
         pixels = tensor(photo, spec)[None] if number == 1 else views(photo, spec, number)
         return pixels, measure(pixels[0], photo) if measured else None

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from edgetl.embedder import Embedded
 from edgetl.errors import HeadError, NotTrained, StoreCorrupt, StoreError
 from edgetl.heads import Head
-from edgetl.photos import Source
-from edgetl.reports import Added
 from edgetl.store import NewSample, Removed, Store
 
-if TYPE_CHECKING:  # the doctor is loaded when the first photo is taught, the learner when it first learns
+if TYPE_CHECKING:  # the doctor and the reports are loaded when the first photo is added, the learner when it first learns
     from edgetl.doctor import Finding, Past
+    from edgetl.embedder import Embedded
     from edgetl.heads import Learner
+    from edgetl.photos import Source
+    from edgetl.reports import Added
 
 log = logging.getLogger("edgetl")
 
@@ -175,6 +175,8 @@ class Memory:
 
     def _place(self, photo: Ready, fresh: dict[bytes, NewSample], moved: dict[int, str]) -> Added:
         """Decides what becomes of one photo: new, known, or moved to another class."""
+        from edgetl.reports import Added
+
         kept = self.store.find(photo.digest)
         here = fresh.get(photo.digest)
         if kept is None and here is None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import os
 import unicodedata
@@ -82,6 +80,9 @@ def to_json(value: Any) -> Any:
 
 def digest(value: Any) -> str:
     """The sha256 (hex) of a value's canonical JSON."""
+    import hashlib
+    import json
+
     return hashlib.sha256(json.dumps(to_json(value), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

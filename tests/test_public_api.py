@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -52,19 +51,43 @@ def test_every_public_thing_is_documented() -> None:
         assert inspect.getdoc(getattr(Classifier, verb)), verb
 
 
-def loaded(code: str, *arguments: str) -> set[str]:
-    """Runs code in a fresh process; its top-level modules afterwards."""
-    report = "\nimport json, sys; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+def loaded(code: str, *arguments: str, all_names: bool = False) -> set[str]:
+    """Runs code in a fresh process; its top-level modules afterwards, or all of them by their full names."""
+    report = "\nimport sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code + report, *arguments], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    modules = done.stdout.splitlines()[-1].split()
+    return set(modules if all_names else (name.partition(".")[0] for name in modules))
 
 
-def test_importing_loads_numpy_pillow_and_safetensors_and_nothing_heavy() -> None:
-    modules = loaded("import edgetl")
-    assert modules.isdisjoint(WORKSTATION + RUNTIMES)
-    ours = modules - loaded("import numpy, PIL.Image, safetensors.numpy")
-    assert {name for name in ours if name not in sys.stdlib_module_names} == {"edgetl"}
+def test_importing_the_classifier_loads_four_modules_and_no_library_but_numpy() -> None:
+    modules = loaded("from edgetl import Classifier", all_names=True)
+    assert {name for name in modules if name.startswith("edgetl")} == {"edgetl", "edgetl.errors", "edgetl.types", "edgetl.classifier"}
+    ours = {name.partition(".")[0] for name in modules - loaded("import numpy", all_names=True)}
+    assert ours - set(sys.stdlib_module_names) == {"edgetl", "numpy"}
+    # Each takes 1 to 10 ms to import, and whoever only imports edgetl uses none of them.
+    assert modules.isdisjoint(["sqlite3", "hashlib", "json", "logging", "pathlib", "concurrent.futures", "PIL", "safetensors"])
 
+
+def test_predicting_loads_nothing_of_training_adding_or_the_doctor(tmp_path: Path, folder: Path) -> None:
+    bundle = fake.write_bundle(str(tmp_path / "fake.edgetl"), encoded(picture(seed=9))).path
+    with Classifier.open(bundle, tmp_path / "shop.db") as shop:
+        shop.add_many(folder)
+        shop.train()
+    modules = loaded(PREDICT, str(bundle), str(tmp_path / "shop.db"), str(folder / "red" / "0.jpg"), all_names=True)
+    edgetl_modules = {name.removeprefix("edgetl.") for name in modules if name.startswith("edgetl.")}
+    assert edgetl_modules.isdisjoint(
+        ["adding", "training", "reports", "intake", "quality", "evaluation", "doctor", "heads.learner", "guard"]
+    )
+    assert modules.isdisjoint([*WORKSTATION, *RUNTIMES, "concurrent.futures", "click"])
+
+
+PREDICT = """
+import sys
+from edgetl import Classifier
+bundle, store, photo = sys.argv[1:]
+with Classifier.open(bundle, store, read_only=True) as shop:
+    assert shop.predict(photo).top
+"""
 
 TEACH = """
 import sys
