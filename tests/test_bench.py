@@ -20,10 +20,10 @@ from click.testing import CliRunner
 
 from edgetl import bench, bundle
 from edgetl.bench import files
-from edgetl.bench.measuring import charts
+from edgetl.bench.measuring import charts, runner
 from edgetl.bench.measuring.photos import Photos
 from edgetl.cli import main
-from edgetl.cli.benching import _unmet
+from edgetl.cli.benching import _Duration, _method, _unmet
 from edgetl.errors import BenchError, BundleMissing, PhotoError
 from edgetl.runtimes import fake
 
@@ -314,11 +314,50 @@ def test_what_could_never_be_measured_is_refused_before_minutes_are_spent(opened
     assert (needy.exit_code, needy.output) == (1, "refused: n-shot needs labelled photos; give a folder ROOT/CLASS/PHOTO with --labelled\n")
 
 
+def test_a_folder_that_does_not_exist_is_refused_and_not_made(opened: bundle.Bundle, tmp_path: Path) -> None:
+    done = invoked(str(opened.path), "-o", str(tmp_path / "results" / "bench.json"))
+    assert done.exit_code == 1
+    assert f"there is no folder {tmp_path / 'results'}; make it first: mkdir -p {tmp_path / 'results'}" in done.output
+    assert not (tmp_path / "results").exists()
+
+
+def test_energy_alone_without_a_meter_is_refused_with_the_option_and_beside_others_it_is_skipped(
+    opened: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(spec: str | None = None) -> None:
+        raise BenchError("no energy: no counter. With a meter of your own: --meter COMMAND, which prints the joules counted so far")
+
+    monkeypatch.setattr(runner, "open_meter", none)
+    done = invoked(str(opened.path), "--scenario", "energy")
+    assert (done.exit_code, "With a meter of your own: --meter COMMAND" in done.output) == (1, True)
+    names, skipped = runner._names(["backbone", "energy"], None, False)
+    assert (names, [one.what for one in skipped]) == (("backbone",), ["energy"])
+    with pytest.raises(BenchError, match="--meter COMMAND"):
+        runner._names(["backbone"], "no such meter", False)
+
+
+def test_the_method_can_be_set_option_by_option_and_a_budget_is_a_time(opened: bundle.Bundle) -> None:
+    custom = _method(True, {"queries": 500, "seconds": None, "rounds": 3, "budget": None})
+    assert (custom.name, custom.queries, custom.seconds, custom.rounds) == ("custom", 500, bench.QUICK.seconds, 3)
+    assert _method(False, {"queries": None}) == bench.FULL
+    assert _method(False, {"budget": 300.0}) == dataclasses.replace(bench.QUICK, name="custom", budget=300.0)
+    assert [str(_Duration().convert(said, None, None)) for said in ("90s", "5m", "2min", "1h", "0.5m")] == [
+        "90s", "300s", "120s", "3600s", "30s",
+    ]  # fmt: skip
+    for wrong in ("5", "m", "-5m", "0s", "5 d"):
+        assert invoked(str(opened.path), "--budget", wrong).exit_code == 2
+    done = invoked(str(opened.path), "--budget", "5m", "--scenario", "memory")
+    assert (done.exit_code, "only memory was asked for; add --scenario backbone" in done.output) == (1, True)
+
+
 def test_a_variant_or_provider_that_was_asked_for_and_has_no_row_is_missed() -> None:
     cpu = bench.Subject("fake", "onnx-int8", "int8", "onnxruntime", "ort 1", "cpu", "all of the model", 1, "ab", 1, "cd")
     row = bench.Row.of("backbone", None, [[1, 2]], TINY)
     made = bench.Record("", "", "", {}, {}, {}, TINY, None, (bench.Result(cpu, None, (row,)),), (), (), ())
-    assert _unmet(made, ["onnx-int8", "cpu"]) == _unmet(made, []) == ""
+    assert _unmet(made, ["onnx-int8", "cpu", "backbone"]) == _unmet(made, []) == ""
+    assert _unmet(made, ["backbone", "energy", "cold"]) == "energy, cold could not be measured"
+    warm = dataclasses.replace(row, scenario="warm-load")
+    assert _unmet(dataclasses.replace(made, results=(bench.Result(cpu, None, (warm,)),)), ["cold"]) == ""
     assert _unmet(made, ["onnx-int8", "cuda", "cpu", "tensorrt"]) == "cuda, tensorrt could not be measured"
     assert _unmet(dataclasses.replace(made, results=()), []) == "nothing could be measured"
 
@@ -332,7 +371,7 @@ def test_where_nothing_can_be_measured_the_reasons_are_said_and_the_command_fail
     done = invoked(*arguments, EDGETL_BUNDLE=str(opened.path))
     assert printed.exit_code == done.exit_code == 1
     assert "not measured: broken-fp32 " in done.output
-    assert "refused: nothing could be measured; the reasons are above" in done.output
+    assert "error: nothing could be measured; the reasons are above" in done.output
 
 
 FAILING = """
@@ -358,10 +397,11 @@ main()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "words"), [("full.json", "File too large"), ("gone.json", "File exists")])
+@pytest.mark.parametrize(("name", "words"), [("full.json", "File too large"), ("gone.json", "Not a directory")])
 def test_a_record_that_cannot_be_written_at_the_end_is_not_lost(name: str, words: str, opened: bundle.Bundle, tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     target = tmp_path / "records" / name
+    target.parent.mkdir()
     command = [
         sys.executable,
         "-c",

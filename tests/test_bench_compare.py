@@ -375,7 +375,8 @@ def test_junit_has_one_case_per_scenario_and_fails_where_the_exit_code_does(tmp_
     assert [name for name, case in cases.items() if case.find("failure") is not None] == ["embed"]
     assert "p50: slower: 9.945 ms -> 11.96 ms, ratio 1.203 [" in cases["embed"].find("failure").get("message")
     assert "decode p50: no change" in cases["embed"].findtext("system-out")
-    junit.write(found, tmp_path / "a new folder" / "ü.xml")
+    with pytest.raises(RecordError, match=r"there is no folder .*a new folder; make it first: mkdir -p"):
+        junit.write(found, tmp_path / "a new folder" / "ü.xml")
     with pytest.raises(BenchError, match=r"verdicts cannot be written.*give --junit"):
         junit.write(found, tmp_path / "junit.xml" / "x.xml")
 

@@ -148,7 +148,9 @@ def test_a_command_that_is_no_meter_is_refused_at_once(spec: str, words: str) ->
 
 
 def test_no_meter_is_a_reason_and_never_an_estimate(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"no RAPL counter .*; .* no INA chip .* give a command that prints the joules counted so far"):
+    with pytest.raises(
+        BenchError, match=r"no RAPL counter .*; .* no INA chip .* With a meter of your own: --meter COMMAND, which prints the joules"
+    ):
         open_meter(None, fake_machines.write(tmp_path, fake_machines.PI))
 
 

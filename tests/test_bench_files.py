@@ -148,6 +148,7 @@ def test_a_file_that_is_missing_or_far_too_large_is_refused(tmp_path: Path) -> N
 
 
 def test_a_record_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "new folder").mkdir()
     target = tmp_path / "new folder" / "bench.json"
     files.write(one(), target)
     before = target.read_bytes()
@@ -158,12 +159,16 @@ def test_a_record_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_where_no_record_could_be_written_is_known_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
     files.check(tmp_path / "new" / "bench.json")
     assert list((tmp_path / "new").iterdir()) == []
+    with pytest.raises(RecordError, match=r"no folder there/bench\.json: there is no folder .*no folder there; make it first: mkdir -p '"):
+        files.check(tmp_path / "no folder there" / "bench.json")
+    assert not (tmp_path / "no folder there").exists()
     with pytest.raises(RecordError, match="is no file that a record could replace; give -o a file's name"):
         files.check(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(RecordError, match=r"cannot be written \((Not a directory|File exists)\); give -o a folder"):
+    with pytest.raises(RecordError, match=r"cannot be written \(Not a directory\); give -o a folder"):
         files.check(tmp_path / "file" / "bench.json")
 
 

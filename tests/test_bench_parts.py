@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ from edgetl import bench
 from edgetl.bench.measuring import charts, child, programs
 from edgetl.bench.measuring.caveats import caveats
 from edgetl.bench.measuring.configurations import Configuration
+from edgetl.bench.measuring.forecast import Forecast, duration
 from edgetl.bench.measuring.gathering import Gathering
 from edgetl.bench.measuring.job import Answer, Job
 from edgetl.bench.measuring.loop import Loop, Measured
 from edgetl.bench.measuring.plan import PHASES, Turn, asked, plan
+from edgetl.bench.measuring.runner import _Walked
+from edgetl.bench.measuring.spending import spend
 from edgetl.bench.measuring.stand import Options
 from edgetl.bench.measuring.stop import Stop
 from edgetl.bench.record import Accuracy, Minute, Round
@@ -125,6 +128,87 @@ def test_each_round_runs_every_configuration_once_in_an_order_of_its_own_that_a_
     again = plan([A, B, C], ("backbone",), dataclasses.replace(TINY, rounds=10, seed=1))
     assert [turn.configuration for turn in again] != [turn.configuration for turn in latencies]
     assert plan([A, B, C], ("backbone",), TINY) == plan([A, B, C], ("backbone",), TINY)
+
+
+class Answering:
+    """Medians of a scenario, and a clock on which every process takes a second."""
+
+    def __init__(self, medians: dict[Configuration, int]) -> None:
+        self.now, self.gathering = 0.0, Gathering(TINY)
+        self._medians = medians
+
+    def spend(self, seconds: float, *names: str, also: Sequence[str] = ()) -> list[Turn]:
+        turns = []
+        for turn in spend(list(self._medians), names, TINY, self.gathering, seconds, also, lambda: self.now):
+            self.now += 1
+            turns.append(turn)
+            measured = {name: Measured({None: [self._medians[turn.configuration]] * 6}) for name in turn.scenarios}
+            self.gathering.take(turn, Answer(SUBJECT, measured))
+        return turns
+
+
+def test_a_budget_screens_every_configuration_once_and_spends_the_rest_on_those_within_a_quarter_of_the_fastest() -> None:
+    turns = Answering({A: 100, B: 124, C: 126}).spend(11.5, "backbone", "embed", "memory", also=["accuracy"])
+    first = turns[:6]
+    assert {(turn.configuration, turn.task, turn.scenarios) for turn in first} == {
+        (one, *what) for one in (A, B, C) for what in (("latency", ("embed",)), ("accuracy", ()))
+    }  # fmt: skip
+    assert {turn.configuration for turn in turns[6:]} == {A, B}
+    assert [(turn.number, turn.task) for turn in turns[6:]] == [(1, "latency"), (1, "memory")] * 2, "a second round would not fit"
+    assert {turn.scenarios for turn in turns[6:] if turn.task == "latency"} == {("backbone", "embed")}
+    longer = Answering({A: 100, B: 124, C: 126}).spend(60, "embed")
+    assert [sum(turn.configuration == one for turn in longer) for one in (A, B, C)] == [29, 29, 1]
+    assert len(longer) <= 60
+
+
+def test_a_budget_that_screening_uses_up_begins_no_round_and_nothing_that_works_ends_it() -> None:
+    assert [turn.number for turn in Answering({A: 100, B: 100}).spend(1.5, "embed")] == [0, 0]
+    refused = Answering({A: 100})
+    refused.gathering.take = lambda turn, answer: None  # type: ignore[method-assign]
+    assert len(refused.spend(60, "embed")) == 1
+
+
+def test_the_time_that_is_left_is_what_processes_of_its_kind_have_taken() -> None:
+    turns = plan([A, B], ("backbone", "memory"), dataclasses.replace(TINY, rounds=3))
+    forecast = Forecast(TINY, Options())
+    guessed = forecast.left(turns)
+    assert guessed == pytest.approx(sum(map(forecast.guess, turns)))
+    latencies, memories = ([turn for turn in turns if turn.task == task] for task in ("latency", "memory"))
+    (one,) = (turn for turn in latencies if (turn.configuration, turn.number) == (A, 0))
+    forecast.learn(one, 3 * forecast.guess(one))
+    assert forecast.left(turns) == pytest.approx(3 * guessed), "a machine that is three times slower is so for all"
+    forecast.learn(memories[0], 2.0)
+    forecast.learn(dataclasses.replace(one, configuration=B), 7.0)
+    assert forecast.left(latencies) == pytest.approx(3 * (3 * forecast.guess(one)) + 3 * 7.0)
+    assert forecast.left(memories) == pytest.approx(8 * 2.0)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0, "1 s"), (59, "59 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")])
+def test_durations_are_short_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_a_line_per_round_says_what_is_done_and_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    turns = plan([A, B], ("backbone", "memory"), TINY)
+    walked = _Walked(turns, Forecast(TINY, Options()), None)
+    with caplog.at_level("INFO", "edgetl"):
+        for turn in turns:
+            walked.took(turn, 10.0)
+            walked.end(turn)
+    assert [re.sub(r" after .*about", " after T; about", one.getMessage()) for one in caplog.records] == [
+        "round 1 of 2 done after T; about 1 min 39 s left",
+        "round 2 of 2 done after T; about 1 min 19 s left",
+        "memory 1 of 4 done after T; about 1 min 00 s left",
+        "memory 2 of 4 done after T; about 40 s left",
+        "memory 3 of 4 done after T; about 20 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("placement", "share"), [("all of the model", "100 %"), ("mixed 60/64 operators", "94 % (60/64)"), ("who knows", "")]
+)
+def test_the_share_of_operators_on_the_provider_is_read_from_the_placement(placement: str, share: str) -> None:
+    assert dataclasses.replace(SUBJECT, placement=placement).share == share
 
 
 def test_what_is_measured_only_once_is_in_the_first_round() -> None:
@@ -245,12 +329,13 @@ def test_a_table_shows_every_number_with_its_n_and_no_percentile_that_n_cannot_c
     skipped = (bench.Skipped("c 2 threads", "it is broken"),)
     made = bench.Record("", "interrupted", "", {}, {}, {}, TINY, row.summary, (result, other), (), skipped, ("it was hot",))
     lines = bench.table(made).splitlines()
-    assert [line.split()[:4] for line in lines[2:4]] == [[name, "cpu", "2", "threads"] for name in "ab"]
+    assert [line.split()[:5] for line in lines[2:4]] == [["1", "a", "cpu", "2", "threads"], ["2", "≈", "b", "cpu", "2"]]
+    assert "≈: tied with the line above" in lines
+    assert not any("p99" in line for line in lines if line.startswith(("rank", "scenario"))), "no row here has samples enough"
     assert "a cpu 2 threads, fake 1, all of the model on cpu, 1.5 MB, top-1 87.0 % [79.0, 92.2] n=100" in lines
     (shown,) = {line for line in lines if line.startswith("predict-file")}
     assert shown.split("  ")[-1] == "steady in 0 of 1 rounds; dropped 3, missed 4"
-    assert "1.019 [" in shown
-    assert "n too small" in shown
+    assert "1.019  " in shown, "one process has no interval"
     assert " 40 " in shown
     assert any(line.startswith("[1] EMULATED; minute 0: p50 1.000 ms (n=10), minute 2: p50 3.000 ms (n=10); long long") for line in lines)
     assert "  peak RSS" in lines[lines.index(shown) + 2]

@@ -321,7 +321,8 @@ def test_a_run_that_keeps_its_speed_says_nothing(stand: Stand) -> None:
     assert [(one.number, one.n, one.p50, one.p90) for one in measured.minutes] == [
         (0, 60, 1000 * MS, 1000 * MS), (1, 60, 1000 * MS, 1000 * MS), (2, 30, 1000 * MS, None),
     ]  # fmt: skip
-    assert (measured.note, measured.facts, len(measured.samples[None])) == ("", {"asked": 150}, 150)
+    what = "whole predictions, as predict-array; not the backbone alone"
+    assert (measured.note, measured.facts, len(measured.samples[None])) == (what, {"asked": 150}, 150)
     assert {(one.temperature_c, one.frequency_khz, one.throttled) for one in measured.minutes} == {(50.0, 1_800_000, False)}
 
 
@@ -338,7 +339,7 @@ def test_a_run_that_throttled_and_slowed_says_so_with_numbers(stand: Stand) -> N
         dataclasses.replace(TINY, most=100),
     )  # fmt: skip
     assert [one.throttled for one in measured.minutes] == [False, False, True]
-    assert measured.note.split("; ") == [
+    assert measured.note.split("; ")[2:] == [
         "the machine throttled in 1 of 3 minutes, first in minute 3",
         "it slowed down: p50 1500 ms (n=40) in the last minute, 1000 ms (n=60) in the second, 50 % more",
         "the first 100 of 160 samples are kept",

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import secrets
+import shlex
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +60,16 @@ def check(path: str | os.PathLike[str]) -> None:
     if target.exists() and not target.is_file():
         raise RecordError(f"{target}: is no file that a record could replace; give -o a file's name, such as {target.name or 'bench'}.json")
     _put(target, None)
+
+
+def check_folder(target: Path) -> None:
+    """A folder that does not exist is not made: a wrong path would make one where nobody looks, at worst at the root of the disk.
+
+    Raises:
+        RecordError: there is none.
+    """
+    if not target.parent.exists():
+        raise RecordError(f"{target}: there is no folder {target.parent}; make it first: mkdir -p {shlex.quote(str(target.parent))}")
 
 
 def rescue(record: Record) -> Path:
@@ -129,9 +140,9 @@ def _check_version(name: str, version: object, said: dict[str, Any]) -> str:
 
 def _put(target: Path, content: str | None) -> None:
     """Writes content beside its name and moves it there; None only tries to."""
+    check_folder(target)
     try:
         scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with scratch.open("x") as file:
                 file.write(content or " ")

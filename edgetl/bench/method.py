@@ -25,6 +25,8 @@ class Method:
         confidence: of every interval.
         resamples: bootstrap resamples behind an interval, count.
         seed: of the order, of the bootstrap, and of what is taught and asked.
+        budget: seconds that the run might take: every configuration in one process first, then the leaders in as many rounds as there was
+            time for; `queries` and `seconds` divided by `rounds` are a process's share. None: every configuration in every round.
     """
 
     name: str = "full"
@@ -40,10 +42,13 @@ class Method:
     confidence: float = 0.95
     resamples: int = 1000
     seed: int = 0
+    budget: float | None = None
 
 
+SLACK = 0.25
+"""How much longer than the fastest one a leader's median may be (docs/evidence/bench-time.md)."""
 FULL = Method()
-QUICK = Method("quick", queries=128, seconds=5.0, rounds=4, lessons=3, window=16, warm_up_seconds=3.0)
+QUICK = Method("quick", queries=372, seconds=5.0, rounds=4, lessons=3, window=16, warm_up_seconds=3.0)
 
 
 def words(method: Method) -> tuple[str, ...]:
@@ -51,14 +56,19 @@ def words(method: Method) -> tuple[str, ...]:
     percent = f"{100 * method.confidence:g} %"
     return (
         "One query after the other (single stream): the next one begins when the one before is answered.",
-        f"Every configuration ran in {method.rounds} fresh processes, the rounds. The configurations took turns, in an order shuffled anew "
-        f"for each round (seed {method.seed}), so that whatever else the machine did slowed them alike.",
+        f"Every configuration ran in {method.rounds} fresh processes, the rounds."
+        if method.budget is None
+        else f"The run had {method.budget:g} s: every configuration ran in one fresh process, then those whose median was within "
+        f"{100 * SLACK:g} % of the fastest in one more process a round, while there was time.",
+        f"The configurations took turns, in a new order for each round (seed {method.seed}), so that whatever else the machine did slowed "
+        "them alike.",
         f"A round warmed up in windows of {method.window} queries until the median of one was within {100 * method.steady:g} % of the "
         f"median of the one before, for {method.warm_up_seconds:g} s at most; a row says where that was not reached.",
-        f"Then at least {method.queries} queries and {method.seconds:g} s were measured per scenario, shared by the rounds; a round keeps "
+        f"Then at least {method.queries} queries and {method.seconds:g} s were measured per scenario, shared by {method.rounds} rounds; a "
+        "round keeps "
         f"at most {method.most} samples. The learning scenarios were repeated {method.lessons} times in a round.",
         f"Queries rotate over up to {method.photos} photos. Times are from the monotonic clock, in nanoseconds.",
         "No outlier was removed. Percentiles are nearest-rank: always a sample that was taken. One that n cannot carry is not given.",
         f"Intervals are {percent}, from {method.resamples} bootstrap resamples over whole rounds and over blocks within them (the wider "
-        "one counts), widened for few rounds. Those of accuracy are Wilson's, 95 %.",
+        "one counts), widened for few rounds; fewer than 3 rounds give none. Those of accuracy are Wilson's, 95 %.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -43,6 +44,14 @@ class Subject:
     model: str
     size: int
     fingerprint: str
+
+    @property
+    def share(self) -> str:
+        """What share of the model's operators the provider computes, e.g. `100 %` or `94 % (60/64)`; empty where that is not known."""
+        if self.placement == "all of the model":
+            return "100 %"
+        found = re.fullmatch(r"mixed (\d+)/(\d+) operators", self.placement)
+        return f"{100 * int(found[1]) / int(found[2]):.0f} % ({found[1]}/{found[2]})" if found else ""
 
     @property
     def name(self) -> str:

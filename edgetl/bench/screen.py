@@ -10,11 +10,12 @@ from edgetl.bench.record import Minute, Record, Result, Row, Unit
 from edgetl.bench.statistics import Estimate
 from edgetl.tables import render
 
-_HEADERS = ("scenario", "unit", "p50 [{0:g} %]", "p90", "p99", "max", "n", "note")
+_HEADERS = ("unit", "p50 [{0:g} %]", "p90", "p99", "max", "n")
 SCALES: dict[Unit, tuple[str, float]] = {"ns": ("ms", 1e6), "B": ("MB", 1e6), "uJ": ("mJ", 1e3), "cycles": ("Mcycles", 1e6)}
 """A record's unit -> the one that is shown, and how many it is."""
 _WIDTH = 140
 _SHORT = 50
+_TOO_FEW = "n too small"
 _MOST_TELLING = ("predict-file", "predict-array", "embed", "backbone")
 
 
@@ -27,15 +28,24 @@ def table(record: Record) -> str:
 
 
 def _overview(record: Record) -> str:
-    """One line per configuration: of the scenario that says most, and the memory."""
+    """One line per configuration: of the scenario that says most, by its p50, with what else decides."""
+    found = [(result, row) for result in record.results if (row := most_telling(result))]
+    found.sort(key=lambda pair: (pair[1].kind != "measured", pair[1].scenario, pair[1].p50.value))
     rows = []
-    for result in record.results:
-        row = next((row for name in _MOST_TELLING if (row := result.row(name))), None)
-        if row is not None:
-            unit, _ = SCALES[row.unit]
-            rows.append((result.subject.name, row.scenario, unit, *_numbers(row), row.n, _top1(result), _kind(row)))
-    headers = ("configuration", *(name.format(100 * record.method.confidence) for name in _HEADERS[:-1]), "top-1", "note")
-    return render(headers, rows) if rows else ""
+    for place, (result, row) in enumerate(found):
+        before = found[place - 1][1] if place else None
+        tied = before is not None and (before.kind, before.scenario) == (row.kind, row.scenario) and row.p50.overlaps(before.p50)
+        unit, _ = SCALES[row.unit]
+        cells = (row.scenario, unit, *_numbers(row), row.n, result.subject.share, _top1(result), _kind(row))
+        rows.append((f"{place + 1} ≈" if tied else str(place + 1), result.subject.name, *cells))
+    headers = ("rank", "configuration", "scenario", *_headers(record), "on provider", "top-1", "note")
+    shown = _carried_columns(headers, rows)
+    return render(*shown) + "\n≈: tied with the line above" if rows else ""
+
+
+def most_telling(result: Result) -> Row | None:
+    """The row that says most of a configuration: a whole prediction from a file where that was measured."""
+    return next((row for name in _MOST_TELLING if (row := result.row(name))), None)
 
 
 def _configuration(result: Result, record: Record) -> str:
@@ -43,11 +53,21 @@ def _configuration(result: Result, record: Record) -> str:
     words = [subject.name, subject.library, f"{subject.placement} on {subject.provider}", f"{subject.size / 1e6:.1f} MB"]
     if result.accuracy is not None:
         words.append(f"top-1 {_top1(result)}")
-    headers = [name.format(100 * record.method.confidence) for name in _HEADERS]
     long = list(dict.fromkeys(note for row in result.rows if len(note := _note(row)) > _SHORT))
-    lines = [_line(row, long) for row in result.rows]
+    shown = _carried_columns(("scenario", *_headers(record), "note"), [_line(row, long) for row in result.rows])
     below = [textwrap.fill(f"[{number}] {note}", _WIDTH, subsequent_indent="    ") for number, note in enumerate(long, 1)]
-    return "\n".join((", ".join(words), render(headers, lines), *below))
+    return "\n".join((", ".join(words), render(*shown), *below))
+
+
+def _headers(record: Record) -> list[str]:
+    return [name.format(100 * record.method.confidence) for name in _HEADERS]
+
+
+def _carried_columns(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> tuple[list[str], list[list[object]]]:
+    """Without percentiles that no row has samples enough for."""
+    empty = {column for column, name in enumerate(headers) if name in ("p90", "p99") and all(row[column] == _TOO_FEW for row in rows)}
+    kept = [column for column in range(len(headers)) if column not in empty]
+    return [headers[column] for column in kept], [[row[column] for column in kept] for row in rows]
 
 
 def _line(row: Row, long: Sequence[str]) -> tuple[object, ...]:
@@ -64,7 +84,7 @@ def _numbers(row: Row) -> tuple[str, str, str, str]:
 
 
 def _carried(one: Estimate | None, scale: float) -> str:
-    return "n too small" if one is None else _number(one.value / scale)
+    return _TOO_FEW if one is None else _number(one.value / scale)
 
 
 def _number(value: float) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,7 +19,7 @@ from edgetl.errors import RecordError
 from edgetl.intake import Progress
 
 if TYPE_CHECKING:
-    from edgetl.bench import Record
+    from edgetl.bench import Method, Record
 
 
 class _Defaulting(click.Group):
@@ -35,6 +37,27 @@ class _Defaulting(click.Group):
         records = [one.get_help_record(ctx) for one in options]
         with formatter.section("Options of run, whose name may be left out"):
             formatter.write_dl([record for record in records if record])
+
+
+class _Seconds(float):
+    """Written with its unit, so that it can be passed on to another machine."""
+
+    def __str__(self) -> str:
+        return f"{float(self):g}s"
+
+
+class _Duration(click.FloatRange):
+    """A time such as 90s, 5m or 1h, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds, or a usage error."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h)", str(value))
+        seconds = float(found[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[found[2]] if found else 0.0
+        if not seconds:
+            self.fail(f"{str(value)!r}: expected a number and its unit, such as 90s, 5m or 1h.", param, ctx)
+        return _Seconds(seconds)
 
 
 @click.group(cls=_Defaulting, subcommand_metavar="BUNDLE [OPTIONS] | COMMAND [ARGS]...", options_metavar="")
@@ -55,7 +78,11 @@ def bench() -> None:
     "--provider", "providers", multiple=True, help="Execution provider or delegate; may be repeated. The runtime's own when not given."
 )
 @click.option("--scenario", "scenarios", multiple=True, help="Only these, e.g. predict-file, cold, memory, energy; may be repeated.")
-@click.option("--quick", is_flag=True, help="128 queries and 5 s of each scenario instead of 1024 and 60 s.")
+@click.option("--quick", is_flag=True, help="372 queries and 5 s of each scenario in 4 processes instead of 1024 and 60 s in 10.")
+@click.option("--queries", type=click.IntRange(1), help="At least so many of each scenario, over all processes.")
+@click.option("--seconds", type=click.FloatRange(0), help="And at least so long, over all processes.")
+@click.option("--rounds", type=click.IntRange(1), help="Processes of each configuration; fewer than 3 give no intervals.")
+@click.option("--budget", type=_Duration(), help="Such as 90s, 5m or 1h: screen every configuration, spend the rest on the fastest ones.")
 @click.option("--fps", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Frames per second of predict-camera.")
 @click.option("--sustained", "minutes", type=click.FloatRange(0.1), help="Also measure so many minutes without a pause.")
 @click.option("--meter", help="A command that prints the joules used so far; else RAPL or INA where there is one.")
@@ -80,7 +107,7 @@ def run(ctx: click.Context, /, bundle: str | None, named: str | None, output: st
     given = {name: value or None if isinstance(value, tuple) else value for name, value in given.items()}
     if output is not None:
         files.check(output)
-    asked = [*(given["variants"] or ()), *(given["providers"] or ())]
+    asked = [*(given["variants"] or ()), *(given["providers"] or ()), *(given["scenarios"] or ())]
     if target:
         _show(_there(ctx, path, target, python, keep, given), output, as_json, asked)
     else:
@@ -92,18 +119,31 @@ def _here(path: Path, output: str | None, as_json: bool, asked: Sequence[str], *
     import dataclasses
 
     from edgetl import bench as benchmark
-    from edgetl.bench.measuring import plan
+    from edgetl.bench.measuring import plan, spending
     from edgetl.bench.measuring.stand import Options
     from edgetl.bench.measuring.stop import Stop
 
-    method = dataclasses.replace(benchmark.QUICK if quick else benchmark.FULL, seed=seed)
+    method = dataclasses.replace(_method(quick, {name: given.pop(name) for name in ("queries", "seconds", "rounds", "budget")}), seed=seed)
     options = Options(fps, minutes) if minutes else Options(fps)
     if minutes:
         given["scenarios"] = tuple(dict.fromkeys((*plan.asked(given["scenarios"], labelled=given["labelled"] is not None), "sustained")))
+    if method.budget is not None:  # before photos are drawn
+        spending.leading(plan.asked(given["scenarios"], labelled=given["labelled"] is not None))
     with Stop() as stop:
         with _bar() as progress:
             record = benchmark.run(path, threads=_counts(threads), method=method, options=options, progress=progress, stop=stop, **given)
         _show(record, output, as_json, asked)
+
+
+def _method(quick: bool, changed: Mapping[str, Any]) -> Method:
+    """The method that the options name; a budget's processes are those of --quick."""
+    import dataclasses
+
+    from edgetl import bench as benchmark
+
+    changed = {name: value for name, value in changed.items() if value is not None}
+    base = benchmark.QUICK if quick or "budget" in changed else benchmark.FULL
+    return dataclasses.replace(base, **changed, name="custom") if changed else base
 
 
 _THEIRS_IS_ANOTHER = ("bundle", "named", "photos", "labelled", "variants", "target", "python", "keep", "output", "as_json")
@@ -133,7 +173,7 @@ def _there(ctx: click.Context, path: Path, target: str, python: str | None, keep
 def _show(record: Record, output: str | None, as_json: bool, asked: Sequence[str]) -> None:
     """Prints and writes a record; exit code 1 where it is partial, lacks what was asked for, or could not be written where it should.
 
-    `asked` are variants and providers, of which each must have been measured at least once.
+    `asked` are variants, providers and scenarios, of which each must have been measured at least once.
     """
     from edgetl import bench as benchmark
     from edgetl.bench import files
@@ -143,25 +183,30 @@ def _show(record: Record, output: str | None, as_json: bool, asked: Sequence[str
     click.echo(json.dumps(files.encode(record)) if printed else benchmark.table(record))
     missing = _unmet(record, asked)
     if missing and not record.ended:
-        click.echo(f"refused: {missing}; the reasons are above", err=True)
+        click.echo(f"error: {missing}; the reasons are above", err=True)
     if record.ended or missing or not written:
         sys.exit(1)
 
 
 def _unmet(record: Record, asked: Sequence[str]) -> str:
     """What was asked for and has no row, in words; empty where all was measured."""
+    from edgetl.bench.measuring import plan
+
     subjects = [result.subject for result in record.results if result.rows]
-    found = {name for one in subjects for name in (one.variant, one.provider)}
+    found = {name for one in subjects for name in (one.variant, one.provider)} | {row.scenario for _, row in record.rows()}
     if not subjects:
         return "nothing could be measured"
-    missing = [name for name in asked if name not in found]
+    missing = [name for name in asked if not plan.measured(name, found)]
     return f"{', '.join(missing)} could not be measured" if missing else ""
 
 
 @contextmanager
 def _bar() -> Iterator[Progress]:
-    """A bar that is drawn from the first step on, so that the plan stands above it."""
+    """A bar that is drawn from the first step on, so that the plan stands above it; a line that is logged takes its place for a moment."""
     with ExitStack() as stack:
+        if sys.stderr.isatty():
+            for handler in logging.getLogger("edgetl").handlers:
+                handler.setFormatter(logging.Formatter("\r\x1b[K%(message)s"))
         drawn: list[Progress] = []
 
         def advance(done: int, total: int) -> None:

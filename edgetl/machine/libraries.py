@@ -13,6 +13,8 @@ _LIBRARIES = (
     "edgetl", "numpy", "pillow", "ai-edge-litert", "tflite-runtime", "onnxruntime", "onnxruntime-gpu", "onnxruntime-qnn", "openvino",
 )  # fmt: skip
 _PACKAGE = Path(__file__).parents[1]
+STAMP = "machine/version.txt"
+"""In the package of a wheel that was built from a checkout: what :func:`version` said there."""
 
 
 def installed() -> dict[str, str]:
@@ -27,6 +29,8 @@ def version(package: Path = _PACKAGE) -> str:
         `0.1.0`, `0.1.0 (git 77719ba)` or `0.1.0 (git 77719ba, changed)`.
     """
     said, checkout = _version("edgetl") or "unknown", package.parent
+    if there(package / STAMP):
+        return (package / STAMP).read_text()
     if not there(checkout / ".git"):
         return said
     commit = _git(checkout, "rev-parse", "--short", "HEAD")

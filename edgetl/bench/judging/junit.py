@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+from edgetl.bench.files import check_folder
 from edgetl.bench.judging.compare import Change, Comparison
 from edgetl.bench.judging.screen import around, interval, shown
 from edgetl.errors import BenchError
@@ -73,8 +74,8 @@ def _put(suite: ElementTree.Element, path: str | os.PathLike[str]) -> None:
     suites = ElementTree.Element("testsuites", {"name": "edgetl bench compare", **counts})
     suites.append(suite)
     ElementTree.indent(suites)
+    check_folder(Path(path))
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         ElementTree.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
     except OSError as error:
         raise BenchError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from edgetl.bench.measuring.configurations import Configuration
@@ -41,6 +42,12 @@ class Gathering:
     def refused(self, turn: Turn) -> bool:
         """Whether it does not work here: the task, or the whole configuration, of which nothing has worked yet."""
         return any(one == turn.configuration and (task == turn.task or not self._answers.get(one)) for one, task in self._refused)
+
+    def median(self, configuration: Configuration, scenario: str) -> float | None:
+        """The median over processes of their medians of a scenario; None where it was not measured."""
+        answers = self._answers.get(configuration, [])
+        taken = [answer.measured[scenario].samples.get(None, ()) for answer in answers if scenario in answer.measured]
+        return median([percentile(one, 50) for one in taken if len(one)]) if any(map(len, taken)) else None
 
     def skipped(self) -> tuple[Skipped, ...]:
         """What was not measured, and why."""

@@ -67,7 +67,7 @@ def open_meter(spec: str | None = None, root: Path = ROOT) -> Meter:
                 return find()
             except BenchError as error:
                 reasons.append(str(error))
-    raise BenchError(f"no energy: {'; '.join(reasons)}. With a meter of your own, give a command that prints the joules counted so far")
+    raise BenchError(f"no energy: {'; '.join(reasons)}. With a meter of your own: --meter COMMAND, which prints the joules counted so far")
 
 
 class _Rapl(Meter):

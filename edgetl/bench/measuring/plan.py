@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from edgetl.bench.measuring.configurations import Configuration
 from edgetl.bench.measuring.scenarios import SCENARIOS, usual
-from edgetl.bench.measuring.stand import Options
 from edgetl.bench.method import Method
 from edgetl.errors import BenchError
 
@@ -18,8 +17,9 @@ PHASES = {
     "energy": "above idling, where there is a meter, in a process of its own",
 }
 """What can be asked for beside the scenarios; each is a task of its own in :data:`edgetl.bench.measuring.worker.TASKS`."""
-_FOOTPRINTS = 4  # 5 % more is found in 93 of 100 records with 4, in 29 with 2 (simulated, processes that differ by 1 %)
-_OPEN = 2.0  # s, of a process beside what the method says: opening, teaching, warming up
+_ROWS = {"cold": ("cold-load", "warm-load", "first-inference")}
+"""Phases whose rows have other names."""
+FOOTPRINTS = 4  # 5 % more is found in 93 of 100 records with 4, in 29 with 2 (simulated, processes that differ by 1 %)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +59,11 @@ def asked(names: Sequence[str] | None, *, labelled: bool = False) -> tuple[str, 
     return tuple(dict.fromkeys(names))
 
 
+def measured(name: str, rows: Collection[str]) -> bool:
+    """Whether a scenario or phase is among the rows of a record, by their names."""
+    return any(row in rows for row in _ROWS.get(name, (name,)))
+
+
 def plan(chosen: Sequence[Configuration], names: Sequence[str], method: Method, also: Sequence[str] = ()) -> list[Turn]:
     """Every process in its order: each round runs every configuration once per task, in an order of its own.
 
@@ -79,23 +84,21 @@ def plan(chosen: Sequence[Configuration], names: Sequence[str], method: Method, 
             everyone(number, "latency", scenarios)
         if "cold" in names:
             everyone(number, "cold")
-    for number in range(_FOOTPRINTS if "memory" in names else 0):
+    for number in range(FOOTPRINTS if "memory" in names else 0):
         everyone(number, "memory")
     for task in (*also, *(name for name in names if name == "energy")):
         everyone(0, task)
     return turns
 
 
-def told(chosen: Sequence[Configuration], turns: Sequence[Turn], method: Method, options: Options) -> str:
-    """The plan in a sentence: what will run, and for how long at least."""
+def told(chosen: Sequence[Configuration], turns: Sequence[Turn], method: Method) -> str:
+    """The plan in a sentence: what will run."""
     names = dict.fromkeys(name for turn in turns for name in (turn.scenarios or (turn.task,)))
-    seconds = sum(_OPEN + len(turn.scenarios) * method.seconds / method.rounds for turn in turns)
-    seconds += 60 * options.minutes * sum("sustained" in turn.scenarios for turn in turns)
-    least = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
-    what = f"{_counted(len(chosen), 'configuration')} ({', '.join(one.name for one in chosen)})"
-    how = f"{_counted(len(turns), 'process', 'es')}, {_counted(method.rounds, 'round')}"
-    return f"measuring {what} in {how}: {', '.join(names)}; about {least} or longer"
+    what = f"{counted(len(chosen), 'configuration')} ({', '.join(one.name for one in chosen)})"
+    how = f"{counted(len(turns), 'process', 'es')}, {counted(method.rounds, 'round')}"
+    return f"measuring {what} in {how}: {', '.join(names)}"
 
 
-def _counted(count: int, noun: str, plural: str = "s") -> str:
+def counted(count: int, noun: str, plural: str = "s") -> str:
+    """A count and what is counted."""
     return f"{count} {noun}{plural if count != 1 else ''}"

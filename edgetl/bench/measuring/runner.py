@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from edgetl.bench.measuring import child
 from edgetl.bench.measuring.accuracy import Split
 from edgetl.bench.measuring.caveats import caveats
 from edgetl.bench.measuring.configurations import configurations
+from edgetl.bench.measuring.forecast import Forecast, duration
 from edgetl.bench.measuring.gathering import Gathering
 from edgetl.bench.measuring.job import SCRATCH, Job
 from edgetl.bench.measuring.meter import open_meter
 from edgetl.bench.measuring.photos import Photos
-from edgetl.bench.measuring.plan import Turn, asked, plan, told
+from edgetl.bench.measuring.plan import Turn, asked, counted, plan, told
+from edgetl.bench.measuring.spending import leading, spend
 from edgetl.bench.measuring.stand import Options
 from edgetl.bench.measuring.stop import Stop
 from edgetl.bench.method import FULL, Method
@@ -81,19 +83,25 @@ def run(
     names, unread = _names(scenarios, meter, labelled is not None)
     if labelled is not None:
         Split.of(labelled, method.seed)  # it is read again by each process, but refused before the minutes that it is for
-    turns = plan(chosen, names, method, ["accuracy"] if labelled is not None else [])
-    options = options or Options()
+    also, options = ["accuracy"] if labelled is not None else [], options or Options()
     with nullcontext(stop) if stop else Stop() as stopping, _scratch() as scratch:
         created, here = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), machine.describe(folder=scratch)
         material = Photos.make(photos, method, scratch)
-        logger.info("%s", told(chosen, turns, method, options))
         job = Job(
             task="", bundle=str(opened.path), variant="", threads=None, provider=None, scenarios=(), photos=material.files,
             classes=material.classes, labelled=None if labelled is None else os.fspath(labelled), method=method,
             options=options, folder=str(scratch), meter=meter,
         )  # fmt: skip
-        gathering = Gathering(method, chosen)
-        rounds, ended = _walk(turns, job, gathering, _Walked(turns, progress), stopping)
+        gathering, forecast = Gathering(method, chosen), Forecast(method, options)
+        if method.budget is None:
+            turns = plan(chosen, names, method, also)
+            logger.info("%s; about %s", told(chosen, turns, method), duration(forecast.left(turns)))
+            walked = _Walked(turns, forecast, progress)
+            rounds, ended = _walk(turns, job, gathering, walked, stopping)
+        else:
+            logger.info("screening %s by %s, %s", counted(len(chosen), "configuration"), leading(names), duration(method.budget))
+            spent = _Spent(method.budget, progress)
+            rounds, ended = _walk(spend(chosen, names, method, gathering, method.budget, also), job, gathering, spent, stopping)
         results = gathering.results()
     return Record(
         created=created,
@@ -112,15 +120,14 @@ def run(
 
 
 def _names(scenarios: Sequence[str] | None, meter: str | None, labelled: bool) -> tuple[tuple[str, ...], list[Skipped]]:
-    """What is measured; energy where a meter can be read, and it must be readable where it was asked for."""
+    """What is measured; energy where a meter can be read: a meter that was named must be, and so must one where nothing else was asked."""
     names = asked(scenarios, labelled=labelled)
-    hard = meter is not None or "energy" in (scenarios or ())
-    if not hard and "energy" not in names:
+    if meter is None and "energy" not in names:
         return names, []
     try:
         open_meter(meter)
     except BenchError as error:
-        if hard:
+        if meter is not None or names == ("energy",):
             raise
         return tuple(name for name in names if name != "energy"), [Skipped("energy", str(error).removeprefix("no energy: "))]
     return tuple(dict.fromkeys((*names, "energy"))), []
@@ -140,7 +147,7 @@ def _scratch() -> Iterator[Path]:
         ) from error
 
 
-def _walk(turns: Sequence[Turn], job: Job, gathering: Gathering, walked: _Walked, stop: Stop) -> tuple[list[Round], str]:
+def _walk(turns: Iterable[Turn], job: Job, gathering: Gathering, walk: _Walk, stop: Stop) -> tuple[list[Round], str]:
     """Runs every process in its turn; the rounds, and why it ended before the last one, empty if it did not."""
     begun = time.monotonic()
     rounds: list[Round] = []
@@ -151,34 +158,85 @@ def _walk(turns: Sequence[Turn], job: Job, gathering: Gathering, walked: _Walked
             before, started = sensors.reading(), time.monotonic() - begun
             asked_for, folder = turn.configuration.job(job, task=turn.task, scenarios=turn.scenarios), Path(job.folder) / f"{number}"
             try:
-                answer = child.run(asked_for, folder, walked.step, stop)
+                answer = child.run(asked_for, folder, walk.step, stop)
             except OSError as error:
-                return rounds, f"a process could not be started after {len(rounds)} of {len(turns)}: {error}"
+                return rounds, f"a process could not be started after {len(rounds)}: {error}"
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             rounds.append(Round(turn.number, turn.configuration.name, started, before, sensors.reading(), turn.task))
             gathering.take(turn, answer)
-        walked.end(turn)
-    return rounds, f"{stop.reason} in process {len(rounds)} of {len(turns)}" if stop.reason else ""
+            walk.took(turn, time.monotonic() - begun - started)
+        walk.end(turn)
+    return rounds, f"{stop.reason} in process {len(rounds)}{walk.of}" if stop.reason else ""
 
 
-class _Walked:
-    """How far the run has come: the steps of the turns that ended, and those that the running process says are done."""
+class _Walk:
+    """How far the run has come; it says so, and logs a line per round."""
 
-    def __init__(self, turns: Sequence[Turn], progress: Progress | None) -> None:
+    of = ""
+
+    def step(self, _: str) -> None:
+        """The running process says that a step is done."""
+
+    def took(self, turn: Turn, seconds: float) -> None:
+        """A process ended after so many seconds."""
+
+    def end(self, turn: Turn) -> None:
+        """A turn ended; its process may never have begun."""
+
+
+class _Walked(_Walk):
+    """Of processes that are known beforehand."""
+
+    def __init__(self, turns: Sequence[Turn], forecast: Forecast, progress: Progress | None) -> None:
+        self._turns, self._forecast = turns, forecast
         self._all = sum(turn.steps for turn in turns)
-        self._ended = self._done = 0
+        self._turn = self._ended = self._done = 0
+        self._begun = time.monotonic()
         self._progress = progress or (lambda done, total: None)
         self._progress(0, self._all)
+        self.of = f" of {len(turns)}"
 
     def step(self, _: str) -> None:
         self._done += 1
         self._progress(min(self._done, self._all), self._all)
 
+    def took(self, turn: Turn, seconds: float) -> None:
+        self._forecast.learn(turn, seconds)
+
     def end(self, turn: Turn) -> None:
+        self._turn += 1
         self._ended += turn.steps
         self._done = self._ended
         self._progress(self._done, self._all)
+        rest = self._turns[self._turn :]
+        if rest and (rest[0].number, rest[0].task == "memory") != (turn.number, turn.task == "memory"):
+            name = "memory" if turn.task == "memory" else "round"
+            of = max(one.number + 1 for one in self._turns if (one.task == "memory") == (turn.task == "memory"))
+            passed, left = duration(time.monotonic() - self._begun), duration(self._forecast.left(rest))
+            logger.info("%s %d of %d done after %s; about %s left", name, turn.number + 1, of, passed, left)
+
+
+class _Spent(_Walk):
+    """Of a budget of seconds."""
+
+    def __init__(self, seconds: float, progress: Progress | None) -> None:
+        self._seconds, self._begun, self._number = max(1, round(seconds)), time.monotonic(), 0
+        self._progress = progress or (lambda done, total: None)
+        self._names: dict[str, None] = {}
+        self._progress(0, self._seconds)
+
+    def end(self, turn: Turn) -> None:
+        passed = time.monotonic() - self._begun
+        self._progress(min(round(passed), self._seconds), self._seconds)
+        if turn.number != self._number:
+            self._say(passed)
+        self._names[turn.configuration.name] = None
+
+    def _say(self, passed: float) -> None:
+        what = "screened" if not self._number else f"round {self._number}:"
+        logger.info("%s %s after %s of %s", what, ", ".join(self._names), duration(passed), duration(self._seconds))
+        self._number, self._names = self._number + 1, {}
 
 
 def _described(bundle: Bundle) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 import edgetl
+from edgetl.machine import libraries
 
 _WHEEL = "Wheel-Version: 1.0\nGenerator: edgetl\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -29,6 +30,7 @@ def build() -> tuple[str, bytes]:
         for path in sorted(package.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
+    files[f"edgetl/{libraries.STAMP}"] = libraries.version().encode()  # over there is no checkout that could say so
     for name in ("METADATA", "entry_points.txt"):
         files[f"{info}/{name}"] = (installed.read_text(name) or "").encode()
     files[f"{info}/WHEEL"] = _WHEEL.encode()

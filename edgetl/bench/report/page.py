@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgetl.bench import method
+from edgetl.bench.files import check_folder
 from edgetl.bench.record import Record
 from edgetl.bench.report import facts, numbers, view
 from edgetl.errors import BenchError
@@ -56,9 +57,9 @@ def write(records: Sequence[tuple[str, Record]], path: str | os.PathLike[str]) -
     Raises:
         BenchError: as :func:`render`, or the file cannot be written.
     """
+    check_folder(Path(path))
     page = render(records)
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(page, encoding="utf-8", errors="replace")
     except OSError as error:
         raise BenchError(

@@ -49,7 +49,7 @@ def sustained(stand: Stand, loop: Loop, reading: Callable[[], Mapping[str, Any]]
 
 
 def _measured(kept: array[int], number: int, minutes: Sequence[Minute], steady: float) -> Measured:
-    notes = [*_slower(minutes, steady)]
+    notes = ["whole predictions, as predict-array; not the backbone alone", *_slower(minutes, steady)]
     if number > len(kept):
         notes.append(f"the first {len(kept)} of {number} samples are kept; the minutes are of all")
     return Measured({None: kept}, facts={"asked": number}, minutes=tuple(minutes), note="; ".join(notes))
