@@ -11,6 +11,7 @@ from pathlib import Path
 import edgetl_exporters
 import numpy as np
 import pytest
+import tiny_onnx
 import torch
 from edgetl_exporters import backbones, graph, onnx_format, recipes, torch_source, weights
 from edgetl_exporters.pictures import scenes
@@ -19,6 +20,7 @@ from pictures import encoded, picture
 from edgetl import machine
 from edgetl.bundle import Bundle
 from edgetl.errors import BundleError, CalibrationError, EdgetlError, ExportError, ParityError
+from edgetl.machine import facts
 from edgetl.runtimes import open_runtime
 from edgetl.types import ImageSpec
 
@@ -207,7 +209,7 @@ def test_int8_without_photos_and_words_that_are_not_known_are_refused_before_any
         ({"formats": ("coreml",)}, "onnx, tflite, openvino"),
         ({"precisions": ("int4",)}, "fp32, fp16, int8"),
         ({"formats": ("tflite",), "precisions": ("fp16",)}, "offered in fp32, int8"),
-        ({"onnx_recipe": "magic"}, "auto, onnx-u8s8, onnx-u8s7"),
+        ({"onnx_recipe": "magic"}, "auto, onnx-u8s8, onnx-u8u8"),
         ({"formats": ()}, "nothing to export"),
         ({"backbone": "alexnet"}, "known are efficientnet_lite0"),
     ):
@@ -241,12 +243,34 @@ def test_a_missing_library_is_named_before_any_work(tmp_path: Path, monkeypatch:
         edgetl_exporters.export(output=tmp_path / "x", backbone=SMALL, formats=("onnx",), precisions=("fp32",), random_weights=True)
 
 
-@pytest.mark.parametrize("saturates", [True, False])
-@pytest.mark.parametrize("name", ["onnx", "openvino"])
-def test_the_recipe_suits_the_machine(name: str, saturates: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "saturates_u8s8", lambda: saturates)
-    assert recipes.recipe(name, "int8").name == f"{name}-{'u8s7' if saturates else 'u8s8'}"
-    assert recipes.recipe(name, "int8", f"{name}-u8s8").levels == 127
+def test_the_integer_files_do_not_depend_on_the_processor_that_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, photos = tiny_onnx.model(tiny_onnx.weights()), scenes(8, tiny_onnx.SIDE, tiny_onnx.SIDE, seed=1)
+    found = []
+    for flags in (frozenset({"avx2"}), frozenset({"avx2", "avx512_vnni"}), frozenset({"asimd"})):
+        monkeypatch.setattr(facts, "features", lambda *_, flags=flags: flags)
+        onnx_format._quantised.cache_clear()
+        chosen = [recipes.recipe(format_, "int8") for format_ in recipes.FORMATS]
+        found.append((chosen, [onnx_format.quantise(model, photos, recipe) for recipe in chosen]))
+    assert [recipe.name for recipe in found[0][0]] == ["onnx-u8s8", "tflite-full-integer", "openvino-u8s8"]
+    assert found[0] == found[1] == found[2]
+
+
+def test_unsigned_weights_are_the_same_numbers_on_a_grid_around_128() -> None:
+    import onnx
+
+    model, photos = tiny_onnx.model(tiny_onnx.weights()), scenes(8, tiny_onnx.SIDE, tiny_onnx.SIDE, seed=1)
+    made = [onnx_format.quantise(model, photos, recipes.recipe("onnx", "int8", f"onnx-{name}")) for name in ("u8s8", "u8u8")]
+    signed, unsigned = (
+        {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(content).graph.initializer} for content in made
+    )
+    weights = [name for name, values in signed.items() if values.dtype == np.int8]
+    assert len(weights) == 2 * 4  # of each layer the weights and their zero points
+    for name, values in signed.items():
+        expected = (values.astype(int) + 128).astype(np.uint8) if name in weights else values
+        np.testing.assert_array_equal(unsigned[name], expected)
+        assert unsigned[name].dtype == expected.dtype
+    embedded = [open_runtime("onnxruntime", {"model.onnx": content}, 1).embed(photos) for content in made]
+    np.testing.assert_array_equal(*embedded)
 
 
 def test_the_result_is_json(exported) -> None:

@@ -128,7 +128,7 @@ def test_what_cannot_be_proved_here_is_a_row_with_its_reason_and_stops_nothing(
 
 
 def test_no_photo_an_unknown_target_and_an_unknown_class_are_refused(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
-    with pytest.raises(ExportError, match=r"unknown target 'npu'; known are native, aarch64, armv7, qnn, ethos, nvidia"):
+    with pytest.raises(ExportError, match=r"unknown target 'npu'; known are native, aarch64, armv7, avx2, qnn, ethos, nvidia"):
         matrix.prove(tiny, tensors, expected, targets=["native", "npu"])
     with pytest.raises(ExportError, match=r"proved with photos; give a folder"):
         matrix.prove(tiny, tensors[:0], expected[:0])
@@ -299,7 +299,7 @@ def test_another_distribution_adds_a_format_which_is_proved_like_any_other(insta
     assert 0.999 < exported.parity.cosine_mean < 1
     with pytest.raises(ExportError, match="tflite is not offered in fp16"):
         source.recipe("tflite", "fp16")
-    assert targets.known().keys() == {"native", "aarch64", "armv7", "qnn", "ethos", "nvidia"}
+    assert targets.known().keys() == {"native", "aarch64", "armv7", "avx2", "qnn", "ethos", "nvidia"}
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,13 @@ TARGETS = {
         cpus=("cortex-a7", "cortex-a15"),
         packages=("python3-numpy", "python3-pil"),
     ),
+    "avx2": Target(
+        (*_DEVICE, "ai-edge-litert", "onnxruntime", "openvino"),
+        machine="x86_64",
+        architecture="amd64",
+        qemu="qemu-x86_64",
+        cpus=("Haswell",),
+    ),
     "old": Target(_OLD),
 }
 
@@ -163,7 +170,12 @@ def _emulated(target: Target, pins: list[str], partial: Path, root: Path) -> dic
     launcher.chmod(0o755)
     version = re.sub(r"^\d+:|[+-].*$", "", emulator["Version"])
     said = f"{target.qemu} {version} -cpu {{cpu}}"
-    return {"command": [str(root / "bin" / "python")], "env": {"QEMU_CPU": "{cpu}", "EDGETL_EMULATED": said}, "qemu": version}
+    env = {"QEMU_CPU": "{cpu}", "EDGETL_EMULATED": said, **_BESIDE.get(target.machine, {})}
+    return {"command": [str(root / "bin" / "python")], "env": env, "qemu": version}
+
+
+# A program under QEMU reads the host's processor in /proc/cpuinfo; oneDNN's own variable says what the emulated one can do.
+_BESIDE = {"x86_64": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
 
 
 # A guest's execve reaches the host's kernel, which knows scripts and no foreign program: so sys.executable (argv[0]: -0) is a script, and

@@ -66,10 +66,13 @@ _MATRIX = options(
 @click.option("--calibrate", type=click.Path(), help="A folder of 120 or more photos like those the camera will see; int8 needs it.")
 @click.option("--weights", type=click.Path(), help="A local file of weights instead of the backbone's published ones.")
 @click.option("--random-weights", is_flag=True, help="Untrained weights, marked so in the bundle: for testing the plumbing only.")
+@click.option("--onnx-recipe", default="auto", show_default=True, help="The int8 recipe for ONNX: onnx-u8s8 (auto) or onnx-u8u8.")
 @click.option(
-    "--onnx-recipe", default="auto", show_default=True, help="The int8 recipe for ONNX; auto suits this machine's instruction set."
+    "--openvino-recipe",
+    default="auto",
+    show_default=True,
+    help="The same for OpenVINO: openvino-u8s8 (auto), openvino-u8u8 or openvino-nncf.",
 )
-@click.option("--openvino-recipe", default="auto", show_default=True, help="The same for OpenVINO.")
 @click.option("--seed", default=0, show_default=True, help="Chooses the calibration photos.")
 @_OWN
 @_MATRIX

@@ -21,6 +21,9 @@ EXECUTION: Mapping[str, tuple[str, ...]] = {
     "xnnpack": ("XnnpackExecutionProvider",),
 }
 """What EDGETL_PROVIDER may say -> the execution providers that share a model's nodes, in this order."""
+EXACT_INTEGERS = ("session.x64quantprecision", "1")
+"""Session entry that does something only on x86 without VNNI, where products of uint8 by int8 saturate: int8 weights become uint8 when the
+model is opened (docs/evidence/int8-instruction-sets.md)."""
 _THREADS = {"openvino": "num_of_threads", "xnnpack": "intra_op_num_threads"}
 """Providers that have threads of their own -> the option that says how many."""
 _WHEELS = {
@@ -66,6 +69,7 @@ class Model:
         options.log_severity_level = 3
         # A device that waits for the next photo must not burn its cores while it waits.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(*EXACT_INTEGERS)
         if chosen != "cpu":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         own = [{_THREADS[chosen]: str(threads)}] if chosen in _THREADS else None

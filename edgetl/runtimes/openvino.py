@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from edgetl import machine
 from edgetl.runtimes.providers import ALL
 from edgetl.types import Embeddings, Pixels
+
+_WITHOUT_VNNI = ("SSE41", "AVX", "AVX2", "AVX512_CORE")
 
 
 def library() -> Any:
@@ -77,8 +80,17 @@ def _settings(device: str, threads: int) -> dict[str, object]:
     settings: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
     if device == "CPU":
         settings |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-        if not machine.is_x86():
+        if not machine.is_x86() or _saturates():
             # OpenVINO's integer kernels for Arm are wrong (2026.4 on an emulated Cortex-A72: no embedding; on a Cortex-A76: mean cosine
-            # 0.977 to float instead of 0.997). Without its low-precision transformations the integers are computed in float: 0.996.
+            # 0.977 to float instead of 0.997), and on x86 without VNNI they saturate (docs/evidence/int8-instruction-sets.md). Without its
+            # low-precision transformations the integers are computed in float.
             settings["LP_TRANSFORMS_MODE"] = "NO"
     return settings
+
+
+def _saturates() -> bool:
+    """Whether products of uint8 by int8 saturate in oneDNN, as the processor or the environment has it.
+
+    ONEDNN_MAX_CPU_ISA is oneDNN's own variable; VNNI is missing from the sets that it names up to AVX512_CORE.
+    """
+    return machine.saturates_u8s8() or os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_VNNI

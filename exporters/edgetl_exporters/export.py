@@ -112,8 +112,8 @@ def export(
         weights: a local state dict instead of the published weights.
         random_weights: untrained weights, marked as such in the manifest.
         seed: chooses the photos (and random weights).
-        onnx_recipe: `auto` (suits this machine), `onnx-u8s8` or `onnx-u8s7`.
-        openvino_recipe: `auto` (suits this machine), `openvino-u8s8`, `openvino-u8s7` or `openvino-nncf`.
+        onnx_recipe: `onnx-u8s8`, which `auto` is, or `onnx-u8u8`.
+        openvino_recipe: `openvino-u8s8`, which `auto` is, `openvino-u8u8` or `openvino-nncf`.
         targets: on whose arithmetic every variant is proved, see :func:`edgetl_exporters.targets.known`; `all` is every one.
         labelled: photos whose class the network's own classifier knows (:func:`edgetl_exporters.labelled.read`), on which the targets are
             proved; the held-back photos where not given.

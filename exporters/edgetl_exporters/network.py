@@ -239,10 +239,12 @@ def session(model: bytes) -> Any:
     import onnxruntime
 
     from edgetl import machine
+    from edgetl.runtimes.onnxruntime import EXACT_INTEGERS
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = max(1, machine.cores() // 2)
     options.log_severity_level = 4
+    options.add_session_config_entry(*EXACT_INTEGERS)
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

@@ -20,7 +20,8 @@ from edgetl_exporters.recipes import Recipe
 INPUT, OUTPUT = "image", "embedding"
 OPSET = 20
 _MAX_BATCH = 1024
-_FULL_RANGE = 127
+_HALF = 128
+"""The zero point of weights that are stored as uint8."""
 _MOVES = ("Transpose", "Reshape", "Identity")
 """Operators that leave pixels what they are."""
 
@@ -52,13 +53,14 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> bytes:
     Args:
         model: the float model with uint8 input [n, h, w, 3].
         photos: uint8 [n, h, w, 3] that calibrate.
-        recipe: its levels, ranges and float layers count.
+        recipe: its ranges, its float layers and the type of its weights count.
     """
-    return _quantised(model, Photos(photos), recipe.levels, recipe.ranges, recipe.floats)
+    quantised = _quantised(model, Photos(photos), recipe.ranges, recipe.floats)
+    return with_unsigned_weights(quantised) if recipe.unsigned else quantised
 
 
 @functools.lru_cache(2)  # OpenVINO reads what ONNX Runtime's quantiser made
-def _quantised(model: bytes, photos: Photos, levels: int | None, kind: str, floats: tuple[int, ...]) -> bytes:
+def _quantised(model: bytes, photos: Photos, kind: str, floats: tuple[int, ...]) -> bytes:
     from onnxruntime import quantization
     from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 
@@ -75,7 +77,6 @@ def _quantised(model: bytes, photos: Photos, levels: int | None, kind: str, floa
             os.fspath(after),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=levels != _FULL_RANGE,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=minmax,
@@ -84,6 +85,24 @@ def _quantised(model: bytes, photos: Photos, levels: int | None, kind: str, floa
             nodes_to_exclude=[*float_.normalisation(), *(node for i in floats for node in float_.layers[i].nodes)],
         )
         return with_dequantised_pixels(after.read_bytes())
+
+
+def with_unsigned_weights(model: bytes) -> bytes:
+    """The QDQ model with its int8 weights stored as uint8: 128 is added to weights and zero points, so the numbers stay the same.
+
+    Products of uint8 by uint8 saturate on no machine (docs/evidence/int8-instruction-sets.md).
+    """
+    import onnx
+    from onnx import TensorProto, numpy_helper
+
+    parsed = onnx.load_from_string(model)
+    constants = {tensor.name: tensor for tensor in parsed.graph.initializer}
+    read = {name for node in parsed.graph.node if node.op_type == "DequantizeLinear" for name in (node.input[0], *node.input[2:])}
+    for tensor in (constants[name] for name in sorted(read & constants.keys())):
+        if tensor.data_type == TensorProto.INT8:
+            shifted = numpy_helper.to_array(tensor).astype(np.int16) + _HALF
+            tensor.CopyFrom(numpy_helper.from_array(shifted.astype(np.uint8), tensor.name))
+    return bytes(parsed.SerializeToString())
 
 
 def with_dequantised_pixels(model: bytes) -> bytes:

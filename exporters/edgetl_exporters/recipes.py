@@ -1,4 +1,4 @@
-"""Named recipes: how a format is quantised, for which instruction sets, and how far its embeddings may move."""
+"""Named recipes: how a format is quantised, which machines it suits, and how far its embeddings may move."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from edgetl import machine
 from edgetl.errors import ExportError
 
 FORMATS = ("onnx", "tflite", "openvino")
@@ -42,6 +41,11 @@ class Recipe:
     correction: str = "rounding"
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def unsigned(self) -> bool:
+        """Whether the integer weights are stored as uint8 around 128 instead of as int8 around 0."""
+        return bool(self.settings.get("weights") == _UNSIGNED["weights"])
+
     def stated(self) -> dict[str, Any]:
         """What the manifest states."""
         if self.levels is None:
@@ -49,29 +53,30 @@ class Recipe:
         return {**self.settings, "ranges": self.ranges, "correction": self.correction, "float_layers": len(self.floats)}
 
 
-_WEIGHTS: Mapping[str, Any] = {"weights": "int8 per channel"}
-_QDQ: Mapping[str, Any] = {**_WEIGHTS, "activations": "uint8", "normalisation": "float", "quantizer": "onnxruntime"}
-_SAFE = "every machine; needed on x86 without VNNI"
+_SIGNED: Mapping[str, Any] = {"weights": "int8 per channel"}
+_UNSIGNED: Mapping[str, Any] = {"weights": "uint8 per channel, zero point 128"}
+_QDQ: Mapping[str, Any] = {"activations": "uint8", "normalisation": "float", "quantizer": "onnxruntime"}
+_ANY = "every machine"
+_ADAPTED = "every machine that runs it through edgetl; in other programs x86 with VNNI, and Arm"
 
-# x86 without VNNI multiplies uint8 by int8 and adds pairs in 16 bits, which saturates; with 7-bit weights 2 * 255 * 64 = 32640 fits.
-# Measured on EfficientNet-Lite0 in OpenVINO with oneDNN held to AVX2: mean cosine 0.897 with 8 bits, 0.962 with NNCF's default of
-# 7 bits in the first layer only. NNCF's 7 bits everywhere lie on a grid that no rounded weight keeps, and its columns of depthwise
-# kernels have scales of their own: 0.977 to 0.988 on three sets of photos, against 0.984 to 0.991 with ONNX Runtime's 7 bits.
+# A recipe never depends on the machine that exports. x86 without VNNI adds products of uint8 by int8 in 16 bits, which saturates; the
+# runtime adapters avoid that on the device, where the processor is known. The same integers stored as uint8 around 128 saturate in no
+# program, but take twice the time with VNNI: docs/evidence/int8-instruction-sets.md.
 #
-# With 8 bits too OpenVINO runs what ONNX Runtime's quantiser made better than what NNCF makes of the same rounded weights: on an x86 with
-# VNNI, one thread, fastest of 150 runs in turns, 31 photos: EfficientNet-Lite0 3.5 instead of 5.2 ms, mean cosine 0.9974 instead of 0.9945;
-# Lite2 8.6 instead of 12.3 ms, 0.9958 instead of 0.9931.
+# OpenVINO runs what ONNX Runtime's quantiser made better than what NNCF makes of the same rounded weights: on an x86 with VNNI, one
+# thread, fastest of 150 runs in turns, 31 photos: EfficientNet-Lite0 3.5 instead of 5.2 ms, mean cosine 0.9974 instead of 0.9945; Lite2
+# 8.6 instead of 12.3 ms, 0.9958 instead of 0.9931.
 _RECIPES = (
-    Recipe("onnx-fp32", "onnx", "fp32", "every machine"),
-    Recipe("tflite-fp32", "tflite", "fp32", "every machine"),
-    Recipe("openvino-fp32", "openvino", "fp32", "every machine"),
-    Recipe("openvino-fp16", "openvino", "fp16", "every machine", settings={"weights": "float16, computed in float32"}),
-    Recipe("onnx-u8s8", "onnx", "int8", "x86 with VNNI, Arm", 127, settings=_QDQ),
-    Recipe("onnx-u8s7", "onnx", "int8", _SAFE, 64, settings=_QDQ),
-    Recipe("tflite-full-integer", "tflite", "int8", "every machine", 127, settings={**_WEIGHTS, "quantizer": "static_wi8_ai8"}),
-    Recipe("openvino-u8s8", "openvino", "int8", "x86 with VNNI, Arm", 127, settings=_QDQ),
-    Recipe("openvino-nncf", "openvino", "int8", "x86 with VNNI, Arm", 127, settings={**_WEIGHTS, "quantizer": "nncf"}),
-    Recipe("openvino-u8s7", "openvino", "int8", _SAFE, 64, settings=_QDQ),
+    Recipe("onnx-fp32", "onnx", "fp32", _ANY),
+    Recipe("tflite-fp32", "tflite", "fp32", _ANY),
+    Recipe("openvino-fp32", "openvino", "fp32", _ANY),
+    Recipe("openvino-fp16", "openvino", "fp16", _ANY, settings={"weights": "float16, computed in float32"}),
+    Recipe("onnx-u8s8", "onnx", "int8", _ADAPTED, 127, settings={**_SIGNED, **_QDQ}),
+    Recipe("onnx-u8u8", "onnx", "int8", _ANY, 127, settings={**_UNSIGNED, **_QDQ}),
+    Recipe("tflite-full-integer", "tflite", "int8", _ANY, 127, settings={**_SIGNED, "quantizer": "static_wi8_ai8"}),
+    Recipe("openvino-u8s8", "openvino", "int8", _ADAPTED, 127, settings={**_SIGNED, **_QDQ}),
+    Recipe("openvino-u8u8", "openvino", "int8", _ANY, 127, settings={**_UNSIGNED, **_QDQ}),
+    Recipe("openvino-nncf", "openvino", "int8", _ADAPTED, 127, settings={**_SIGNED, "quantizer": "nncf"}),
 )
 
 
@@ -95,7 +100,7 @@ def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
     Args:
         format_: one of :data:`FORMATS`.
         precision: one of :data:`PRECISIONS`.
-        wanted: the name of an int8 recipe of this format; `auto` suits the machine this runs on.
+        wanted: the name of an int8 recipe of this format; `auto` is the first of :data:`ONNX_RECIPES` or :data:`OPENVINO_RECIPES` after it.
 
     Raises:
         ExportError: an unknown word, or a precision the format does not offer.
@@ -110,5 +115,4 @@ def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
         raise ExportError(f"{format_} is not offered in {precision}; it is offered in {', '.join(OFFERED[format_])}")
     if precision == "int8" and wanted != "auto":
         return next(made for made in found if made.name == wanted)
-    # Where there are several, the last is the one that cannot saturate.
-    return found[-1] if machine.saturates_u8s8() else found[0]
+    return found[0]

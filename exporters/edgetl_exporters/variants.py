@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from edgetl import faults, machine
+from edgetl import faults
 from edgetl.bundle import FAMILIES, NewVariant
 from edgetl.errors import ParityError
 from edgetl.runtimes import open_runtime
@@ -179,8 +179,6 @@ class Maker:
 
 
 def _hint(recipe: Recipe) -> str:
-    if recipe.name in ("onnx-u8s8", "openvino-u8s8") and machine.saturates_u8s8():
-        return f"try --{recipe.format}-recipe {recipe.format}-u8s7, which cannot saturate"
     if recipe.levels:
         return "calibrate with photos more like those the camera will see, or keep this backbone in fp32"
     return "the converter changed the network; try other versions of the libraries in constraints.txt"

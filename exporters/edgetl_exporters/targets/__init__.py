@@ -51,6 +51,7 @@ def known() -> Mapping[str, Target]:
         "native": Native(),
         "aarch64": Emulated("aarch64", ("cortex-a72", "cortex-a76"), ("litert", "onnxruntime", "openvino")),
         "armv7": Emulated("armv7", ("cortex-a7",), ("litert",)),
+        "avx2": Emulated("avx2", ("Haswell",), ("litert", "onnxruntime", "openvino")),
         "qnn": Qnn(),
         "ethos": Ethos(),
         "nvidia": Nvidia(),

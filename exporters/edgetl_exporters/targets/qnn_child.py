@@ -20,7 +20,9 @@ settings = json.loads((folder / "settings.json").read_text())
 model = folder / "model.onnx"
 onnxruntime.register_execution_provider_library(EP, onnxruntime_qnn.get_library_path())
 devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == EP]
-on_cpu = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+exact = onnxruntime.SessionOptions()
+exact.add_session_config_entry("session.x64quantprecision", "1")  # as edgetl's own adapter: no saturation on x86 without VNNI
+on_cpu = onnxruntime.InferenceSession(model, exact, providers=["CPUExecutionProvider"])
 (given,) = on_cpu.get_inputs()
 batch = given.shape[0]
 
