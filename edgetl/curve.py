@@ -119,7 +119,7 @@ def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
     average = np.eye(len(counts))[y].T / counts[:, None]
     space = scaled(x, fit.alpha)
     each = np.arange(len(y))
-    view = View(x, y, counts, average @ x, average @ space.rows, each, np.ones(len(y)), each % FOLDS, space, fit.alpha)
+    view = View(x, y, counts, average @ x, average @ space.changes, each, np.ones(len(y)), each % FOLDS, each, space, fit.alpha)
     return READERS[fit.kind](view).linear()
 
 

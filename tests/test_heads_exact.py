@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edgetl.heads import Fit, Learner, selection
+from edgetl.heads import Fit, Learner, whitening
+from edgetl.heads import learner as learner_module
 from edgetl.heads.samples import Samples
 from edgetl.types import HeadKind
 
@@ -68,18 +69,19 @@ def same(fit: Fit, batch: Fit, probes: np.ndarray) -> None:
     assert [fit.predicted[i] for i in mine] == [batch.predicted[i] for i in theirs]
 
 
-@pytest.mark.parametrize("limit", [0, selection.LIMIT], ids=["beside a factor", "afresh"])
+@pytest.mark.parametrize(("few", "limit"), [(0, 5), (99, 512)], ids=["beside a factor, few asked", "afresh, all asked"])
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS), extra=st.integers(0, 12))
 @example(seed=451, kind="auto", extra=0)  # a burst that came after a factor of few samples, once left out with three digits only
 @settings(max_examples=60, deadline=None)
-def test_any_order_any_split_and_what_was_forgotten_make_no_difference(limit: int, seed: int, kind: HeadKind, extra: int) -> None:
+def test_any_order_any_split_and_what_was_forgotten_make_no_difference(few: int, limit: int, seed: int, kind: HeadKind, extra: int) -> None:
     world, rng = World(seed, 14 + extra), np.random.default_rng(seed)
     kept = [photo for photo, burst in world.burst.items() if burst < 14]
     passing = [photo for photo, burst in world.burst.items() if burst >= 14]
     if len({world.label[photo] for photo in kept}) < 2:
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "LIMIT", limit)
+        patch.setattr(whitening, "FEW", few)
+        patch.setattr(learner_module, "LIMIT", limit)
         batch = world.taught(kept).fit(kind)
         learner = Learner(DIM)
         for part in world.parts(rng, kept + passing):
@@ -93,10 +95,10 @@ def test_any_order_any_split_and_what_was_forgotten_make_no_difference(limit: in
 
 
 @pytest.mark.parametrize("what", ["a photo", "a burst", "a class"])
-@pytest.mark.parametrize("limit", [0, selection.LIMIT], ids=["beside a factor", "afresh"])
+@pytest.mark.parametrize(("few", "limit"), [(0, 5), (99, 512)], ids=["beside a factor, few asked", "afresh, all asked"])
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS))
 @settings(max_examples=25, deadline=None)
-def test_added_and_forgotten_is_never_added(what: str, limit: int, seed: int, kind: HeadKind) -> None:
+def test_added_and_forgotten_is_never_added(what: str, few: int, limit: int, seed: int, kind: HeadKind) -> None:
     world = World(seed, 18)
     gone = {
         "a photo": [5],
@@ -105,7 +107,8 @@ def test_added_and_forgotten_is_never_added(what: str, limit: int, seed: int, ki
     }[what]
     kept = [photo for photo in world.label if photo not in gone]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "LIMIT", limit)
+        patch.setattr(whitening, "FEW", few)
+        patch.setattr(learner_module, "LIMIT", limit)
         learner = world.taught(kept)
         before = learner.fit(kind)
         world.teach(learner, gone)

@@ -10,8 +10,10 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
 
 from edgetl.errors import LabelError, TrainError
-from edgetl.heads import Fit, Learner, selection, whitening
+from edgetl.heads import Fit, Learner, whitening
+from edgetl.heads import learner as learner_module
 from edgetl.heads.normalisation import power_normalised
+from edgetl.heads.samples import asked
 from edgetl.types import HEAD_KINDS, HeadKind, Proportion
 
 KINDS: tuple[HeadKind, ...] = ("auto", "ncm", "lda", "ridge", "logistic")
@@ -51,10 +53,10 @@ changes = st.lists(
 )
 
 
-@pytest.mark.parametrize("limit", [0, selection.LIMIT], ids=["beside a factor", "afresh"])
+@pytest.mark.parametrize(("few", "limit"), [(0, 5), (99, 512)], ids=["beside a factor, few asked", "afresh, all asked"])
 @given(changes=changes, kind=st.sampled_from(["lda", "ridge", "ncm", "auto"]), seed=st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None)
-def test_any_order_of_changes_is_one_batch(limit: int, changes: list[tuple], kind: HeadKind, seed: int) -> None:
+def test_any_order_of_changes_is_one_batch(few: int, limit: int, changes: list[tuple], kind: HeadKind, seed: int) -> None:
     rng = np.random.default_rng(seed)
     learner, rows, number = Learner(24), {}, 0
 
@@ -66,7 +68,8 @@ def test_any_order_of_changes_is_one_batch(limit: int, changes: list[tuple], kin
         number += n
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(selection, "LIMIT", limit)
+        patch.setattr(whitening, "FEW", few)
+        patch.setattr(learner_module, "LIMIT", limit)
         for label in LABELS[:2]:
             add(12, label)
         learner.fit(kind)
@@ -213,16 +216,47 @@ def test_refused_samples_leave_the_learner_as_it_was() -> None:
 
 
 def test_auto_says_why_and_takes_what_leave_one_out_shows_to_be_better() -> None:
-    x, labels = data(9, 300, 32)
+    x, labels = data(9, 600, 32)
     fit = taught(x, labels).fit()
     assert set(fit.candidates) == {"ncm", "lda", "ridge"}
     best = fit.candidates[fit.kind]
-    assert fit.reason.startswith(f"{fit.kind}: compared on {best.n} of 300 photos, each left out once, it gets {best} right")
+    assert fit.reason.startswith(f"{fit.kind}: compared on 518 of 600 photos (512 bursts), each burst left out once, it gets {best} right")
     assert all(f"{kind} {accuracy}" in fit.reason for kind, accuracy in fit.candidates.items() if kind != fit.kind)
     hits = sum(said == truth for said, truth in zip(fit.predicted, fit.truth))
-    assert abs(hits / 300 - fit.candidates[fit.kind].value) < 0.1
+    assert best.n == 512
+    assert abs(hits / 600 - fit.candidates[fit.kind].value) < 0.1
     assert fit.method == "leave-one-out"
     assert taught(x, labels).fit("logistic").method == "5-fold"
+
+
+@pytest.mark.parametrize("few", [0, 99], ids=["beside a factor", "afresh"])
+def test_candidates_are_trained_on_all_photos_and_judged_on_the_sample(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a fifth of the photos asked each candidate's accuracy is that of models of all photos but the one asked."""
+    monkeypatch.setattr(whitening, "FEW", few)
+    x, labels = data(19, 240, 60, 8)
+    x[:, :30] *= 0.2
+    everything = taught(x, labels).fit("lda")
+    monkeypatch.setattr(learner_module, "LIMIT", 48)
+    fit = taught(x, labels).fit("lda")
+    assert fit.alpha == everything.alpha
+    classes = np.array([fit.head.labels.index(label) for label in labels])
+    drawn = asked(fit.ids, classes, fit.bursts, np.ones(240), 0, 48, 192)
+    assert np.bincount(classes[drawn]).tolist() == [6] * 8
+    right = np.array(everything.predicted) == np.array(labels)
+    assert fit.candidates["lda"] == Proportion(int(right[drawn].sum()), 48)
+    assert fit.candidates["lda"] != everything.candidates["lda"]
+    assert fit.predicted == everything.predicted
+
+
+def test_whole_bursts_are_asked_spread_over_classes_and_long_ones_last() -> None:
+    classes = np.repeat([0, 0, 0, 1, 1, 2], [100, 3, 2, 4, 1, 70])
+    bursts = np.repeat(np.arange(6), [100, 3, 2, 4, 1, 70])
+    ids = np.arange(180)
+    drawn = asked(ids, classes, bursts, np.ones(180), 0, 5, 90)
+    assert {int(burst) for burst in bursts[drawn]} == {1, 2, 3, 4, 5}
+    assert all(len({bool(one) for one in drawn[bursts == burst]}) == 1 for burst in range(6))
+    order = np.random.default_rng(0).permutation(180)
+    np.testing.assert_array_equal(asked(ids[order], classes[order], bursts[order], np.ones(180), 0, 5, 90), drawn[order])
 
 
 def test_the_seed_alone_decides_what_is_drawn() -> None:
@@ -292,7 +326,7 @@ def test_any_order_of_changes_is_one_batch_for_logistic_regression(kind: HeadKin
     batch.add(order, x[order], [labels[i] for i in order])
     fit, expected = learner.fit(kind), batch.fit(kind)
     assert fit.kind == expected.kind == "logistic"
-    assert fit.whole.view.whitening.rows.dtype == (np.float64 if cheap else np.float32)
+    assert fit.whole.view.points.dtype == (np.float64 if cheap else np.float32)
     np.testing.assert_allclose(fit.head.logits(x), expected.head.logits(x), rtol=0, atol=1e-5)
     np.testing.assert_allclose(fit.head.probabilities(x), expected.head.probabilities(x), atol=1e-3)
     assert dict(zip(fit.ids, fit.predicted)) == dict(zip(expected.ids, expected.predicted))

@@ -10,7 +10,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.neighbors import NearestCentroid
 
-from edgetl.heads import Learner, groups, lda, logistic, ncm, ridge, unknowns
+from edgetl.heads import Learner, lda, logistic, ncm, reading, ridge, unknowns
 from edgetl.heads.calibration import brier, temperature
 from edgetl.heads.normalisation import power_normalised
 from edgetl.heads.reading import View
@@ -30,21 +30,16 @@ def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | No
     means = np.stack([x[y == k].mean(0, dtype=np.float64) for k in range(len(counts))])
     alone = np.arange(len(y))
     together = alone if bursts is None else bursts
-    return View(x, y, counts, means, space.project(means), together, np.ones(len(y)), together % 5, space, space.alpha)
+    return View(x, y, counts, means, space.project(means), together, np.ones(len(y)), together % 5, alone, space, space.alpha)
 
 
 def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:
-    """The same samples by eigenvectors, by Cholesky's triangle, and with rows that came and went since the triangle was made.
-
-    The last one's rows are put back in the order of `x`.
-    """
+    """The same samples by eigenvectors, by Cholesky's triangle, and with rows that came and went since the triangle was made."""
     third = len(x) // 3
-    moved = whiten(np.concatenate([x[third:], x[:5] + 0.01]), alpha)
+    moved = whiten(np.concatenate([x[third:], x[:5] + 0.01]), [alpha])[0]
     moved.remove(np.arange(len(x) - third + 5) < len(x) - third, x[:5] + np.float32(0.01))
     moved.add(x[:third])
-    moved.samples.append(moved.rows[: len(x) - third].copy())
-    moved.samples.keep(np.arange(2 * len(x) - third) >= len(x) - third)
-    return [Spectrum(x).at(alpha), whiten(x, alpha), moved]
+    return [Spectrum(x).at(alpha), whiten(x, [alpha])[0], moved]
 
 
 def same_for_argmax(logits: np.ndarray, expected: np.ndarray, rtol: float, atol: float = 0) -> None:
@@ -95,7 +90,7 @@ def test_ridges_leave_one_out_error_is_that_of_ridge_cv() -> None:
 def test_nearest_class_mean_is_scikit_learns_nearest_centroid() -> None:
     x, y = data(5, 200, 30, 7)
     other, _ = data(6, 500, 30, 7)
-    w, b = ncm.read(view(x, y, whiten(x, 0.3))).linear()
+    w, b = ncm.read(view(x, y, whiten(x, [0.3])[0])).linear()
     np.testing.assert_array_equal((other @ w.T + b).argmax(1), NearestCentroid().fit(x, y).predict(other))
 
 
@@ -166,7 +161,7 @@ def test_held_out_logits_are_those_of_a_refit_without_the_sample(kind: str, alph
     d=st.sampled_from([6, 60]),
     number=st.integers(1, 20),
     whole_class=st.booleans(),
-    few=st.sampled_from([0, groups._FEW]),
+    few=st.sampled_from([0, reading.FEW]),
 )
 @settings(max_examples=150, deadline=None)
 def test_held_out_logits_are_those_of_a_refit_without_the_burst(
@@ -188,9 +183,9 @@ def test_held_out_logits_are_those_of_a_refit_without_the_burst(
             w, b = refit(kind, x[~out], y[~out], alpha, 3)
             expected[out] = x[out].astype(np.float64) @ w.T + b
     read = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind]
-    for space in [Spectrum(x).at(alpha), whiten(x, alpha)]:
+    for space in [Spectrum(x).at(alpha), whiten(x, [alpha])[0]]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(groups, "_FEW", few)
+            patch.setattr(reading, "FEW", few)
             held = read(view(x, y, space, bursts)).held
         if not (bursts == bursts[0]).all():
             # Nearest class mean takes products of float32 embeddings, whose norm is 1, however small their differences are.
@@ -206,11 +201,11 @@ def test_a_burst_at_the_border_of_being_refitted_has_the_same_logits_either_way(
 ) -> None:
     x, y = data(13, 200, 20, 3)
     bursts = np.maximum(np.arange(200) - size + 1, 0)
-    read, sample = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind], view(x, y, whiten(x, 0.03), bursts)
+    read, sample = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind], view(x, y, whiten(x, [0.03])[0], bursts)
     held = [read(sample).held]
     for few in (0, 1000):
-        monkeypatch.setattr(groups, "_FEW", few)
-        held.append(read(sample).held)
+        monkeypatch.setattr(reading, "FEW", few)
+        held.append(read(dataclasses.replace(sample)).held)
     for other in held[1:]:
         np.testing.assert_allclose(held[0], other, rtol=0, atol=1e-6 if kind == "ncm" else 1e-11)
 

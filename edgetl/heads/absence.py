@@ -66,7 +66,7 @@ class Absence:
         self.cross = means @ self.means.T
         mates = np.setdiff1d(np.flatnonzero(np.isin(view.bursts, view.bursts[rows])), rows)
         self._rows = np.concatenate([rows, mates])
-        self._points = view.whitening.rows[self._rows]
+        self._points = view.whitening.points(view.x[self._rows])
         self._along = (self._points @ self.means.T.astype(self._points.dtype)).astype(np.float64)
         self._batches = [(at, self.solve.gram(self._points[at])) for at in _batches(view.bursts[self._rows], len(rows))]
         self._nearness = self._near()
@@ -106,7 +106,7 @@ class Absence:
         some, others = self._rows[view.classes[self._rows] == drop], np.flatnonzero(view.classes == drop)
         if view.counts[drop] > SMALL * len(view.classes):
             some = np.union1d(some, others[np.linspace(0, len(others) - 1, min(len(others), REMOVED)).astype(np.intp)])
-        apart = view.whitening.rows[some] - view.centres[drop].astype(kind)
+        apart = view.whitening.points(view.x[some]) - view.centres[drop].astype(kind)
         solved = self.solve.apply(apart).astype(kind)
         rows, means = self._points @ solved.T, self.means.astype(kind) @ apart.T
         rest = np.eye(len(apart), dtype=kind) - apart @ solved.T

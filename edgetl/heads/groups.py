@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -11,49 +11,32 @@ from edgetl.heads.reading import View
 from edgetl.heads.whitening import BLOCK
 from edgetl.types import Array
 
-_TOGETHER, _FEW = 2048, 64
 
+def leave_out(
+    held: Array, view: View, groups: Iterable[tuple[Array, ...]], without: Callable[..., Array], refit: Callable[[Array], Array]
+) -> None:
+    """Puts the logits of each burst's rows, from a head that never saw them, into `held` [m, c], in place.
 
-def groups_of(numbers: Array) -> Iterator[Array]:
-    """The rows of every group that has more than one, int [b, g]: groups of one size together, about _TOGETHER rows at a time.
-
-    Args:
-        numbers: the group of each row, int [n], from 0.
-    """
-    sizes = np.bincount(numbers)
-    if sizes.max(initial=0) < 2:
-        return
-    starts, order = np.cumsum(sizes) - sizes, np.argsort(numbers, kind="stable")
-    for size in np.unique(sizes[sizes > 1]).tolist():
-        rows = order[starts[sizes == size][:, None] + np.arange(size)]
-        step = max(1, _TOGETHER // size)
-        for begin in range(0, len(rows), step):
-            yield rows[begin : begin + step]
-
-
-def leave_out(held: Array, numbers: Array, width: int, without: Callable[[Array], Array], refit: Callable[[Array], Array]) -> None:
-    """Puts the logits of each group's rows, from a head that never saw them, into `held` [n, c], in place.
-
-    Where all rows are one group nothing is left of any class. Taking a group of g rows out of a head costs O(g^3), a head of the rest
-    O(g width^2 + width^3). So all groups together cost O(n width^2): 10,000 frames of one thing among 11,000 photos of 1280 values take
+    Where all rows are one burst nothing is left of any class. Taking a burst of g rows out of a head costs O(g^3), a head of the rest
+    O(g r^2 + r^3). So all bursts together cost O(n r^2): 10,000 frames of one thing among 11,000 photos of 1280 values take
     a second, 1,500 of 3,000 a fifth of one, where blocks of the hat matrix took one and lost digits to float32.
 
     Args:
-        held: float64 [n, c].
-        numbers: the group of each row, int [n], from 0.
-        width: values of a row in the coordinates that the head is fitted in.
-        without: rows of groups of one size, int [b, g] -> float64 [b, g, c].
-        refit: the rows of a large group, int [g] -> float64 [g, c].
+        held: float64 [m, c].
+        view: the samples.
+        groups: bursts of one size, of up to `view.most` rows: their places among the asked rows, int [b, g], and what else `without` takes.
+        without: an item of `groups` -> float64 [b, g, c].
+        refit: places of the rows of a longer burst, int [g] -> float64 [g, c].
     """
-    if (numbers == numbers[0]).all():
+    if (view.bursts == view.bursts[0]).all():
         held[:] = -np.inf
         return
-    for groups in groups_of(numbers):
-        if groups.shape[1] <= max(_FEW, width // 2):
-            held[groups] = without(groups)
-            continue
-        for rows in groups:
-            held[rows] = refit(rows)
+    for group in groups:
+        held[group[0]] = without(*group)
+    numbers = view.bursts[view.asked]
+    for burst in np.flatnonzero(np.bincount(numbers) > view.most):
+        places = np.flatnonzero(numbers == burst)
+        held[places] = refit(places)
 
 
 class Rest:

@@ -24,18 +24,21 @@ def read(view: View) -> Reading:
     solve = view.whitening.inverse(means * np.sqrt(view.counts)[:, None], -np.ones(len(means)))
     solved = solve.apply(means)
     cross = means @ solved.T
-    return Reading(solved, -np.diag(cross) / 2, view.whitening, lambda: _held(view, solve, solved, cross))
+    return Reading(solved, -np.diag(cross) / 2, view.whitening, lambda: _held(view, solve, cross))
 
 
-def _held(view: View, solve: Inverse, solved: Array, cross: Array) -> Array:
-    """Logits float64 [n, c] of each row from a head without its burst.
+def _held(view: View, solve: Inverse, cross: Array) -> Array:
+    """Logits float64 [m, c] of each asked row from a head without its burst.
 
     Without x, a sample of class y with n others and mean m: u = x - m, W' = W - (n+1)/n u u^T and m' = m - u/n, so that A' follows from
     A by Sherman and Morrison (1950). The scatter is not divided by a count: that scales all logits alike, and the temperature absorbs it.
     """
-    rows, y, row = view.whitening.rows, view.classes, np.arange(len(view.classes))
-    along = (rows @ solved.T.astype(rows.dtype)).astype(np.float64)
-    norms = solve.quadratic(rows)
+    y = view.classes[view.asked]
+    row = np.arange(len(y))
+    changes, along = view.products
+    inside = np.concatenate([changes, along * np.sqrt(view.counts)], 1)
+    along = solve.products(along, inside, view.centres)
+    norms = solve.quadratic(view.lengths(), inside)
     left = view.counts[y] - 1
     step = 1 / np.maximum(left, 1)
     x_u = norms - along[row, y]
@@ -46,27 +49,20 @@ def _held(view: View, solve: Inverse, solved: Array, cross: Array) -> Array:
     held = along - np.diag(cross) / 2 + gain[:, None] * u_means * (x_u[:, None] - u_means / 2)
     own = held[row, y] + (1 + gain * u_u) * (step * (u_means[row, y] - x_u) - step**2 * u_u / 2)
     held = without_own(held, y, own, left)
-    leave_out(
-        held,
-        view.bursts,
-        rows.shape[1],
-        lambda group: _without(view, group, solve, along[group], cross),
-        lambda group: _refitted(Rest(view, group)),
-    )
-    return held
 
+    def without(places: Array, gram: Array) -> Array:
+        """By Woodbury's identity A' = A + A U^T S U A with S = (C^-1 - U A U^T)^-1, which is C + C U A' U^T C.
 
-def _without(view: View, rows: Array, solve: Inverse, along: Array, cross: Array) -> Array:
-    """Logits float64 [b, g, c] of groups of rows, int [b, g], from heads without them.
+        No eigenvalue of S is above |C| + |C|^2 |U|^2 / alpha, and |U|^2 is at most 4 g, because embeddings have norm 1.
+        """
+        loss = Loss.of(y[places], view.counts, solve.within(gram, inside[places]), along[places], cross)
+        most = loss.most + 4 * places.shape[1] * loss.most**2 / view.alpha
+        onto = inverse(loss.within - loss.u_u, 1 / most) @ loss.u_means
+        squares = loss.squares + (loss.u_means * onto).sum(1)
+        out: Array = np.where(loss.gone[:, None], -np.inf, loss.x_means + loss.x_u @ onto - squares[:, None] / 2)
+        return out
 
-    By Woodbury's identity A' = A + A U^T S U A with S = (C^-1 - U A U^T)^-1, which is C + C U A' U^T C: no eigenvalue of S is above
-    |C| + |C|^2 |U|^2 / alpha, and |U|^2 is at most 4 g, because embeddings have norm 1.
-    """
-    loss = Loss.of(view.classes[rows], view.counts, solve.gram(view.whitening.rows[rows]), along, cross)
-    most = loss.most + 4 * rows.shape[1] * loss.most**2 / view.alpha
-    onto = inverse(loss.within - loss.u_u, 1 / most) @ loss.u_means
-    squares = loss.squares + (loss.u_means * onto).sum(1)
-    held: Array = np.where(loss.gone[:, None], -np.inf, loss.x_means + loss.x_u @ onto - squares[:, None] / 2)
+    leave_out(held, view, view.grams(), without, lambda places: _refitted(Rest(view, view.asked[places])))
     return held
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,21 +14,22 @@ from edgetl.heads.head import Head
 from edgetl.heads.normalisation import unit
 from edgetl.heads.oddities import oddities
 from edgetl.heads.reading import FOLDS, View
-from edgetl.heads.samples import Samples, cells_of, folds, places, quota
+from edgetl.heads.samples import Samples, asked, cells_of, folds
 from edgetl.heads.selection import (
     ALPHAS,
+    LIMIT,
     LOGISTIC_ALPHA,
     READERS,
+    ROWS,
     Trial,
     choose,
     compare_levels,
     deserves_logistic,
-    limit,
     try_logistic,
     tune,
 )
 from edgetl.heads.threads import single_thread
-from edgetl.heads.whitening import Spectrum, Whitening, whiten
+from edgetl.heads.whitening import Whitening, whitenings
 from edgetl.types import Array, Embeddings, HeadKind, Proportion, check_label
 
 
@@ -39,8 +41,8 @@ class Fit:
         head: the head.
         kind: the algorithm that was used.
         reason: why this one, in a sentence.
-        candidates: leave-one-out accuracy of every algorithm tried, all on the same samples (a part of them where they are many);
-            that of `logistic`, where `auto` tries it, is 5-fold on all samples. Counted in bursts, as
+        candidates: leave-one-out accuracy of every algorithm tried, trained on all samples and asked about the same ones (a part of them
+            where they are many); that of `logistic`, where `auto` tries it, is 5-fold on all samples. Counted in bursts, as
             :func:`edgetl.evaluation.per_class_accuracy` does.
         alpha: the regularisation of the head, in units of squared power-normalised embeddings.
         ids: the photos, int64 [m], in the learner's order.
@@ -51,9 +53,8 @@ class Fit:
         bursts: the burst of each photo, int64 [m], numbered from 0 in the order of their smallest ids.
         method: how `predicted` came about, `leave-one-out` (of whole bursts; exact, at the chosen regularisation) or `5-fold`.
         warnings: what the person should know, in sentences.
-        part: the choice itself on the samples it was made on, at most about `selection.LIMIT` rows; where `auto` took `logistic` this is
-            what it would have taken without it. With `whole` it is what rejection reads; both are valid until the learner changes.
-        whole: the algorithm that was used, on all samples; `part` itself where they are few.
+        whole: the algorithm that was used, asked about all samples; valid until the learner changes, as `views` are.
+        views: all samples at each alpha of `selection.ALPHAS`.
     """
 
     head: Head
@@ -68,8 +69,13 @@ class Fit:
     bursts: Array
     method: str
     warnings: tuple[str, ...]
-    part: Trial = dataclasses.field(repr=False)
     whole: Trial = dataclasses.field(repr=False)
+    views: Mapping[float, View] = dataclasses.field(repr=False)
+
+    def view(self, alpha: float) -> View:
+        """All samples at one alpha of `selection.ALPHAS`."""
+        view = self.whole.view
+        return view if view.alpha == view.whitening.alpha == alpha else self.views[alpha]
 
     @property
     def photos(self) -> Embeddings:
@@ -82,16 +88,14 @@ class Fit:
 class Learner:
     """Everything a head is fitted from, in memory; the same after any order of changes as after one batch.
 
-    Up to a few hundred samples every fit starts afresh from their Gram matrix. Beyond that the regularised scatter is factored once, and
-    samples that come or go are signed rows beside the factor (:mod:`edgetl.heads.whitening`), until they are too many or the
-    regularisation changes; then it is factored again. Labels are not in the factor: relabelling is free. Nothing drifts: class sums are
-    exact (:func:`edgetl.heads.normalisation.unit`), and the factor is made anew from the samples before many rows stand beside it.
+    Every fit reads all samples in coordinates made once for each regularisation that is tried (:func:`edgetl.heads.whitening.whitenings`).
+    Samples that come or go are signed rows beside them, until those are too many; then they are made again. Labels are not in them:
+    relabelling is free. Nothing drifts: class sums are exact (:func:`edgetl.heads.normalisation.unit`).
 
     A photo may come as several views of itself, rows with one id: the photo first, then augmented copies. Every row weighs the same in a
     fit. What is left out to judge a head is always a whole burst (:mod:`edgetl.heads.bursts`), with all views of its photos.
 
-    Memory: the embeddings as float32 [n, d], the same again in the factor's coordinates, half of it for the bursts, and one float64
-    [d, d] (2,000 x 1280: 39 MB).
+    Memory: the embeddings as float32 [n, d], half of it for the bursts, and a float64 [d, d] for each regularisation (2,000 x 1280: 54 MB).
     """
 
     def __init__(self, dim: int, levels: Sequence[int] = ()) -> None:
@@ -112,7 +116,7 @@ class Learner:
         self._width = levels[-1] if levels else dim
         self._samples = Samples(dim, self._width)
         self._bursts = Bursts()
-        self._whitening: Whitening | None = None
+        self._spaces: dict[float, Whitening] = {}
         self._patience = max(64, dim // 12)
 
     def __len__(self) -> int:
@@ -140,11 +144,9 @@ class Learner:
         """
         before = len(self._samples)
         times = None if taken is None else np.asarray(taken, np.float64)
-        fresh = self._samples.add(np.asarray(ids), embeddings, [check_label(label) for label in labels], times)
+        fresh = self._samples.add(np.asarray(ids), embeddings, _checked(labels), times)
         self._bursts.add(len(self._samples) - before)
-        if self._whitening is not None:
-            with single_thread():
-                self._whitening.add(fresh) if self._bears(len(fresh)) else self._forget_factor()
+        self._change(lambda space: space.add(fresh), len(fresh))
 
     def remove(self, ids: Iterable[int]) -> None:
         """Removes photos with all their views, exactly: what is fitted afterwards never saw them.
@@ -155,9 +157,7 @@ class Learner:
         first = self._samples.first
         keep, gone = self._samples.remove(ids)
         self._bursts.remove(keep[first])
-        if self._whitening is not None:
-            with single_thread():
-                self._whitening.remove(keep, gone) if self._bears(len(gone)) else self._forget_factor()
+        self._change(lambda space: space.remove(keep, gone), len(gone))
 
     def relabel(self, photo: int, label: str) -> None:
         """Moves one photo to another class.
@@ -189,30 +189,21 @@ class Learner:
             return self._fit(kind, seed, names, counts, means)
 
     def _fit(self, kind: HeadKind, seed: int, names: tuple[str, ...], counts: Array, means: Array) -> Fit:
-        rows, chosen = self._rows(names, seed)
-        views = _views(rows.where(chosen), len(names))
-        photos = len(self)
+        rows, sample = self._rows(names, seed)
+        views = _Views(rows, counts, means, sample, self._space)
+        everything = dataclasses.replace(views, asked=np.arange(len(rows.x)))
         if kind == "auto":
-            part, reason, candidates = choose(views, photos)
+            part, reason, candidates = choose(views, len(self))
         else:
             part = tune(kind, views)
             reason, candidates = f"{kind} was asked for (alpha {part.alpha:g})", {str(kind): part.accuracy}
         if len(self._levels) > 1:
-            last = rows.where(chosen).last(self._width)
-            said, alone = compare_levels(part, _views(last, len(names)), len(self._levels))
+            said, alone = compare_levels(part, rows.last(self._width).views(len(names), sample), len(self._levels))
             reason, candidates = f"{reason}; {said}", {**candidates, f"{part.kind}, last level alone": alone.accuracy}
-        whole = part
-        if not chosen.all():
-
-            def everything(space: Whitening, alpha: float) -> View:
-                return rows.view(counts, means, space.project(means), space, alpha)
-
-            # Nearest class mean needs no coordinates, so it gets those that are there.
-            space = views[part.alpha].whitening if part.kind == "ncm" else self._factor(part.alpha)
-            whole = Trial.of(part.kind, everything(space, part.alpha))
-            if kind == "auto" and deserves_logistic(whole, len(names)):
-                whole, reason, accuracy = try_logistic(whole, reason, everything(self._factor(part.alpha), LOGISTIC_ALPHA))
-                candidates = {**candidates, "logistic": accuracy}
+        whole = part if len(sample) == len(rows.x) else Trial.of(part.kind, everything[part.alpha])
+        if kind == "auto" and deserves_logistic(whole, len(names)):
+            whole, reason, accuracy = try_logistic(whole, reason, dataclasses.replace(everything[part.alpha], alpha=LOGISTIC_ALPHA))
+            candidates = {**candidates, "logistic": accuracy}
         weight, bias = (array.astype(np.float32) for array in whole.reading.linear())
         heat = self._temperature(whole, weight, bias)
         first, classes, bursts = rows.first, rows.classes[rows.first], rows.bursts[rows.first]
@@ -229,12 +220,12 @@ class Learner:
             bursts=bursts,
             method="5-fold" if whole.kind == "logistic" else "leave-one-out",
             warnings=oddities(self._samples.x, classes, bursts, names, whole.accuracy if whole.guesses else None),
-            part=part,
             whole=whole,
+            views=everything,
         )
 
     def _rows(self, names: tuple[str, ...], seed: int) -> tuple[_Rows, Array]:
-        """All samples as an algorithm takes them, and on which of them, bool [n], the choice is made."""
+        """All samples as an algorithm takes them, and the rows by which candidates are judged, int [m]."""
         number = {name: i for i, name in enumerate(names)}
         samples = self._samples
         first = samples.first
@@ -245,9 +236,8 @@ class Learner:
         x = samples.x[:, -self._width :]
         bursts = self._bursts.find(x if itself.all() else x[first], samples.taken[first], ids)
         fold = folds(ids, classes[first], bursts, seed, FOLDS)
-        place, most = places(ids, classes[first], bursts, seed), limit(len(names), len(first), len(photo))
-        chosen = place < (quota(np.bincount(classes[first]), most) if len(first) > most else len(first))
-        return _Rows(samples.x, classes, bursts[photo], fold[photo], itself), chosen[photo]
+        judged = asked(ids, classes[first], bursts, np.bincount(photo), seed, LIMIT, ROWS * LIMIT)
+        return _Rows(samples.x, classes, bursts[photo], fold[photo], itself), np.flatnonzero(judged[photo])
 
     def _temperature(self, trial: Trial, weight: Array, bias: Array) -> float:
         """The temperature that fits the held-out logits; without any, one at which the photos taught have odds of about e : 1."""
@@ -261,18 +251,26 @@ class Learner:
         margin = float((own - logits.max(1)).mean())
         return margin if margin > 1e-12 else 1.0
 
-    def _bears(self, more: int) -> bool:
-        # More changes than the factor has samples leave few digits to tell apart what came in one burst.
-        return self._whitening is not None and len(self._whitening.signs) + more <= min(self._patience, self._whitening.founders)
+    def _change(self, change: Callable[[Whitening], None], count: int) -> None:
+        """Tells the kept coordinates of samples that came or went, or forgets them where those are too many."""
+        if all(space.bears(count, self._patience) for space in self._spaces.values()):
+            with single_thread():
+                for space in self._spaces.values():
+                    change(space)
+        else:
+            self._spaces = {}
 
-    def _forget_factor(self) -> None:
-        self._whitening = None
+    def _space(self, alpha: float) -> Whitening:
+        """The coordinates at one alpha, kept until the samples have changed much."""
+        if alpha not in self._spaces:
+            self._spaces = {}  # those of before and after at once would double the memory
+            self._spaces = whitenings(self._samples.x, ALPHAS)
+        return self._spaces[alpha]
 
-    def _factor(self, alpha: float) -> Whitening:
-        if self._whitening is None or self._whitening.alpha != alpha:
-            self._whitening = None  # two factors at once would double the memory
-            self._whitening = whiten(self._samples.x, alpha)
-        return self._whitening
+
+def _checked(labels: Sequence[str]) -> list[str]:
+    known = {label: check_label(label) for label in set(labels)}
+    return [known[label] for label in labels]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,27 +283,43 @@ class _Rows:
     folds: Array
     first: Array
 
-    def where(self, chosen: Array) -> _Rows:
-        if chosen.all():
-            return self
-        return _Rows(self.x[chosen], self.classes[chosen], self.bursts[chosen], self.folds[chosen], self.first[chosen])
-
     def last(self, width: int) -> _Rows:
         """The same with the last `width` values of each embedding only."""
         return dataclasses.replace(self, x=unit(np.ascontiguousarray(self.x[:, -width:])))
 
-    def view(self, counts: Array, means: Array, centres: Array, space: Whitening, alpha: float) -> View:
-        cells = cells_of(self.classes, self.bursts)
-        _, cell, size = np.unique(cells[self.first], return_inverse=True, return_counts=True)
+    def views(self, number: int, asked: Array) -> _Views:
+        """The views at every alpha, of samples that are read once."""
+        counts = np.bincount(self.classes, minlength=number)
+        means = np.eye(number)[self.classes].T @ self.x / counts[:, None]
+        return _Views(self, counts, means, asked, whitenings(self.x, ALPHAS).__getitem__)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Views(Mapping[float, View]):
+    """The view at every alpha that is tried, made when it is asked for."""
+
+    rows: _Rows
+    counts: Array
+    means: Array
+    asked: Array
+    space: Callable[[float], Whitening]
+
+    def __getitem__(self, alpha: float) -> View:
+        rows, space = self.rows, self.space(alpha)
+        centres = space.project(self.means)
+        state = rows.x, rows.classes, self.counts, self.means, centres, rows.bursts, self.evidence, rows.folds, self.asked
+        return View(*state, space, alpha)
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(ALPHAS)
+
+    def __len__(self) -> int:
+        return len(ALPHAS)
+
+    @functools.cached_property
+    def evidence(self) -> Array:
+        cells, first = cells_of(self.rows.classes, self.rows.bursts), self.rows.first
+        _, cell, size = np.unique(cells[first], return_inverse=True, return_counts=True)
         evidence = np.zeros(len(cells))
-        evidence[self.first] = 1 / size[cell.reshape(-1)]
-        return View(self.x, self.classes, counts, means, centres, self.bursts, evidence, self.folds, space, alpha)
-
-
-def _views(rows: _Rows, number: int) -> dict[float, View]:
-    """The view of a few samples at every alpha that is tried."""
-    counts = np.bincount(rows.classes, minlength=number)
-    average = np.eye(number)[rows.classes].T / counts[:, None]
-    means, spectrum = average @ rows.x, Spectrum(rows.x)
-    spaces = [spectrum.at(alpha) for alpha in ALPHAS]
-    return {space.alpha: rows.view(counts, means, average @ space.rows, space, space.alpha) for space in spaces}
+        evidence[first] = 1 / size[cell.reshape(-1)]
+        return evidence

@@ -42,12 +42,12 @@ def read(view: View) -> Reading:
 
 
 def _held(view: View) -> Array:
-    """Logits float64 [n, c] of each row from the model without its fold.
+    """Logits float64 [m, c] of each asked row from the model without its fold.
 
     The folds' models start from zero: the model of all samples is nearer, but it has seen the fold, and a search that ends early
     remembers that.
     """
-    number, rows = len(view.counts), view.whitening.rows
+    number, rows = len(view.counts), view.points
     held = np.empty((len(rows), number))
     together = max(1, _ABREAST // number)
     for first in range(0, FOLDS, together):
@@ -56,7 +56,7 @@ def _held(view: View) -> Array:
             out, (w, b) = view.folds == fold, _parts(model, view)
             gone = np.bincount(view.classes[out], minlength=number) == view.counts
             held[out] = np.where(gone, -np.inf, rows[out] @ w.T + b)
-    return held
+    return held[view.asked]
 
 
 def minimise(function: Callable[[Array], tuple[float, Array]], solve: Callable[[Array], Array], start: Array, precision: float) -> Array:
@@ -109,7 +109,7 @@ def _searched(view: View, used: Array, precision: float) -> Array:
     The regularised scatter of all samples serves as the Hessian: the loss curves about alike in all of its directions, so that few steps
     are needed. Samples that came or went since the coordinates were made are in it, hence any order of changes takes the same steps.
     """
-    kind, width = view.whitening.rows.dtype, view.centres.shape[1] + 1
+    kind, width = view.points.dtype, view.centres.shape[1] + 1
     targets, used = np.eye(len(view.counts), dtype=kind)[view.classes], used.astype(kind)
 
     def loss(point: Array) -> tuple[float, Array]:
@@ -142,7 +142,7 @@ def _loss(point: Array, view: View, targets: Array, used: Array) -> tuple[float,
     The penalty alpha |w P|^2 needs no product of its own: with P (M + a I) P^T = I, rows Q and signed changes L it is
     alpha / a (|w|^2 - |Q w|^2 + L w . S L w), and Q w are the logits without the intercept.
     """
-    rows, changes, signs = view.whitening.rows, view.whitening.changes, view.whitening.signs
+    rows, changes, signs = view.points, view.whitening.changes, view.whitening.signs
     n, (models, number, _) = len(rows), point.shape
     weight, bias = _parts(point, view)
     share = view.alpha / view.whitening.alpha
@@ -165,7 +165,7 @@ def _gradient(view: View, point: Array) -> tuple[Array, Callable[[Array], Array]
     """The gradient [c, r + 1] of a model on all samples, from the embeddings, and what multiplies its derivative with a direction."""
     space, n = view.whitening, len(view.classes)
     weight, bias = space.unproject(*_parts(point, view))
-    slope, intercept, odds = view.alpha * weight, np.zeros((len(bias), 1)), np.empty((n, len(bias)), space.rows.dtype)
+    slope, intercept, odds = view.alpha * weight, np.zeros((len(bias), 1)), np.empty((n, len(bias)), view.points.dtype)
     for start in range(0, n, BLOCK):
         here = slice(start, start + BLOCK)
         x, y = view.x[here].astype(np.float64), view.classes[here]
@@ -180,7 +180,7 @@ def _gradient(view: View, point: Array) -> tuple[Array, Callable[[Array], Array]
 
 def _curvature(view: View, odds: Array, direction: Array) -> Array:
     """The second derivative of :func:`_loss` where the samples have these odds [n, c], times a direction [c, r + 1]."""
-    rows, changes, signs = view.whitening.rows, view.whitening.changes, view.whitening.signs
+    rows, changes, signs = view.points, view.whitening.changes, view.whitening.signs
     weight, bias = _parts(direction, view)
     share = view.alpha / view.whitening.alpha
     along = rows @ weight.T.astype(rows.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from edgetl.heads.whitening import Whitening
 from edgetl.types import Array, Embeddings
 
 FOLDS = 5
+FEW, _KEPT = 64, 8192
+_TOGETHER = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,8 @@ class View:
             share one, because they are no independent evidence, and an augmented view has none.
         folds: fold of each row for an algorithm without an exact leave-one-out, int [n] in 0 to FOLDS - 1, spread over each class; no fold
             cuts a burst.
-        whitening: the same samples where their regularised scatter is the identity.
+        asked: the rows that a head is judged by, ascending, int [m]: whole bursts. All rows train, whichever are asked.
+        whitening: coordinates in which the regularised scatter of the samples is the identity.
         alpha: the regularisation to use. LDA and ridge can only use the whitening's own; logistic regression takes any, and another one
             costs it a few more steps.
     """
@@ -42,8 +45,60 @@ class View:
     bursts: Array
     evidence: Array
     folds: Array
+    asked: Array
     whitening: Whitening
     alpha: float
+
+    @property
+    def judged(self) -> Array:
+        """Which of the asked rows count when a head is judged, bool [m]."""
+        return self.evidence[self.asked] > 0
+
+    @functools.cached_property
+    def points(self) -> Array:
+        """Coordinates of all rows, [n, r]; only logistic regression needs them at once."""
+        return self.whitening.points(self.x)
+
+    @functools.cached_property
+    def products(self) -> tuple[Array, Array]:
+        """Products of the asked rows' coordinates with those of the changes, float64 [m, k], and with the centres, [m, c]."""
+        x, changes = self.x if len(self.asked) == len(self.x) else self.x[self.asked], self.whitening.changes
+        made = self.whitening.products(x, np.concatenate([changes, self.centres]))
+        return made[:, : len(changes)], made[:, len(changes) :]
+
+    def lengths(self) -> Array:
+        """Squared lengths of the asked rows' coordinates, float64 [m]."""
+        if self._few:
+            _ = self._sample  # their coordinates are worked out once
+        return self.whitening.lengths(self.x, self.asked)
+
+    def grams(self) -> Iterator[tuple[Array, Array]]:
+        """The asked bursts of several rows that are taken out as a block: places among the asked rows, int [b, g], and q^T z, [b, g, g].
+
+        Those of up to _KEPT rows are kept, because several algorithms are judged by them; of more they are worked out each time.
+        """
+        return iter(self._sample) if self._few else self._grams()
+
+    @property
+    def _few(self) -> bool:
+        return len(self.asked) <= _KEPT
+
+    @functools.cached_property
+    def _sample(self) -> list[tuple[Array, Array]]:
+        return list(self._grams())
+
+    def _grams(self) -> Iterator[tuple[Array, Array]]:
+        for places in groups_of(self.bursts[self.asked], self.most):
+            rows = self.asked[places]
+            points = self.whitening.points(self.x[rows.reshape(-1)])
+            self.whitening.note(rows.reshape(-1), points)
+            points = points.reshape(*rows.shape, points.shape[1])
+            yield places, points @ points.swapaxes(1, 2)
+
+    @property
+    def most(self) -> int:
+        """Rows of a burst up to which it is taken out as a block; one of more costs less as a head of the rest."""
+        return max(FEW, int(self.centres.shape[1]) // 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +119,7 @@ class Reading:
 
     @functools.cached_property
     def held(self) -> Array:
-        """Logits of each row from a head that was trained without its burst, float64 [n, c]; -inf for a class of which none was left.
+        """Logits of each asked row from a head that was trained without its burst, float64 [m, c]; -inf for a class of which none was left.
 
         The others of a row sum to zero, as :meth:`linear` makes them. Worked out when first asked for; the learner may not have changed.
         """
@@ -79,9 +134,9 @@ class Reading:
         return weight - weight.mean(0), bias - bias.mean()
 
     def predicted(self, classes: Array) -> Array:
-        """The predicted class of each row when it was left out, int [n].
+        """The predicted class of each asked row when it was left out, int [m].
 
-        A row of `classes` [n] of which nothing was left is never right: where no class was left at all, it is the one after its own.
+        A row of `classes` [m] of which nothing was left is never right: where no class was left at all, it is the one after its own.
         """
         said = self.held.argmax(1)
         nothing = np.isneginf(self.held[np.arange(len(said)), said])
@@ -101,3 +156,21 @@ def centred(held: Array) -> Array:
         return held - held.mean(1, keepdims=True)  # type: ignore[no-any-return]
     mean = np.where(there, held, 0).sum(1) / np.maximum(there.sum(1), 1)
     return held - mean[:, None]  # type: ignore[no-any-return]
+
+
+def groups_of(numbers: Array, most: int) -> Iterator[Array]:
+    """The rows of every group that has more than one, int [b, g]: groups of one size together, about _TOGETHER rows at a time.
+
+    Args:
+        numbers: the group of each row, int [n], from 0.
+        most: groups of more rows are left out.
+    """
+    sizes = np.bincount(numbers)
+    if sizes.max(initial=0) < 2:
+        return
+    starts, order = np.cumsum(sizes) - sizes, np.argsort(numbers, kind="stable")
+    for size in np.unique(sizes[(sizes > 1) & (sizes <= most)]).tolist():
+        rows = order[starts[sizes == size][:, None] + np.arange(size)]
+        step = max(1, _TOGETHER // size)
+        for begin in range(0, len(rows), step):
+            yield rows[begin : begin + step]

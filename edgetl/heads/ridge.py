@@ -19,13 +19,14 @@ def read(view: View) -> Reading:
     share = view.counts / total
     mean = share @ means
     solve = view.whitening.inverse(np.sqrt(total) * mean[None], np.array([-1.0]))
-    solved = solve.apply(np.concatenate([view.counts[:, None] * (means - mean), mean[None]]))
+    vectors = np.concatenate([view.counts[:, None] * (means - mean), mean[None]])
+    solved = solve.apply(vectors)
     offset = share - solved[:-1] @ mean
-    return Reading(solved[:-1], offset, view.whitening, lambda: _held(view, solve, solved, offset, mean @ solved[-1]))
+    return Reading(solved[:-1], offset, view.whitening, lambda: _held(view, solve, vectors, offset, mean @ solved[-1]))
 
 
-def _held(view: View, solve: Inverse, solved: Array, offset: Array, level: float) -> Array:
-    """Values float64 [n, c] of each row from a head without its burst, by the leverages h: y - (y - f) / (1 - h) (Allen 1974, PRESS).
+def _held(view: View, solve: Inverse, vectors: Array, offset: Array, level: float) -> Array:
+    """Values float64 [m, c] of each asked row from a head without its burst, by the leverages h: y - (y - f) / (1 - h) (Allen 1974, PRESS).
 
     It is h = 1/n + (x - m)^T K (x - m). A burst is its block of the hat matrix: y - (I - H)^-1 (y - f), where no eigenvalue of
     (I - H)^-1 is above 1 + g / (n - g) + 4 g / lambda for g rows, because embeddings have norm 1.
@@ -33,29 +34,33 @@ def _held(view: View, solve: Inverse, solved: Array, offset: Array, level: float
     Args:
         view: the samples.
         solve: K.
-        solved: K sum (x - m) y and K m, [c + 1, r].
+        vectors: sum (x - m) y and m, [c + 1, r].
         offset: the values at zero, [c].
         level: m^T K m.
     """
-    white, row, total = view.whitening.rows, np.arange(len(view.classes)), len(view.classes)
-    along = (white @ solved.T.astype(white.dtype)).astype(np.float64)
-    leverage = 1 / total + solve.quadratic(white) - 2 * along[:, -1] + level
+    classes, total, number = view.classes[view.asked], len(view.classes), len(view.counts)
+    row = np.arange(len(classes))
+    changes, along = view.products
+    at_mean = along @ view.counts[:, None] / total
+    inside = np.concatenate([changes, np.sqrt(total) * at_mean], 1)
+    along = solve.products(np.concatenate([view.counts * (along - at_mean), at_mean], 1), inside, vectors)
+    leverage = 1 / total + solve.quadratic(view.lengths(), inside) - 2 * along[:, -1] + level
     free = np.maximum(1 - leverage, 1 / (1 + 1 / (total - 1) + 4 / view.alpha))[:, None]
     values = along[:, :-1] + offset
     # For the targets that are zero y - (y - f) / (1 - h) is this; the own class' target is one.
     held = values / free
-    own = 1 - (1 - values[row, view.classes]) / free[:, 0]
-    held = without_own(held, view.classes, own, view.counts[view.classes] - 1)
+    own = 1 - (1 - values[row, classes]) / free[:, 0]
+    held = without_own(held, classes, own, view.counts[classes] - 1)
 
-    def without(rows: Array) -> Array:
-        size, targets = rows.shape[1], np.eye(len(view.counts))[view.classes[rows]]
+    def without(places: Array, gram: Array) -> Array:
+        size, targets = places.shape[1], np.eye(number)[classes[places]]
         gone = targets.sum(1) == view.counts
-        hat = solve.gram(white[rows]) - along[rows, -1][:, :, None] - along[rows, -1][:, None] + level + 1 / total
-        most = np.full(len(rows), 1 + size / (total - size) + 4 * size / view.alpha)
-        loss = inverse(np.eye(size) - hat, 1 / most) @ (targets - values[rows])
+        hat = solve.within(gram, inside[places]) - along[places, -1][:, :, None] - along[places, -1][:, None] + level + 1 / total
+        most = np.full(len(places), 1 + size / (total - size) + 4 * size / view.alpha)
+        loss = inverse(np.eye(size) - hat, 1 / most) @ (targets - values[places])
         return np.where(gone[:, None], -np.inf, targets - loss)
 
-    leave_out(held, view.bursts, white.shape[1], without, lambda rows: _refitted(Rest(view, rows)))
+    leave_out(held, view, view.grams(), without, lambda places: _refitted(Rest(view, view.asked[places])))
     return held
 
 

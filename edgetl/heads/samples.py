@@ -10,6 +10,8 @@ from edgetl.errors import TrainError
 from edgetl.heads.normalisation import power_normalised
 from edgetl.types import Array, Embeddings
 
+_LONG = 64
+
 
 class Rows:
     """An array [n, width] that grows at its end without moving what is there each time."""
@@ -178,6 +180,28 @@ def folds(ids: Array, classes: Array, bursts: Array, seed: int, number: int) -> 
     speaker = order[_starts(bursts[order])]
     place = places(ids[speaker], classes[speaker], bursts[speaker], seed)
     return place[np.searchsorted(bursts[speaker], bursts)] % number
+
+
+def asked(ids: Array, classes: Array, bursts: Array, weights: Array, seed: int, most: int, rows: int) -> Array:
+    """Whole bursts to judge a head by, as the photos in them, bool [m]: spread over the classes, short ones before those of over 64 rows.
+
+    Args:
+        ids: of the photos.
+        classes: of the photos.
+        bursts: of the photos, numbered from 0.
+        weights: rows of each photo.
+        seed: of the shuffle; with the ids it decides, whatever the order of the photos.
+        most: bursts, beyond the first of every class.
+        rows: of all bursts together, beyond the first of every class.
+    """
+    order = np.lexsort((ids, _shuffled(ids, seed), bursts))
+    speaker = order[_starts(bursts[order])]
+    size, key = np.bincount(bursts, weights), _shuffled(ids[speaker], seed)
+    place = _ranks(classes[speaker], np.lexsort((ids[speaker], key, size > _LONG, classes[speaker])))
+    turn = np.lexsort((ids[speaker], key, place))
+    taken = np.zeros(len(speaker), bool)
+    taken[turn] = (place[turn] == 0) | ((np.arange(len(turn)) < most) & (np.cumsum(size[turn]) <= rows))
+    return taken[bursts]
 
 
 def quota(counts: Array, limit: int) -> int:

@@ -21,11 +21,9 @@ ALPHAS = (0.3, 0.03, 0.003)
 of half a decade from 0.003 to 3 were hardly more accurate (mean top-1 of flowers, sign digits and magnetic tiles at 5 / 20 / 100 / 70 % of
 the photos per class 56.6 / 73.8 / 85.3 / 87.1 against 56.6 / 73.5 / 85.0 / 87.3 for these three, 5 seeds), and with few steps a new class
 seldom changes alpha, which costs a new factorisation."""
-LIMIT = 256
-"""Alpha is chosen on at most this many samples: on the data of ALPHAS 192, 256 and 384 gave 84.4 / 85.0 / 85.1 at 100 and 87.3 / 87.3 /
-87.0 at 70 % of the photos per class, and the smaller eigendecomposition is what makes a fit fast."""
-_LEAST = 4
-"""With many classes LIMIT grows, so that each keeps this many samples."""
+LIMIT, ROWS = 512, 4
+"""Every candidate is trained on all photos, and judged by its answers to at most LIMIT of their bursts, or one of each class, of at most
+ROWS times as many rows (docs/evidence/head-choice.md)."""
 LOGISTIC_ALPHA = 0.03
 """Logistic regression's in `auto`, which has one try. On solar cells (1,968 of 2,624, functional or defective, float and int8, 10 splits
 each) `auto` with it got 85.5 / 85.6 / 85.5 % right at 0.1 / 0.03 / 0.01. With plain L2 normalisation, logistic regression alone got 83.8 /
@@ -64,7 +62,7 @@ class Trial:
     def hits(self) -> Array:
         """Whether more than half of a burst's photos of a class were predicted right when they were left out, bool [k]."""
         _, classes, cell = self._judged
-        right = np.bincount(cell, self.reading.predicted(self.view.classes)[self.view.evidence > 0] == classes)
+        right = np.bincount(cell, self.reading.predicted(self.view.classes[self.view.asked])[self.view.judged] == classes)
         return 2 * right > np.bincount(cell)
 
     @functools.cached_property
@@ -76,10 +74,10 @@ class Trial:
     @functools.cached_property
     def _judged(self) -> tuple[Array, Array, Array]:
         """Held-out logits, class and cell of each photo; the photos of a burst that are of one class are one cell."""
-        judged = self.view.evidence > 0
-        classes = self.view.classes[judged]
-        cell = np.unique(cells_of(classes, self.view.bursts[judged]), return_inverse=True)[1].reshape(-1)
-        return self.reading.held[judged], classes, cell
+        rows = self.view.asked[self.view.judged]
+        classes = self.view.classes[rows]
+        cell = np.unique(cells_of(classes, self.view.bursts[rows]), return_inverse=True)[1].reshape(-1)
+        return self.reading.held[self.view.judged], classes, cell
 
     @property
     def accuracy(self) -> Proportion:
@@ -110,11 +108,6 @@ class Trial:
         return bool(np.isfinite(held[np.arange(len(held)), classes]).any())
 
 
-def limit(classes: int, photos: int, rows: int) -> int:
-    """How many photos a choice is made on; with several views of each they are fewer, but never fewer than half of LIMIT."""
-    return max(LIMIT * photos // rows, LIMIT // 2, _LEAST * classes)
-
-
 def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
     """The algorithm at the alpha whose held-out probabilities have the least Brier score, each alpha at its own temperature.
 
@@ -141,7 +134,7 @@ def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[st
     Taking whichever has the higher count, however narrowly, lost 0.6 points at five photos per class and 0.3 at 20 and 100.
 
     Args:
-        views: the samples to choose on, at each alpha.
+        views: the samples, at each alpha.
         total: how many photos there are in all.
     """
     trials = [tune(kind, views) for kind in CANDIDATES]
@@ -209,11 +202,12 @@ def compare_levels(chosen: Trial, last: Mapping[float, View], count: int) -> tup
 
 
 def _tried_on(view: View, total: int) -> str:
-    judged = view.evidence > 0
-    photos = int(judged.sum())
-    several = len(np.unique(view.bursts[judged])) < photos
+    rows = view.asked[view.judged]
+    photos = len(rows)
+    several = len(np.unique(view.bursts[rows])) < photos
     counted = f"{photos} photos" if photos == total else f"{photos} of {total} photos"
-    return f"{counted} ({round(view.evidence.sum())} bursts), each burst left out once" if several else f"{counted}, each left out once"
+    each = f" ({round(view.evidence[rows].sum())} bursts), each burst" if several else ", each"
+    return f"{counted}{each} left out once"
 
 
 def _noun(view: View) -> str:

@@ -22,7 +22,6 @@ from edgetl.heads.conformal import conformal
 from edgetl.heads.reading import View
 from edgetl.heads.rejection import COVERAGE, REACH, SCORES, Rejection, Score, is_nothing
 from edgetl.heads.threads import single_thread
-from edgetl.heads.whitening import Spectrum
 from edgetl.types import Array, Proportion
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ LEAST_CLASSES, LEAST_AUROC, _LEAST_PHOTOS, _NEEDED, _FEW = 4, 0.7, 3, 19, 20
 with 59 / 37 / 33 % (sign digits at 20 / 60 / 200 per class), where 95 % of known ones were. With fewer than _NEEDED photos no
 threshold accepts a new known one with the chance COVERAGE."""
 _CANNOT, _FAR = "cannot reject reliably here:", "only what is further from every class than nearly all photos taught gets no label"
-ALPHA, LEAST_ALPHA = 0.1, 0.03
+LEAST_ALPHA = 0.03
 """What tells classes apart best is not what knows unknown things best. On photos of magnetic tiles held back the AUROC of `mahalanobis` was
 0.70 / 0.73 / 0.73 at 20 / 60 / 200 photos per class with alpha = 0.1, and 0.70 / 0.71 / 0.70 with 0.003, which LDA chooses there; on sign
 digits 0.87 / 0.90 / 0.90 against 0.87 / 0.89 / 0.89, on flowers 0.59 / 0.61 / 0.61 against 0.59 / 0.58 / 0.58. At 0.03 and 0.3 it was
@@ -153,16 +152,8 @@ def _mended(fit: Fit) -> float:
 
 
 def state(fit: Fit) -> View:
-    """What the scores are made from: all photos in the head's coordinates, or where those do not serve, the part that the choice saw.
-
-    They do not where the head's alpha is below LEAST_ALPHA, or where it has none, as nearest class mean on many photos.
-    """
-    if fit.alpha >= LEAST_ALPHA and len(fit.whole.view.whitening.rows) == len(fit.whole.view.x):
-        return fit.whole.view
-    view = fit.part.view
-    space = Spectrum(view.x).at(ALPHA)
-    centres = np.eye(len(view.counts))[view.classes].T @ space.rows / view.counts[:, None]
-    return dataclasses.replace(view, whitening=space, centres=centres, alpha=ALPHA)
+    """What the scores are made from: all photos in the head's coordinates, or in those of LEAST_ALPHA where its alpha is lower."""
+    return fit.view(max(fit.alpha, LEAST_ALPHA))
 
 
 def reject(view: View, labels: Sequence[str]) -> tuple[Rejection | None, RejectionReport]:

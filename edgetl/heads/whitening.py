@@ -8,64 +8,90 @@ the class means that LDA takes out - is a few signed rows, inverted with Woodbur
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from edgetl.heads.factor import Eigen, Factor, Scale, Triangle
-from edgetl.heads.samples import Rows
 from edgetl.types import Array, Embeddings
 
 BLOCK = 2048
+FEW = 0.5
+"""Up to this share of the embedding's values the eigenvectors of the samples' Gram matrix take less time than three Cholesky factors."""
 _CHEAP = 2**29
-"""Up to this many products n d^2 coordinates are float64, which takes about 10 ms longer than float32."""
+"""Up to this many products n d^2 the samples' lengths are float64, which takes about 10 ms longer than float32."""
 
 
 @dataclasses.dataclass
 class Whitening:
-    """The coordinates at one alpha, and the samples in them.
+    """The coordinates at one alpha. Those of the samples are not kept: their squared lengths and products with a few vectors are enough.
 
     Attributes:
         alpha: what was added to the scatter's diagonal, in units of squared power-normalised embeddings.
         origin: o, float64 [d].
         factor: P, [r, d].
-        samples: q of every sample, float32 or float64 [n, r].
+        founders: how many of the samples were there when the coordinates were made.
         changes: q of samples that went since and, after them, of those that came since and are still there, float64 [k, r]. One that came
             and went is neither: beside each other the two would cancel, and take the digits of all others with them.
         signs: -1 for one that went, +1 for one that came, [k].
+        squares: |q|^2 of every sample, float64 [n]; NaN until it is asked for.
+        kind: the precision in which coordinates of samples are worked out.
     """
 
     alpha: float
     origin: Array
     factor: Factor
-    samples: Rows
+    founders: int
     changes: Array
     signs: Array
-
-    @property
-    def rows(self) -> Array:
-        """q of every sample, float32 or float64 [n, r]; a view, valid until the next change."""
-        return self.samples.array
-
-    @property
-    def founders(self) -> int:
-        """How many of the samples were there when the coordinates were made."""
-        return len(self.rows) - int((self.signs > 0).sum())
+    squares: Array
+    kind: type
 
     def project(self, x: Array) -> Array:
         """Coordinates float64 [n, r] of points [n, d]."""
         return self.factor.whiten(x - self.origin)
+
+    def points(self, x: Array) -> Array:
+        """Coordinates [n, r] of samples [n, d], in `kind`."""
+        return self.factor.whiten(x - self.origin.astype(self.kind))
+
+    def products(self, x: Array, vectors: Array) -> Array:
+        """q . v of samples `x` [n, d] with vectors [k, r], float64 [n, k], in O(n d k)."""
+        lifted = self.factor.lift(vectors).T
+        made: Array = -np.tile(self.origin @ lifted, (len(x), 1))
+        for start in range(0, len(x), BLOCK):
+            made[start : start + BLOCK] += x[start : start + BLOCK].astype(np.float64) @ lifted
+        return made
+
+    def lengths(self, x: Array, rows: Array) -> Array:
+        """|q|^2 of the samples `rows`, int [m], of all samples `x` [n, d]; in O(d^2) for each that was not asked for before."""
+        missing = rows[np.isnan(self.squares[rows])]
+        for start in range(0, len(missing), BLOCK):
+            here = missing[start : start + BLOCK]
+            self.note(here, self.points(x[here]))
+        return self.squares[rows]
+
+    def note(self, rows: Array, points: Array) -> None:
+        """Keeps the lengths of samples whose coordinates are known."""
+        self.squares[rows] = np.einsum("nr,nr->n", points, points)
 
     def unproject(self, weight: Array, bias: Array) -> tuple[Array, Array]:
         """A linear function of the coordinates ([c, r], [c]) as one of the embedding ([c, d], [c])."""
         lifted = self.factor.lift(weight)
         return lifted, bias - lifted @ self.origin
 
+    def bears(self, more: int, patience: int) -> bool:
+        """Whether `more` changes may stand beside the factor, up to `patience` in all: none where it only spans its own samples.
+
+        More changes than the factor has samples leave few digits to tell apart what came in one burst.
+        """
+        return not isinstance(self.factor, Eigen) and len(self.signs) + more <= min(patience, self.founders)
+
     def add(self, x: Embeddings) -> None:
         """Appends samples [k, d]."""
-        rows = self.project(x)
-        self.samples.append(rows)
-        self.changes = np.concatenate([self.changes, rows])
+        self.changes = np.concatenate([self.changes, self.project(x)])
         self.signs = np.concatenate([self.signs, np.ones(len(x))])
+        self.squares = np.concatenate([self.squares, np.full(len(x), np.nan)])
 
     def remove(self, keep: Array, gone: Embeddings) -> None:
         """Drops the samples `gone` [k, d], in the order of the rows; `keep`, bool [n], says which rows stay."""
@@ -75,7 +101,8 @@ class Whitening:
         came = self.changes[went:][keep[first:]]
         self.changes = np.concatenate([self.changes[:went], out, came])
         self.signs = np.concatenate([np.full(went + len(out), -1.0), np.ones(len(came))])
-        self.samples.keep(keep)
+        self.founders -= len(out)
+        self.squares = self.squares[keep]
 
     def inverse(self, rows: Array, signs: Array) -> Inverse:
         """(P (M + changes + rows^T diag(signs) rows + alpha I) P^T)^-1, for signed rows [k, r] in these coordinates."""
@@ -83,27 +110,38 @@ class Whitening:
 
 
 class Inverse:
-    """(I + L^T S L)^-1 for L [k, r] and signs S, by Woodbury's identity: I - L^T (S + L L^T)^-1 L, because S is its own inverse."""
+    """A = (I + L^T S L)^-1 for L [k, r] and signs S, by Woodbury's identity: I - L^T (S + L L^T)^-1 L, because S is its own inverse.
+
+    Attributes:
+        rows: L.
+    """
 
     def __init__(self, rows: Array, signs: Array) -> None:
-        self._rows = rows
+        self.rows = rows
         self._core = np.linalg.inv(np.diag(signs) + rows @ rows.T)
 
     def apply(self, vectors: Array) -> Array:
         """The inverse times each row of `vectors` [m, r]."""
-        return vectors - (vectors @ self._rows.T) @ self._core @ self._rows  # type: ignore[no-any-return]
+        return vectors - (vectors @ self.rows.T) @ self._core @ self.rows  # type: ignore[no-any-return]
+
+    def products(self, along: Array, inside: Array, vectors: Array) -> Array:
+        """q^T A v of points, float64 [n, m], for vectors [m, r], from their products with these, [n, m], and with L, [n, k]."""
+        return along - inside @ (self._core @ (self.rows @ vectors.T))  # type: ignore[no-any-return]
+
+    def within(self, gram: Array, along: Array) -> Array:
+        """q^T A z among each g points, float64 [b, g, g], from their q^T z [b, g, g] and their products with L [b, g, k]."""
+        onto = (along.reshape(-1, along.shape[2]) @ self._core).reshape(along.shape)  # one wide product, not b narrow ones
+        return gram - onto @ along.swapaxes(1, 2)  # type: ignore[no-any-return]
 
     def gram(self, points: Array) -> Array:
         """q^T A z among each g points of `points` [b, g, r], float64 [b, g, g]."""
-        shape, flat = (*points.shape[:2], len(self._rows)), points.reshape(-1, points.shape[2])  # one wide product, not b narrow ones
-        along = flat @ self._rows.T.astype(points.dtype)
-        onto = (along @ self._core).reshape(shape)
-        return points @ points.swapaxes(1, 2) - onto @ along.reshape(shape).swapaxes(1, 2)  # type: ignore[no-any-return]
+        flat = points.reshape(-1, points.shape[2])
+        along = (flat @ self.rows.T.astype(points.dtype)).reshape(*points.shape[:2], len(self.rows))
+        return self.within(points @ points.swapaxes(1, 2), along)
 
-    def quadratic(self, points: Array) -> Array:
-        """q^T A q for each row of `points` [n, r], float64 [n]."""
-        along = points @ self._rows.T.astype(points.dtype)
-        return np.einsum("nr,nr->n", points, points) - np.einsum("nk,nk->n", along @ self._core, along)  # type: ignore[no-any-return]
+    def quadratic(self, squares: Array, along: Array) -> Array:
+        """q^T A q of points, float64 [n], from their |q|^2 [n] and their products with L [n, k]."""
+        return squares - np.einsum("nk,nk->n", along @ self._core, along)  # type: ignore[no-any-return]
 
 
 class Spectrum:
@@ -123,8 +161,17 @@ class Spectrum:
     def at(self, alpha: float) -> Whitening:
         """The whitening at one alpha."""
         scale = 1 / np.sqrt(self._values + alpha)
-        factor, rows = Eigen(self._mixing, self._x, scale), Rows(self._coordinates * scale)
-        return Whitening(alpha, self.origin, factor, rows, np.empty((0, len(scale))), np.empty(0))
+        squares = np.square(self._coordinates * scale).sum(1)
+        changes, n = np.empty((0, len(scale))), len(self._coordinates)
+        return Whitening(alpha, self.origin, Eigen(self._mixing, self._x, scale), n, changes, np.empty(0), squares, np.float64)
+
+
+def whitenings(x: Embeddings, alphas: Sequence[float]) -> dict[float, Whitening]:
+    """The whitening of samples `x`, float32 [n, d], at each alpha: by their Gram matrix where they are few, else by their scatter."""
+    if len(x) <= FEW * x.shape[1]:
+        spectrum = Spectrum(x)
+        return {alpha: spectrum.at(alpha) for alpha in alphas}
+    return dict(zip(alphas, whiten(x, alphas)))
 
 
 def scaled(x: Embeddings, alpha: float) -> Whitening:
@@ -134,19 +181,21 @@ def scaled(x: Embeddings, alpha: float) -> Whitening:
     """
     origin = x.mean(0, dtype=np.float64)
     rows = (x - origin) / np.sqrt(alpha)
-    return Whitening(alpha, origin, Scale(1 / np.sqrt(alpha)), Rows(rows), rows, np.ones(len(x)))
+    return Whitening(alpha, origin, Scale(1 / np.sqrt(alpha)), 0, rows, np.ones(len(x)), np.square(rows).sum(1), np.float64)
 
 
-def whiten(x: Embeddings, alpha: float) -> Whitening:
-    """The whitening of many samples `x`, float32 [n, d], at one alpha, in O(n d^2 + d^3)."""
-    dim = x.shape[1]
+def whiten(x: Embeddings, alphas: Sequence[float]) -> list[Whitening]:
+    """The whitenings of many samples `x`, float32 [n, d], at some alphas, in O(n d^2 + d^3): the scatter is summed once for all."""
+    n, dim = x.shape
     origin = x.mean(0, dtype=np.float64)
-    scatter = np.diag(np.full(dim, alpha))
-    for start in range(0, len(x), BLOCK):
+    scatter = np.zeros((dim, dim))
+    for start in range(0, n, BLOCK):
         block = x[start : start + BLOCK] - origin
         scatter += block.T @ block
-    factor = Triangle(scatter)
     # Up to about d samples the leverages h come near 1, and 1 - h, by which leave-one-out divides, would have few of float32's digits.
-    kind = np.float64 if len(x) < 1.1 * dim or len(x) * dim**2 <= _CHEAP else np.float32
-    rows = factor.whiten(x - origin.astype(kind))
-    return Whitening(alpha, origin, factor, Rows(rows), np.empty((0, dim)), np.empty(0))
+    kind = np.float64 if n < 1.1 * dim or n * dim**2 <= _CHEAP else np.float32
+    made = []
+    for alpha in alphas:
+        factor = Triangle(scatter + np.diag(np.full(dim, alpha)))
+        made.append(Whitening(alpha, origin, factor, n, np.empty((0, dim)), np.empty(0), np.full(n, np.nan), kind))
+    return made
