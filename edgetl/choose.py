@@ -162,7 +162,7 @@ def choose(
         photos: a folder `root/<class>/<photo>`.
         per_class: use at most this many photos of a class; None is all of them.
         seed: picks them, and is passed on to the training.
-        runtime: a family, hard; None is the first that works with each bundle (see :meth:`Embedder.open`).
+        runtime: a family, hard; None is the fastest here with each bundle (see :meth:`Embedder.open`).
         threads: of the runtime; None is every core, at most 4.
         progress: called with (photos embedded, photos in all), over all bundles.
 

@@ -58,7 +58,7 @@ class Classifier:
         Args:
             bundle: the bundle's path; None opens the store alone: it can train, forget, roll back and list, but not embed.
             store: the store's path.
-            runtime: a runtime family, hard; None takes the store's, else the first that works (see :meth:`Embedder.open`).
+            runtime: a runtime family, hard; None takes the store's, else the fastest here (see :meth:`Embedder.open`).
             variant: a variant's name, hard.
             threads: how many threads the runtime may use; None is every core, at most 4.
             read_only: predict only; works beside another process that writes.

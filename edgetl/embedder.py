@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar, Union
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 import numpy as np
 
 from edgetl import machine
 from edgetl.bundle import PRECISIONS, Bundle, Golden, Variant
-from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, LabelError, PhotoError, RuntimeUnavailable
+from edgetl.errors import FingerprintMismatch, GoldenMismatch, LabelError, PhotoError, RuntimeUnavailable
 from edgetl.photos import Source
 from edgetl.preprocess import tensor, views
-from edgetl.runtimes import FAMILIES, Runtime, open_runtime, providers
+from edgetl.runtimes import FAMILIES, Runtime, default_threads, fastest, open_runtime, providers
 from edgetl.types import Capture, Embeddings, Fingerprint, ImageSpec, Pixels
 
 if TYPE_CHECKING:  # loaded by the first batch of photos: whoever predicts one needs no pool
@@ -77,11 +79,13 @@ class Embedder:
         threads: int | None = None,
         store: Fingerprint | None = None,
     ) -> Embedder:
-        """Opens the variant that was asked for, else the one that the store was made with, else the first that works here.
+        """Opens the variant that was asked for, else the one that the store was made with, else the one that answers fastest here.
 
         A choice by argument or by the variable EDGETL_RUNTIME is hard: if it does not work, that is the error; EDGETL_PROVIDER, the name
         of a provider, chooses the runtime that has it (see :data:`edgetl.runtimes.providers.PROVIDERS`). Otherwise every variant that
-        had to be passed over is named with its reason.
+        had to be passed over is named with its reason. A store keeps the variant that it was made with. For a new store the int8 variants
+        that work here are measured against each other, the others where no int8 variant works; the result is kept, so that the same
+        bundle on the same machine gets the same variant from then on (see :mod:`edgetl.runtimes.fastest`).
 
         Args:
             bundle: the bundle.
@@ -95,29 +99,97 @@ class Embedder:
             GoldenMismatch: it opened and computes something else than on the exporter's machine.
             FingerprintMismatch: no variant of this bundle belongs to the store.
         """
-        said = runtime or (None if variant else _environment())
-        candidates = _candidates(bundle, said, variant, store)
-        hard = bool(said or variant)
+        asked = runtime or (None if variant else _environment())
+        candidates = _candidates(bundle, asked, variant, store)
+        hard = bool(asked or variant)
         falls: list[str] = []
+        for group in [candidates] if hard or store else _by_precision(candidates):
+            if hard or store or len(group) == 1:
+                why = "asked for" if hard else "the store was made with it" if store else "the first that works here"
+                embedder = cls._open_first(bundle, group, threads, why, falls, hard=hard)
+            else:
+                embedder = cls._open_fastest(bundle, group, threads, falls)
+            if embedder is not None:
+                for fall in falls:
+                    log.warning("%s", fall)
+                log.info("%s", embedder.choice)
+                return embedder
+        raise RuntimeUnavailable(f"{bundle.path}: no variant can run here\n  " + "\n  ".join(falls))
+
+    @classmethod
+    def _open_one(cls, bundle: Bundle, variant: Variant, threads: int | None, why: str) -> Embedder:
+        opened = open_runtime(variant.family, bundle.model(variant), threads)
+        embedder = cls(bundle, variant, opened, _sentence(variant, opened, why))
+        try:
+            embedder.prove(bundle.golden(variant))
+        except BaseException:
+            embedder.close()
+            raise
+        return embedder
+
+    @classmethod
+    def _open_first(
+        cls, bundle: Bundle, candidates: Iterable[Variant], threads: int | None, why: str, falls: list[str], *, hard: bool = False
+    ) -> Embedder | None:
+        """The first candidate that works here; None where none does."""
         for candidate in candidates:
             try:
-                opened = open_runtime(candidate.family, bundle.model(candidate), threads)
+                return cls._open_one(bundle, candidate, threads, why)
             except RuntimeUnavailable as error:
                 if hard:
                     raise
                 falls.append(f"{candidate.name} passed over: {error}")
-                continue
-            embedder = cls(bundle, candidate, opened, _choice(candidate, opened, said, variant, store))
+        return None
+
+    @classmethod
+    def _open_fastest(cls, bundle: Bundle, candidates: Sequence[Variant], threads: int | None, falls: list[str]) -> Embedder | None:
+        """The candidate that answers fastest here, as measured before or now; None where none works."""
+        key = _key(bundle, candidates, threads)
+        if times := fastest.load(key):
+            name = fastest.first(times)
+            before = cls._open_first(bundle, [bundle.variant(name)], threads, fastest.words(times, name, "measured before"), [])
+            if before is not None:
+                return before
+        with contextlib.ExitStack() as undo:
+            opened = {}
+            for candidate in cls._open_all(bundle, candidates, threads, falls):
+                opened[candidate.variant.name] = candidate
+                undo.callback(candidate.close)
+            if not opened:
+                return None
+            best = next(iter(opened.values()))
+            if len(opened) > 1:
+                photo = bundle.golden(best.variant).tensors[:1]
+                times = fastest.compare({name: functools.partial(one.runtime.embed, photo) for name, one in opened.items()})
+                best = opened[fastest.first(times)]
+                failure = fastest.save(key, times)
+                kept = f"measured now, not kept ({failure})" if failure else "measured now, kept"
+                best.choice = _sentence(best.variant, best.runtime, fastest.words(times, best.variant.name, kept))
+            undo.pop_all()
+        for other in opened.values():
+            if other is not best:
+                other.close()
+        return best
+
+    @classmethod
+    def _open_all(cls, bundle: Bundle, candidates: Iterable[Variant], threads: int | None, falls: list[str]) -> Iterator[Embedder]:
+        """Every candidate that works here and embeds the self-test image as at export.
+
+        Raises:
+            GoldenMismatch: no candidate does, and at least one embeds it differently.
+        """
+        count, wrong = 0, None
+        for candidate in candidates:
             try:
-                embedder.prove(bundle.golden(candidate))
-            except BundleError:
-                embedder.close()
-                raise
-            for fall in falls:
-                log.warning("%s", fall)
-            log.info("%s", embedder.choice)
-            return embedder
-        raise RuntimeUnavailable(f"{bundle.path}: no variant can run here\n  " + "\n  ".join(falls))
+                yield cls._open_one(bundle, candidate, threads, "the only one that works here")
+                count += 1
+            except RuntimeUnavailable as error:
+                falls.append(f"{candidate.name} passed over: {error}")
+            except GoldenMismatch as error:
+                falls.append(f"{candidate.name} passed over: {error}")
+                wrong = wrong or error
+        if wrong and not count:
+            raise wrong
 
     def embed(self, source: Source) -> Embeddings:
         """Embeds one photo to float32 [d].
@@ -368,11 +440,25 @@ def _candidates(bundle: Bundle, runtime: str | None, variant: str | None, store:
     return sorted(matching, key=lambda v: bundle.fingerprint(v) != store)
 
 
-def _choice(variant: Variant, runtime: Runtime, said: str | None, named: str | None, store: Fingerprint | None) -> str:
-    if named or said:
-        why = "asked for"
-    elif store is not None:
-        why = "the store was made with it"
-    else:
-        why = "the first that works here"
+def kept_choice(bundle: Bundle) -> str:
+    """What an earlier measurement on this machine says of a bundle, in one line; empty where none is kept."""
+    for group in _by_precision(_candidates(bundle, None, None, None)):
+        if times := fastest.load(_key(bundle, group, None)):
+            name = fastest.first(times)
+            return f"{name}, {fastest.words(times, name, 'measured before')}"
+    return ""
+
+
+def _key(bundle: Bundle, candidates: Iterable[Variant], threads: int | None) -> dict[str, Any]:
+    fingerprints = {candidate.name: bundle.fingerprint(candidate).digest for candidate in candidates}
+    return fastest.key(fingerprints, default_threads() if threads is None else threads)
+
+
+def _by_precision(candidates: Sequence[Variant]) -> list[list[Variant]]:
+    """The int8 variants, then the others; a group is measured only where none before it works."""
+    groups = [[v for v in candidates if (v.precision == "int8") == int8] for int8 in (True, False)]
+    return [group for group in groups if group]
+
+
+def _sentence(variant: Variant, runtime: Runtime, why: str) -> str:
     return f"{variant.name} on {runtime.library}, {runtime.threads} threads: {why}"

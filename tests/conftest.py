@@ -16,6 +16,11 @@ from edgetl.demo.cells import cells
 from edgetl.runtimes import fake
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_is_kept_for_the_next_run() -> None:
+    os.environ["EDGETL_CACHE"] = ""  # which runtime is fastest here; tests/test_fastest.py keeps results in folders of its own
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     folder = os.environ.get("EDGETL_DATA")

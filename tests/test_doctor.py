@@ -322,7 +322,7 @@ def test_on_real_flowers_changed_labels_come_first_and_good_photos_are_left_alon
     flowers, _ = labelled_photos_in(data / "flowers")
     photos = [pair for label in sorted({label for _, label in flowers}) for pair in [p for p in flowers if p[1] == label][:100]]
     order = np.random.default_rng(0).permutation(len(photos))
-    embedder = Embedder.open(Bundle.open(lite0))
+    embedder = Embedder.open(Bundle.open(lite0), variant="tflite-int8")
     past, seen, x = Past(embedder.fingerprint.dim), 0, []
     for path, label in (photos[i] for i in order):
         source = load(path)

@@ -247,7 +247,7 @@ def test_real_photos_darkened_blurred_and_of_another_kind_are_found_and_others_l
     kinds = sorted(folder for folder in (data / "sign-digits").iterdir() if folder.is_dir())
     paths = {kind.name: [sorted(kind.iterdir())[i] for i in random.permutation(len(list(kind.iterdir())))[:16]] for kind in kinds}
     with_label = [(path, label) for label, all_of in paths.items() for path in all_of[:12]]
-    embedder = Embedder.open(Bundle.open(lite0))
+    embedder = Embedder.open(Bundle.open(lite0), variant="tflite-int8")
     try:
         ready = [embedder.teach(load(path)) for path, _ in with_label]
         rows = np.stack([one.views[0] for one in ready])

@@ -256,7 +256,7 @@ def test_a_camera_taught_eight_digits_refuses_the_two_it_never_saw_more_often_an
 ) -> None:
     digits = {str(k): sorted((data / "sign-digits" / str(k)).glob("*.*"))[::4] for k in range(10)}
     flowers = sorted((data / "flowers").glob("*/*.jpg"))[::200]
-    with Classifier.open(lite0, tmp_path / "shop.db") as shop:
+    with Classifier.open(lite0, tmp_path / "shop.db", variant="tflite-int8") as shop:
         shop.add_many([(photo, label) for label, photos in digits.items() if label not in "36" for photo in photos[:30]])
         report = shop.train().rejection
         known = [shop.predict(photo) for label, photos in digits.items() if label not in "36" for photo in photos[30:42]]

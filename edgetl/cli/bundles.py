@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from edgetl import bundle as bundles
+from edgetl.embedder import kept_choice
 from edgetl.proofs import table
 from edgetl.tables import render
 
@@ -22,6 +23,8 @@ def print_bundle(opened: bundles.Bundle) -> None:
         click.echo(
             "calibrated " + ", ".join(f"{key} {value}" for key, value in opened.calibration.items() if not isinstance(value, (dict, list)))
         )
+    if choice := kept_choice(opened):
+        click.echo(f"runtime    {choice}")
     headers = ("variant", "recipe", "MB", "cosine", "worst", "max abs", "same nearest", "n", "bound", "proved on", "fingerprint")
     click.echo(render(headers, [_variant_row(opened, variant) for variant in opened.variants.values()]))
     if opened.proofs:
