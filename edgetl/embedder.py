@@ -34,6 +34,8 @@ Opened = tuple[Union[Source, None], Union[Prepared, Refusal, None]]
 _GOLDEN_COSINE = {"fp32": 0.999, "fp16": 0.999, "int8": 0.98}
 # JPEG decoders may differ by a level or two per pixel; any resize or colour fault moves the mean by more.
 _GOLDEN_LEVELS = 1.5
+_AHEAD = 4
+"""Photos prepared beyond two per core: the decoders go on while a batch is examined and committed."""
 # Nearer than this on the unit sphere is the same embedding (a cosine of 0.99995); which fault's is nearer still says nothing.
 _SAME = 0.01
 
@@ -274,7 +276,7 @@ class Embedder:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(machine.cores(), thread_name_prefix="edgetl-decode") as pool:
-            for item, future in _ahead(pool, prepare, items, 2 * machine.cores()):
+            for item, future in _ahead(pool, prepare, items, 2 * machine.cores() + _AHEAD):
                 photo, prepared = future.result()
                 yield item, photo, finish(photo, prepared)
 

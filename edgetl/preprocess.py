@@ -171,7 +171,7 @@ def _cut(photo: Image.Image, turn: int, spec: ImageSpec, view: View = VIEWS[0]) 
         box = (0.0, 0.0, *photo.size) if exact or view.side is None else centre_box(photo.size, size, spec.resize)
         photo = photo.resize(size, Image.Resampling[spec.filter.upper()], box=_zoomed(box, view.side or 1))
     upright = photo.transpose(Image.Transpose[_UPRIGHT[turn]]) if turn in _UPRIGHT else photo
-    pixels = np.asarray(upright.convert("RGB"))
+    pixels = np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
     if view.flip:
         pixels = pixels[:, ::-1]
     return pixels if view.gamma == 1 else _lit(view.gamma)[pixels]

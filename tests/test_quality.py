@@ -38,7 +38,7 @@ def test_a_photo_is_measured_on_the_models_input_and_sized_as_it_came() -> None:
     assert (made.width, made.height, made.taken) == (640, 480, None)
     assert made.brightness == pytest.approx(luma.mean(), abs=0.6)  # Pillow rounds each pixel
     assert made.contrast == pytest.approx(luma.std(), abs=0.6)
-    assert Image.open(io.BytesIO(made.thumbnail)).size == (96, 96)
+    assert Image.open(io.BytesIO(made.thumbnail)).size == (112, 112)
     assert len(made.thumbnail) <= 3000
     assert measure(pixels, source, thumbnail=False).thumbnail == b""
 
