@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_models
-from edgetl_exporters import file_source, metadata, parity, pictures, tflite_file
+from edgetl_exporters import file_source, metadata, network, parity, pictures, tflite_file
 from edgetl_exporters.file_source import FileSource
 from edgetl_exporters.given import Given
 from edgetl_exporters.source import Source
@@ -89,11 +89,10 @@ def tflite_classifier(dtype: str = "float32", *, channels_first: bool = False, e
 def tensors_of(model: bytes, name: str, images: Pixels) -> Array:
     """The oracle: a tensor of the whole file, as ONNX Runtime computes it, one normalised image at a time."""
     import onnx
-    import onnxruntime
 
     made = onnx.load_from_string(model)
     made.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = network.session(made.SerializeToString())
     normal = ((images.astype(np.float32) - MEAN) / STD).astype(np.float32).transpose(0, 3, 1, 2)
     return np.concatenate([session.run([name], {"photo": image[None]})[0].reshape(1, -1) for image in normal])
 

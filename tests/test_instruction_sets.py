@@ -106,7 +106,7 @@ def check(found: Mapping[str, float], family: str) -> None:
         assert found[f"{family} u8s8 plain"] < WRONG, found
 
 
-@pytest.mark.parametrize("family", ["onnxruntime", "openvino", "litert"])
+@pytest.mark.parametrize("family", ["onnxruntime", "litert"])  # OpenVINO takes a minute there, and is held to AVX2 below
 def test_every_recipe_is_right_on_an_emulated_x86_without_vnni(recipes: Path, family: str) -> None:
     done = emulate(built("avx2"), "--", "python", "-c", SCRIPT, str(recipes), family)
     assert done.returncode == 0, done.stderr

@@ -164,12 +164,10 @@ def test_the_ratio_is_the_textbooks_and_of_one_layer_the_noise_is_what_the_whole
 
 def outputs(model: bytes, tensor: str) -> np.ndarray:
     """A tensor inside of a network on the photos that noise is measured on."""
-    import onnxruntime
-
     made = onnx.load_from_string(model)
     del made.graph.output[:]
     made.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
-    session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = network.session(made.SerializeToString())
     return np.stack([session.run([tensor], {"image": photo[None]})[0] for photo in CALIBRATING[: noise.PHOTOS]])
 
 

@@ -41,6 +41,14 @@ def enter(extra: str) -> None:
         os.execv(interpreter, [str(interpreter), *sys.argv])
 
 
+def instruction_set() -> str:
+    """This machine's instruction set, and the one that oneDNN (OpenVINO) is held to, if any; needs .venv."""
+    from edgetl import machine
+
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    return machine.instruction_set() + (f", oneDNN held to {limit}" if limit else "")
+
+
 def with_data() -> dict[str, str]:
     """The environment variables, with EDGETL_DATA set to ../shared/data where that exists and nothing else was said."""
     beside = ROOT.parent / "shared" / "data"
