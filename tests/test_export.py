@@ -253,6 +253,10 @@ def test_the_integer_files_do_not_depend_on_the_processor_that_exports(monkeypat
         found.append((chosen, [onnx_format.quantise(model, photos, recipe) for recipe in chosen]))
     assert [recipe.name for recipe in found[0][0]] == ["onnx-u8s8", "tflite-full-integer", "openvino-u8s8"]
     assert found[0] == found[1] == found[2]
+    named = [*recipes.ONNX_RECIPES[1:], *recipes.OPENVINO_RECIPES[1:]]
+    made = {name: recipes.recipe(name.partition("-")[0], "int8", name) for name in named}
+    signed = {name for name, recipe in made.items() if recipes.signed({"settings": recipe.stated()})}
+    assert signed == {"onnx-u8s8", "openvino-u8s8", "openvino-nncf"} == made.keys() - {"onnx-u8u8", "openvino-u8u8"}
 
 
 def test_unsigned_weights_are_the_same_numbers_on_a_grid_around_128() -> None:

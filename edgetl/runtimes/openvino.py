@@ -80,7 +80,7 @@ def _settings(device: str, threads: int) -> dict[str, object]:
     settings: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY"}
     if device == "CPU":
         settings |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-        if not machine.is_x86() or _saturates():
+        if not machine.is_x86() or saturates():
             # OpenVINO's integer kernels for Arm are wrong (2026.4 on an emulated Cortex-A72: no embedding; on a Cortex-A76: mean cosine
             # 0.977 to float instead of 0.997), and on x86 without VNNI they saturate (docs/evidence/int8-instruction-sets.md). Without its
             # low-precision transformations the integers are computed in float.
@@ -88,7 +88,7 @@ def _settings(device: str, threads: int) -> dict[str, object]:
     return settings
 
 
-def _saturates() -> bool:
+def saturates() -> bool:
     """Whether products of uint8 by int8 saturate in oneDNN, as the processor or the environment has it.
 
     ONEDNN_MAX_CPU_ISA is oneDNN's own variable; VNNI is missing from the sets that it names up to AVX512_CORE.

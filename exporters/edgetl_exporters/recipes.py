@@ -80,6 +80,11 @@ _RECIPES = (
 )
 
 
+def signed(stated: Mapping[str, Any]) -> bool:
+    """Whether a variant's integer weights are int8, as its recipe in the manifest states it."""
+    return bool(stated.get("settings", {}).get("weights") == _SIGNED["weights"])
+
+
 OFFERED: Mapping[str, tuple[str, ...]] = {
     format_: tuple(dict.fromkeys(made.precision for made in _RECIPES if made.format == format_)) for format_ in FORMATS
 }

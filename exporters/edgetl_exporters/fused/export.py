@@ -11,7 +11,7 @@ from pathlib import Path
 from edgetl.bundle import Bundle, File, Variant
 from edgetl.errors import ExportError
 from edgetl.types import ImageSpec
-from edgetl_exporters import metadata
+from edgetl_exporters import metadata, recipes
 from edgetl_exporters.fused import frigate, onnx_head, openvino_head, tflite_head
 from edgetl_exporters.fused.check import Answers, Check, compare
 from edgetl_exporters.fused.classes import Classes
@@ -73,7 +73,7 @@ def fuse(
         RuntimeUnavailable: the variant's runtime is not installed.
     """
     _check(bundle, variant, head, output, target)
-    expects = _expects(bundle.image, variant.format, target)
+    expects = _expects(bundle.image, variant, target)
     said = (f"{bundle.backbone['name']} ({variant.name}) with {head.about}.", *expects, *head.left_out)
     info = metadata.Info(str(bundle.backbone["name"]), " ".join(said), bundle.image, head.labels)
     model = metadata.write(variant.format, _appended(variant.format, bundle.model(variant), head, target), info)
@@ -97,14 +97,23 @@ def _appended(format_: str, files: Mapping[str, bytes], head: Classes, target: s
     return onnx_head.append(files, head) if format_ == "onnx" else openvino_head.append(files, head)
 
 
-def _expects(image: ImageSpec, format_: str, target: str | None) -> tuple[str, ...]:
+_SIGNED = {
+    "onnx": "open it with session.x64quantprecision=1, or its products saturate; a bundle of --onnx-recipe onnx-u8u8 needs no setting.",
+    "openvino": "compile it with LP_TRANSFORMS_MODE=NO, or its products saturate; a bundle of --openvino-recipe openvino-u8u8 needs no "
+    "setting.",
+}
+"""What a program must do that opens a model with int8 weights (docs/evidence/int8-instruction-sets.md)."""
+
+
+def _expects(image: ImageSpec, variant: Variant, target: str | None) -> tuple[str, ...]:
     said = (
         f"Input: uint8 RGB [n, {image.height}, {image.width}, 3], values 0 to 255; the normalisation is inside.",
         f"The head was taught with photos scaled to a short side of {image.resize} pixels ({image.filter}, antialiased) and cropped to the "
         "centre; a program that squashes the whole photo to the input's size shows it other pictures and may get other answers.",
     )
     by_format = {"openvino": (openvino_head.EXPECTS,), "tflite": (tflite_head.EXPECTS,)}
-    return (*said, *by_format.get(format_, ()), *((frigate.EXPECTS,) if target == "frigate" else ()))
+    signed = (f"On x86 without VNNI {_SIGNED[variant.format]}",) if variant.format in _SIGNED and recipes.signed(variant.recipe) else ()
+    return (*said, *by_format.get(variant.format, ()), *signed, *((frigate.EXPECTS,) if target == "frigate" else ()))
 
 
 def _check(bundle: Bundle, variant: Variant, head: Classes, output: Path, target: str | None) -> None:
