@@ -20,7 +20,8 @@ from edgetl import Bundle, ImageSpec
 from edgetl import bundle as bundles
 from edgetl.embedder import Embedder
 from edgetl.errors import RuntimeUnavailable
-from edgetl.runtimes import FAMILIES, Runtime, fake, litert, open_runtime, providers
+from edgetl.machine import facts
+from edgetl.runtimes import FAMILIES, Runtime, fake, litert, open_runtime, openvino, providers
 from edgetl.types import Array, Pixels
 
 BATCH = np.random.default_rng(1).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
@@ -287,3 +288,23 @@ def test_a_library_that_imports_and_cannot_build_gives_way_to_the_next(monkeypat
     runtime = open_runtime("litert", tiny_models.tflite("float"), 1)
     assert runtime.library.startswith("tflite-runtime ")
     np.testing.assert_allclose(runtime.embed(BATCH), tiny_models.expected(BATCH), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "flags", "limit", "integers"),
+    [
+        ("x86_64", {"avx2", "avx512_vnni"}, "", True),
+        ("x86_64", {"avx2", "avx_vnni"}, "AVX2_VNNI", True),
+        ("x86_64", {"avx2", "avx512_vnni"}, "avx2", False),
+        ("x86_64", {"avx2", "avx512_vnni"}, "AVX512_CORE", False),
+        ("x86_64", {"avx2"}, "", False),
+        ("aarch64", {"asimd", "asimddp"}, "", False),
+    ],
+)
+def test_openvino_uses_integer_kernels_where_they_cannot_saturate(
+    architecture: str, flags: set[str], limit: str, integers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts.platform, "machine", lambda: architecture)
+    monkeypatch.setattr(facts, "features", lambda *_: frozenset(flags))
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert ("LP_TRANSFORMS_MODE" not in openvino._settings("CPU", 1)) is integers
