@@ -170,12 +170,25 @@ def _emulated(target: Target, pins: list[str], partial: Path, root: Path) -> dic
     launcher.chmod(0o755)
     version = re.sub(r"^\d+:|[+-].*$", "", emulator["Version"])
     said = f"{target.qemu} {version} -cpu {{cpu}}"
-    env = {"QEMU_CPU": "{cpu}", "EDGETL_EMULATED": said, **_BESIDE.get(target.machine, {})}
+    if target.machine == "x86_64":
+        (partial / "system" / "proc").mkdir()
+        (partial / "system" / "proc" / "cpuinfo").write_text("".join(_HASWELL.format(i) for i in range(os.cpu_count() or 1)))
+    env = {"QEMU_CPU": "{cpu}", "EDGETL_EMULATED": said}
     return {"command": [str(root / "bin" / "python")], "env": env, "qemu": version}
 
 
-# A program under QEMU reads the host's processor in /proc/cpuinfo; oneDNN's own variable says what the emulated one can do.
-_BESIDE = {"x86_64": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
+# QEMU writes /proc/cpuinfo of an emulated Arm, but of an emulated x86 it shows the host's, unless the sysroot holds that file.
+_HASWELL = """processor\t: {0}
+vendor_id\t: GenuineIntel
+cpu family\t: 6
+model\t\t: 60
+model name\t: Haswell under QEMU
+physical id\t: 0
+core id\t\t: {0}
+apicid\t\t: {0}
+flags\t\t: fpu sse sse2 ssse3 sse4_1 sse4_2 avx f16c avx2 fma bmi1 bmi2
+
+"""
 
 
 # A guest's execve reaches the host's kernel, which knows scripts and no foreign program: so sys.executable (argv[0]: -0) is a script, and
