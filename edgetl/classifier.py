@@ -215,8 +215,7 @@ class Classifier:
         source = load(photo, color=color)
         made, kept = embedder.teach(source), self.store.find(source.digest)
         with self._memory.steady():
-            samples = self.store.samples()
-            taught = explanation.Taught.of(samples, self.store.captures(), self.store.sources(dict.fromkeys(samples.ids.tolist())))
+            taught = explanation.Taught.of(self.store.batches())
         embedding = made.views[0]
         return explanation.explain(
             guess(head, embedding, len(head.labels)), embedding, made.capture, taught, k, None if kept is None else kept.id
@@ -414,13 +413,11 @@ class Classifier:
         from edgetl.doctor import diagnose
 
         with self._memory.steady():
-            samples = self.store.samples()
-            ids = list(dict.fromkeys(samples.ids.tolist()))
             try:
                 fit = self._memory.learner().fit()
             except TrainError:
                 fit = None
-            return diagnose(samples, self.store.captures(), dict(zip(ids, self.store.sources(ids))), fit)
+            return diagnose(self.store.batches(), fit)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import Literal
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from edgetl.evaluation import student
 from edgetl.heads.bursts import Bursts
-from edgetl.heads.normalisation import power_normalised
+from edgetl.heads.normalisation import directions, power_normalised
 from edgetl.heads.threads import single_thread
-from edgetl.store import Samples
+from edgetl.store import Batch
 from edgetl.types import Array, Capture, Embeddings, Guess
 
 Code = Literal["differs", "outside", "few", "two", "clear"]
@@ -44,50 +44,78 @@ _WIDER = np.array([1, 1, 1, 1.25])
 """Warmth has heavier tails than a normal distribution: its interval is this much wider. Without, 5.4 % of the ImageNet photos and 5.1 % of
 the sign digits would differ from their own set (n = 4,000 each), with it 4.9 and 3.3 %."""
 _NEW_SIZE = 0.05
-_QUERIES = 512
+_QUERIES, _MATES, _BLOCK, _LOOKED_AT = 256, 32, 1024, 64
+_MAY_REPEAT = 0.9
+"""Pairs of near-duplicates (:data:`edgetl.heads.bursts.ROOTED`) had a cosine of at least 0.953 in every data set (docs/evidence/scale.md)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Taught:
-    """What the store knows, ready to be compared with.
+    """What the store knows, ready to be compared with: d + 500 bytes a photo, about 35 MB for 20,000 photos of 1280 values.
 
     Attributes:
         ids: sample of each row, int64 [n]; the views of a photo are several rows.
-        x: power-normalised embeddings, float32 [n, d].
+        codes: embeddings as the store keeps them, of any length, int8 or float16 [n, d].
+        taken: when each row's photo was taken, float64 [n], seconds since 1970; NaN where unknown.
         labels: class by sample.
         sources: where each sample came from.
-        bursts: number of different bursts per class.
         captures: what was measured, by sample; photos without are not here.
-        usual: nearest cosine of some photos among those of other bursts, lowest first, float64 [q]; at most 512 of them.
+        usual: nearest cosine of some photos among those of other bursts, lowest first, float64 [q]; at most 256 of them.
     """
 
     ids: Array
-    x: Embeddings
+    codes: Array
+    taken: Array
     labels: Mapping[int, str]
     sources: Mapping[int, str]
-    bursts: Mapping[str, int]
     captures: Mapping[int, Capture]
     usual: Array
 
     @classmethod
-    def of(cls, samples: Samples, captures: Mapping[int, Capture], sources: Sequence[str]) -> Taught:
-        """Prepares what a store holds.
-
-        Args:
-            samples: all of its samples.
-            captures: what was measured, by sample.
-            sources: of each photo, in the order of the ids.
-        """
-        photos, first, photo = np.unique(samples.ids, return_index=True, return_inverse=True)
-        x = power_normalised(samples.embeddings)
-        finder = Bursts()
-        finder.add(len(photos))
+    def of(cls, batches: Iterable[Batch]) -> Taught:
+        """Prepares what a store holds, which is read once."""
+        ids, codes, taken = [np.empty(0, np.int64)], [], [np.empty(0)]
+        labels: dict[int, str] = {}
+        sources: dict[int, str] = {}
+        captures: dict[int, Capture] = {}
+        for batch in batches:
+            numbers = batch.ids.tolist()
+            ids.append(np.repeat(batch.ids, batch.views))
+            codes.append(batch.codes)
+            taken.append(np.repeat(batch.taken, batch.views))
+            labels.update(zip(numbers, batch.labels))
+            sources.update(zip(numbers, batch.sources))
+            captures.update((sample, capture) for sample, capture in zip(numbers, batch.captures) if capture is not None)
+        rows = np.concatenate(codes) if codes else np.empty((0, 0), np.int8)
+        made = cls(np.concatenate(ids), rows, np.concatenate(taken), labels, sources, captures, np.empty(0))
         with single_thread():
-            burst = finder.find(x[first], samples.taken[first], photos)
-            usual = _usual(x, burst[photo.reshape(-1)], first)
-        labels = {int(sample): samples.labels[row] for sample, row in zip(photos, first)}
-        known = Counter(label for label, _ in {(label, number) for label, number in zip(labels.values(), burst.tolist())})
-        return cls(samples.ids, x, labels, dict(zip(labels, sources)), known, captures, usual)
+            return dataclasses.replace(made, usual=_usual(made))
+
+    @property
+    def first(self) -> Array:
+        """The row of each photo itself, int64 [m]."""
+        return np.flatnonzero(np.diff(self.ids, prepend=-1))
+
+    def x(self, rows: Array | slice) -> Embeddings:
+        """Some rows, power-normalised, float32 [k, d]."""
+        return directions(self.codes[rows])
+
+    def blocks(self) -> Iterator[tuple[slice, Embeddings]]:
+        """All rows, power-normalised, some at a time."""
+        for start in range(0, len(self.codes), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            yield block, self.x(block)
+
+    def bursts(self, label: str) -> int:
+        """How many bursts the photos of a class are; of a large class only so many photos are looked at that there are FEW."""
+        rows = self.first[[self.labels[sample] == label for sample in self.ids[self.first].tolist()]]
+        for some in (rows[:_LOOKED_AT], rows):
+            finder = Bursts()
+            finder.add(len(some))
+            number = int(finder.find(self.x(some), self.taken[some], self.ids[some]).max(initial=-1)) + 1
+            if number >= FEW:
+                break
+        return number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,24 +201,50 @@ def _margin(guess: Guess) -> float:
 
 
 def _nearest(embedding: Embeddings, taught: Taught, k: int, itself: int | None) -> tuple[Neighbour, ...]:
-    cosines = taught.x @ power_normalised(np.asarray(embedding, np.float32)[None])[0]
+    asked = power_normalised(np.asarray(embedding, np.float32)[None])[0]
+    cosines = np.concatenate([np.empty(0, np.float32), *(x @ asked for _, x in taught.blocks())])
     order = np.argsort(-cosines, kind="stable")
     found: dict[int, float] = {}
-    for row in order[taught.ids[order] != (-1 if itself is None else itself)]:
+    for row in order[taught.ids[order] != (-1 if itself is None else itself)].tolist():
         found.setdefault(int(taught.ids[row]), float(np.clip(cosines[row], -1, 1)))
         if len(found) >= k:
             break
     return tuple(Neighbour(sample, taught.labels[sample], taught.sources[sample], cosine) for sample, cosine in found.items())
 
 
-def _usual(x: Embeddings, bursts: Array, first: Array) -> Array:
-    """The nearest cosine of photos, rows `first` of `x`, among the rows of other bursts, sorted; without those that have no other."""
+def _usual(taught: Taught) -> Array:
+    """The nearest cosine of some photos among those of other bursts, sorted; without those whose _MATES nearest are all of their burst.
+
+    A photo's burst is sought among the _MATES photos nearest to it.
+    """
+    first = taught.first
     asked = first[np.linspace(0, len(first) - 1, min(len(first), _QUERIES)).astype(np.intp)] if len(first) else first
-    cosines = x[asked] @ x.T
-    cosines[bursts[asked][:, None] == bursts] = -np.inf
-    nearest = np.sort(cosines.max(1, initial=-np.inf))
-    usual: Array = nearest[np.isfinite(nearest)].astype(np.float64)
-    return usual
+    x = taught.x(asked)
+    best, where = np.full((len(asked), 0), -np.inf, np.float32), np.zeros((len(asked), 0), np.intp)
+    for block, others in taught.blocks():
+        cosines = x @ others.T
+        there = np.broadcast_to(np.arange(block.start, block.start + len(others)), cosines.shape)
+        best, where = np.concatenate([best, cosines], 1), np.concatenate([where, there], 1)
+        if best.shape[1] > _MATES:
+            near = np.argpartition(-best, _MATES - 1, axis=1)[:, :_MATES]
+            best, where = np.take_along_axis(best, near, 1), np.take_along_axis(where, near, 1)
+    nearest = (_nearest_other(taught, row, *pair) for row, *pair in zip(asked.tolist(), best, where))
+    return np.sort(np.array([cosine for cosine in nearest if cosine is not None], np.float64))
+
+
+def _nearest_other(taught: Taught, row: int, cosines: Array, rows: Array) -> float | None:
+    """The highest of some `cosines` [k] between a row and `rows` [k] that are not of its burst; None where all are."""
+    photo, ids = taught.ids[row], taught.ids[rows]
+    mates = ids == photo
+    near = ~mates & ((cosines > _MAY_REPEAT) | (np.floor(taught.taken[rows]) == np.floor(taught.taken[row])))
+    if near.any():
+        photos = np.array(sorted({int(photo), *ids.tolist()}))
+        first = np.searchsorted(taught.ids, photos)
+        finder = Bursts()
+        finder.add(len(photos))
+        number = finder.find(taught.x(first), taught.taken[first], photos)
+        mates |= number[np.searchsorted(photos, ids)] == number[np.searchsorted(photos, photo)]
+    return None if mates.all() else float(cosines[~mates].max())
 
 
 def _outside(guess: Guess, neighbours: tuple[Neighbour, ...], taught: Taught) -> Finding | None:
@@ -209,7 +263,7 @@ def _outside(guess: Guess, neighbours: tuple[Neighbour, ...], taught: Taught) ->
 def _few(guess: Guess, taught: Taught) -> Finding | None:
     """The best class has too few photos, or the second where it is a rival."""
     rivals = [guess.top[0][0]] + [label for label, _ in guess.top[1:2] if _margin(guess) < MARGIN]
-    few = {label: taught.bursts.get(label, 0) for label in rivals if taught.bursts.get(label, 0) < FEW}
+    few = {label: number for label in rivals if (number := taught.bursts(label)) < FEW}
     if not few:
         return None
     counts = " and ".join(f"{n} of {label!r}" for label, n in few.items())
@@ -253,8 +307,8 @@ def _differs(capture: Capture | None, taught: Taught) -> Finding | None:
     stored = list(taught.captures.values())
     if capture is None or len(stored) < _LEAST_CAPTURES:
         return None
-    values = np.array([_statistics(one) for one in stored])
-    this = np.array(_statistics(capture))
+    values = _statistics(stored)
+    (this,) = _statistics([capture])
     n = len(values)
     normal = NormalDist().inv_cdf(1 - UNUSUAL / 2 / len(this))
     half = student(normal, n - 1) * math.sqrt(1 + 1 / n) * np.maximum(_WIDER * values.std(0, ddof=1), 1e-3)
@@ -279,9 +333,11 @@ def _differs(capture: Capture | None, taught: Taught) -> Finding | None:
     return Finding("differs", "the input differs from what was taught: " + "; ".join(said), " ".join(advice), {**numbers, "n": n})
 
 
-def _statistics(capture: Capture) -> tuple[float, float, float, float]:
-    """Log brightness, log contrast, sharpness and warmth; the offsets keep black and flat photos finite."""
-    return math.log(capture.brightness + 4), math.log(capture.contrast + 2), capture.sharpness, capture.warmth
+def _statistics(captures: Sequence[Capture]) -> Array:
+    """Log brightness, log contrast, sharpness and warmth, float64 [n, 4]; the offsets keep black and flat photos finite."""
+    made = np.array([(one.brightness, one.contrast, one.sharpness, one.warmth) for one in captures])
+    made[:, :2] = np.log(made[:, :2] + (4, 2))
+    return made
 
 
 def _measures(statistics: Array) -> tuple[float, float, float, float]:

@@ -117,7 +117,7 @@ class Memory:
         with self._lock:
             past, embedding, capture = self.past(), photo.made.views[0], photo.made.capture
             odds = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
-            findings = admit(photo.name, photo.label, capture, embedding, past, odds)
+            findings = admit(photo.name, photo.label, capture, embedding, past, odds, photo.digest)
         return dataclasses.replace(photo, findings=findings)
 
     def past(self) -> Past:
@@ -125,9 +125,7 @@ class Memory:
         if self._past is None:
             from edgetl.doctor import Past
 
-            samples = self.store.samples()
-            ids = list(dict.fromkeys(samples.ids.tolist()))
-            self._past = Past.of(samples, self.store.captures(), dict(zip(ids, self.store.sources(ids))))
+            self._past = Past.of(self.store)
         return self._past
 
     def put(self, ready: Sequence[Ready]) -> list[Added]:
@@ -136,11 +134,16 @@ class Memory:
         moved: dict[int, str] = {}
         with self.changing("adding photos"):
             outcomes = [self._place(photo, fresh, moved) for photo in ready]
-            self.store.add(fresh.values())
+            numbers = dict(zip(fresh, self.store.add(fresh.values())))
+            if self._past is not None and numbers:
+                self._past.name(numbers)
+                self._past.keep_in(self.store)
             for sample, label in moved.items():
                 self.store.relabel(sample, label)
                 if self._learner is not None and sample <= self._seen:
                     self._learner.relabel(sample, label)
+            if moved:
+                self._past = None  # it knows photos by their classes
             for label, n in Counter(moved.values()).items():
                 self.store.log("relabel", f"{n} photo{'s are' if n > 1 else ' is'} {label!r} now")
         return outcomes

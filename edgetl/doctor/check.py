@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 
 from edgetl.doctor.finding import Finding, Kind
-from edgetl.doctor.past import MEASURES, RECENT, WARMTH, Look, Past
+from edgetl.doctor.past import MEASURES, RECENT, WARMTH, Kept, Look, Past
 from edgetl.heads.bursts import CROWD, ROOTED
 from edgetl.types import Array, Capture, Embeddings
 
@@ -71,7 +71,7 @@ def check(
         past: the photos before it.
         probabilities: of every class that the active head knows, which was not taught this photo.
     """
-    return _said(source, label, capture, past.look(label, capture, embedding), past, probabilities)
+    return judge(source, label, capture, past.look(label, capture, embedding), past, probabilities)
 
 
 def admit(
@@ -81,27 +81,30 @@ def admit(
     embedding: Embeddings,
     past: Past,
     probabilities: Mapping[str, float] | None = None,
+    photo: bytes = b"",
 ) -> tuple[Finding, ...]:
-    """What :func:`check` says of a photo, which is then one of the past; both for one comparison."""
+    """What :func:`check` says of a photo, which is then one of the past; both for one comparison. `photo` is its sha256."""
     look = past.look(label, capture, embedding)
-    found = _said(source, label, capture, look, past, probabilities)
-    past.keep(source, label, capture, look)
+    found = judge(source, label, capture, look, past, probabilities)
+    past.keep(Kept(source, label, photo), capture, look)
     return found
 
 
-def _said(
-    source: str, label: str, capture: Capture | None, look: Look, past: Past, probabilities: Mapping[str, float] | None
+def judge(
+    source: str, label: str, capture: Capture | None, look: Look, past: Past, probabilities: Mapping[str, float] | None = None
 ) -> tuple[Finding, ...]:
+    """What :func:`check` says of a photo that was looked at just now."""
+    outside = _outside(look.measures, past)
     said = chain(
-        _of_capture(capture, look, past) if capture is not None else (),
-        _of_embedding(look, past),
+        _of_capture(capture, outside, past) if capture is not None else (),
+        _of_embedding(look, outside, past),
         _of_label(label, look, capture, past),
         _of_head(label, probabilities or {}),
     )
     return tuple(Finding(kind, text, source, label) for kind, text in said)
 
 
-def _of_capture(capture: Capture, look: Look, past: Past) -> Said:
+def _of_capture(capture: Capture, outside: Array, past: Past) -> Said:
     mean, contrast, sharpness = capture.brightness, capture.contrast, capture.sharpness
     levels = f"brightness {mean:.0f} and contrast {contrast:.0f} of 255 gray levels"
     if mean + 2 * contrast < _DARK:
@@ -112,14 +115,14 @@ def _of_capture(capture: Capture, look: Look, past: Past) -> Said:
         yield "flat", f"shows nothing ({levels}): is the lens covered, or fogged?"
     elif sharpness < _BLURRED:
         yield "blurred", f"blurred (sharpness {sharpness:.2f}, at least {_BLURRED} expected): hold still, focus, wipe the lens"
-    elif past.seen[_DETAIL] >= _ENOUGH and _outside(look.measures, past)[_DETAIL] < 0:
+    elif past.seen[_DETAIL] >= _ENOUGH and outside[_DETAIL] < 0:
         before = f"the {past.seen[_DETAIL]} different photos before had {past.low[_DETAIL]:.2f} to {past.high[_DETAIL]:.2f}"
         yield "blurred", f"blurred (sharpness {sharpness:.2f}, {before}): hold still, focus, wipe the lens"
     if min(capture.width, capture.height) < _TINY:
         yield "tiny", f"tiny ({capture.width}x{capture.height} pixels, at least {_TINY} expected): go nearer, or crop less"
 
 
-def _of_embedding(look: Look, past: Past) -> Said:
+def _of_embedding(look: Look, outside: Array, past: Past) -> Said:
     recent = look.cosines[:RECENT]
     nearest = int(recent.argmax())
     kept = past.kept[nearest]
@@ -129,7 +132,7 @@ def _of_embedding(look: Look, past: Past) -> Said:
         same = f"nearly the same as {kept.source}, {when} (likeness {recent[nearest]:.3f} of 1)"
         yield "repeated", f"{same}: it counts as another frame of it; move the camera or the object"
         return
-    outside = _outside(look.measures, past)
+    outside = outside.copy()
     outside[_DETAIL] = max(outside[_DETAIL], 0)  # a blurred photo is named so
     worst = int(np.abs(outside).argmax())
     if outside[worst] and past.seen[worst] >= _ENOUGH:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from edgetl.doctor.check import admit
+from edgetl.doctor.check import judge
 from edgetl.doctor.classes import check_classes, views
 from edgetl.doctor.finding import Finding
-from edgetl.doctor.past import Past, first_rows, photos
+from edgetl.doctor.past import Past
 from edgetl.doctor.suspects import LISTED, Suspect, suspicion
 from edgetl.heads import Fit
 from edgetl.heads.bursts import Bursts
 from edgetl.heads.normalisation import power_normalised
-from edgetl.store import Samples
-from edgetl.types import Capture, Embeddings
+from edgetl.store import Batch
+from edgetl.types import Array, Embeddings
 
 _OF_THE_PHOTO = ("dark", "overexposed", "flat", "blurred", "tiny", "unlike")
 
@@ -58,48 +58,73 @@ class Diagnosis:
     notes: tuple[str, ...]
 
 
-def diagnose(
-    samples: Samples,
-    captures: Mapping[int, Capture],
-    sources: Mapping[int, str],
-    fit: Fit | None = None,
-    failed: Sequence[tuple[str, str]] = (),
-) -> Diagnosis:
+def diagnose(batches: Iterable[Batch], fit: Fit | None = None, failed: Sequence[tuple[str, str]] = ()) -> Diagnosis:
     """Examines a store.
 
     A photo is judged beside those that were added before it, as it was (or would have been) when it was added.
 
     Args:
-        samples: all of it.
-        captures: by sample id, where there is one.
-        sources: by sample id, where it is known.
+        batches: all of it, read once.
         fit: a training on all samples; None where there is none, e.g. with a single class.
         failed: (source, reason) per photo that could not be added.
     """
-    rows = first_rows(samples.ids)
-    ids, labels = samples.ids[rows].tolist(), [samples.labels[row] for row in rows.tolist()]
-    named = [sources.get(sample, f"sample {sample}") for sample in ids]
-    units = power_normalised(samples.embeddings[rows])
-    bursts = Bursts()
-    bursts.add(len(ids))
-    number = bursts.find(units, samples.taken[rows], samples.ids[rows])
-    past, found = Past(samples.embeddings.shape[1]), []
-    for photo in photos(samples, rows, captures, sources):
-        found += [finding for finding in admit(*photo, past) if finding.kind in _OF_THE_PHOTO]
-    counts, different = Counter(labels), views(labels, number)
+    past: Past | None = None
+    photos, found = _Photos(), []
+    for batch in batches:
+        past = past or Past(batch.codes.shape[1])
+        for i, look in past.replay(batch):
+            seen = judge(batch.sources[i], batch.labels[i], batch.captures[i], look, past)
+            found += [finding for finding in seen if finding.kind in _OF_THE_PHOTO]
+        photos.add(batch, fit is None)
+    bursts = photos.bursts(fit)
+    counts, different = Counter(photos.labels), views(photos.labels, bursts)
     return Diagnosis(
-        len(ids),
+        len(photos.ids),
         tuple(ClassHealth(label, counts[label], different[label]) for label in sorted(counts)),
-        (*found, *check_classes(labels, number, named)),
-        () if fit is None else _suspects(fit, dict(zip(ids, units)), dict(zip(ids, named))),
+        (*found, *check_classes(photos.labels, bursts, photos.sources)),
+        () if fit is None else _suspects(fit, dict(zip(photos.ids, photos.sources))),
         tuple(dict(failed).items()),
-        _notes(len(ids), len(counts), fit, sum(sample not in captures for sample in ids)),
+        _notes(len(photos.ids), len(counts), fit, photos.unmeasured),
     )
 
 
-def _suspects(fit: Fit, units: Mapping[int, Embeddings], sources: Mapping[int, str]) -> tuple[Suspect, ...]:
+class _Photos:
+    """What is kept of each photo until all were read."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.labels: list[str] = []
+        self.sources: list[str] = []
+        self.unmeasured = 0
+        self._taken: list[Array] = []
+        self._units: list[Embeddings] = []
+
+    def add(self, batch: Batch, with_units: bool) -> None:
+        """Takes over a batch, with its embeddings where no training tells the bursts."""
+        self.ids += batch.ids.tolist()
+        self.labels += batch.labels
+        self.sources += batch.sources
+        self.unmeasured += sum(capture is None for capture in batch.captures)
+        if with_units:
+            self._taken.append(batch.taken)
+            self._units.append(power_normalised(batch.embeddings[batch.first]))
+
+    def bursts(self, fit: Fit | None) -> Array:
+        """The burst of each photo, int [m], numbered from 0."""
+        ids = np.array(self.ids, np.int64)
+        if fit is not None:
+            order = np.argsort(fit.ids)
+            return fit.bursts[order[np.searchsorted(fit.ids[order], ids)]]  # type: ignore[no-any-return]
+        if not len(ids):
+            return ids
+        finder = Bursts()
+        finder.add(len(ids))
+        return finder.find(np.concatenate(self._units), np.concatenate(self._taken), ids)
+
+
+def _suspects(fit: Fit, sources: Mapping[int, str]) -> tuple[Suspect, ...]:
     ids = fit.ids.tolist()
-    ranked = zip(*(array.tolist() for array in suspicion(fit, np.array([units[sample] for sample in ids]))))
+    ranked = zip(*(array.tolist() for array in suspicion(fit)))
     return tuple(
         Suspect(ids[row], sources[ids[row]], fit.truth[row], fit.head.labels[looks], score)
         for row, looks, score in ranked

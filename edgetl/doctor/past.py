@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
@@ -10,7 +11,8 @@ import numpy as np
 
 from edgetl.heads.bursts import ROOTED, rooted
 from edgetl.heads.normalisation import power_normalised
-from edgetl.store import Samples
+from edgetl.heads.threads import single_thread
+from edgetl.store import Batch, Store
 from edgetl.types import Array, Capture, Embeddings
 
 RECENT = 64
@@ -26,16 +28,21 @@ x0.5 in 65 and 94 %, untrimmed in 14 and 51 and in 10 and 18 %; of the same set'
 (20 random orders, n = 2,000 each). The more varied the photos, the less: after 500 flowers, 100 of each class, it sees 57 %
 of them at red x1.5 with blue x0.45 and 80 % at the reverse."""
 LIMIT = 2048
-"""Photos of a store that are replayed: 0.25 s at d = 1280."""
+"""Photos of a store that are replayed where nothing was kept: 0.1 s at d = 1280."""
+_TOGETHER = 256
+"""Photos that are replayed at once."""
+DERIVED = "past"
+"""The name under which a store keeps the summary."""
 _ACQUAINTED = 5
 """Of a class with fewer photos nothing need be near: its first photos are meant to be new."""
 
 
 class Kept(NamedTuple):
-    """A photo that is kept for comparison: its source and its class."""
+    """A photo that is kept for comparison: its source, its class, and its sha256 until it has a number in the store."""
 
     source: str
     label: str
+    photo: bytes = b""
 
 
 class Look(NamedTuple):
@@ -60,6 +67,7 @@ class Past:
     Attributes:
         seen: of how many photos, frames of the same burst counted once, int64 [7].
         kept: the photos that are kept for comparison; the first RECENT places hold the last ones, None where there is none yet.
+        samples: their numbers in the store, int64 [RECENT + SPREAD]; 0 where it is not known.
         seconds: the whole second at which each of them was taken, float64 [RECENT + SPREAD]; NaN where unknown.
         counts: photos per class.
     """
@@ -67,8 +75,8 @@ class Past:
     def __init__(self, dim: int) -> None:
         """Begins with no photo; embeddings have `dim` values."""
         self._units = np.zeros((RECENT + SPREAD, dim), np.float32)
-        self._random = np.random.default_rng(0)
         self.kept: list[Kept | None] = [None] * len(self._units)
+        self.samples = np.zeros(len(self._units), np.int64)
         self.seconds = np.full(len(self._units), np.nan)
         self._low, self._high = np.full(len(MEASURES), np.inf), np.full(len(MEASURES), -np.inf)
         self._warmth = np.zeros(3)  # count, sum and sum of squares
@@ -77,22 +85,45 @@ class Past:
         self._added = 0
 
     @classmethod
-    def of(cls, samples: Samples, captures: Mapping[int, Capture], sources: Mapping[int, str]) -> Past:
-        """The past of a store, as if its photos were added one by one; of more than LIMIT, the last ones and as many of the others.
+    def of(cls, store: Store) -> Past:
+        """The past of a store, as if its photos were added one by one.
 
-        Args:
-            samples: all of them; of a photo's views the first one counts.
-            captures: by sample id, where there is one.
-            sources: by sample id, where it is known.
+        What :meth:`keep_in` kept is read with the 320 photos that it names, and only photos added since are gone through. Without it the
+        last photos are, and with more than LIMIT only as many of the others, spread evenly.
         """
-        past, rows = cls(samples.embeddings.shape[1]), first_rows(samples.ids)
-        old, new = rows[:-RECENT], rows[-RECENT:]
-        if len(rows) > LIMIT:
-            old = old[np.linspace(0, len(old) - 1, LIMIT - RECENT).astype(np.intp)]
-        for photo in photos(samples, np.concatenate([old, new]), captures, sources):
-            past.add(*photo)
-        past.counts = Counter(samples.labels[row] for row in rows.tolist())
+        past = cls(store.fingerprint.dim)
+        last = past._restore(store)
+        fresh = store.ids(last)
+        if len(fresh) > LIMIT:
+            old = fresh[:-RECENT]
+            fresh = np.concatenate([old[np.linspace(0, len(old) - 1, LIMIT - RECENT).astype(np.intp)], fresh[-RECENT:]])
+        for start in range(0, len(fresh), _TOGETHER):
+            for _ in past.replay(store.select(fresh[start : start + _TOGETHER].tolist())):
+                pass
+        past.counts = Counter(store.counts())
         return past
+
+    def keep_in(self, store: Store) -> None:
+        """Keeps the summary in the store, without anything of the photos but their numbers and the ends of the ranges."""
+        pack = (self.samples, self._low, self._high, self._warmth, self.seen, np.array([self._added], np.int64))
+        store.keep_derived(DERIVED, b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in pack))
+
+    def _restore(self, store: Store) -> int:
+        """Takes over what the store keeps; returns the last sample that went into it, 0 where there is nothing that fits."""
+        last, content = store.derived(DERIVED) or (0, b"")
+        number, measures = len(self.samples), len(MEASURES)
+        if len(content) != 8 * (number + 3 * measures + 4):
+            return 0
+        whole, real = np.frombuffer(content, "<i8"), np.frombuffer(content, "<f8")
+        at = number + 2 * measures
+        batch = store.select({sample for sample in whole[:number].tolist() if sample})
+        units, rows = rooted(power_normalised(batch.embeddings[batch.first])), {int(sample): row for row, sample in enumerate(batch.ids)}
+        for place, sample in enumerate(whole[:number].tolist()):
+            if (row := rows.get(sample)) is not None:
+                self._put(place, Kept(batch.sources[row], batch.labels[row]), _second(batch.captures[row]), units[row], sample)
+        self._low, self._high = real[number : number + measures].copy(), real[number + measures : at].copy()
+        self._warmth, self.seen, self._added = real[at : at + 3].copy(), whole[at + 3 : -1].copy(), int(whole[-1])
+        return last
 
     @property
     def low(self) -> Array:
@@ -108,7 +139,7 @@ class Past:
         ends = ends.copy()
         if self._warmth[0]:
             mean, square = self._warmth[1:] / self._warmth[0]
-            ends[WARMTH] = nearer(ends[WARMTH], mean + deviations * np.sqrt(max(square - mean**2, 0)))
+            ends[WARMTH] = nearer(ends[WARMTH], mean + deviations * math.sqrt(max(square - mean**2, 0)))
         return ends
 
     def ago(self, place: int) -> int:
@@ -123,52 +154,89 @@ class Past:
             capture: what was measured of it.
             embedding: float32 [d], of any length.
         """
-        x = np.asarray(embedding, np.float32)
-        unit = rooted(power_normalised(x[None]))[0]
-        cosines: Embeddings = self._units @ unit
+        x = np.asarray(embedding, np.float32)[None]
+        unit = rooted(power_normalised(x))[0]
+        length, density = (float(values[0]) for values in _shape(x))
+        return self._look(label, capture, length, density, unit, self._units @ unit)
+
+    def _look(self, label: str, capture: Capture | None, length: float, density: float, unit: Embeddings, cosines: Embeddings) -> Look:
         measures = np.full(len(MEASURES), np.nan)
         if capture is not None:
             measures[:4] = capture.brightness, capture.contrast, capture.sharpness, capture.warmth
-        length = np.sqrt(np.dot(x, x))
-        measures[4:6] = length, np.abs(x).sum() / np.sqrt(len(x)) / length if length > 0 else 0.0
-        others = cosines[(cosines < ROOTED) & (cosines != 0)]
-        if len(others) and self.counts[label] >= _ACQUAINTED:
-            measures[6] = others.max()
+        measures[4:6] = length, density
+        if self.counts[label] >= _ACQUAINTED:
+            others = cosines[(cosines < ROOTED) & (cosines != 0)]
+            if len(others):
+                measures[6] = others.max()
         return Look(measures, unit, cosines)
 
     def add(self, source: str, label: str, capture: Capture | None, embedding: Embeddings) -> None:
         """Makes a photo part of the past."""
-        self.keep(source, label, capture, self.look(label, capture, embedding))
+        self.keep(Kept(source, label), capture, self.look(label, capture, embedding))
 
-    def keep(self, source: str, label: str, capture: Capture | None, look: Look) -> None:
-        """The same for a photo that was looked at just now."""
+    def replay(self, batch: Batch) -> Iterator[tuple[int, Look]]:
+        """Makes the photos of a batch part of the past, one after the other; yields the place of each and its look, before it is.
+
+        The products of all photos of the batch with those that are kept, and with each other, are made at once.
+        """
+        x = batch.embeddings[batch.first]
+        units, column = rooted(power_normalised(x)), np.arange(len(self._units))
+        with single_thread():
+            cosines = units @ np.concatenate([self._units, units]).T
+        lengths, densities = (values.tolist() for values in _shape(x))
+        for i, (number, source, label, capture) in enumerate(zip(batch.ids.tolist(), batch.sources, batch.labels, batch.captures)):
+            look = self._look(label, capture, lengths[i], densities[i], units[i], cosines[i, column])
+            yield i, look
+            column[self.keep(Kept(source, label), capture, look, number)] = len(self._units) + i
+
+    def keep(self, photo: Kept, capture: Capture | None, look: Look, sample: int = 0) -> list[int]:
+        """The same as :meth:`add` for a photo that was looked at just now; returns the places that it took.
+
+        Args:
+            photo: the photo.
+            capture: what was measured of it.
+            look: at it.
+            sample: its number in the store; 0 where it has none yet, see :meth:`name`.
+        """
         total = self._added
         self._low, self._high = np.fmin(self._low, look.measures), np.fmax(self._high, look.measures)
         if capture is not None:
             self._warmth += 1, capture.warmth, capture.warmth**2
         if not (look.cosines > ROOTED).any():
             self.seen += ~np.isnan(look.measures)
-        self.counts[label] += 1
+        self.counts[photo.label] += 1
         self._added += 1
-        photo, second = Kept(source, label), np.nan if capture is None or capture.taken is None else np.floor(capture.taken)
-        self._put(total % RECENT, photo, second, look.unit)
-        place = total if total < SPREAD else int(self._random.integers(total + 1))
+        places = [total % RECENT]
+        place = total if total < SPREAD else _draw(total)
         if place < SPREAD:
-            self._put(RECENT + place, photo, second, look.unit)
+            places.append(RECENT + place)
+        for place in places:
+            self._put(place, photo, _second(capture), look.unit, sample)
+        return places
 
-    def _put(self, place: int, photo: Kept, second: float, unit: Embeddings) -> None:
-        self.kept[place], self.seconds[place], self._units[place] = photo, second, unit
+    def name(self, numbers: Mapping[bytes, int]) -> None:
+        """Says which numbers photos got in the store, by their sha256."""
+        for place in np.flatnonzero(self.samples == 0).tolist():
+            if (kept := self.kept[place]) is not None:
+                self.samples[place] = numbers.get(kept.photo, 0)
+
+    def _put(self, place: int, photo: Kept, second: float, unit: Embeddings, sample: int) -> None:
+        self.kept[place], self.seconds[place], self._units[place], self.samples[place] = photo, second, unit, sample
 
 
-def photos(
-    samples: Samples, rows: Array, captures: Mapping[int, Capture], sources: Mapping[int, str]
-) -> Iterator[tuple[str, str, Capture | None, Embeddings]]:
-    """Source, class, capture and embedding of the photos in some rows; see :meth:`Past.of`."""
-    for row in rows.tolist():
-        sample = int(samples.ids[row])
-        yield sources.get(sample, f"sample {sample}"), samples.labels[row], captures.get(sample), samples.embeddings[row]
+def _shape(x: Embeddings) -> tuple[Array, Array]:
+    """L2 norm of each row of `x` float32 [n, d], and its L1 norm over that of an even row of the same L2 norm; 0 for a zero row."""
+    length = np.sqrt(np.einsum("nd,nd->n", x, x))
+    return length, np.divide(np.abs(x).sum(1), np.sqrt(x.shape[1]) * length, out=np.zeros_like(length), where=length > 0)
 
 
-def first_rows(ids: Array) -> Array:
-    """The row of each photo's first view, int [m], in the order of the ids, int [n]."""
-    return np.unique(ids, return_index=True)[1]
+def _second(capture: Capture | None) -> float:
+    return math.nan if capture is None or capture.taken is None else math.floor(capture.taken)
+
+
+def _draw(total: int) -> int:
+    """A number from 0 to `total` that looks drawn by chance, the same for the same `total` (Steele, Lea and Flood 2014, splitmix64)."""
+    key = total * 0x9E3779B97F4A7C15 % 2**64
+    key = (key ^ key >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    key = (key ^ key >> 27) * 0x94D049BB133111EB % 2**64
+    return (key ^ key >> 31) * (total + 1) >> 64

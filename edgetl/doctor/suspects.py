@@ -16,7 +16,7 @@ LISTED = 0.9
 (20 to 300 per class), 85 to 94 % among sign digits, and 34 to 42 % among magnetic tiles; of the changed ones they were 49 to 76 %, 87 to
 94 % and 28 to 63 %. What is listed beside them are mostly photos hard to tell."""
 _RANKED = 1024
-_BLOCK = 256
+_BLOCK = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Suspect:
     score: float
 
 
-def suspicion(fit: Fit, units: Embeddings) -> tuple[Array, Array, Array]:
+def suspicion(fit: Fit) -> tuple[Array, Array, Array]:
     """Ranks the photos by how much more they look like another class than like their own.
 
     The evidence for a class is the product of two: the probability that a head gives it that was trained without the photo's burst, and the
@@ -50,8 +50,7 @@ def suspicion(fit: Fit, units: Embeddings) -> tuple[Array, Array, Array]:
     margin over each class's mean (confident learning's thresholds), entropy-weighted confidence, and other temperatures were no better.
 
     Args:
-        fit: with logits of photos held out.
-        units: power-normalised embeddings in the order of `fit.ids`, float32 [m, d].
+        fit: with logits of photos held out; its learner has not changed since.
 
     Returns:
         Rows of `fit.ids`, the most suspicious first, int [k]; the class each looks like, int [k]; and its score, float64 [k] in [0, 1]. At
@@ -64,7 +63,7 @@ def suspicion(fit: Fit, units: Embeddings) -> tuple[Array, Array, Array]:
     first = _odds(likely, own)[1]
     rows = judged[np.argsort(-first[judged], kind="stable")[:_RANKED]]
     with single_thread():
-        evidence = likely[rows] * _neighbours(likely, units - units.mean(0), fit.bursts, rows)
+        evidence = likely[rows] * _neighbours(likely, fit, rows)
     looks, score = _odds(evidence, own[rows])
     order = np.argsort(-score, kind="stable")
     return rows[order], looks[order], score[order]
@@ -81,21 +80,36 @@ def _odds(evidence: Array, own: Array) -> tuple[Array, Array]:
     return looks, np.divide(best, both, out=np.full(len(own), 0.5), where=both > 0)
 
 
-def _neighbours(likely: Array, x: Array, bursts: Array, rows: Array) -> Array:
-    """Mean of `likely` [m, c] over each row's nearest photos of other bursts, weighted by their cosine, float64 [k, c]; 1 without any."""
-    norms = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
-    x = np.divide(x, norms, out=np.zeros_like(x), where=norms > 1e-6)
-    k = min(NEIGHBOURS, len(x) - 1)
-    made = np.ones((len(rows), likely.shape[1]))
-    for start in range(0, len(rows) if k > 0 else 0, _BLOCK):
-        part = rows[start : start + _BLOCK]
-        cosines = x[part] @ x.T
-        cosines[bursts[part][:, None] == bursts] = 0.0
+def _neighbours(likely: Array, fit: Fit, rows: Array) -> Array:
+    """Mean of `likely` [m, c] over each row's nearest photos of other bursts, weighted by their cosine, float64 [k, c]; 1 without any.
+
+    Cosines are between power-normalised embeddings less their mean. The photos are read in blocks, twice.
+    """
+    view, total = fit.whole.view, len(likely)
+    first, k = np.flatnonzero(view.evidence > 0), min(NEIGHBOURS, len(likely) - 1)
+    if not len(rows) or k < 1:
+        return np.ones((len(rows), likely.shape[1]))
+    blocks = [slice(start, start + _BLOCK) for start in range(0, total, _BLOCK)]
+    mean = np.asarray(sum(view.x[first[block]].sum(0, dtype=np.float64) for block in blocks) / total, np.float32)
+    asked = _directions(view.x[first[rows]] - mean)
+    best, where = np.full((len(rows), k), -np.inf, np.float32), np.zeros((len(rows), k), np.intp)
+    for block in blocks:
+        cosines = asked @ _directions(view.x[first[block]] - mean).T
+        cosines[fit.bursts[rows][:, None] == fit.bursts[block]] = 0.0
+        there = np.broadcast_to(np.arange(total)[block], cosines.shape)
+        cosines, there = np.concatenate([best, cosines], 1), np.concatenate([where, there], 1)
         near = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-        weight = np.maximum(np.take_along_axis(cosines, near, 1), 0).astype(np.float64)
-        total = weight.sum(1)
-        mean = np.einsum("nk,nkc->nc", weight, likely[near])
-        made[start : start + _BLOCK] = np.where(total[:, None] > 0, mean / np.where(total > 0, total, 1)[:, None], 1.0)
+        best, where = np.take_along_axis(cosines, near, 1), np.take_along_axis(there, near, 1)
+    weight = np.maximum(best, 0).astype(np.float64)
+    whole = weight.sum(1)
+    made = np.einsum("nk,nkc->nc", weight, likely[where]) / np.where(whole > 0, whole, 1)[:, None]
+    return np.where(whole[:, None] > 0, made, 1.0)
+
+
+def _directions(x: Embeddings) -> Embeddings:
+    """Rows of `x` [n, d] at length 1; those of hardly any length become zero."""
+    norms = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
+    made: Embeddings = np.divide(x, norms, out=np.zeros_like(x), where=norms > 1e-6)
     return made
 
 

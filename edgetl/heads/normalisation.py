@@ -7,6 +7,10 @@ import numpy as np
 from edgetl.types import Array, Embeddings
 
 _GRID = np.float32(2**30)
+_ROOTS = np.copysign(
+    np.sqrt(np.abs(np.arange(256, dtype=np.uint8).view(np.int8).astype(np.float32))), np.arange(256, dtype=np.uint8).view(np.int8)
+)
+"""The signed root of each int8, by its bits."""
 
 
 def power_normalised(x: Embeddings, rooted: int | None = None) -> Embeddings:
@@ -26,6 +30,19 @@ def power_normalised(x: Embeddings, rooted: int | None = None) -> Embeddings:
         As :func:`unit`.
     """
     return unit(signed_roots(x, x.shape[1] if rooted is None else rooted))
+
+
+def directions(codes: Array) -> Embeddings:
+    """What :func:`power_normalised` gives for rows of any length [n, d], within float32's rounding: for products, not for exact sums.
+
+    Rows of int8 take a quarter of the time: their roots come from a table, and the squares of those are the values themselves.
+    """
+    if codes.dtype != np.int8:
+        return power_normalised(codes.astype(np.float32))
+    rows: Embeddings = _ROOTS[codes.view(np.uint8)]
+    squares = np.einsum("nd,nd->n", rows, rows)
+    rows /= np.sqrt(np.where(squares > 0, squares, 1))[:, None]
+    return rows
 
 
 def signed_roots(x: Embeddings, rooted: int) -> Embeddings:

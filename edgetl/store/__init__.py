@@ -4,10 +4,11 @@ What survives: whatever a method returned from is on the disk, through a pulled 
 a CRC32 that is checked when the row is read, because SQLite's own `integrity_check` does not see a flipped bit in a value.
 """
 
+from edgetl.store.batches import Batch
 from edgetl.store.encoding import EncodingName
 from edgetl.store.events import Event
 from edgetl.store.samples import NewSample, Sample, Samples
 from edgetl.store.store import Store
 from edgetl.store.traces import Removed
 
-__all__ = ["EncodingName", "Event", "NewSample", "Removed", "Sample", "Samples", "Store"]
+__all__ = ["Batch", "EncodingName", "Event", "NewSample", "Removed", "Sample", "Samples", "Store"]

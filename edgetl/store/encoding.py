@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from edgetl.errors import StoreError
-from edgetl.types import Embeddings
+from edgetl.types import Array, Embeddings
 
 EncodingName = Literal["int8", "float16"]
 ENCODINGS: tuple[EncodingName, ...] = get_args(EncodingName)
@@ -48,11 +48,16 @@ def encode(embeddings: Embeddings, encoding: EncodingName) -> list[bytes]:
 
 def decode(rows: Sequence[bytes], encoding: EncodingName, out: Embeddings) -> None:
     """Unpacks rows of bytes, each of one or several encoded embeddings, into `out`, float32 [n, d], n being their number in all."""
-    raw = np.frombuffer(b"".join(rows), np.uint8).reshape(len(out), row_size(out.shape[1], encoding))
+    values, scales = codes(rows, out.shape[1], encoding)
+    np.multiply(values, scales, out=out)
+
+
+def codes(rows: Sequence[bytes], dim: int, encoding: EncodingName) -> tuple[Array, Embeddings]:
+    """Rows of bytes, each of one or several encoded embeddings, as they are: int8 or float16 [n, d], and float32 scales [n, 1]."""
+    raw = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, row_size(dim, encoding))
     if encoding == "float16":
-        out[:] = raw.view("<f2")
-    else:
-        np.multiply(raw[:, 4:].view(np.int8), raw[:, :4].copy().view("<f4"), out=out)
+        return raw.view("<f2"), np.ones((len(raw), 1), np.float32)
+    return raw[:, 4:].view(np.int8), raw[:, :4].copy().view("<f4")
 
 
 def _float16_rows(embeddings: Embeddings) -> list[bytes]:

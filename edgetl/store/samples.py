@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.errors import StoreCorrupt, StoreError
-from edgetl.store import captures
+from edgetl.store import captures, derived
 from edgetl.store.checksum import RESTORE, checksum, matches, next_id
 from edgetl.store.encoding import EncodingName, decode, encode, row_size
 from edgetl.store.traces import Removed, pieces
@@ -189,12 +189,14 @@ def remove(db: sqlite3.Connection, label: str | None, photo: bytes | None) -> Re
     where, values = " AND ".join(f"{name} = ?" for name in conditions), tuple(conditions.values())
     labels: dict[int, str] = {}
     left: set[bytes] = set()
-    for row, text, *contents in db.execute(
+    for sample, text, *contents in db.execute(
         f"SELECT id, label, photo, embedding, jpeg FROM sample LEFT JOIN thumbnail USING (id) WHERE {where}", values
     ):
-        labels[row] = text.decode("utf-8", "replace")
+        labels[sample] = text.decode("utf-8", "replace")
         left.update(*[pieces(content) for content in contents if isinstance(content, bytes)])
     db.execute(f"DELETE FROM sample WHERE {where}", values)
+    if labels:
+        derived.clear(db)
     return Removed(labels, frozenset(left))
 
 
@@ -241,6 +243,25 @@ def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) ->
         yield chunk
     if left or rows.fetchone() is not None:
         raise StoreCorrupt(f"{path}: the samples read are not the {n} that its index lists: the disk changed it; {RESTORE}")
+
+
+def row(db: sqlite3.Connection, path: Path, sample: int) -> RawRow | None:
+    """One row by its number, checked; None where there is none."""
+    return _one(db, path, "id", sample)
+
+
+def ids(db: sqlite3.Connection, after: int) -> npt.NDArray[np.int64]:
+    """The numbers of all samples above `after`, ascending; of all of them read from the index alone."""
+    rows = (
+        db.execute("SELECT id FROM sample WHERE id > ?", (after,)) if after else db.execute("SELECT id FROM sample INDEXED BY sample_label")
+    )
+    return np.sort(np.fromiter((number for (number,) in rows), np.int64))
+
+
+def last(db: sqlite3.Connection) -> int:
+    """The highest number of a sample; 0 where there is none."""
+    (highest,) = db.execute("SELECT MAX(id) FROM sample").fetchone()
+    return int(highest or 0)
 
 
 def _count(db: sqlite3.Connection, after: int) -> int:

@@ -60,7 +60,10 @@ MIGRATIONS: list[str] = [
     );
     """,
     "CREATE TABLE background (id INTEGER PRIMARY KEY, digest TEXT NOT NULL, crc INTEGER NOT NULL, rows BLOB NOT NULL)",
+    "CREATE TABLE derived (name TEXT PRIMARY KEY, last INTEGER NOT NULL, content BLOB NOT NULL, crc INTEGER NOT NULL)",
 ]
+READABLE = {4}
+"""Migrations without which a file can be read: what they add is nothing that reading needs."""
 
 
 def create(
@@ -138,7 +141,10 @@ def migrate(connection: Connection) -> None:
     if version > len(MIGRATIONS):
         known = f"this edgetl knows {len(MIGRATIONS)}"
         raise StoreError(f"{connection.path} has schema {version} and {known}: a newer edgetl made it; run 'pip install -U edgetl'")
-    if version < len(MIGRATIONS) and connection.read_only:
+    missing = set(range(version + 1, len(MIGRATIONS) + 1))
+    if missing <= READABLE and connection.read_only:
+        return
+    if missing and connection.read_only:
         raise StoreError(
             f"{connection.path} has the older schema {version}; open it once for writing, which brings it up to date: "
             f"'edgetl train -s {connection.path}' does"

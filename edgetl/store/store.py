@@ -8,8 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from edgetl.errors import StoreError
-from edgetl.store import background, captures, events, heads, samples, schema, traces
+from edgetl.store import background, batches, captures, derived, events, heads, samples, schema, traces
+from edgetl.store.batches import Batch
 from edgetl.store.connection import Connection
 from edgetl.store.encoding import EncodingName
 from edgetl.store.events import Event
@@ -211,6 +215,31 @@ class Store:
         """All samples with an id above `after`, in the order of their ids."""
         with self._connection.reading() as db:
             return samples.read(db, self.path, int(after), self.fingerprint.dim, self.encoding)
+
+    def batches(self, after: int = 0) -> Iterator[Batch]:
+        """The same with all that is known of them, about a thousand at a time; other threads wait until the last one was read."""
+        with self._connection.reading() as db:
+            yield from batches.read(db, self.path, int(after), self.fingerprint.dim, self.encoding)
+
+    def select(self, ids: Iterable[int]) -> Batch:
+        """The samples with these numbers, in the order of the numbers; numbers that no sample has are passed over."""
+        with self._connection.reading() as db:
+            return batches.select(db, self.path, [int(sample) for sample in ids], self.fingerprint.dim, self.encoding)
+
+    def ids(self, after: int = 0) -> npt.NDArray[np.int64]:
+        """The numbers of all samples above `after`, int64 [n], ascending; like :meth:`counts` it does not check the rows."""
+        with self._connection.reading() as db:
+            return samples.ids(db, int(after))
+
+    def derived(self, name: str) -> tuple[int, bytes] | None:
+        """What :meth:`keep_derived` kept, with the last sample that went into it; None where it must be worked out again."""
+        with self._connection.reading() as db:
+            return derived.read(db, name)
+
+    def keep_derived(self, name: str, content: bytes) -> None:
+        """Keeps what was worked out from all samples that are there now; removing any of them deletes it."""
+        with self._connection.transaction(f"keeping {name}") as db:
+            derived.write(db, name, samples.last(db), content)
 
     def sources(self, ids: Iterable[int]) -> list[str]:
         """Where these samples came from, in the order asked for.

@@ -1,0 +1,93 @@
+"""Samples with all that is known of them, some at a time, so that a large store can be gone through in little memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgetl.store import captures, samples
+from edgetl.store.encoding import EncodingName, codes, row_size
+from edgetl.types import Array, Capture, Embeddings
+
+MOST = 1024
+"""Photos in a batch: at 1280 values the embeddings take 5 MB."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """Some photos in the order of their ids; the views of a photo are consecutive rows, the photo itself first.
+
+    Attributes:
+        ids: int64 [m].
+        labels: class of each.
+        sources: where each came from.
+        captures: what was measured of each, without thumbnails; None where nothing was.
+        views: rows of each, int64 [m].
+        codes: the embeddings as the store keeps them, int8 or float16 [r, d]: their direction, and with `scales` their length.
+        scales: what each row is multiplied with, float32 [r, 1].
+    """
+
+    ids: npt.NDArray[np.int64]
+    labels: Sequence[str]
+    sources: Sequence[str]
+    captures: Sequence[Capture | None]
+    views: npt.NDArray[np.int64]
+    codes: Array
+    scales: Embeddings
+
+    @property
+    def first(self) -> Array:
+        """The row of each photo itself, int64 [m]."""
+        return np.cumsum(self.views) - self.views  # type: ignore[no-any-return]
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """Of every row, float32 [r, d]."""
+        return self.codes * self.scales
+
+    @property
+    def taken(self) -> Array:
+        """When each photo was taken, float64 [m], seconds since 1970; NaN where unknown."""
+        times = (None if capture is None else capture.taken for capture in self.captures)
+        return np.array([np.nan if time is None else time for time in times])
+
+
+def read(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: EncodingName, most: int = MOST) -> Iterator[Batch]:
+    """All samples with an id above `after`, at most `most` at a time, each checked and none missing.
+
+    Raises:
+        StoreCorrupt: a row fails its check, or is missing.
+    """
+    for chunk in samples.chunks(db, path, after, most):
+        yield _batch(chunk, dim, encoding)
+
+
+def select(db: sqlite3.Connection, path: Path, ids: Sequence[int], dim: int, encoding: EncodingName) -> Batch:
+    """The samples with these numbers that are there, in the order of the numbers.
+
+    Raises:
+        StoreCorrupt: a row fails its check.
+    """
+    rows = (samples.row(db, path, sample) for sample in sorted(ids))
+    return _batch([row for row in rows if row is not None], dim, encoding)
+
+
+def _batch(rows: Sequence[samples.RawRow], dim: int, encoding: EncodingName) -> Batch:
+    if not rows:
+        return Batch(np.empty(0, np.int64), [], [], [], np.empty(0, np.int64), *codes([], dim, encoding))
+    numbers, _, _, classes, sources, embeddings, packed = zip(*rows)
+    names = {label: label.decode() for label in set(classes)}
+    measured = iter(captures.unpack([one for one in packed if one is not None]))
+    return Batch(
+        np.array(numbers, np.int64),
+        [names[label] for label in classes],
+        [source.decode() for source in sources],
+        [None if one is None else next(measured) for one in packed],
+        np.array(list(map(len, embeddings))) // row_size(dim, encoding),
+        *codes(embeddings, dim, encoding),
+    )
