@@ -46,7 +46,7 @@ the sign digits would differ from their own set (n = 4,000 each), with it 4.9 an
 _NEW_SIZE = 0.05
 _QUERIES, _MATES, _BLOCK, _LOOKED_AT = 256, 32, 1024, 64
 _MAY_REPEAT = 0.9
-"""Pairs of near-duplicates (:data:`edgetl.heads.bursts.ROOTED`) had a cosine of at least 0.953 in every data set (docs/evidence/scale.md)."""
+"""Near-duplicates (:data:`edgetl.heads.bursts.ROOTED`) had a cosine of at least 0.953 in every data set (docs/evidence/scale.md)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -228,7 +228,7 @@ def _usual(taught: Taught) -> Array:
         if best.shape[1] > _MATES:
             near = np.argpartition(-best, _MATES - 1, axis=1)[:, :_MATES]
             best, where = np.take_along_axis(best, near, 1), np.take_along_axis(where, near, 1)
-    nearest = (_nearest_other(taught, row, *pair) for row, *pair in zip(asked.tolist(), best, where))
+    nearest = (_nearest_other(taught, row, cosines, rows) for row, cosines, rows in zip(asked.tolist(), best, where))
     return np.sort(np.array([cosine for cosine in nearest if cosine is not None], np.float64))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgetl.bundle import Bundle
 from edgetl.doctor import Diagnosis, Finding, Past, check, check_classes, diagnose
-from edgetl.doctor.past import LIMIT, RECENT, SPREAD
+from edgetl.doctor.past import LIMIT, RECENT, SPREAD, Kept
 from edgetl.doctor.suspects import suspicion
 from edgetl.embedder import Embedder
 from edgetl.heads import Fit, Learner
@@ -19,8 +19,8 @@ from edgetl.heads.normalisation import power_normalised
 from edgetl.photos import labelled_photos_in, load
 from edgetl.preprocess import tensor
 from edgetl.quality import measure
-from edgetl.store import Samples
-from edgetl.types import Array, Capture, Embeddings, to_json
+from edgetl.store import Batch, NewSample, Store
+from edgetl.types import Array, Capture, Embeddings, Fingerprint, ImageSpec, to_json
 
 DIM = 64
 GOOD = Capture(640, 480, brightness=120, contrast=45, sharpness=0.5, warmth=0.1)
@@ -48,14 +48,29 @@ def said(
     return [finding.kind for finding in check("new.jpg", label, capture, chosen, taught() if past is None else past, more or None)]
 
 
-def store(x: Array, labels: list[str], taken: Array | None = None) -> Samples:
-    n = len(labels)
-    return Samples(np.arange(1, n + 1), labels, np.asarray(x, np.float32), np.full(n, np.nan) if taken is None else taken)
+def batch(x: Array, labels: list[str], captures: dict[int, Capture] | None = None, sources: dict[int, str] | None = None) -> Batch:
+    """Photos numbered from 1."""
+    ids, codes = np.arange(1, len(labels) + 1), np.asarray(x, np.float32)
+    named = [(sources or {}).get(i, f"{i}.jpg") for i in ids.tolist()]
+    seen = [(captures or {}).get(i) for i in ids.tolist()]
+    return Batch(ids, labels, named, seen, np.ones_like(ids), codes, np.ones((len(ids), 1), np.float32))
 
 
-def fitted(samples: Samples) -> Fit:
-    learner = Learner(samples.embeddings.shape[1])
-    learner.add(samples.ids, samples.embeddings, samples.labels)
+def stored(path: Path, photos: list[NewSample]) -> Store:
+    store = Store.open(
+        path, Fingerprint("0" * 64, ImageSpec(32, 32, 36), "fake", "fp32", photos[0].embedding.shape[-1]), encoding="float16"
+    )
+    store.add(photos)
+    return store
+
+
+def new(i: int, label: str, x: Embeddings, capture: Capture | None = None) -> NewSample:
+    return NewSample(f"{i}".encode().ljust(32), label, x, f"{i}.jpg", capture)
+
+
+def fitted(photos: Batch) -> Fit:
+    learner = Learner(photos.codes.shape[1])
+    learner.add(photos.ids, photos.embeddings, photos.labels)
     return learner.fit()
 
 
@@ -173,32 +188,64 @@ def test_a_label_is_doubted_where_the_head_is_sure_of_another() -> None:
     assert said(pot=0.99, pan=0.01) == []  # the head does not know the class yet
 
 
-def test_the_past_of_a_store_is_the_past_of_its_photos_one_by_one_and_views_do_not_count() -> None:
+def same(one: Past, other: Past) -> bool:
+    arrays = ("samples", "seen", "low", "high")
+    return one.kept == other.kept and one.counts == other.counts and all((getattr(one, a) == getattr(other, a)).all() for a in arrays)
+
+
+def test_the_past_of_a_store_is_the_past_of_its_photos_one_by_one_and_views_do_not_count(tmp_path: Path) -> None:
     n = RECENT + SPREAD + 80
-    photos = np.stack([embedding("mug", i) for i in range(n)])
-    rows = np.repeat(np.arange(n), 2)
-    x = photos[rows] + (np.arange(2 * n) % 2)[:, None]
-    labels = ["mug" if i % 3 else "pot" for i in rows.tolist()]
+    labels = ["mug" if i % 3 else "pot" for i in range(n)]
     captures = {i: dataclasses.replace(GOOD, brightness=float(i)) for i in range(0, n, 2)}
-    made = Past.of(Samples(rows, labels, x.astype(np.float32), np.full(2 * n, np.nan)), captures, {i: f"{i}.jpg" for i in range(n)})
+    views = [embedding("mug", i) + np.arange(2, dtype=np.float32)[:, None] for i in range(n)]
+    with stored(tmp_path / "a.db", [new(i, labels[i], views[i], captures.get(i)) for i in range(n)]) as store:
+        made, kept = Past.of(store), store.select(range(n + 1))
     stepwise = Past(DIM)
-    for i in range(n):
-        stepwise.add(f"{i}.jpg", labels[2 * i], captures.get(i), photos[i])
-    assert made.kept == stepwise.kept
+    for i, x in enumerate(kept.embeddings[kept.first]):
+        stepwise.add(f"{i}.jpg", labels[i], captures.get(i), x)
+    assert [one and one[:2] for one in made.kept] == [one and one[:2] for one in stepwise.kept]
     assert made.counts == stepwise.counts
-    assert (made.low == stepwise.low).all()
-    assert (made.high == stepwise.high).all()
+    np.testing.assert_allclose(made.low, stepwise.low, rtol=1e-6)
+    np.testing.assert_allclose(made.high, stepwise.high, rtol=1e-6)
     assert (made.seen == stepwise.seen).all()
-    assert {kept.source for kept in made.kept[:RECENT] if kept} == {f"{i}.jpg" for i in range(n - RECENT, n)}
+    assert {one.source for one in made.kept[:RECENT] if one} == {f"{i}.jpg" for i in range(n - RECENT, n)}
 
 
-def test_of_a_large_store_the_last_photos_and_some_of_each_age_are_kept_and_all_are_counted() -> None:
+def test_of_a_large_store_the_last_photos_and_some_of_each_age_are_kept_and_all_are_counted(tmp_path: Path) -> None:
     n = LIMIT + 500
-    x = np.random.default_rng(0).normal(size=(n, 8))
-    made = Past.of(store(x, ["mug"] * (n // 2) + ["pot"] * (n - n // 2)), {}, {})
+    x = np.random.default_rng(0).normal(size=(n, 8)).astype(np.float32)
+    with stored(tmp_path / "a.db", [new(i, ("mug", "pot")[2 * i >= n], x[i]) for i in range(n)]) as store:
+        made = Past.of(store)
     assert made.counts == {"mug": n // 2, "pot": n - n // 2}
-    assert {kept.source for kept in made.kept[:RECENT] if kept} == {f"sample {i}" for i in range(n - RECENT + 1, n + 1)}
-    assert 90 < sum(kept is not None and kept.label == "mug" for kept in made.kept[RECENT:]) < 166  # of 256, binomial, 4.7 sigma
+    assert {one.source for one in made.kept[:RECENT] if one} == {f"{i}.jpg" for i in range(n - RECENT, n)}
+    assert 90 < sum(one is not None and one.label == "mug" for one in made.kept[RECENT:]) < 166  # of 256, binomial, 4.7 sigma
+
+
+def test_a_kept_past_goes_on_where_it_ended_and_forgetting_a_photo_deletes_it(tmp_path: Path) -> None:
+    photos = [new(i, ("mug", "pot")[i % 2], embedding("mug", i), GOOD if i % 3 else None) for i in range(400)]
+    with stored(tmp_path / "a.db", photos[:390]) as store:
+        Past.of(store).keep_in(store)
+        assert same(Past.of(store), Past.of(store))
+        kept, (last, content) = Past.of(store), store.derived("past") or (0, b"")
+        assert last == 390
+        store.add(photos[390:])
+        for i, photo in enumerate(photos[390:], 391):
+            kept.keep(
+                Kept(photo.source, photo.label), photo.capture, kept.look(photo.label, photo.capture, store.select([i]).embeddings[0]), i
+            )
+        again = Past.of(store)
+        assert [one and one.source for one in again.kept] == [one and one.source for one in kept.kept]
+        assert (again.samples == kept.samples).all()
+        assert (again.seen == kept.seen).all()
+        np.testing.assert_allclose(again.high, kept.high, rtol=1e-6)
+        with store._connection.transaction("a flipped bit") as db:
+            db.execute("UPDATE derived SET content = ? WHERE name = 'past'", (bytes([content[0] ^ 1]) + content[1:],))
+        assert store.derived("past") is None
+        assert (Past.of(store).seen == again.seen).all()
+        again.keep_in(store)
+        assert store.remove(photo=photos[7].photo)
+        assert store.derived("past") is None
+        assert 8 not in Past.of(store).samples
 
 
 def kinds(findings: tuple[Finding, ...]) -> list[tuple[str, str | None]]:
@@ -221,8 +268,8 @@ def test_classes_are_named_that_are_small_uneven_or_few_views() -> None:
 def test_changed_labels_come_first_and_are_said_to_look_like_what_they_are() -> None:
     truth = [label for label in ("mug", "pot", "pan") for _ in range(40)]
     labels, wrong = changed(truth, 0.1, seed=1)
-    samples = store(np.stack([embedding(label, i, 0.7) for i, label in enumerate(truth)]), labels)
-    found = diagnose(samples, {}, {i: f"{i}.jpg" for i in samples.ids.tolist()}, fitted(samples)).suspects
+    photos = batch(np.stack([embedding(label, i, 0.7) for i, label in enumerate(truth)]), labels)
+    found = diagnose([photos], fitted(photos)).suspects
     assert {suspect.sample - 1 for suspect in found[: len(wrong)]} == wrong
     assert all(suspect.looks == truth[suspect.sample - 1] for suspect in found[: len(wrong)])
     assert found[0].source == f"{found[0].sample}.jpg"
@@ -234,8 +281,7 @@ def test_the_frames_of_a_mislabelled_burst_do_not_vouch_for_each_other() -> None
     x = np.stack([embedding(label, i) for i, label in enumerate(truth)])
     x[:5] = x[0] + 0.01 * np.random.default_rng(0).random((5, DIM))
     labels = ["pot"] * 5 + truth[5:]
-    samples = store(x, labels)
-    rows, _, score = suspicion(fitted(samples), power_normalised(samples.embeddings))
+    rows, _, score = suspicion(fitted(batch(x, labels)))
     assert set(rows[:5].tolist()) == set(range(5))
     assert score[4] > 0.9
 
@@ -243,9 +289,9 @@ def test_the_frames_of_a_mislabelled_burst_do_not_vouch_for_each_other() -> None
 def test_scores_are_the_product_of_head_and_neighbours() -> None:
     truth = [label for label in ("mug", "pot", "pan") for _ in range(15)]
     labels, _ = changed(truth, 0.2, seed=3)
-    samples = store(np.stack([embedding(label, i, 1.0) for i, label in enumerate(truth)]), labels)
-    fit, x = fitted(samples), power_normalised(samples.embeddings)
-    rows, looks, score = suspicion(fit, x)
+    photos = batch(np.stack([embedding(label, i, 1.0) for i, label in enumerate(truth)]), labels)
+    fit, x = fitted(photos), power_normalised(photos.embeddings)
+    rows, looks, score = suspicion(fit)
     assert sorted(rows.tolist()) == list(range(len(labels)))
     p = np.exp(fit.held / fit.head.temperature)
     p /= p.sum(1, keepdims=True)
@@ -285,8 +331,8 @@ BAD = {
 
 
 def examined(x: Array, labels: list[str]) -> Diagnosis:
-    samples = store(x, labels)
-    return diagnose(samples, {1: GOOD}, {}, fitted(samples) if len(set(labels)) > 1 else None)
+    photos = batch(x, labels, {1: GOOD})
+    return diagnose([photos], fitted(photos) if len(set(labels)) > 1 else None)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -311,7 +357,7 @@ def test_a_store_is_examined_as_its_photos_were_when_they_were_added_and_failure
     captures = {i + 1: GOOD for i in range(40)}
     captures[31] = dataclasses.replace(GOOD, brightness=10, contrast=5)
     failed = [("bad.jpg", "truncated"), ("notes.txt", "not a photo"), ("bad.jpg", "truncated")]
-    made = diagnose(store(x, ["mug"] * 40), captures, {31: "night.jpg"}, failed=failed)
+    made = diagnose([batch(x, ["mug"] * 40, captures, {31: "night.jpg"})], failed=failed)
     assert [(finding.kind, finding.photo) for finding in made.findings] == [("dark", "night.jpg"), ("unlike", "night.jpg")]
     assert made.failed == (("bad.jpg", "truncated"), ("notes.txt", "not a photo"))
     assert made.notes == ("there is one class only (40 photos), so no label can be doubted; add a second one",)
@@ -339,7 +385,7 @@ def test_on_real_flowers_changed_labels_come_first_and_good_photos_are_left_alon
     hits = 0
     for seed in range(5):
         labels, wrong = changed([photos[i][1] for i in order], 0.1, seed)
-        samples = store(np.stack(x), labels)
-        suspects = diagnose(samples, {}, {}, fitted(samples)).suspects[:20]
+        photos_of = batch(np.stack(x), labels)
+        suspects = diagnose([photos_of], fitted(photos_of)).suspects[:20]
         hits += sum(suspect.sample - 1 in wrong for suspect in suspects)
     assert hits >= 0.7 * 5 * 20

@@ -129,8 +129,8 @@ def test_a_flipped_bit_anywhere_is_harmless_or_noticed_and_never_a_silent_change
 def test_a_row_that_is_missing_from_its_page_is_noticed(path):
     whole, before, noticed = path.read_bytes(), read(path)[:-1], 0  # a lost background is copied again from the bundle
     for page in range(4096, len(whole), 4096):
-        if whole[page] == 0x0D:  # a leaf of a table; its number of rows is 2 bytes from byte 3 (SQLite file format, 1.6)
-            rows = int.from_bytes(whole[page + 3 : page + 5], "big")
+        rows = int.from_bytes(whole[page + 3 : page + 5], "big")
+        if whole[page] == 0x0D and rows:  # a leaf of a table; its number of rows is 2 bytes from byte 3 (SQLite file format, 1.6)
             path.write_bytes(whole[: page + 3] + (rows - 1).to_bytes(2, "big") + whole[page + 5 :])
             try:
                 assert read(path)[:-1] == before

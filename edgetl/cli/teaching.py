@@ -17,6 +17,10 @@ from edgetl.reports import AddReport
 from edgetl.tables import render
 from edgetl.types import ALLOWED_LOSS, HEAD_KINDS, to_json
 
+_QUICK = 2000
+"""Photos up to which a measurement of the accuracy takes less than half a second (tools/bench_scale)."""
+_SHORT = 20
+
 
 @click.command()
 @PHOTOS
@@ -34,7 +38,9 @@ def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, stric
         options = {"views": views, "strict": strict, "progress": progress}
         reports = [_add(shop, Path(path), label, options) for path in given(photos, more)]
         counts = shop.counts
-        standing = shop.assess() if len(counts) > 1 else None
+        changed = sum(photo.status != "known" for report in reports for photo in report.photos)
+        judged = len(counts) > 1 and _worth_judging(changed, sum(counts.values()))
+        standing = shop.assess() if judged else None
     added = tuple(photo for report in reports for photo in report.photos)
     failed = tuple(failure for report in reports for failure in report.failed)
     whole = AddReport(added, failed, counts, sum(report.seconds for report in reports))
@@ -42,7 +48,8 @@ def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, stric
         print_json({**to_json(whole), "standing": standing})
     else:
         if standing is None:
-            click.echo(render(("class", "photos"), list(counts.items())))
+            touched = {photo.label for photo in added}
+            click.echo(render(("class", "photos"), [(name, n) for name, n in counts.items() if len(counts) < _SHORT or name in touched]))
         else:
             print_assessment(standing.accuracy, standing.assessment)
         statuses = ", ".join(f"{whole.number(status)} {status}" for status in ("added", "known", "relabelled"))
@@ -50,6 +57,8 @@ def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, stric
         for photo in added:
             if photo.status == "relabelled":
                 click.echo(f"relabelled: {photo.source}: {photo.previous} -> {photo.label}", err=True)
+        if changed and len(counts) > 1 and standing is None:
+            click.echo(f"the accuracy was not measured again: edgetl train -s {model['store']} does", err=True)
         say_findings([*whole.findings, *(standing.findings if standing else ())])
         say_failed(failed)
     if failed and not added:
@@ -171,6 +180,11 @@ def merge(stores: tuple[str, ...], output: str, rename: tuple[str, ...], as_json
     for conflict in report.conflicts:
         kept, dropped = conflict.kept, conflict.dropped
         click.echo(f"conflict: {kept.source} is {kept.label!r} in {kept.store} (kept), {dropped.label!r} in {dropped.store}", err=True)
+
+
+def _worth_judging(changed: int, photos: int) -> bool:
+    """Whether the accuracy is measured after `changed` of `photos` photos were added or moved: it takes as long as a training."""
+    return changed > 0 and (photos <= _QUICK or changed >= photos / 10)
 
 
 def _add(shop: Classifier, path: Path, label: str | None, options: dict[str, Any]) -> AddReport:

@@ -114,7 +114,8 @@ class _Photos:
         ids = np.array(self.ids, np.int64)
         if fit is not None:
             order = np.argsort(fit.ids)
-            return fit.bursts[order[np.searchsorted(fit.ids[order], ids)]]  # type: ignore[no-any-return]
+            bursts: Array = fit.bursts[order[np.searchsorted(fit.ids[order], ids)]]
+            return bursts
         if not len(ids):
             return ids
         finder = Bursts()

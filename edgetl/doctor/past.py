@@ -97,10 +97,14 @@ class Past:
         if len(fresh) > LIMIT:
             old = fresh[:-RECENT]
             fresh = np.concatenate([old[np.linspace(0, len(old) - 1, LIMIT - RECENT).astype(np.intp)], fresh[-RECENT:]])
-        for start in range(0, len(fresh), _TOGETHER):
-            for _ in past.replay(store.select(fresh[start : start + _TOGETHER].tolist())):
+        batches = [store.select(fresh[start : start + _TOGETHER].tolist()) for start in range(0, len(fresh), _TOGETHER)]
+        counts = Counter(store.counts())
+        if last:
+            past.counts = counts - Counter(label for batch in batches for label in batch.labels)
+        for batch in batches:
+            for _ in past.replay(batch):
                 pass
-        past.counts = Counter(store.counts())
+        past.counts = counts
         return past
 
     def keep_in(self, store: Store) -> None:

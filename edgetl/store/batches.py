@@ -43,7 +43,7 @@ class Batch:
     @property
     def first(self) -> Array:
         """The row of each photo itself, int64 [m]."""
-        return np.cumsum(self.views) - self.views  # type: ignore[no-any-return]
+        return np.cumsum(self.views) - self.views
 
     @property
     def embeddings(self) -> Embeddings:
