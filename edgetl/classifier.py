@@ -333,7 +333,7 @@ class Classifier:
             why = ", ".join(f"{n} of {name!r}" for name, n in gone.items())
             self.store.log("forget", why)
             head = self._train_again(f"{why} forgotten")
-            difference = None if head is None else training.distance(self._memory, self._asked())
+            difference = None if head is None else training.distance(self._memory)
             counts = self.store.counts()
         freed = self.store.vacuum() if vacuum else 0
         return ForgetReport(gone, counts, head, difference, self.store.purge(removed), freed)

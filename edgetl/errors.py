@@ -14,6 +14,7 @@ Each class also refines the builtin that a caller who does not know edgetl would
     │   ├── StoreCorrupt                        a row or the file fails its check
     │   └── FingerprintMismatch (ValueError)    the store holds embeddings of another model
     ├── TrainError (ValueError)                 there is not enough to train from
+    │   └── OutOfMemory (MemoryError)           a training needs more memory than there is
     ├── HeadError (ValueError)                  a head file that is not one, or an embedding that no head can read
     ├── NotTrained (LookupError)                no head is active
     ├── BenchError (RuntimeError)               a measurement that was refused
@@ -74,6 +75,16 @@ class FingerprintMismatch(StoreError, ValueError):
 
 class TrainError(EdgetlError, ValueError):
     """There is not enough to train from: no sample, or a single class."""
+
+
+class OutOfMemory(TrainError, MemoryError):
+    """A training needs more memory than there is; it was not begun.
+
+    Attributes:
+        code: for programs, in every version the same.
+    """
+
+    code = "out-of-memory"
 
 
 class HeadError(EdgetlError, ValueError):

@@ -89,13 +89,19 @@ class Memory:
         return self.head
 
     def learner(self) -> Learner:
-        """The learner with every sample of the store; what the store holds is what it learns from, rounding included."""
+        """The learner with every sample of the store; what the store holds is what it learns from, rounding included.
+
+        Raises:
+            OutOfMemory: a training of all of them does not fit.
+        """
         if self._learner is None:
+            from edgetl import capacity
             from edgetl.heads import Learner
 
+            counts = self.store.counts()
+            capacity.check(self.store.path, sum(counts.values()), self.store.fingerprint.dim, len(counts))
             self._learner = Learner(self.store.fingerprint.dim, self.store.fingerprint.levels)
-        fresh = self.store.samples(after=self._seen)
-        if len(fresh.ids):
+        for fresh in self.store.blocks(after=self._seen):
             self._learner.add(fresh.ids, fresh.embeddings, fresh.labels, fresh.taken)
             self._seen = int(fresh.ids[-1])
         return self._learner

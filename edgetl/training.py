@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -55,7 +55,8 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
     harmful = change is not None and allow_loss is not None and bool(change.harmful)
     record = guard.Record.of(fit)
     report = {
-        "asked": kind, "reason": fit.reason, "method": fit.method, "per_class": per_class, "warnings": fit.warnings, "record": record,
+        "asked": kind, "alpha": fit.alpha, "reason": fit.reason, "method": fit.method, "per_class": per_class,
+        "warnings": fit.warnings, "record": record,
         "rejection": rejection, "calibration": calibration,
         "kept": change.reason if change is not None and harmful else "",
     }  # fmt: skip
@@ -128,15 +129,30 @@ def adapt(
     return made.report
 
 
-def distance(memory: Memory, kind: HeadKind) -> float:
-    """Largest absolute difference between the active head's logits and those of a head fitted afresh, over the photos that are there."""
-    from edgetl.heads import Learner
+def distance(memory: Memory) -> float:
+    """Largest absolute difference between the active head's logits and those of one made from the rows in the file, over these photos.
 
-    samples = memory.store.samples()
-    fresh = Learner(memory.store.fingerprint.dim, memory.store.fingerprint.levels)
-    fresh.add(samples.ids, samples.embeddings, samples.labels, samples.taken)
-    again = fresh.fit(kind).head
-    return float(np.abs(memory.trained().logits(samples.embeddings) - again.logits(samples.embeddings)).max())
+    The other head is solved by :mod:`edgetl.heads.textbook` at the regularisation that the training chose, from rows that are read again;
+    nothing of the learner is used. Logistic regression has no formula: a learner that is new and has only these rows fits it.
+    """
+    from edgetl.heads import Learner, textbook
+    from edgetl.heads.normalisation import power_normalised
+
+    store, head, active = memory.store, memory.trained(), memory.store.active()
+    alpha = None if active is None else store.head_report(active.head).get("alpha")
+    if head.kind in textbook.KINDS and alpha is not None:
+        rows = ((power_normalised(block.embeddings, head.rooted), block.labels) for block in store.blocks())
+        weight, bias = textbook.fit(head.kind, alpha, head.labels, rows)
+    else:
+        fresh = Learner(store.fingerprint.dim, store.fingerprint.levels)
+        for block in store.blocks():
+            fresh.add(block.ids, block.embeddings, block.labels, block.taken)
+        again = fresh.fit(cast(HeadKind, head.kind)).head
+        weight, bias = again.weight.astype(np.float64), again.bias.astype(np.float64)
+    return max(
+        float(np.abs(head.logits(block.embeddings) - (power_normalised(block.embeddings, head.rooted) @ weight.T + bias)).max())
+        for block in store.blocks()
+    )
 
 
 def _judged(memory: Memory, fit: Fit) -> AssessReport:

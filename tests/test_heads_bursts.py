@@ -124,3 +124,29 @@ def test_accuracy_counts_a_burst_once_per_class_by_its_majority() -> None:
     assert accuracy == Proportion(2, 4)
     with pytest.raises(ValueError, match="zip"):
         per_class_accuracy(outcomes, [0])
+
+
+def test_cells_find_nearly_every_burst_in_any_order_and_what_comes_later(monkeypatch):
+    rng, n = np.random.default_rng(0), 3000
+    things = rng.standard_normal((40, 64))[rng.integers(0, 40, n)] + 0.7 * rng.standard_normal((n, 64))
+    x = np.concatenate([things, things[:600] + 0.05 * rng.standard_normal((600, 64))]).astype(np.float32)
+    x[:2] = 0
+    ids, never = np.arange(len(x)), np.full(len(x), NEVER)
+
+    def number(order: np.ndarray, first: int) -> np.ndarray:
+        found = Bursts()
+        found.add(first)
+        found.find(x[order[:first]], never[:first], ids[order[:first]])
+        found.add(len(order) - first)
+        made = np.empty(len(order), np.intp)
+        made[order] = found.find(x[order], never, ids[order])
+        return made
+
+    exact = number(ids, len(x))
+    monkeypatch.setattr(bursts, "EXACT", 1000)
+    cells = number(ids, len(x))
+    assert exact.max() < 3100
+    pairs = [np.square(np.bincount(one)).sum() - len(x) for one in (exact, np.unique(exact * len(x) + cells, return_inverse=True)[1])]
+    assert pairs[1] >= 0.99 * pairs[0] > 0
+    assert (number(rng.permutation(len(x)), len(x)) == cells).all()
+    assert (number(ids, len(x) - 40) == cells).mean() >= 0.99

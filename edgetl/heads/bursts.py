@@ -30,8 +30,15 @@ CROWD = 30
 _LIMIT = 2 - 2 * ROOTED
 _DOUBT = 1e-5
 """Squared distances that differ from the limit by less are computed again in float64; float32 products err by about a tenth of this."""
-_BLOCK, _WIDTH, _MANY, _DENSE = 256, 192, 2**23, 0.02
+_BLOCK, _MOST, _WIDTH, _MANY, _DENSE = 256, 4096, 192, 2**23, 0.02
 """With 192 directions 4,300 photos of flowers took half the time of comparing all pairs in full; below 2^23 pairs they save nothing."""
+
+
+EXACT = 12_000
+"""Up to so many photos every pair is compared; of more those that share one of the _CELLS places nearest to each, among one photo of every
+_SHARE. On real photos that found every burst (docs/evidence/scale.md); it takes time in proportion to the number of photos to the power of
+about 1.5, and memory for a cell instead of half of that for the embeddings."""
+_CELLS, _SHARE = 4, 128
 
 
 class Bursts:
@@ -72,10 +79,14 @@ class Bursts:
             self._alike[fresh] = self._next + np.arange(len(fresh))
             self._next += len(fresh)
             some = x[:, :: max(1, x.shape[1] // _ENOUGH)]
-            if self._rooted is None:
-                self._rooted = Rows(np.empty((0, some.shape[1]), np.float32))
-            self._rooted.append(rooted(some[len(self._rooted.array) :]))
-            _link(self._alike, self._rooted.array, fresh)
+            if len(x) > EXACT:
+                self._rooted = None
+                _link_in_cells(self._alike, some, ids, fresh)
+            else:
+                if self._rooted is None:
+                    self._rooted = Rows(np.empty((0, some.shape[1]), np.float32))
+                self._rooted.append(rooted(some[len(self._rooted.array) :]))
+                _link(self._alike, self._rooted.array, fresh)
         bursts = self._alike.copy()
         _join(bursts, *_same_second(taken))
         order = np.argsort(ids)
@@ -115,6 +126,35 @@ def _link(numbers: Array, x: Embeddings, fresh: Array) -> None:
             columns = columns[numbers[columns] != numbers[rows[0]]]
         pairs = None if shadow is None else shadow.pairs(rows, columns)
         _join(numbers, *(_near(x, rows, x[columns], columns) if pairs is None else _exact(x, *pairs)))
+
+
+def _link_in_cells(numbers: Array, x: Embeddings, ids: Array, fresh: Array) -> None:
+    """The same for many photos, whose power-normalised embeddings are `x`: see EXACT. A few fresh ones are compared with all."""
+    if len(fresh) <= _BLOCK:
+        asked, found = rooted(x[fresh]), []
+        for start in range(0, len(x), _MOST):
+            some = np.concatenate([asked, rooted(x[start : start + _MOST])])
+            pairs = _near(some, np.arange(len(asked)), some[len(asked) :], np.arange(len(asked), len(some)))
+            found.append((fresh[pairs[0]], start + pairs[1] - len(asked)))
+        _join(numbers, *map(np.concatenate, zip(*found)))
+        return
+    drawn = np.random.default_rng(0).permutation(len(x))[: max(_CELLS, len(x) // _SHARE)]
+    centres = rooted(x[np.argsort(ids)[drawn]])
+    cells = np.empty((len(x), _CELLS), np.int32)
+    for start in range(0, len(x), _MOST):
+        cosines = rooted(x[start : start + _MOST]) @ centres.T
+        cells[start : start + _MOST] = np.argpartition(-cosines, _CELLS - 1, axis=1)[:, :_CELLS]
+    order = np.argsort(cells.reshape(-1), kind="stable")
+    bounds = np.searchsorted(cells.reshape(-1)[order], np.arange(len(centres) + 1))
+    is_fresh, links = np.zeros(len(x), bool), [np.empty((2, 0), np.intp)]
+    is_fresh[fresh] = True
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist()):
+        rows = order[start:stop] // _CELLS
+        if is_fresh[rows].any():
+            local = np.arange(len(rows))
+            _link(local, rooted(x[rows]), local.copy())
+            links.append(np.stack([rows, rows[local]])[:, local != np.arange(len(rows))])
+    _join(numbers, *np.concatenate(links, axis=1))
 
 
 class _Shadow:

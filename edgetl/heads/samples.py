@@ -105,9 +105,11 @@ class Samples:
         self._x.append(normal)
         self.labels += labels
         self.taken = np.concatenate([self.taken, taken])
-        for label in dict.fromkeys(labels):
-            rows = normal[[i for i, other in enumerate(labels) if other == label]]
-            self._count(label, len(rows), rows.sum(0, dtype=np.float64))
+        members: dict[str, list[int]] = {}
+        for i, label in enumerate(labels):
+            members.setdefault(label, []).append(i)
+        for label, rows in members.items():
+            self._count(label, len(rows), normal[rows].sum(0, dtype=np.float64))
         return normal
 
     def remove(self, ids: Iterable[int]) -> tuple[Array, Embeddings]:

@@ -212,20 +212,29 @@ def read(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: Enc
     ids, taken = [np.empty(0, np.int64)], [np.empty(0)]
     labels: list[str] = []
     start = 0
+    for block in blocks(db, path, after, dim, encoding):
+        stop = start + len(block.ids)
+        if stop > len(embeddings):  # photos with several views
+            embeddings.resize((stop + stop // 4, dim), refcheck=False)  # where there is room behind it, without a copy
+        embeddings[start:stop] = block.embeddings
+        ids.append(block.ids)
+        taken.append(block.taken)
+        labels += block.labels
+        start = stop
+    embeddings.resize((start, dim), refcheck=False)
+    return Samples(np.concatenate(ids), labels, embeddings, np.concatenate(taken))
+
+
+def blocks(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: EncodingName) -> Iterator[Samples]:
+    """The same, CHUNK photos at a time."""
     for chunk in chunks(db, path, after):
         numbers, _, _, classes, _, rows, packed = zip(*chunk)
         views = np.array(list(map(len, rows))) // row_size(dim, encoding)
-        n += int(views.sum()) - len(chunk)  # each row that is still to come has at least one view
-        if n > len(embeddings):
-            embeddings.resize((n, dim), refcheck=False)  # where there is room behind it, without a copy
-        stop = start + int(views.sum())
-        decode(rows, encoding, embeddings[start:stop])
-        ids.append(np.repeat(numbers, views))
-        taken.append(np.repeat(captures.taken(packed), views))
+        embeddings = np.empty((int(views.sum()), dim), np.float32)
+        decode(rows, encoding, embeddings)
         names = {label: label.decode() for label in set(classes)}
-        labels += chain.from_iterable(map(repeat, map(names.__getitem__, classes), views.tolist()))
-        start = stop
-    return Samples(np.concatenate(ids), labels, embeddings, np.concatenate(taken))
+        labels = list(chain.from_iterable(map(repeat, map(names.__getitem__, classes), views.tolist())))
+        yield Samples(np.repeat(numbers, views), labels, embeddings, np.repeat(captures.taken(packed), views))
 
 
 def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) -> Iterator[list[RawRow]]:

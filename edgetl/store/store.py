@@ -216,8 +216,13 @@ class Store:
         with self._connection.reading() as db:
             return samples.read(db, self.path, int(after), self.fingerprint.dim, self.encoding)
 
+    def blocks(self, after: int = 0) -> Iterator[Samples]:
+        """The same, about a thousand photos at a time; other threads wait until the last one was read."""
+        with self._connection.reading() as db:
+            yield from samples.blocks(db, self.path, int(after), self.fingerprint.dim, self.encoding)
+
     def batches(self, after: int = 0) -> Iterator[Batch]:
-        """The same with all that is known of them, about a thousand at a time; other threads wait until the last one was read."""
+        """Like :meth:`blocks`, with all that is known of the photos."""
         with self._connection.reading() as db:
             yield from batches.read(db, self.path, int(after), self.fingerprint.dim, self.encoding)
 
