@@ -11,7 +11,7 @@ from edgetl.machine.files import ROOT, text
 
 _BASE = 70e6
 """Python, numpy and edgetl, bytes; this and the factors below from tools/bench_scale (docs/evidence/scale.md)."""
-_EMBEDDINGS, _SQUARES, _LOGITS = 8.5, 48, 64
+_EMBEDDINGS, _SQUARES, _LOGITS = 4.5, 48, 64
 """Bytes for each value of every embedding, for each of d x d, and for each class of every photo."""
 
 

@@ -101,6 +101,7 @@ class Memory:
             counts = self.store.counts()
             capacity.check(self.store.path, sum(counts.values()), self.store.fingerprint.dim, len(counts))
             self._learner = Learner(self.store.fingerprint.dim, self.store.fingerprint.levels)
+            self._learner.reserve(sum(counts.values()))
         for fresh in self.store.blocks(after=self._seen):
             self._learner.add(fresh.ids, fresh.embeddings, fresh.labels, fresh.taken)
             self._seen = int(fresh.ids[-1])

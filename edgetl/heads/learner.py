@@ -123,6 +123,10 @@ class Learner:
         """How many photos."""
         return len(self._samples)
 
+    def reserve(self, rows: int) -> None:
+        """Makes room for so many embeddings in all, so that adding them in parts takes no more memory than at once."""
+        self._samples.reserve(rows)
+
     def add(
         self,
         ids: Array | Sequence[int],

@@ -24,13 +24,18 @@ class Rows:
         """The rows; a view, valid until the next change."""
         return self._data[: self._n]
 
+    def reserve(self, n: int) -> None:
+        """Makes room for `n` rows in all."""
+        if n > len(self._data):
+            grown = np.empty((n, self._data.shape[1]), self._data.dtype)
+            grown[: self._n] = self.array
+            self._data = grown
+
     def append(self, rows: Array) -> None:
         """Adds rows [k, width] at the end."""
         n = self._n + len(rows)
         if n > len(self._data):
-            grown = np.empty((n + n // 8, self._data.shape[1]), self._data.dtype)
-            grown[: self._n] = self.array
-            self._data = grown
+            self.reserve(n + n // 8)
         self._data[self._n : n], self._n = rows, n
 
     def keep(self, kept: Array) -> None:
@@ -69,6 +74,10 @@ class Samples:
     def x(self) -> Embeddings:
         """The power-normalised embeddings, float32 [n, d]; a view, valid until the next change."""
         return self._x.array
+
+    def reserve(self, rows: int) -> None:
+        """Makes room for so many rows in all, so that adding them in parts moves none of them."""
+        self._x.reserve(rows)
 
     @property
     def first(self) -> Array:
