@@ -514,13 +514,20 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "cut", "reason"),
     [
-        (onnx_classifier(), "relu", r"'relu' of 2 photos has the shape \[2, 6, 10, 10\] \(rank 4\).*behind the pooling"),
         (onnx_classifier(unknown_operator), "pooled", "onnxruntime cannot run it .*Bend"),
     ],
 )
 def test_what_onnxruntime_finds_is_said_with_the_files_name(tmp_path: Path, content: bytes, cut: str, reason: str) -> None:
     with pytest.raises(ExportError, match=rf"(?s)net[.]onnx: .*{reason}"):
         opened(written(tmp_path, "net.onnx", content), cut=cut)
+
+
+def test_a_map_becomes_an_embedding_by_its_mean_which_the_manifest_says(tmp_path: Path) -> None:
+    path = written(tmp_path, "net.onnx", onnx_classifier())
+    by_map, by_pool = (opened(path, cut=cut) for cut in ("relu", "pooled"))
+    photos = pictures.scenes(3, SIDE, SIDE, seed=1)
+    np.testing.assert_allclose(by_map.embed(photos), by_pool.embed(photos), rtol=1e-6)
+    assert by_map.notes["cut"].endswith("its mean over 10x10 places is taken")
 
 
 @pytest.mark.parametrize("kind", ["tflite", "onnx"])

@@ -18,7 +18,7 @@ from edgetl.bundle import FAMILIES
 from edgetl.errors import CalibrationError, EdgetlError, ExportError
 from edgetl.runtimes import open_runtime
 from edgetl.types import Array, Embeddings, Pixels
-from edgetl_exporters import onnx_format, openvino_format, pictures, recipes, tflite_format
+from edgetl_exporters import equalisation, onnx_format, openvino_format, pictures, recipes, tflite_format
 from edgetl_exporters.given import Channels, Given, channels
 from edgetl_exporters.metadata import Stated
 from edgetl_exporters.quiet import quiet
@@ -43,6 +43,9 @@ _OFFERED: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = {
 
 _PATIENCE = 120
 """How long one embedding may take, s; the slowest backbone here takes 0.2."""
+
+_SCENES = 2
+"""Drawn scenes that a file is tried with."""
 
 _TRIAL = """
 import sys
@@ -144,8 +147,13 @@ class FileSource(Source):
         self.image = given.spec(self.name, self._network.size, stated.image)
         bgr = (given.order or stated.order or "rgb") == "bgr"
         self.mean, self.std = self._normalisation(given, bgr)
-        with _contradictions(path.name):
-            self._model = self._network.prepared((self.image.width, self.image.height), self.mean, self.std, bgr)
+        self._model = self._prepared(bgr)
+        self._survive()
+        places = self._places()
+        if places:
+            self._network.pool()  # type: ignore[attr-defined]  # only ONNX has maps here
+            self._model = self._prepared(bgr)
+            cut_at += f"; its mean over {places} places is taken"
         self.dim = self._try()
         self.notes = {"cut": cut_at, "input": f"{'BGR' if bgr else 'RGB'}, mean {list(self.mean)}, std {list(self.std)}"}
 
@@ -184,15 +192,18 @@ class FileSource(Source):
             return {"model.onnx": self._model} if onnx else openvino_format.export(self._model, compress=recipe.precision == "fp16")
         if photos is None:
             raise CalibrationError("int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER")
-        if recipe.format == "onnx":
-            return {"model.onnx": onnx_format.quantise(self._model, photos, recipe)}
         if recipe.format == "tflite":
             return {"model.tflite": tflite_format.quantise(self._model, photos, recipe)}
-        return openvino_format.quantise(self._model, photos, recipe)
+        model = equalisation.network_for(recipe, self._model, photos)
+        return (
+            {"model.onnx": onnx_format.quantise(model, photos, recipe)}
+            if recipe.format == "onnx"
+            else openvino_format.quantise(model, photos, recipe)
+        )
 
-    def network(self, recipe: Recipe) -> bytes | None:
+    def network(self, recipe: Recipe, photos: Pixels | None = None) -> bytes | None:
         """See :meth:`Source.network`."""
-        return self._model if self.format == "onnx" and recipe.levels else None
+        return equalisation.network_for(recipe, self._model, photos) if self.format == "onnx" and recipe.levels else None
 
     def _reason(self, format_: str) -> str:
         if format_ not in self.offered:
@@ -247,14 +258,27 @@ class FileSource(Source):
             made.append(channels(self.name, option, values))
         return made[0], made[1]
 
+    def _prepared(self, bgr: bool) -> bytes:
+        with _contradictions(self.name):
+            return self._network.prepared((self.image.width, self.image.height), self.mean, self.std, bgr)
+
+    def _places(self) -> str:
+        """Height and width of the output where it is a map [n, c, h, w], e.g. `7x7`; else nothing."""
+        if self.format != "onnx":
+            return ""
+        shape, _ = self._network.shapes(self._model, self._scenes())  # type: ignore[attr-defined]  # only ONNX shapes are not in the file
+        return f"{shape[2]}x{shape[3]}" if len(shape) == 4 and shape[0] == _SCENES and shape[2] * shape[3] > 1 else ""
+
+    def _scenes(self) -> Pixels:
+        return pictures.scenes(_SCENES, self.image.width, self.image.height, seed=0)
+
     def _try(self) -> int:
         """Embeds drawn scenes as a device would, and returns the embedding's length.
 
         Raises:
-            ExportError: the runtime cannot open or run it, or what it gives is no embedding.
+            ExportError: the runtime cannot run it, or what it gives is not an embedding.
         """
-        scenes = pictures.scenes(2, self.image.width, self.image.height, seed=0)
-        self._survive()
+        scenes = self._scenes()
         if self.format == "onnx":
             self._check_shapes(scenes)
         made = self._run(self._model, scenes)

@@ -104,9 +104,9 @@ class _Extended(Source):
         self._source.balance(tensors)
         self._adopt()
 
-    def network(self, recipe: Recipe) -> bytes | None:
+    def network(self, recipe: Recipe, photos: Pixels | None = None) -> bytes | None:
         """See :meth:`Source.network`."""
-        return self._source.network(recipe)
+        return self._source.network(recipe, photos)
 
     def classifier(self) -> tuple[Array, Array] | None:
         """See :meth:`Source.classifier`."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.types import Array, Embeddings, ImageSpec, Pixels
-from edgetl_exporters import keras_format, keras_graph, keras_import, keras_network, onnx_format, openvino_format, recipes
+from edgetl_exporters import equalisation, keras_format, keras_graph, keras_import, keras_network, onnx_format, openvino_format, recipes
 from edgetl_exporters.given import Given, channels
 from edgetl_exporters.keras_graph import Normalisation
 from edgetl_exporters.quiet import quiet
@@ -105,9 +105,9 @@ class KerasSource(Source):
             return found
         return _INT8 if format_ == _INT8.format else dataclasses.replace(found, correction="none")
 
-    def network(self, recipe: Recipe) -> bytes | None:
+    def network(self, recipe: Recipe, photos: Pixels | None = None) -> bytes | None:
         """See :meth:`Source.network`; TensorFlow's converter leaves nothing to repair."""
-        return None if recipe.format == _INT8.format else self._onnx()
+        return None if recipe.format == _INT8.format else equalisation.network_for(recipe, self._onnx(), photos)
 
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
         """See :meth:`Source.files`."""
@@ -121,9 +121,10 @@ class KerasSource(Source):
             raise CalibrationError("int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER")
         if recipe.format == "tflite":
             return {"model.tflite": keras_format.tflite(self._forward, self.image, photos)}
+        model = equalisation.network_for(recipe, self._onnx(), photos)
         if recipe.format == "onnx":
-            return {"model.onnx": onnx_format.quantise(self._onnx(), photos, recipe)}
-        return openvino_format.quantise(self._onnx(), photos, recipe)
+            return {"model.onnx": onnx_format.quantise(model, photos, recipe)}
+        return openvino_format.quantise(model, photos, recipe)
 
     def libraries(self, format_: str) -> Sequence[str]:
         """See :meth:`Source.libraries`."""

@@ -21,30 +21,31 @@ from edgetl_exporters.quiet import quiet
 
 _GATES = {"Sigmoid": "SiLU", "HardSigmoid": "hard-swish"}
 WEIGHTED = ("Conv", "Gemm", "MatMul")
-RANGES = ("minmax", "percentile", "mse")
-"""What the integers of activations may span (see :meth:`Network.ranges`); the first is the base recipes', the others are repairs.
+RANGES = ("minmax", "mse")
+"""What the integers of activations may span (see :meth:`Network.ranges`); the first is the base recipes', the other a repair.
 
 Cut ranges are nearer to float while new photos are like those that calibrated, and further where they are not; a field's calibration
 photos are of few things, and its classes are not known yet. So the whole range is the base. Mean cosine of tflite-int8 with minmax /
-percentile / mse (onnx-int8 of Lite0 the same within 0.002), on 50 photos of ImageNet that calibrated nothing and 100 of each other set:
+mse (onnx-int8 of Lite0 the same within 0.002), on 50 photos of ImageNet that calibrated nothing and 100 of each other set:
 
-- EfficientNet-Lite0, calibrated on solar cells: ImageNet 0.992 / 0.973 / 0.984, flowers 0.977 / 0.963 / 0.973, sign-digits 0.996 / 0.978 /
-  0.992, magnetic-tiles 0.992 / 0.993 / 0.993, solar cells 0.995 / 0.995 / 0.996.
-- The same, calibrated on ImageNet: 0.997 / 0.998 / 0.998, 0.991 / 0.993 / 0.993, 0.990 / 0.992 / 0.992, 0.982 / 0.992 / 0.991, 0.990 /
-  0.994 / 0.994.
-- EfficientNet-Lite1, calibrated on ImageNet: 0.995 / 0.996 / 0.996, 0.983 / 0.989 / 0.988, 0.991 / 0.995 / 0.994, 0.949 / 0.969 / 0.967,
-  0.978 / 0.984 / 0.984. With 20 photos per class of sign-digits, its heads lose 0.69 ± 0.31 / 0.17 ± 0.38 / 0.30 ± 0.41 points to float
-  (mean of 10 seeds, 95 %).
+- EfficientNet-Lite0, calibrated on solar cells: ImageNet 0.992 / 0.984, flowers 0.977 / 0.973, sign-digits 0.996 / 0.992, magnetic-tiles
+  0.992 / 0.993, solar cells 0.995 / 0.996.
+- The same, calibrated on ImageNet: 0.997 / 0.998, 0.991 / 0.993, 0.990 / 0.992, 0.982 / 0.991, 0.990 / 0.994.
+- EfficientNet-Lite1, calibrated on ImageNet: 0.995 / 0.996, 0.983 / 0.988, 0.991 / 0.994, 0.949 / 0.967, 0.978 / 0.984. With 20 photos per
+  class of sign-digits, its heads lose 0.69 ± 0.31 / 0.30 ± 0.41 points to float (mean of 10 seeds, 95 %).
 """
 
 _BINS = 2048
 HISTOGRAM = 48
 """How many photos are counted into histograms: unlike an extreme, a share of the values needs few."""
 
-_TAIL = 1e-4
-"""The share of a tensor's values that percentile ranges cut off at either end."""
+_SAMPLED = 65536
+"""How many values of a tensor on a photo are counted at most: evenly taken, a share of them says the same."""
 
 _TINY = 1e-6
+_AXES_AS_INPUT = 18
+"""From this opset on ReduceMin, ReduceMax and ReduceMean read their axes."""
+
 _CLIPS = np.linspace(0.2, 1.0, 81)
 
 
@@ -144,6 +145,39 @@ class Network:
         rows = list(self._run(made, ["ReduceMin", "ReduceMax"], photos.pixels))
         return Extremes(tuple(names), np.stack([low for low, _ in rows]), np.stack([high for _, high in rows]))
 
+    @property
+    def graph(self) -> Any:
+        """The prepared file's graph; not to be changed."""
+        return self._proto.graph
+
+    def copy(self) -> Any:
+        """The prepared file, to be changed."""
+        return self._copy()
+
+    def maps(self) -> list[str]:
+        """The float tensors [n, c, h, w] behind the normalisation, in the order they are made."""
+        graph = self._proto.graph
+        ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*graph.value_info, *graph.output)}
+        before = {name for node in self.normalisation() for name in self._nodes[node].output}
+        return [name for name in self._floats() if ranks.get(name) == 4 and name not in before]
+
+    def statistics(self, names: list[str], photos: Pixels) -> Iterator[list[Array]]:
+        """Per photo, of every tensor [1, c, h, w] and channel: the least value, the largest, the mean and the mean square, float32 [c]."""
+        import onnx
+
+        made, outputs = self._copy(), []
+        axes = onnx.numpy_helper.from_array(np.array([0, 2, 3], np.int64), "all but channels")
+        made.graph.initializer.append(axes)
+        by_input = next(entry.version for entry in made.opset_import if entry.domain in ("", "ai.onnx")) >= _AXES_AS_INPUT
+        for name in names:
+            made.graph.node.append(onnx.helper.make_node("Mul", [name, name], [f"{name} squared"]))
+            for kind, source in (("ReduceMin", name), ("ReduceMax", name), ("ReduceMean", name), ("ReduceMean", f"{name} squared")):
+                given = [source, axes.name] if by_input else [source]
+                settings = {} if by_input else {"axes": [0, 2, 3]}
+                made.graph.node.append(onnx.helper.make_node(kind, given, [f"{kind} {source}"], keepdims=0, **settings))
+                outputs.append(f"{kind} {source}")
+        return self._run(made, outputs, photos)
+
     def channels(self, photos: Pixels) -> Mapping[str, Array]:
         """Tensor -> how far each of its channels reaches from zero, float32 [channels]: of the layers' outputs that are maps."""
         import onnx
@@ -182,8 +216,8 @@ class Network:
 
         Args:
             photos: uint8 [n, h, w, 3].
-            kind: one of :data:`RANGES`: `minmax`, all values; `percentile`, all but the outermost :data:`_TAIL` at either end;
-                `mse`, the part of the extremes whose rounding and clipping lose the least energy.
+            kind: one of :data:`RANGES`: `minmax`, all values; `mse`, the part of the extremes whose rounding and clipping lose the
+                least energy.
         """
         return self._ranges(Photos(photos), kind)
 
@@ -191,7 +225,7 @@ class Network:
         if kind == "minmax":
             return self._extremes(photos).ranges()
         whole = self._ranges(photos, "minmax")
-        return {name: cut(kind, counts, *whole[name]) for name, counts in self._counts(photos.pixels[:HISTOGRAM], whole).items()}
+        return {name: cut(counts, *whole[name]) for name, counts in self._counts(photos.pixels[:HISTOGRAM], whole).items()}
 
     def _counts(self, photos: Pixels, whole: Mapping[str, tuple[float, float]]) -> Mapping[str, Array]:
         """Tensor -> how many of its values fall into each of 2048 equal bins of its whole range, int64 [2048]."""
@@ -323,24 +357,13 @@ def _activation(nodes: list[Any]) -> str:
 
 
 def histogram(values: Array, low: float, high: float) -> Array:
-    """How many values fall into each of 2048 equal bins of [low, high], int64 [2048]."""
-    return np.histogram(values, _BINS, (low, max(high, low + _TINY)))[0]
+    """How many of at most :data:`_SAMPLED` values fall into each of 2048 equal bins of [low, high], int64 [2048]."""
+    flat = values.reshape(-1)
+    return np.histogram(flat[:: 1 + (flat.size - 1) // _SAMPLED], _BINS, (low, max(high, low + _TINY)))[0]
 
 
-def cut(kind: str, counts: Array, low: float, high: float) -> tuple[float, float]:
-    """The part of [low, high] that integers span, from the histogram over it (see :meth:`Network.ranges`)."""
-    return _percentile(counts, low, high) if kind == "percentile" else _least_error(counts, low, high)
-
-
-def _percentile(counts: Array, low: float, high: float) -> tuple[float, float]:
-    share = np.cumsum(counts) / counts.sum()
-    step = (high - low) / _BINS
-    first, last = int(np.searchsorted(share, _TAIL)), int(np.searchsorted(share, 1 - _TAIL))
-    return low + first * step, low + (last + 1) * step
-
-
-def _least_error(counts: Array, low: float, high: float) -> tuple[float, float]:
-    """The fraction of both ends that loses the least squared error over the histogram's bins."""
+def cut(counts: Array, low: float, high: float) -> tuple[float, float]:
+    """The part of [low, high] that integers span: the fraction of both ends that loses the least squared error over the histogram."""
     values = low + (np.arange(_BINS) + 0.5) * (high - low) / _BINS
     low, high = min(low, 0.0), max(high, 0.0)
     lows, highs = low * _CLIPS[:, None], high * _CLIPS[:, None]

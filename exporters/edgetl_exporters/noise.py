@@ -2,6 +2,9 @@
 
 Beside the float network a second one runs whose layers are quantised, but read what the float layers read. The difference of a layer's two
 outputs is then its own noise alone, and the signal-to-noise ratio, 10 log10(signal energy / noise energy), says in dB how much that is.
+
+Little noise early may matter more than much of it in a branch that changes nothing. So of the noisiest layers the noise of each alone is
+added to its output, and what the embedding loses of its cosine says how much that layer matters.
 """
 
 from __future__ import annotations
@@ -12,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from edgetl.types import Array, Pixels
-from edgetl_exporters import network
+from edgetl_exporters import network, parity
 
 PHOTOS = 16
 """How many photos a layer's noise is measured on."""
+
+_EXAMINED, _EXAMINING = 12, 6
+"""How many layers, the first and the noisiest, are examined for what they cost the embedding, and with how many photos."""
 
 _QUIET = 120.0
 """Above this a ratio means no more than that nothing was rounded, dB."""
@@ -29,11 +35,13 @@ class LayerNoise:
         number: of the layer, in the order they run.
         name: of its weights.
         snr: its output's signal-to-noise ratio, dB.
+        lost: what its noise alone takes from the embedding's mean cosine; 0 where that was not examined.
     """
 
     number: int
     name: str
     snr: float
+    lost: float
 
 
 def ratio(signal: Array, noise: Array) -> Array:
@@ -49,7 +57,7 @@ def ratio(signal: Array, noise: Array) -> Array:
 
 
 def measure(model: bytes, quantised: bytes, photos: Pixels) -> tuple[LayerNoise, ...]:
-    """The noise of every layer, the worst first.
+    """The noise of every layer, those first that cost the embedding most.
 
     Args:
         model: the float ONNX model.
@@ -57,12 +65,38 @@ def measure(model: bytes, quantised: bytes, photos: Pixels) -> tuple[LayerNoise,
         photos: uint8 [n, h, w, 3]; the first :data:`PHOTOS` are run.
     """
     float_ = network.read(model)
-    both = _Twins(float_, quantised)
-    opened = network.session(both.model())
-    runs = [opened.run(["signal", "noise"], float_.feed(photo)) for photo in photos[:PHOTOS]]
-    energies = np.asarray(runs, np.float64).sum(0)
-    found = [LayerNoise(i, layer.name, float(snr)) for i, (layer, snr) in enumerate(zip(float_.layers, ratio(energies[0], energies[1])))]
-    return tuple(sorted(found, key=lambda layer: layer.snr))
+    count = len(float_.layers)
+    run = _Runner(float_, quantised)
+    energies = np.asarray([run(photo, np.zeros(count))[:2] for photo in photos[:PHOTOS]], np.float64).sum(0)
+    ratios = ratio(energies[0], energies[1])
+    lost = np.zeros(count)
+    expected = [run(photo, np.zeros(count))[2] for photo in photos[:_EXAMINING]]
+    for number in dict.fromkeys([0, *np.argsort(ratios)[:_EXAMINED]]):
+        alone = np.eye(count)[number]
+        changed = [run(photo, alone)[2] for photo in photos[:_EXAMINING]]
+        lost[number] = 1 - parity.cosines(np.concatenate(expected), np.concatenate(changed)).mean()
+    found = [LayerNoise(i, layer.name, float(ratios[i]), float(lost[i])) for i, layer in enumerate(float_.layers)]
+    return tuple(sorted(found, key=lambda layer: (-layer.lost, layer.snr)))
+
+
+class _Runner:
+    """Runs a photo with the noise of some layers added to their outputs."""
+
+    def __init__(self, float_: network.Network, quantised: bytes) -> None:
+        self._float, twins = float_, _Twins(float_, quantised)
+        self._session = network.session(twins.model())
+        self._outputs = ["signal", "noise", twins.embedding]
+
+    def __call__(self, photo: Pixels, added: Array) -> list[Array]:
+        """Energies of signal and noise [layers] each, and the embedding [1, d].
+
+        Args:
+            photo: uint8 [h, w, 3].
+            added: the share of its noise that every layer gets, [layers].
+        """
+        feed = {**self._float.feed(photo), "added": added.astype(np.float32)}
+        made: list[Array] = self._session.run(self._outputs, feed)
+        return made
 
 
 class _Twins:
@@ -82,12 +116,16 @@ class _Twins:
         self._made.opset_import[0].version = max(self._made.opset_import[0].version, 13)
 
     def model(self) -> bytes:
-        """One file with the outputs `signal` and `noise`, the energies of every layer's output and of its twin's difference from it."""
+        """One file with the outputs `signal` and `noise`, the energies of every layer's output and of its twin's difference from it.
+
+        A further input `added` [layers] says how much of that difference the layers behind it read.
+        """
         import onnx
 
         for layer in self._float.layers:
             self._layer(layer)
         numbers = range(len(self._float.layers))
+        self.embedding = self._mix()
         self._made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "one value"))
         for kind in ("signal", "noise"):
             for i in numbers:
@@ -100,8 +138,29 @@ class _Twins:
                 self._add("Reshape", [f"{kind} {i} all", "one value"], f"{kind} {i}")
             self._add("Concat", [f"{kind} {i}" for i in numbers], kind, axis=0)
         del self._made.graph.output[:]
-        self._made.graph.output.extend(onnx.helper.make_empty_tensor_value_info(kind) for kind in ("signal", "noise"))
+        outputs = ("signal", "noise", self.embedding)
+        self._made.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in outputs)
         return bytes(self._made.SerializeToString())
+
+    def _mix(self) -> str:
+        """Lets what reads a layer's output read its share of noise too; returns the name of the embedding."""
+        import onnx
+
+        graph = self._made.graph
+        graph.input.append(onnx.helper.make_tensor_value_info("added", onnx.TensorProto.FLOAT, [len(self._float.layers)]))
+        mixed = {layer.output: f"mixed {number}" for number, layer in enumerate(self._float.layers)}
+        differences = {f"difference {number}" for number in range(len(self._float.layers))}
+        for node in graph.node:
+            if node.output[0] not in differences:
+                for i, name in enumerate(node.input):
+                    node.input[i] = mixed.get(name, name)
+        for number, layer in enumerate(self._float.layers):
+            graph.initializer.append(onnx.numpy_helper.from_array(np.array(number, np.int64), f"number {number}"))
+            self._add("Gather", ["added", f"number {number}"], f"share {number}")
+            self._add("Mul", [f"difference {number}", f"share {number}"], f"part {number}")
+            self._add("Sub", [layer.output, f"part {number}"], f"mixed {number}")
+        embedding = str(graph.output[0].name)
+        return mixed.get(embedding, embedding)
 
     def _layer(self, layer: network.Layer) -> None:
         number = self._float.layers.index(layer)

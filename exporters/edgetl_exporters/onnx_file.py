@@ -124,6 +124,13 @@ class OnnxFile:
         _replace(self._graph.output, [helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None)])
         self.made = tensor
 
+    def pool(self) -> None:
+        """Makes the mean of the output [n, c, h, w] over its places the output."""
+        pooled = f"{self.made}/pooled"
+        self._graph.node.append(helper.make_node("GlobalAveragePool", [self.made], [pooled], name=pooled))
+        _replace(self._graph.output, [helper.make_tensor_value_info(pooled, TensorProto.FLOAT, None)])
+        self.made = pooled
+
     def prepared(self, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], bgr: bool) -> bytes:
         """The backbone: uint8 RGB [n, h, w, 3] in, the output flattened to [n, d] out, n free.
 

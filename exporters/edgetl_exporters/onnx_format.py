@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -59,13 +60,14 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> bytes:
     return with_unsigned_weights(quantised) if recipe.unsigned else quantised
 
 
-@functools.lru_cache(2)  # OpenVINO reads what ONNX Runtime's quantiser made
+@functools.lru_cache(16)  # OpenVINO reads what ONNX Runtime's quantiser made
 def _quantised(model: bytes, photos: Photos, kind: str, floats: tuple[int, ...]) -> bytes:
     from onnxruntime import quantization
     from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 
     float_ = network.read(model)
     ranges = float_.ranges(photos.pixels, kind)
+    kept = [node for i in floats for node in float_.layers[i].nodes]
     minmax = quantization.CalibrationMethod.MinMax
     with quiet(), tempfile.TemporaryDirectory() as folder:
         before, measured, after = (Path(folder) / name for name in ("float.onnx", "ranges.json", "int8.onnx"))
@@ -82,9 +84,33 @@ def _quantised(model: bytes, photos: Photos, kind: str, floats: tuple[int, ...])
             calibrate_method=minmax,
             calibration_cache_path=measured,
             # Integers between the pixels and the first layer would only round once more.
-            nodes_to_exclude=[*float_.normalisation(), *(node for i in floats for node in float_.layers[i].nodes)],
+            nodes_to_exclude=[*float_.normalisation(), *kept],
         )
-        return with_dequantised_pixels(after.read_bytes())
+        return with_dequantised_pixels(with_float_readers(after.read_bytes(), kept))
+
+
+def with_float_readers(model: bytes, kept: Collection[str]) -> bytes:
+    """The QDQ model in which a node that stays in float reads the float tensor where another such node makes it.
+
+    ONNX Runtime's quantiser rounds a tensor for all its readers as soon as one of them computes with integers, e.g. a sum behind a layer.
+
+    Args:
+        model: the QDQ model.
+        kept: the names of the nodes that stay in float.
+    """
+    import onnx
+
+    parsed = onnx.load_from_string(model)
+    nodes = parsed.graph.node
+    makers = {name: node for node in nodes for name in node.output}
+    for node in (node for node in nodes if node.name in kept):
+        for i, name in enumerate(node.input):
+            pair = makers.get(name)
+            rounded = makers.get(pair.input[0]) if pair is not None and pair.op_type == "DequantizeLinear" else None
+            before = makers.get(rounded.input[0]) if rounded is not None and rounded.op_type == "QuantizeLinear" else None
+            if rounded is not None and before is not None and before.name in kept:
+                node.input[i] = rounded.input[0]
+    return bytes(parsed.SerializeToString())
 
 
 def with_unsigned_weights(model: bytes) -> bytes:

@@ -33,7 +33,7 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> Mapping[str, bytes
     Args:
         model: the float ONNX model with uint8 input [n, h, w, 3].
         photos: uint8 [n, h, w, 3] that calibrate.
-        recipe: its quantizer and its correction count; ONNX Runtime's quantiser heeds ranges, levels and float layers too.
+        recipe: its quantizer counts; ONNX Runtime's quantiser heeds ranges, levels and float layers too.
     """
     if recipe.settings["quantizer"] == "onnxruntime":
         return export(onnx_format.quantise(model, photos, recipe))
@@ -49,10 +49,9 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> Mapping[str, bytes
             images,
             preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(photos),
-            fast_bias_correction=False,
             advanced_parameters=AdvancedQuantizationParameters(
                 overflow_fix=OverflowFix.DISABLE,
-                disable_bias_correction=recipe.correction != "nncf",
+                disable_bias_correction=True,
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
             ),
         )

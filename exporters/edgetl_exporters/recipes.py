@@ -26,8 +26,9 @@ class Recipe:
         levels: the largest integer weight; None where weights stay float.
         ranges: what the integers of activations span, one of :data:`edgetl_exporters.network.RANGES`.
         floats: the numbers of the layers that stay in float, in the order they run (see :mod:`edgetl_exporters.network`).
-        correction: who undoes the shift that rounding weights gives to a layer's mean output: `rounding`
-            (:mod:`edgetl_exporters.rounding`, before the export) or `nncf` (the accurate algorithm, while it quantises).
+        equalised: whether channels are scaled and biases corrected before it is quantised (:mod:`edgetl_exporters.equalisation`).
+        correction: what undoes the shift that rounding weights gives to a layer's mean output: `rounding`
+            (:mod:`edgetl_exporters.rounding`, before the export) or `none`.
         settings: what else the manifest states.
     """
 
@@ -38,6 +39,7 @@ class Recipe:
     levels: int | None = None
     ranges: str = "minmax"
     floats: tuple[int, ...] = ()
+    equalised: bool = False
     correction: str = "rounding"
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -50,7 +52,8 @@ class Recipe:
         """What the manifest states."""
         if self.levels is None:
             return dict(self.settings)
-        return {**self.settings, "ranges": self.ranges, "correction": self.correction, "float_layers": len(self.floats)}
+        own = {"ranges": self.ranges, "equalised": self.equalised, "correction": self.correction, "float_layers": len(self.floats)}
+        return {**self.settings, **own}
 
 
 _SIGNED: Mapping[str, Any] = {"weights": "int8 per channel"}

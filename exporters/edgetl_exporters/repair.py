@@ -1,8 +1,9 @@
 """The search for the cheapest int8 recipe that keeps its bound: each repair is tried on photos that prove nothing afterwards.
 
-Repairs are tried in the order of what they cost on the device: other ranges and another bias correction cost nothing there; a layer in
-float costs time and bytes. Ranges are searched first, and layers are taken out of the integers with the ranges that did best. The first
-recipe that meets the bound ends the search; a network that its base recipe suits is searched no further than that.
+Repairs are tried in the order of what they cost on the device: cut ranges and scaled channels cost nothing or little there; a layer in
+float costs time and bytes. Those are searched first, and layers are taken out of the integers with what did best, the ones first whose
+noise costs the embedding most. The first recipe that meets the bound ends the search; a network that its base recipe suits is searched no
+further than that. What each repair gained where, and what was tried and left: docs/evidence/int8-repairs.md.
 
 Layers are taken to float and not to 16-bit integers, because no runtime here has fast kernels for those. EfficientNet-Lite0, one thread
 of an x86 with VNNI, best of 20 runs: TFLite 4.4 ms in int8, 8.9 in float, 314 with int16 activations; ONNX Runtime 4.5, 13.0 and 28.7 ms
@@ -20,7 +21,7 @@ import numpy as np
 from edgetl.errors import ExportError
 from edgetl.tables import render
 from edgetl.types import Embeddings, Pixels
-from edgetl_exporters import network, noise, onnx_format, parity
+from edgetl_exporters import noise, onnx_format, parity
 from edgetl_exporters.noise import LayerNoise
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source
@@ -29,13 +30,13 @@ Run = Callable[[str, Mapping[str, bytes], Pixels], tuple[Embeddings, float]]
 """(format, files, photos [n, h, w, 3]) -> a variant's embeddings [n, d], made one by one, and the median time of one, ms."""
 
 _WORST = (1, 2, 4, 8, 16, 32, 64)
-"""How many of the noisiest layers are tried in float, one number after the other."""
+"""How many of the layers that cost most are tried in float, one number after the other."""
 
 _MOST = 0.5
 """The largest share of layers in float: with more of them the variant is no int8 variant any more."""
 
 _TOLD = 10
-"""How many of the noisiest layers are told."""
+"""How many of those layers are told."""
 
 _SURE = 1.645
 """Standard errors between the mean cosine and its lower 95 % end, one-sided."""
@@ -74,7 +75,7 @@ class Search:
         bound: the lowest mean cosine.
         met: whether the last step reached it.
         steps: in the order they were tried; the last one is the recipe that was taken, where it met the bound.
-        layers: the noisiest layers, the worst first, where layers were looked at.
+        layers: the layers whose noise costs most, the worst first, where layers were looked at.
         floats: the names of the layers that stay in float.
     """
 
@@ -93,7 +94,7 @@ class Search:
         return f"{len(self.steps)} recipes tried on {first.count} photos, the last one taken{kept}\n{self.table()}"
 
     def table(self) -> str:
-        """The steps for the screen, and the noisiest layers."""
+        """The steps for the screen, and the worst layers."""
         rows = [
             (
                 s.repair,
@@ -108,8 +109,8 @@ class Search:
             for s in self.steps
         ]
         said = render(("repair", "cosine", "lower 95 %", "gained", "photos", "MiB", "ms", "s"), rows)
-        noisiest = ", ".join(f"{layer.name} {layer.snr:.1f} dB" for layer in self.layers[:5])
-        return f"{said}\nnoisiest layers: {noisiest}" if noisiest else said
+        worst = ", ".join(f"{layer.name} {layer.snr:.1f} dB (-{layer.lost:.4f})" for layer in self.layers[:5])
+        return f"{said}\nworst layers, with what each alone takes from the cosine: {worst}" if worst else said
 
 
 class Searcher:
@@ -154,25 +155,21 @@ class Searcher:
     def _trials(self, base: Recipe, state: _State) -> Iterator[tuple[str, Recipe]]:
         """The recipes, cheapest first; layers are taken out of the best of those before them."""
         yield "base recipe", base
-        float_ = self._source.network(base)
-        if float_ is None:
+        if self._source.network(base) is None:
             return
-        if base.correction == "none" and base.format == "openvino":
-            accurate = {**base.settings, "quantizer": "nncf"}
-            yield "NNCF's accurate bias correction", dataclasses.replace(base, correction="nncf", settings=accurate)
         settings = base.settings if base.format == "tflite" else {**base.settings, "quantizer": "onnxruntime"}
-        for kind in network.RANGES[1:]:
-            yield f"{kind} ranges", dataclasses.replace(base, ranges=kind, settings=settings)
-        best = dataclasses.replace(state.recipe, settings=settings, correction=base.correction)
+        free = dataclasses.replace(base, settings=settings)
+        yield "mse ranges", dataclasses.replace(free, ranges="mse")
+        yield "equalised channels", dataclasses.replace(free, equalised=True)
+        yield "equalised channels, mse ranges", dataclasses.replace(free, equalised=True, ranges="mse")
+        best = dataclasses.replace(state.recipe, settings=settings)
+        float_ = self._source.network(best, self._calibrating)
+        assert float_ is not None
         state.layers = noise.measure(float_, onnx_format.quantise(float_, self._calibrating, best), self._calibrating)
         count = len(state.layers)
-        yield "first and last layer in float", dataclasses.replace(best, floats=(0, count - 1))
-        ends = state.recipe.floats
-        inner = [layer.number for layer in state.layers if layer.number not in ends]
-        most = max(0, int(_MOST * count) - len(ends))
-        for worst in dict.fromkeys(min(number, most) for number in _WORST if most):
-            repair = f"noisiest {worst} of {count} layers in float" + (", and the first and last" if ends else "")
-            yield repair, dataclasses.replace(best, floats=(*ends, *inner[:worst]))
+        worst = [layer.number for layer in state.layers]
+        for kept in dict.fromkeys(min(number, int(_MOST * count)) for number in _WORST):
+            yield f"worst {kept} of {count} layers in float", dataclasses.replace(best, floats=tuple(worst[:kept]))
 
     def _try(self, repair: str, recipe: Recipe, before: float | None) -> tuple[Step, Mapping[str, bytes]]:
         start = time.perf_counter()

@@ -85,11 +85,15 @@ class Source(abc.ABC):
     def balance(self, tensors: Pixels) -> None:  # noqa: B027 - most sources have one level and nothing to balance
         """Sees photos uint8 [n, h, w, 3] before anything is made: the levels of an embedding are balanced on them."""
 
-    def network(self, recipe: Recipe) -> bytes | None:
+    def network(self, recipe: Recipe, photos: Pixels | None = None) -> bytes | None:
         """The float network in ONNX, uint8 [n, h, w, 3] in, from which a recipe's integers are made or would be made.
 
+        Args:
+            recipe: how it is made.
+            photos: uint8 [n, h, w, 3] that calibrate; an equalised network is made with them.
+
         Diagnosis, adequacy and the search for repairs look at it. None where there is none, or where a converter of its own leaves
-        nothing to repair: then :meth:`files` heeds neither the recipe's ranges nor its float layers nor its correction.
+        nothing to repair: then :meth:`files` heeds neither the recipe's ranges nor its float layers, and equalises nothing.
         """
         return None
 

@@ -107,7 +107,7 @@ def _ranges(model: bytes, photos: Photos, kind: str) -> Mapping[str, tuple[Array
             counts[name] = counts.get(name, 0) + network.histogram(interpreter.get_tensor(places[name]), low.item(), high.item())
     for name, counted in counts.items():
         low, high = whole[name]
-        first, last = network.cut(kind, counted, low.item(), high.item())
+        first, last = network.cut(counted, low.item(), high.item())
         whole[name] = (np.full_like(low, first), np.full_like(high, last))
     return whole
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.types import Array, Embeddings, Pixels
-from edgetl_exporters import backbones, graph, network, onnx_format, openvino_format, rounding, tflite_format, weights
+from edgetl_exporters import backbones, equalisation, graph, network, onnx_format, openvino_format, rounding, tflite_format, weights
 from edgetl_exporters.graph import Graph
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source
@@ -90,18 +90,20 @@ class TorchSource(Source):
         self._photos, levels = photos, recipe.levels
         if recipe.format == "tflite":
             return {"model.tflite": self._quantised_tflite(recipe) if levels else self._tflite(None)}
-        model = self._onnx(levels)
+        model = self.network(recipe, photos)
         if recipe.format == "openvino":
             if levels:
                 return openvino_format.quantise(model, self._calibrating(), recipe)
             return openvino_format.export(model, compress=recipe.precision == "fp16")
         return {"model.onnx": onnx_format.quantise(model, self._calibrating(), recipe) if levels else model}
 
-    def network(self, recipe: Recipe) -> bytes:
-        """See :meth:`Source.network`."""
-        return self._onnx(recipe.levels)
+    def network(self, recipe: Recipe, photos: Pixels | None = None) -> bytes:
+        """See :meth:`Source.network`; what is equalised is rounded afterwards."""
+        return equalisation.network_for(recipe, self._onnx(None if recipe.equalised else recipe.levels), photos)
 
     def _quantised_tflite(self, recipe: Recipe) -> bytes:
+        if recipe.equalised:
+            raise ExportError(f"{self.name}: its channels are equalised in ONNX, from which no TFLite file is made")
         model = self._tflite(recipe.levels)
         if recipe.floats:
             made, counted = len(tflite_format.layers(model)), len(network.read(self._onnx(recipe.levels)).layers)
