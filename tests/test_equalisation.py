@@ -8,9 +8,11 @@ import numpy as np
 import onnx
 import pytest
 import tiny_onnx
+import torch
 from edgetl_exporters import calibration, equalisation, network, pictures, swish
 from edgetl_exporters.file_source import FileSource
 from edgetl_exporters.given import Given
+from edgetl_exporters.onnx_torch import OnnxModule
 from edgetl_exporters.pictures import scenes
 from edgetl_exporters.variants import Maker
 from hypothesis import given, settings
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from edgetl import preprocess
+from edgetl.errors import ExportError
 from edgetl.photos import load
 from edgetl.types import Array
 
@@ -121,6 +124,32 @@ def test_rounded_weights_lie_on_their_grid_and_the_mean_output_stays() -> None:
     np.testing.assert_allclose(moved.mean(0), 0, atol=1e-5)
 
 
+def test_a_silent_channels_step_is_large_enough_for_its_bias() -> None:
+    weight = np.random.default_rng(1).normal(0, 1 / 100, (tiny_onnx.WIDTH, 3, 1, 1)).astype(np.float32)
+    weight[4] = 1e-12
+    model = onnx.load_from_string(tiny_onnx.model({"stem": weight}))
+    model.graph.initializer.append(numpy_helper.from_array(np.full(tiny_onnx.WIDTH, 5, np.float32), "bias"))
+    next(node for node in model.graph.node if node.op_type == "Conv").input.append("bias")
+    float_ = model.SerializeToString()
+    made = equalisation.correct(float_, PHOTOS)
+    rows = next(numpy_helper.to_array(t) for t in onnx.load_from_string(made).graph.initializer if t.name == "stem.weight").reshape(-1, 3)
+    assert 5 / (np.abs(rows[4]).max() / 127 * 1.0) < 2**31, "pixels have a step of about 1"
+    np.testing.assert_allclose(run(made)[:, 4], run(float_)[:, 4], atol=1e-2)
+
+
+@pytest.mark.slow
+def test_the_torch_module_of_a_network_computes_what_onnxruntime_does() -> None:
+    for model in (swished("gate first"), swished("operator"), equalisation.equalise(swished("gate first"), PHOTOS)):
+        module = OnnxModule(model, "tiny.onnx").eval()
+        with torch.inference_mode():
+            made = module(torch.from_numpy(PHOTOS.astype(np.float32))).numpy()
+        np.testing.assert_allclose(made, run(model), rtol=1e-3, atol=1e-4)
+    unknown = onnx.load_from_string(swished("operator"))
+    next(node for node in unknown.graph.node if node.op_type == "Relu").op_type = "Softplus"
+    with pytest.raises(ExportError, match=r"tiny[.]onnx cannot become TFLite: Softplus"):
+        OnnxModule(unknown.SerializeToString(), "tiny.onnx")
+
+
 FILES = {
     "mobilenet_v2_float_logits.onnx": ({"cut": "auto", "mean": (127.5,), "std": (127.5,)}, 0.985),
     "mobilenet_v3_coco_224.onnx": ({"mean": (0.0,), "std": (1.0,)}, 0.97),
@@ -138,7 +167,7 @@ def test_int8_of_a_real_network_stays_near_with_two_layers_in_float_at_most(name
     np.testing.assert_allclose(run(made, found.held_back[:4]), run(model, found.held_back[:4]), rtol=0.05, atol=0.05)
     golden = np.stack([preprocess.tensor(load(chart), source.image) for chart in pictures.charts()])
     maker = Maker(source, found, golden, 0)
-    for format_ in ("onnx", "openvino"):
+    for format_ in ("onnx", "openvino", "tflite"):
         _, row = maker.make(source.recipe(format_, "int8"))
         assert row.parity is not None
         assert row.search is not None

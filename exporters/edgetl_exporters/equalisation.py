@@ -40,7 +40,8 @@ _LOBE = 3.0
 """Below -3 hard-swish is zero, so nothing there needs integers."""
 
 _DEAD = 1e-6
-_SILENT = 1e-4
+_BIAS = 2.0**28
+"""The largest integer bias, with room to 31 bits for ranges that are cut later."""
 _WEIGHT_LEVELS, _STEPS = 127, 255
 
 
@@ -132,26 +133,32 @@ def correct(model: bytes, photos: Pixels, levels: int = _WEIGHT_LEVELS) -> bytes
         weight = editor.rows(node) if node.op_type == "Conv" else None
         if weight is None or node.input[0] not in statistics:
             continue
-        mean, rounded = statistics[node.input[0]].mean, on_grid(editor.values[node.input[1]], levels)
+        given, bias = statistics[node.input[0]], editor.biased(node)
+        step = max(float(given.high.max() - min(given.low.min(), 0)), _DEAD) / _STEPS
+        rounded = on_grid(editor.values[node.input[1]], levels, np.abs(editor.values[bias]) / (_BIAS * step))
+        mean = given.mean
         lost = (weight - rounded.reshape(weight.shape)).sum(2)
         shift = lost[:, 0] * mean if editor.depthwise(node) else lost @ mean
-        bias = editor.biased(node)
         editor.set(node.input[1], rounded)
         editor.set(bias, editor.values[bias] + shift)
     return editor.model()
 
 
-def on_grid(weight: Array, levels: int) -> Array:
-    """Weights [c, ...] rounded to a symmetric grid per output channel.
+def on_grid(weight: Array, levels: int, least: Array) -> Array:
+    """Weights rounded to a symmetric grid per output channel.
 
-    A silent channel's scale would be so small that its 32-bit bias overflows, so its scale has a floor.
+    Args:
+        weight: [c, ...].
+        levels: the largest integer.
+        least: the smallest step of each channel, [c]. A silent channel's own would be so small that its integer bias overflows, so it
+            gets one weight that is large enough for this step; against its bias that weight is nothing.
     """
-    rows = weight.reshape(len(weight), -1)
-    largest = np.abs(rows).max(1)
-    loud = largest[largest > 0]
-    if not len(loud):
-        return weight
-    step = np.maximum(largest, _SILENT * np.median(loud))[:, None] / levels
+    rows = weight.reshape(len(weight), -1).copy()
+    step = np.abs(rows).max(1) / levels
+    silent = step <= least
+    rows[silent] = 0
+    rows[silent, 0] = least[silent] * levels
+    step = np.maximum(np.maximum(step, least), np.finfo(np.float32).tiny)[:, None]
     found: Array = (np.round(rows / step) * step).astype(np.float32).reshape(weight.shape)
     return found
 

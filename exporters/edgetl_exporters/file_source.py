@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import subprocess
@@ -33,7 +34,7 @@ _CLASSES = (1000, 1001)
 """Output lengths that are ImageNet's classes, without and with a background, rather than an embedding's."""
 
 _OFFERED: Mapping[tuple[str, str], Mapping[str, tuple[str, ...]]] = {
-    ("onnx", "fp32"): {"onnx": ("fp32", "int8"), "openvino": ("fp32", "fp16", "int8")},
+    ("onnx", "fp32"): {"onnx": ("fp32", "int8"), "tflite": ("fp32", "int8"), "openvino": ("fp32", "fp16", "int8")},
     ("onnx", "int8"): {"onnx": ("int8",), "openvino": ("int8",)},
     ("tflite", "fp32"): {"tflite": ("fp32", "int8")},
     ("tflite", "fp16"): {"tflite": ("fp16",)},
@@ -137,6 +138,7 @@ class FileSource(Source):
         path = Path(file)
         content = _content(path)
         self._network = opened(path.name, content)
+        self._tflite = functools.lru_cache(2)(self._convert)
         self.name, self.package, self.int8_bound = path.name, "own file", INT8_BOUND
         self.weights = Weights(f"local file {path.name}", hashlib.sha256(content).hexdigest(), False)
         self.format = path.suffix[1:].lower()
@@ -169,7 +171,7 @@ class FileSource(Source):
         """See :meth:`Source.libraries`."""
         return {
             "onnx": ("onnx", "onnxruntime"),
-            "tflite": ("ai-edge-quantizer", "ai-edge-litert", "flatbuffers"),
+            "tflite": ("ai-edge-quantizer", "ai-edge-litert", "flatbuffers", *(("torch", "litert-torch") if self.format == "onnx" else ())),
             "openvino": ("onnx", "onnxruntime", "openvino", "nncf"),
         }[format_]
 
@@ -186,20 +188,28 @@ class FileSource(Source):
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
         """See :meth:`Source.files`."""
         if recipe.levels is None:
-            if self.format == "tflite":
-                return {"model.tflite": self._model}
+            if recipe.format == "tflite":
+                return {"model.tflite": self._tflite(self._model)}
             onnx = recipe.format == "onnx"
             return {"model.onnx": self._model} if onnx else openvino_format.export(self._model, compress=recipe.precision == "fp16")
         if photos is None:
             raise CalibrationError("int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER")
-        if recipe.format == "tflite":
-            return {"model.tflite": tflite_format.quantise(self._model, photos, recipe)}
         model = equalisation.network_for(recipe, self._model, photos)
+        if recipe.format == "tflite":
+            return {"model.tflite": tflite_format.quantise(self._tflite(model), photos, recipe)}
         return (
             {"model.onnx": onnx_format.quantise(model, photos, recipe)}
             if recipe.format == "onnx"
             else openvino_format.quantise(model, photos, recipe)
         )
+
+    def _convert(self, model: bytes) -> bytes:
+        """A float TFLite file of a network in this file's format."""
+        if self.format == "tflite":
+            return model
+        from edgetl_exporters.onnx_torch import OnnxModule
+
+        return tflite_format.export(OnnxModule(model, self.name).eval(), self.image)
 
     def network(self, recipe: Recipe, photos: Pixels | None = None) -> bytes | None:
         """See :meth:`Source.network`."""

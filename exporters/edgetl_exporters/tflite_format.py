@@ -14,7 +14,6 @@ import torch
 
 from edgetl.types import Array, ImageSpec, Pixels
 from edgetl_exporters import network
-from edgetl_exporters.graph import Graph
 from edgetl_exporters.network import Photos
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.recipes import Recipe
@@ -23,7 +22,7 @@ _WHITE = 255.0
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
-def export(graph: Graph, image: ImageSpec) -> bytes:
+def export(graph: torch.nn.Module, image: ImageSpec) -> bytes:
     """The model with float32 input [1, h, w, 3] in [0, 255] and float32 output [1, d].
 
     The batch is 1: a device embeds one photo at a time, and XNNPACK plans its memory for one shape.

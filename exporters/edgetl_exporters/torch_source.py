@@ -13,6 +13,7 @@ from edgetl.errors import CalibrationError, ExportError
 from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters import backbones, equalisation, graph, network, onnx_format, openvino_format, rounding, tflite_format, weights
 from edgetl_exporters.graph import Graph
+from edgetl_exporters.onnx_torch import OnnxModule
 from edgetl_exporters.recipes import Recipe
 from edgetl_exporters.source import Source
 
@@ -103,7 +104,8 @@ class TorchSource(Source):
 
     def _quantised_tflite(self, recipe: Recipe) -> bytes:
         if recipe.equalised:
-            raise ExportError(f"{self.name}: its channels are equalised in ONNX, from which no TFLite file is made")
+            equalised = OnnxModule(self.network(recipe, self._photos), self.name).eval()
+            return tflite_format.quantise(tflite_format.export(equalised, self.image), self._calibrating(), recipe)
         model = self._tflite(recipe.levels)
         if recipe.floats:
             made, counted = len(tflite_format.layers(model)), len(network.read(self._onnx(recipe.levels)).layers)
