@@ -163,7 +163,7 @@ def test_a_named_tensor_bgr_and_free_sizes_and_an_old_opset_are_taken(tmp_path: 
 def test_an_onnx_file_becomes_every_variant_it_can_and_runs_any_batch(tmp_path: Path) -> None:
     source = opened(written(tmp_path, "net.onnx", onnx_classifier()), cut="auto")
     packed = bundle.Bundle.open(made(source, tmp_path / "own.edgetl"))
-    assert set(packed.variants) == {"onnx-fp32", "openvino-fp32", "openvino-fp16"}
+    assert set(packed.variants) == {"onnx-fp32", "tflite-fp32", "openvino-fp32", "openvino-fp16"}
     assert packed.backbone["weights"]["source"] == "local file net.onnx"
     images = RNG.integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
     from edgetl.runtimes import open_runtime
