@@ -9,6 +9,7 @@ A folder, or the same folder as one stored (uncompressed) zip named `NAME.edgetl
     golden/N.jpg                 test charts, encoded
     golden/golden.safetensors    `tensors` uint8 [k, h, w, 3], and per variant `VARIANT` float32 [k, d]: what the charts become,
                                  and `VARIANT/FAULT` float32 [k, d]: what they become with an input fault (see edgetl.faults)
+    background/VARIANT.safetensors  optional: embeddings of photos of anything but what will be trained (see edgetl.background_file)
 
 This is the only module that knows those names. Every byte is read through its sha256.
 """
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from edgetl import container
+from edgetl import background_file, container
 from edgetl.errors import BundleError, BundleMissing
 from edgetl.types import UNPROVED, Embeddings, Fingerprint, ImageSpec, Parity, Pixels, Proof, digest, to_json
 
@@ -78,6 +79,7 @@ class Variant:
         files: the model's files, the one to open first.
         recipe: how it was converted: name, instruction sets it suits, library versions, settings.
         parity: its distance to the float embedding; None for a model that has no float original.
+        background: the file with embeddings of photos of anything but what will be trained; None without.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Variant:
     files: tuple[File, ...]
     recipe: Mapping[str, Any]
     parity: Parity | None
+    background: File | None = None
 
     @property
     def family(self) -> str:
@@ -118,6 +121,7 @@ class NewVariant:
         parity: its distance to the float embedding.
         golden: float32 [k, d], this variant's own embeddings of the golden tensors.
         faults: input fault -> float32 [k, d], its embeddings of the golden tensors with that fault.
+        background: float32 [n, d], its embeddings of photos of anything but what will be trained; None leaves it out.
     """
 
     name: str
@@ -128,6 +132,7 @@ class NewVariant:
     parity: Parity | None
     golden: Embeddings
     faults: Mapping[str, Embeddings] = dataclasses.field(default_factory=dict)
+    background: Embeddings | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,6 +260,19 @@ class Bundle:
             raise BundleError(f"{self.path}: {_GOLDEN} has other shapes than the manifest says; export the bundle again")
         return golden
 
+    def background(self, variant: Variant) -> Embeddings:
+        """This variant's embeddings of photos of anything but what will be trained, float32 [n, d]; n is 0 without.
+
+        Raises:
+            BundleError: the file is missing, its bytes changed, or its arrays are not what they should be.
+        """
+        if variant.background is None:
+            return np.empty((0, self.dim), np.float32)
+        try:
+            return background_file.unpack(self._checked(variant.background), self.dim)
+        except ValueError as error:
+            raise BundleError(f"{self.path}: {variant.background.path} is malformed ({error}); export the bundle again") from error
+
     def verify(self) -> int:
         """Reads every file and checks its sha256; returns how many were checked.
 
@@ -262,7 +280,7 @@ class Bundle:
             BundleMissing: a file is not there.
             BundleError: a file's bytes changed.
         """
-        files = [file for variant in self.variants.values() for file in variant.files] + list(self._golden)
+        files = [file for variant in self.variants.values() for file in (*variant.files, variant.background) if file] + list(self._golden)
         for file in files:
             self._checked(file)
         return len(files)
@@ -441,12 +459,14 @@ def _replaceable(target: Path) -> bool:
 
 
 def _put_variant(folder: Path, variant: NewVariant) -> dict[str, Any]:
+    packed = None if variant.background is None else background_file.pack(variant.background)
     return {
         "format": variant.format,
         "precision": variant.precision,
         "files": [_put(folder, f"{variant.name}/{name}", content) for name, content in variant.files.items()],
         "recipe": variant.recipe,
         "parity": variant.parity,
+        **({} if packed is None else {"background": _put(folder, f"background/{variant.name}.safetensors", packed)}),
     }
 
 
@@ -464,7 +484,8 @@ def _variant(name: str, value: Mapping[str, Any]) -> Variant:
     files = tuple(File(**file) for file in _expect(list, value["files"]))
     if not files or value["format"] not in FAMILIES or value["precision"] not in PRECISIONS:
         raise ValueError(f"variant {name} has no file, or the unknown format {value['format']!r} or precision {value['precision']!r}")
-    return Variant(name, value["format"], value["precision"], files, _expect(dict, value["recipe"]), parity)
+    background = File(**value["background"]) if "background" in value else None
+    return Variant(name, value["format"], value["precision"], files, _expect(dict, value["recipe"]), parity, background)
 
 
 def _expect(kind: type | tuple[type, ...], value: Any) -> Any:

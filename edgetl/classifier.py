@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import c
     from edgetl.embedder import Embedder
     from edgetl.explanation import Explanation
     from edgetl.heads import Head
+    from edgetl.heads.rejection import Point
     from edgetl.intake import Labelled, Progress
     from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
     from edgetl.store import Event, Store
@@ -74,19 +75,24 @@ class Classifier:
             return cls(None, Store.open(store, None, read_only=read_only))
         from edgetl.bundle import Bundle
         from edgetl.embedder import Embedder
+        from edgetl.memory import copy_background
 
         opened = Bundle.open(bundle)
         choose = functools.partial(Embedder.open, opened, runtime=runtime, variant=variant, threads=threads)
         if not read_only and not _exists(store):
             embedder = choose()
             try:
-                return cls(embedder, Store.open(store, embedder.fingerprint))
+                made = Store.open(store, embedder.fingerprint)
+                copy_background(embedder, made)
+                return cls(embedder, made)
             except BaseException:
                 embedder.close()
                 raise
         kept = Store.open(store, None, read_only=read_only)
         try:
-            return cls(choose(store=kept.fingerprint), kept)
+            embedder = choose(store=kept.fingerprint)
+            copy_background(embedder, kept)
+            return cls(embedder, kept)
         except BaseException:
             kept.close()
             raise
@@ -156,7 +162,7 @@ class Classifier:
         with self._memory.steady():
             return training.assess(self._memory, kind)
 
-    def train(self, kind: HeadKind = "auto", *, allow_loss: float = ALLOWED_LOSS) -> TrainReport:
+    def train(self, kind: HeadKind = "auto", *, allow_loss: float = ALLOWED_LOSS, unknown: Point | None = None) -> TrainReport:
         """Trains a head from the cached embeddings and makes it active; no backbone pass.
 
         A head that harms classes known before is kept without being active; `TrainReport.kept` says why.
@@ -164,17 +170,20 @@ class Classifier:
         Args:
             kind: `ncm`, `lda`, `ridge`, `logistic`, or `auto`, which chooses by answers to photos left out (:mod:`edgetl.heads.selection`).
             allow_loss: the accuracy that a class known before may lose, in [0, 1]; 1 makes any head active.
+            unknown: `strict` labels few unknown photos, `lenient` refuses few known ones; None is the active head's, at first `balanced`.
 
         Raises:
-            TrainError: no sample, or a single class.
+            TrainError: no sample, an unknown operating point, or a single class where the bundle brought no background to tell it from.
             StoreError: the head could not be made durable; the one before stays active.
         """
         from edgetl import training
 
         with self._memory.changing("training"):
-            return training.train(self._memory, kind, allow_loss, "asked for")
+            return training.train(self._memory, kind, allow_loss, "asked for", unknown or self._unknown())
 
-    def predict(self, photo: Photo, *, top: int = 5, color: ColorOrder = "rgb", confidence: float | None = None) -> Guess:
+    def predict(
+        self, photo: Photo, *, top: int = 5, color: ColorOrder = "rgb", confidence: float | None = None, unknown: Point | None = None
+    ) -> Guess:
         """Says what is on a photo; no label, with the reason, where it is like nothing taught or like a reject class.
 
         `none`, `background` and `unknown` are reject classes. Whether other unknown things can be rejected here is measured at every
@@ -185,16 +194,17 @@ class Classifier:
             top: how many classes `Guess.top` lists.
             color: the channel order of pixels.
             confidence: how often `Guess.candidates` shall hold the right class, in (0, 1), e.g. 0.9 (see :mod:`edgetl.heads.conformal`).
+            unknown: `strict`, `balanced` or `lenient`, for this photo; None is what the head was trained for.
 
         Raises:
             PhotoError: the photo cannot be used.
             NotTrained: no head is active.
-            HeadError: a class has too few photos for that confidence; it says how many more.
+            HeadError: a class has too few photos for that confidence; it says how many more. Or the head has one operating point only.
         """
         from edgetl.photos import load
 
         embedder, head = self._embedding(), self._memory.trained()
-        return guess(head, embedder.embed(load(photo, color=color)), top, confidence)
+        return guess(head, embedder.embed(load(photo, color=color)), top, confidence, unknown)
 
     def explain(self, photo: Photo, *, k: int = 5, color: ColorOrder = "rgb") -> Explanation:
         """Says why a photo gets its answer: the stored photos most like it, margins, and what is the trouble, if anything is.
@@ -296,7 +306,15 @@ class Classifier:
                 progress(done, total)
         embeddings = np.array(target, np.float32).reshape(len(target), self.store.fingerprint.dim)
         with self._memory.changing("adapting"):
-            return training.adapt(self._memory, self._asked(), embeddings, labels if labelled else None, kind, same_shares=same_shares)
+            return training.adapt(
+                self._memory,
+                self._asked(),
+                embeddings,
+                labels if labelled else None,
+                kind,
+                same_shares=same_shares,
+                unknown=self._unknown(),
+            )
 
     def forget(self, *, label: str | None = None, photo: Photo | None = None, vacuum: bool = False) -> ForgetReport:
         """Removes a class or one photo, exactly: the next head is the one that never saw it, and the report proves it.
@@ -449,13 +467,18 @@ class Classifier:
         active = self.store.active()
         return "auto" if active is None else cast(HeadKind, self.store.head_report(active.head)["asked"])
 
+    def _unknown(self) -> Point:
+        """The active head's operating point."""
+        active = self.store.active()
+        return "balanced" if active is None else cast("Point", self.store.head_report(active.head).get("unknown", "balanced"))
+
     def _train_again(self, why: str) -> int | None:
         from edgetl import training
 
         if self.store.active() is None:
             return None
         try:
-            return training.train(self._memory, self._asked(), None, why).head
+            return training.train(self._memory, self._asked(), None, why, self._unknown()).head
         except TrainError:
             self.store.activate(None)
             self._memory.head = None
@@ -466,9 +489,9 @@ def _exists(store: str | os.PathLike[str]) -> bool:
     return os.path.exists(store) and os.path.getsize(store) > 0  # noqa: PTH110, PTH202 - pathlib takes 3 ms to import
 
 
-def guess(head: Head, embedding: Embeddings, top: int, confidence: float | None = None) -> Guess:
+def guess(head: Head, embedding: Embeddings, top: int, confidence: float | None = None, unknown: Point | None = None) -> Guess:
     """What a head says of one embedding float32 [d], its `top` best classes listed, and those it may be at a confidence."""
-    probabilities, reason = head.decide(embedding)
+    probabilities, reason = head.decide(embedding, unknown)
     ranked = tuple((head.labels[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable")[: max(top, 1)])
     candidates = None if confidence is None else head.candidates(embedding, confidence)
     return Guess(None if reason else ranked[0][0], ranked[0][1], ranked, reason, candidates)

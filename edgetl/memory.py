@@ -16,7 +16,7 @@ from edgetl.store import NewSample, Removed, Store
 
 if TYPE_CHECKING:  # the doctor and the reports are loaded when the first photo is added, the learner when it first learns
     from edgetl.doctor import Finding, Past
-    from edgetl.embedder import Embedded
+    from edgetl.embedder import Embedded, Embedder
     from edgetl.heads import Learner
     from edgetl.photos import Source
     from edgetl.reports import Added
@@ -202,3 +202,12 @@ class Memory:
         elif kept is not None:
             moved[kept.id] = photo.label
         return Added(photo.name, photo.label, "relabelled", previous)
+
+
+def copy_background(embedder: Embedder, store: Store) -> None:
+    """Copies the bundle's background into the store, which then trains without the bundle; again where the bundle brings another one."""
+    file, before = embedder.variant.background, store.background_digest()
+    if file is None or store.read_only or before == file.sha256:
+        return
+    if before is None or embedder.fingerprint == store.fingerprint:
+        store.set_background(file.sha256, embedder.bundle.background(embedder.variant))

@@ -12,8 +12,8 @@ if TYPE_CHECKING:  # values only: whoever makes one has its module loaded
     from edgetl.assessment import Assessment
     from edgetl.doctor import Finding
     from edgetl.guard import Change
+    from edgetl.heads.acceptance import RejectionReport
     from edgetl.heads.calibration import CalibrationError
-    from edgetl.heads.unknowns import RejectionReport
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,8 @@ class TrainReport:
         active: whether the new head is the active one; if not, `kept` says why.
         kept: why the head is kept without being active, and what can be done; empty where it is active.
         method: how every photo was judged by a head that never saw its burst: `leave-one-out`, or `5-fold` for logistic.
-        accuracy: the accuracy by that method, over all bursts: near-duplicate photos are one burst and count once.
+        accuracy: the accuracy by that method, over all bursts: near-duplicate photos are one burst and count once. Of a single class it is
+            the share of its photos that get their label.
         per_class: the same per class.
         candidates: the same for every algorithm that was tried, some on a part of the samples; its n says so.
         assessment: whether that is enough: a forecast per class, and which class to photograph next.
@@ -128,7 +129,7 @@ class ForgetReport:
     Attributes:
         removed: samples removed, per class.
         counts: samples per class that remain.
-        head: the head trained without them, or None where fewer than two classes remain (then no head is active).
+        head: the head trained without them, or None where none can be trained from what remains (then no head is active).
         difference: largest absolute difference between the logits of that head and of one fitted afresh to what remains, over what
             remains; None without a head.
         traces: pieces of the removed embeddings and thumbnails that are still in the store's file; 0 unless a reader has it open.

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from edgetl.doctor import Finding
     from edgetl.guard import Change
     from edgetl.heads import Fit
+    from edgetl.heads.rejection import Point
 
 
 FEW = 8
 """With fewer bursts of a class, leave-one-out reads lower than the truth."""
 
 
-def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) -> TrainReport:
+def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str, unknown: Point = "balanced") -> TrainReport:
     """Trains a head; it becomes active unless it harms the classes known before. Within a change of the memory.
 
     Args:
@@ -36,9 +37,10 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
         kind: the algorithm, or `auto`.
         allow_loss: the accuracy that a class known before may lose, in [0, 1]; None makes the head active whatever it does.
         why: for the log.
+        unknown: the operating point: which unknown and known photos get a label (:data:`edgetl.heads.rejection.POINTS`).
 
     Raises:
-        TrainError: no sample, a single class, or an `allow_loss` outside [0, 1].
+        TrainError: no sample, a single class without a background, an unknown operating point, or an `allow_loss` outside [0, 1].
     """
     from edgetl import guard
     from edgetl.heads import unknowns
@@ -46,21 +48,30 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
     if allow_loss is not None and not 0 <= allow_loss <= 1:
         raise TrainError(f"allow_loss is {allow_loss}; expected a share of the accuracy, from 0 to 1")
     started = time.perf_counter()
-    fit = memory.learner().fit(kind)
-    calibrated, rejection, calibration = unknowns.calibrate(fit)
+    background = memory.store.background()
+    fit = memory.learner().fit(kind, single=len(background) > 0)
+    calibrated, rejection, calibration = unknowns.calibrate(fit, background, unknown)
+    single = len(calibrated.labels) == 1
+    if single and rejection.code == "cannot-measure":
+        raise TrainError(
+            f"there is one class, {calibrated.labels[0]!r}, and too few photos to tell it from: {rejection.near} of the background's "
+            f"{len(background)} look like it; add a second class, or export the bundle again with --background FOLDER (other things)"
+        )
     head = dataclasses.replace(calibrated, fingerprint=memory.store.fingerprint.digest)
     judged = _judged(memory, fit)
-    per_class = {label: one.accuracy for label, one in judged.assessment.per_class.items()}
+    # A single class is always named: what can be wrong is that a photo of it is rejected.
+    accuracy = rejection.coverage if single else judged.accuracy
+    per_class = {label: accuracy if single else one.accuracy for label, one in judged.assessment.per_class.items()}
     change = _change(memory, fit, allow_loss)
     harmful = change is not None and allow_loss is not None and bool(change.harmful)
     record = guard.Record.of(fit)
     report = {
         "asked": kind, "alpha": fit.alpha, "reason": fit.reason, "method": fit.method, "per_class": per_class,
         "warnings": fit.warnings, "record": record,
-        "rejection": rejection, "calibration": calibration,
+        "rejection": rejection, "calibration": calibration, "unknown": unknown,
         "kept": change.reason if change is not None and harmful else "",
     }  # fmt: skip
-    number = _keep(memory, head, judged.accuracy, report, activate=not harmful)
+    number = _keep(memory, head, accuracy, report, activate=not harmful)
     kept = f"{change.reason}. {change.advice(number)}" if change is not None and harmful else ""
     memory.store.log("train", f"{why}: {fit.reason}" + (f"; kept inactive: {change.reason}" if change and harmful else ""), number)
     return TrainReport(
@@ -70,7 +81,7 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str) ->
         active=not harmful,
         kept=kept,
         method=fit.method,
-        accuracy=judged.accuracy,
+        accuracy=accuracy,
         per_class=per_class,
         candidates=fit.candidates,
         assessment=judged.assessment,
@@ -100,6 +111,7 @@ def adapt(
     kind: AdapterKind | Literal["auto"],
     *,
     same_shares: bool,
+    unknown: Point = "balanced",
 ) -> AdaptReport:
     """Adapts a head to new photos and makes it active, if that is expected to help. Within a change of the memory.
 
@@ -110,6 +122,7 @@ def adapt(
         labels: the class of each, None where it is not known.
         kind: which adapter; `auto` tries all.
         same_shares: the person vouches that the classes have about the shares that were taught.
+        unknown: the operating point.
 
     Raises:
         TrainError: too few photos, new or taught.
@@ -118,13 +131,21 @@ def adapt(
     from edgetl.heads import unknowns
 
     fit = memory.learner().fit(asked)
-    made = adaptation.adapt(unknowns.calibrate(fit)[0], fit, target, kind=kind, labels=labels, same_shares=same_shares)
+    made = adaptation.adapt(
+        unknowns.calibrate(fit, memory.store.background(), unknown)[0], fit, target, kind=kind, labels=labels, same_shares=same_shares
+    )
     if made.report.kind is not None:
         head = dataclasses.replace(made.head, fingerprint=memory.store.fingerprint.digest)
         # What leaving one out said is the accuracy where the photos were taught, not where the camera is now.
-        unknown = Proportion(0, 0)
-        report = {"asked": asked, "reason": made.report.reason, "record": guard.Record.of(fit), "adaptation": made.report}
-        number = _keep(memory, head, unknown, report, activate=True, kind=f"{head.kind}, adapted ({made.report.kind})")
+        unmeasured = Proportion(0, 0)
+        report = {
+            "asked": asked,
+            "reason": made.report.reason,
+            "record": guard.Record.of(fit),
+            "adaptation": made.report,
+            "unknown": unknown,
+        }
+        number = _keep(memory, head, unmeasured, report, activate=True, kind=f"{head.kind}, adapted ({made.report.kind})")
         memory.store.log("adapt", made.report.reason, number)
     return made.report
 
@@ -147,7 +168,7 @@ def distance(memory: Memory) -> float:
         fresh = Learner(store.fingerprint.dim, store.fingerprint.levels)
         for block in store.blocks():
             fresh.add(block.ids, block.embeddings, block.labels, block.taken)
-        again = fresh.fit(cast(HeadKind, head.kind)).head
+        again = fresh.fit(cast(HeadKind, head.kind), single=True).head
         weight, bias = again.weight.astype(np.float64), again.bias.astype(np.float64)
     return max(
         float(np.abs(head.logits(block.embeddings) - (power_normalised(block.embeddings, head.rooted) @ weight.T + bias)).max())

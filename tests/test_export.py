@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny_onnx
 import torch
-from edgetl_exporters import backbones, graph, onnx_format, recipes, torch_source, weights
+from edgetl_exporters import backbones, calibration, graph, onnx_format, recipes, torch_source, weights
 from edgetl_exporters.pictures import scenes
 from pictures import encoded, picture
 
@@ -106,6 +106,27 @@ def test_every_variant_computes_what_torch_computes_and_takes_any_batch(exported
         for batch in (1, 3):
             np.testing.assert_allclose(runtime.embed(pixels[:batch]), expected[:batch], atol=1e-4 * np.abs(expected).max())
         runtime.close()
+
+
+def test_a_bundle_carries_its_calibration_photos_or_others_as_background_or_none(row, photos, tmp_path) -> None:
+    settings = {"backbone": row.name, "formats": ("onnx",), "precisions": ("fp32",), "random_weights": True}
+    edgetl_exporters.export(output=tmp_path / "own.edgetl", photos=photos, **settings)
+    opened = Bundle.open(tmp_path / "own.edgetl")
+    kept = opened.background(opened.variants["onnx-fp32"])
+    assert kept.shape == (120, row.dim)
+    used = calibration.collect(photos, row.image)
+    network, _ = weights.load(row, random=True, seed=0)
+    expected = graph.embed(graph.build(row, network), np.concatenate([used.held_back, used.choosing, used.tensors]))
+    np.testing.assert_allclose(kept, expected, atol=np.abs(expected).max() / 200)
+    edgetl_exporters.export(output=tmp_path / "given.edgetl", background=photos, **settings)
+    assert len(Bundle.open(tmp_path / "given.edgetl").background(Bundle.open(tmp_path / "given.edgetl").variants["onnx-fp32"])) == 120
+    edgetl_exporters.export(output=tmp_path / "none.edgetl", photos=photos, background=False, **settings)
+    assert Bundle.open(tmp_path / "none.edgetl").variants["onnx-fp32"].background is None
+    few = tmp_path / "few"
+    few.mkdir()
+    (few / "0.jpg").write_bytes(encoded(picture()))
+    with pytest.raises(CalibrationError, match=r"1 usable of 1 photos; a background takes 60 or more.*--no-background"):
+        edgetl_exporters.export(output=tmp_path / "few.edgetl", background=few, **settings)
 
 
 def test_the_manifest_says_that_nothing_was_trained_and_on_what_parity_was_measured(exported, row) -> None:

@@ -28,9 +28,10 @@ def head(c: int = 3, d: int = 8) -> Head:
 
 def whole(c: int = 3, d: int = 8) -> Head:
     """A head with everything that one may hold."""
-    form = RNG.standard_normal((c, c)).astype(np.float32)
-    weight, bias = RNG.standard_normal((2 * c, d)).astype(np.float32), RNG.standard_normal(2 * c).astype(np.float32)
-    rejection = Rejection("mahalanobis", weight, bias, bias[:c], form @ form.T, -1.5, -3.0)
+    b = 2  # photos of the background
+    form = RNG.standard_normal((c + b, c + b)).astype(np.float32)
+    weight, bias = RNG.standard_normal((2 * c + b, d)).astype(np.float32), RNG.standard_normal(2 * c + b).astype(np.float32)
+    rejection = Rejection("mahalanobis", weight, bias, bias[: c + b], form @ form.T, -1.5, -3.0, (0.5, -1.5, -9.0))
     scores = np.tile(np.linspace(0.1, 0.9, 20), c).astype(np.float32)
     return dataclasses.replace(head(c, d), rejection=rejection, conformal=Conformal(scores, (20,) * c))
 
@@ -139,7 +140,7 @@ def save(arrays: dict[str, np.ndarray], stated: dict[str, str] | None = None) ->
     """A file whose checksum, where its format has one, is right: what else is wrong must be seen without it."""
     stated = stated or {}
     crc = _crc(stated, {name: array.tobytes() for name, array in arrays.items()})
-    return safetensors(arrays, stated | ({"crc": str(crc)} if stated.get("format") == FORMAT else {}))
+    return safetensors(arrays, stated | ({"crc": str(crc)} if stated.get("format") in ("edgetl-head-3", FORMAT) else {}))
 
 
 HOSTILE = {
@@ -184,7 +185,7 @@ HOSTILE = {
 def extras() -> dict[str, np.ndarray]:
     square = np.eye(2, dtype=np.float32)
     rejection = {"weight": np.ones((4, 4), np.float32), "bias": np.ones(4, np.float32), "offset": square[0], "form": square}
-    rejection |= {"threshold": np.zeros(1), "reach": np.zeros(1)}
+    rejection |= {"threshold": np.zeros(1), "reach": np.zeros(1), "limits": np.zeros(3)}
     return {f"rejection.{k}": v for k, v in rejection.items()} | {"conformal.scores": np.array([0.1, 0.5, 0.2], np.float32)}
 
 
@@ -193,7 +194,14 @@ def told() -> dict[str, str]:
 
 
 HOSTILE |= {
-    **{f"no {name}": save(arrays() | {k: v for k, v in extras().items() if k != name}, told()) for name in extras()},
+    **{
+        f"no {name}": save(arrays() | {k: v for k, v in extras().items() if k != name}, told())
+        for name in extras()
+        if name != "rejection.limits"  # heads of before had none
+    },
+    "the margin of one class": save(
+        {**arrays(), **extras(), "weight": np.ones((1, 4), np.float32), "bias": np.ones(1, np.float32)}, told() | {"labels": '["a"]'}
+    ),
     **{f"{name} of another shape": save(arrays() | extras() | {name: np.ones((5, 5), np.float32)}, told()) for name in extras()},
     **{f"a NaN in {name}": save(arrays() | extras() | {name: np.full_like(array, np.nan)}, told()) for name, array in extras().items()},
     "an unknown score": save(arrays() | extras(), told() | {"rejection": "luck"}),

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import encoded, picture
+from safetensors.numpy import save as safetensors
 from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from edgetl import Classifier
+from edgetl.background_file import pack, unpack
+from edgetl.bundle import Bundle
+from edgetl.cli import fusing
+from edgetl.errors import BundleError, ExportError, HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner
 from edgetl.heads.absence import Absence
-from edgetl.heads.rejection import SCORES
-from edgetl.heads.unknowns import ClassMean, RejectionReport, auroc, calibrate, scores, state
+from edgetl.heads.acceptance import ClassMean, RejectionReport
+from edgetl.heads.rejection import POINTS, SCORES
+from edgetl.heads.unknowns import auroc, calibrate, fitted, scores, state
+from edgetl.runtimes import fake
 from edgetl.types import to_json
 
 DIM = 24
@@ -26,7 +36,7 @@ def taught(photos: dict[str, np.ndarray], kind: str = "lda", order: np.ndarray |
     labels = [label for label, rows in photos.items() for _ in rows]
     order = np.arange(len(x)) if order is None else order
     learner.add(order, x[order], [labels[i] for i in order])
-    return learner.fit(kind)  # type: ignore[arg-type]  # every kind is tried
+    return learner.fit(kind, single=True)  # type: ignore[arg-type]  # every kind is tried
 
 
 def world(seed: int, classes: int, spread: float = 1.0) -> tuple[np.ndarray, np.random.Generator]:
@@ -59,18 +69,24 @@ def test_the_interval_over_classes_is_students(n: int, seed: int) -> None:
     np.testing.assert_allclose(made.interval, expected, atol=0.01 * (half if n > 2 else 1) + 1e-9)
 
 
-def by_definition(new: np.ndarray, photos: np.ndarray, classes: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
-    """Relative Mahalanobis distance, margin and distance of new photos [m, d], by inverting the scatter of those taught."""
+def by_definition(
+    new: np.ndarray, photos: np.ndarray, classes: np.ndarray, alpha: float, ground: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Relative Mahalanobis distance, margin and distance of new photos [m, d], by inverting the scatter of those taught.
+
+    The total scatter, and its mean, is that of the photos and the ground [k, d].
+    """
     new, photos = new.astype(np.float64), photos.astype(np.float64)
     present = [photos[classes == k] for k in np.unique(classes)]
     means = np.array([rows.mean(0) for rows in present])
     within = sum((rows - rows.mean(0)).T @ (rows - rows.mean(0)) for rows in present)
-    centred = photos - photos.mean(0)
+    everything = photos if ground is None else np.concatenate([photos, ground])
+    centred = everything - everything.mean(0)
     inside, total = (np.linalg.inv(part + alpha * np.eye(photos.shape[1])) for part in (within, centred.T @ centred))
     near = np.sort([np.einsum("md,de,me->m", new - mean, inside, new - mean) for mean in means], 0)
     return {
-        "mahalanobis": np.einsum("md,de,me->m", new - photos.mean(0), total, new - photos.mean(0)) - near[0],
-        "margin": (near[1] - near[0]) / 2,
+        "mahalanobis": np.einsum("md,de,me->m", new - everything.mean(0), total, new - everything.mean(0)) - near[0],
+        "margin": (near[-1 if len(near) < 2 else 1] - near[0]) / 2,
         "distance": (new @ means.T - np.square(means).sum(1) / 2).max(1),
     }
 
@@ -248,6 +264,157 @@ def test_odd_photos_give_a_report_without_nan(case: str, kind: str) -> None:
     assert report.reason
     x = drawn(centres[1], rng, 1)[0]
     assert np.isfinite(Head.from_bytes(head.to_bytes()).decide(x)[0]).all()
+
+
+@pytest.mark.parametrize("each", [3, 30, 150], ids=["span of few", "span of all", "factored"])
+@pytest.mark.parametrize("classes", [1, 2, 4])
+def test_with_a_background_scores_are_those_of_a_refit_for_one_class_too(classes: int, each: int) -> None:
+    centres, rng = world(11, classes, 2.0)
+    fit = taught({f"c{i}": drawn(centre, rng, each) for i, centre in enumerate(centres)})
+    view = state(fit)
+    ground, others = normalised(rng.standard_normal((9, DIM)).astype(np.float32)), normalised(drawn(centres[0] + 1, rng, 5))
+    space, rows = view.whitening, np.unique(view.bursts, return_index=True)[1][:20]
+    model = Absence(view, rows, space.strangers(ground), space.strangers(others))
+    for drop in (None, 0) if classes > 1 else (None,):
+        made = scores(model.without(drop), 1.0, np.zeros(classes, bool), -np.inf)["mahalanobis"]
+        there = view.classes != (-1 if drop is None else drop)
+        for score, row in zip(made, rows):
+            left = there & (view.bursts != view.bursts[row])
+            expected = by_definition(view.x[[row]], view.x[left], view.classes[left], view.alpha, ground)["mahalanobis"][0]
+            assert score == pytest.approx(expected, rel=2e-3, abs=2e-3)
+        expected = by_definition(others, view.x[there], view.classes[there], view.alpha, ground)["mahalanobis"]
+        np.testing.assert_allclose(made[len(rows) :], expected, rtol=2e-3, atol=2e-3)
+    rejection = fitted(view, "mahalanobis", 1.0, 0.0, -np.inf, model=model)
+    expected = by_definition(others, view.x, view.classes, view.alpha, ground)["mahalanobis"]
+    np.testing.assert_allclose([rejection.measure(x) for x in others], expected, rtol=2e-3, atol=2e-3)
+    assert rejection.classes == classes
+
+
+def far_away(rng: np.random.Generator, n: int = 200) -> np.ndarray:
+    """Photos of many different things."""
+    return (2 * rng.standard_normal((n, DIM))).astype(np.float32)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 6])
+def test_with_a_background_unrelated_things_are_rejected_from_the_first_class_and_six_photos_on(classes: int) -> None:
+    centres, rng = world(12, classes, 3.0)
+    photos = {f"c{i}": drawn(centre, rng, max(3, 6 // classes)) for i, centre in enumerate(centres)}
+    head, report, _ = calibrate(taught(photos), far_away(rng))
+    assert head.rejection is not None
+    known, unrelated = np.concatenate([drawn(centre, rng, 100) for centre in centres]), far_away(rng, 300)
+    shares = [[np.mean([not head.decide(x, point)[1] for x in part]) for point in POINTS] for part in (known, unrelated)]
+    assert shares[0][1] > 0.8
+    assert shares[1][1] < 0.1
+    assert all(np.diff(share).min() >= 0 for share in shares)
+    assert head.rejection.limits == tuple(sorted(head.rejection.limits or (), reverse=True))
+    assert report.unrelated_accept.n == 136
+    assert report.unrelated_accept.interval[0] - 0.02 <= shares[1][1] <= report.unrelated_accept.interval[1] + 0.02
+    assert (report.false_accept is None) == (classes == 1)
+    assert report.code == ("unrelated-only" if classes < 3 else "reliable")
+    again = Head.from_bytes(head.to_bytes())
+    assert again.decide(known[0], "strict")[1] == head.decide(known[0], "strict")[1]
+    strict = calibrate(taught(photos), far_away(np.random.default_rng(1)), "strict")[0]
+    assert strict.rejection is not None
+    assert strict.rejection.threshold == strict.rejection.limit("strict")
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_background_that_shows_what_is_trained_does_not_reject_it(share: float) -> None:
+    centres, rng = world(13, 2, 3.0)
+    photos = {f"c{i}": drawn(centre, rng, 15) for i, centre in enumerate(centres)}
+    mixed = far_away(rng)
+    mixed[: int(share * len(mixed))] = np.concatenate([drawn(centres[k % 2], rng, 1) for k in range(int(share * len(mixed)))])
+    head, report, _ = calibrate(taught(photos), mixed[rng.permutation(len(mixed))])
+    assert report.near > 0.9 * share * len(mixed)
+    assert (report.background, report.code) == (0, "cannot-measure") if share == 1 else report.background > 80
+    known = np.concatenate([drawn(centre, rng, 100) for centre in centres])
+    assert np.mean([not head.decide(x)[1] for x in known]) > 0.9
+
+
+def test_an_operating_point_is_one_of_three_and_a_head_of_before_has_one() -> None:
+    centres, rng = world(14, 5, 3.0)
+    fit = taught({f"c{i}": drawn(centre, rng, 30) for i, centre in enumerate(centres)})
+    head, report, _ = calibrate(fit)
+    assert head.rejection is not None
+    assert list(report.points) == list(POINTS)
+    assert np.diff([rates.coverage.value for rates in report.points.values()]).min() >= 0
+    with pytest.raises(TrainError, match="'loose' is unknown; choose one of strict, balanced, lenient"):
+        calibrate(fit, None, "loose")  # type: ignore[arg-type]
+    with pytest.raises(HeadError, match="'loose' is unknown"):
+        head.rejection.limit("loose")  # type: ignore[arg-type]
+    before = dataclasses.replace(head.rejection, limits=None)
+    assert before.limit() == before.threshold
+    with pytest.raises(HeadError, match="train again"):
+        before.limit("strict")
+
+
+@pytest.fixture
+def brought(tmp_path: Path) -> Path:
+    """A fake bundle with a background of noise, of another colour each."""
+    rng = np.random.default_rng(3)
+    noise = (rng.integers(0, 256, (150, 1, 1, 3)) * rng.uniform(0, 1, (150, 32, 32, 1))).astype(np.uint8)
+    return fake.write_bundle(str(tmp_path / "brought.edgetl"), encoded(picture(seed=9)), background=noise).path
+
+
+def test_the_store_keeps_the_bundles_background_and_one_class_is_enough_to_train(brought: Path, folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    with Classifier.open(brought, path) as shop:
+        shop.add_many(folder / "red", label="red")
+        kept = shop.store.background()
+        variant = Bundle.open(brought).variants["fake-fp32"]
+        assert shop.store.background_digest() == variant.background.sha256  # type: ignore[union-attr]
+        np.testing.assert_allclose(kept, Bundle.open(brought).background(variant), rtol=1e-5, atol=1e-5)
+    with Classifier.open(None, path) as shop:  # training needs no bundle
+        report = shop.train(unknown="lenient")
+        assert report.active
+        assert (report.rejection.code, report.rejection.point, report.rejection.background) == ("unrelated-only", "lenient", 150)
+        assert report.accuracy == report.rejection.coverage
+    with Classifier.open(brought, path) as shop:
+        assert shop.predict(folder / "red" / "0.jpg").label == "red"
+        assert shop.predict(folder / "blue" / "0.jpg").label is None
+        assert shop.train().rejection.point == "lenient"  # remembered
+        shop.add_many(folder / "blue", label="blue")
+        assert shop.train(unknown="strict").active
+        gone = shop.forget(label="blue")
+        assert gone.head is not None
+        assert (gone.difference, gone.traces) == (pytest.approx(0, abs=1e-5), 0)
+        assert shop.store.head_report(gone.head)["unknown"] == "strict"
+
+
+def test_one_class_is_no_classifier_file_and_cannot_be_trained_without_a_background(
+    brought: Path, bundle: Path, folder: Path, tmp_path: Path
+) -> None:
+    with Classifier.open(bundle, tmp_path / "without.db") as shop:
+        shop.add_many(folder / "red", label="red")
+        assert shop.store.background_digest() is None
+        with pytest.raises(TrainError, match="there is one class, 'red'"):
+            shop.train()
+    with Classifier.open(brought, tmp_path / "with.db") as shop:
+        shop.add_many(folder / "red", label="red")
+        shop.train()
+        with pytest.raises(ExportError, match=r"knows one class, 'red'.*add a second class"):
+            fusing._active(shop.store)
+        shop.store.set_background("ef" * 32, shop.store.samples().embeddings[np.arange(80) % 6])
+        with pytest.raises(TrainError, match=r"80 of the background's 80 look like it.*--background FOLDER"):
+            shop.train()
+
+
+def test_a_changed_background_is_noticed_by_the_bundle_and_one_that_cannot_be_read_has_its_name(brought: Path, tmp_path: Path) -> None:
+    opened = Bundle.open(brought)
+    variant = opened.variants["fake-fp32"]
+    assert variant.background is not None
+    with zipfile.ZipFile(brought) as file:
+        file.extractall(tmp_path / "open")
+    place = tmp_path / "open" / variant.background.path
+    place.write_bytes(place.read_bytes()[:-1] + b"!")
+    for read in (lambda b: b.background(variant), Bundle.verify):
+        with pytest.raises(BundleError, match=r"background/fake-fp32\.safetensors has changed"):
+            read(Bundle.open(tmp_path / "open"))
+    rows = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
+    np.testing.assert_allclose(unpack(pack(rows), 7), rows, atol=np.abs(rows).max() / 254 * 1.001)
+    for content, dim, why in ((b"no", 7, "header"), (pack(rows), 8, "expected int8"), (safetensors({"values": rows}), 7, "scales")):
+        with pytest.raises(ValueError, match=why):
+            unpack(content, dim)
 
 
 @pytest.mark.slow

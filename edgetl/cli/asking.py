@@ -14,6 +14,7 @@ from edgetl.classifier import Classifier
 from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, files, given, opened, progress_bar
 from edgetl.cli.output import print_evaluation, print_json, say_failed, say_findings, say_warnings, write_text
 from edgetl.errors import PhotoError
+from edgetl.heads.rejection import POINTS
 from edgetl.tables import render
 from edgetl.types import to_json
 
@@ -26,15 +27,18 @@ _SIDE = 480
 @MODEL
 @click.option("-k", "--top", type=click.IntRange(1), default=3, show_default=True, help="How many classes to print per photo.")
 @click.option("-c", "--confidence", type=float, help="Print the set of classes that holds the right one with this chance, e.g. 0.9.")
+@click.option("--unknown", type=click.Choice(POINTS), help="For these photos only; what the head was trained for when not given.")
 @JSON
-def predict(photos: tuple[str, ...], more: tuple[str, ...], top: int, confidence: float | None, as_json: bool, **model: Any) -> None:
+def predict(
+    photos: tuple[str, ...], more: tuple[str, ...], top: int, confidence: float | None, unknown: Any, as_json: bool, **model: Any
+) -> None:
     """Say what is on photos."""
     guesses: dict[str, Any] = {}
     failed: list[tuple[str, str]] = []
     with opened(model, read_only=True) as shop:
         for path in (file for start in given(photos, more) for file in files(Path(start))):
             try:
-                guesses[str(path)] = shop.predict(path, top=top, confidence=confidence)
+                guesses[str(path)] = shop.predict(path, top=top, confidence=confidence, unknown=unknown)
             except PhotoError as error:
                 failed.append((str(path), str(error)))
     if as_json:

@@ -13,11 +13,13 @@ from edgetl.tables import render
 def print_bundle(opened: bundles.Bundle) -> None:
     """What it holds, how each variant was made, and what proves it."""
     image, weights = opened.image, opened.backbone.get("weights", {})
+    counts = [len(opened.background(variant)) for variant in opened.variants.values()]
     levels = f" ({' + '.join(map(str, opened.levels))})" if opened.levels else ""
     click.echo(f"backbone   {opened.backbone['name']}, {opened.dim} values{levels}, weights {weights.get('source', '?')}")
     for note in ("cut", "input"):
         if note in opened.backbone:
             click.echo(f"{note:<10} {opened.backbone[note]}")
+    click.echo(f"background {max(counts)} photos, by which a head learns what to reject" if any(counts) else "background none")
     click.echo(f"image      {image.width}x{image.height} from short side {image.resize}, {image.filter}, JPEG draft {image.draft}")
     if opened.calibration:
         click.echo(

@@ -64,6 +64,14 @@ _MATRIX = options(
     help="multi: the pooled outputs of middle stages beside the last one: more accurate where small details count.",
 )  # fmt: skip
 @click.option("--calibrate", type=click.Path(), help="A folder of 120 or more photos like those the camera will see; int8 needs it.")
+@click.option(
+    "--background",
+    type=click.Path(),
+    metavar="FOLDER",
+    help="60 or more photos of anything but what you will train: a head learns from them what to reject. Taken from --calibrate "
+    "when not given.",
+)
+@click.option("--no-background", is_flag=True, help="Leave the background out of the bundle (about 0.3 MB a variant).")
 @click.option("--weights", type=click.Path(), help="A local file of weights instead of the backbone's published ones.")
 @click.option("--random-weights", is_flag=True, help="Untrained weights, marked so in the bundle: for testing the plumbing only.")
 @click.option("--onnx-recipe", default="auto", show_default=True, help="The int8 recipe for ONNX: onnx-u8s8 (auto) or onnx-u8u8.")
@@ -79,13 +87,16 @@ _MATRIX = options(
 @click.option("-o", "--output", required=True, type=click.Path(), help="NAME.edgetl for one file, or a folder.")
 @JSON
 def export(formats: str | None, precisions: str | None, calibrate: str | None, output: str, as_json: bool, matrix: bool,
-           targets: tuple[str, ...], **settings: Any) -> None:  # fmt: skip
+           targets: tuple[str, ...], background: str | None, no_background: bool, **settings: Any) -> None:  # fmt: skip
     """Export and quantise a frozen backbone to a bundle (on a workstation)."""
+    if background is not None and no_background:
+        raise click.UsageError("give either --background FOLDER or --no-background")
     exporters = workstation("edgetl_exporters")
     with progress_bar("exporting") as progress:
         result = exporters.export(
             formats=_split(formats), precisions=_split(precisions), photos=calibrate, output=Path(output), progress=progress,
-            targets=("all",) if matrix and not targets else targets, **settings,
+            targets=("all",) if matrix and not targets else targets,
+            background=not no_background if background is None else background, **settings,
         )  # fmt: skip
     if as_json:
         print_json(result)

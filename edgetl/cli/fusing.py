@@ -61,7 +61,13 @@ def _active(store: Store) -> tuple[int, Head]:
     active = store.active()
     if active is None:
         raise NotTrained(f"{store.path}: no head is active; train one with: edgetl train -s {store.path}")
-    return active.head, Head.from_bytes(store.head_bytes(active.head), f"{store.path}: head {active.head}")
+    head = Head.from_bytes(store.head_bytes(active.head), f"{store.path}: head {active.head}")
+    if len(head.labels) == 1:
+        raise ExportError(
+            f"{store.path}: head {active.head} knows one class, {head.labels[0]!r}, and a classifier file, which cannot reject, would give "
+            "it to everything; add a second class (or one named 'background') and train again"
+        )
+    return active.head, head
 
 
 def _variants(bundle: Bundle, store: Store, name: str | None, format_: str | None, *, checked: bool) -> tuple[Variant, Variant]:

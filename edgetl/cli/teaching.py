@@ -13,6 +13,7 @@ from edgetl.classifier import Classifier
 from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, given, opened, progress_bar
 from edgetl.cli.output import print_assessment, print_json, proportion, say_failed, say_findings, say_warnings
 from edgetl.errors import PhotoError
+from edgetl.heads.rejection import POINTS
 from edgetl.reports import AddReport
 from edgetl.tables import render
 from edgetl.types import ALLOWED_LOSS, HEAD_KINDS, to_json
@@ -72,25 +73,28 @@ def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, stric
     "--allow-loss", type=click.FloatRange(0, 1), default=ALLOWED_LOSS, show_default=True,
     help="The accuracy that a class known before may lose; a head that takes more is kept, not active.",
 )  # fmt: skip
+@click.option(
+    "--unknown", type=click.Choice(POINTS),
+    help="strict: few unknown objects get a label. lenient: few known ones are refused. As before when not given, at first balanced.",
+)  # fmt: skip
 @JSON
-def train(store: str, kind: Any, allow_loss: float, as_json: bool) -> None:
+def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool) -> None:
     """Train a head from the kept embeddings; no photo is touched."""
     with Classifier.open(None, store) as shop:
-        report = shop.train(kind, allow_loss=allow_loss)
+        report = shop.train(kind, allow_loss=allow_loss, unknown=unknown)
     if as_json:
         print_json(report)
     else:
-        print_assessment(report.accuracy, report.assessment)
+        if len(report.per_class) > 1:
+            print_assessment(report.accuracy, report.assessment)
         click.echo(f"head {report.head}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
         if report.change is not None and report.active:
             click.echo(f"before and after: {report.change.reason}", err=True)
         elif report.change is None:
             click.echo("before and after: nothing to compare with: no head was active, or it came from a file", err=True)
-        click.echo(f"unknown things: {report.rejection.reason}", err=True)
-        known, unknown = report.rejection.coverage, report.rejection.false_accept
-        if known.n:
-            among = f"; of a class left out: a share of {unknown}" if unknown is not None else ""
-            click.echo(f"known photos that get a label: {known}{among}", err=True)
+        click.echo(f"unknown objects ({report.rejection.point}): {report.rejection.reason}", err=True)
+        if report.rejection.coverage.n:
+            click.echo(f"known photos that get a label: {report.rejection.coverage}", err=True)
         if report.calibration is not None:
             click.echo(f"calibration error of the probabilities: {report.calibration}", err=True)
         say_findings(report.findings)

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgetl.heads.groups import Loss, inverse
 from edgetl.heads.reading import View
+from edgetl.heads.whitening import Strangers
 from edgetl.types import Array
 
 REMOVED, SMALL = 1024, 1 / 8
@@ -28,7 +29,7 @@ class Answer:
     Attributes:
         logits: x^T A m - m^T A m / 2, float64 [m, c]; -inf for a class that is not there.
         squares: x^T A x, [m].
-        background: the squared Mahalanobis distance to the mean of all classes under the total scatter, [m].
+        background: the squared Mahalanobis distance to the mean of all classes under the total scatter, [m], to which the ground belongs.
         nearness: x^T m - m^T m / 2, which orders classes by their distance, [m, c]; -inf for a class that is not there.
     """
 
@@ -53,52 +54,77 @@ class Absence:
     Attributes:
         classes: class of each photo, int [m].
         solve: A, of the model that lacks nothing.
-        means: A m for each class mean, [c, r].
-        cross: m^T A m between class means, [c, c].
+        means: A m for each class mean and each photo of the ground, [c + k, r].
+        cross: m^T A m among them, [c + k, c + k].
+        beyond: of the ground, see :class:`edgetl.heads.whitening.Strangers`.
     """
 
-    def __init__(self, view: View, rows: Array) -> None:
-        """Takes the photos `rows`, int [m], no two of one burst; all rows of their bursts have their class."""
+    def __init__(self, view: View, rows: Array, ground: Strangers | None = None, others: Strangers | None = None) -> None:
+        """Takes the photos that are scored and those that widen the total scatter.
+
+        Args:
+            view: everything that was taught.
+            rows: int [m], no two of one burst; all rows of their bursts have their class.
+            ground: k photos of none of the classes: each is a class of its own, in the total scatter only.
+            others: j photos that no model has seen, scored after `rows`.
+        """
         self._view, self.classes = view, view.classes[rows]
-        means = view.centres
-        self.solve = view.whitening.inverse(means * np.sqrt(view.counts)[:, None], -np.ones(len(means)))
+        self._alone, self._extra = (0 if ground is None else len(ground)), (0 if others is None else len(others))
+        means = view.centres if ground is None else np.concatenate([view.centres, ground.inside])
+        self.solve = view.whitening.inverse(view.centres * np.sqrt(view.counts)[:, None], -np.ones(len(view.counts)))
         self.means = self.solve.apply(means)
         self.cross = means @ self.means.T
         mates = np.setdiff1d(np.flatnonzero(np.isin(view.bursts, view.bursts[rows])), rows)
         self._rows = np.concatenate([rows, mates])
         self._points = view.whitening.points(view.x[self._rows])
+        if others is not None:
+            self._points = np.concatenate([self._points, others.inside.astype(self._points.dtype)])
         self._along = (self._points @ self.means.T.astype(self._points.dtype)).astype(np.float64)
         self._batches = [(at, self.solve.gram(self._points[at])) for at in _batches(view.bursts[self._rows], len(rows))]
-        self._nearness = self._near()
+        self._others: list[tuple[Array, Array]] = []
+        if others is not None:
+            at = len(self._rows) + np.arange(len(others))[:, None]
+            self._others = [(at, self.solve.gram(self._points[at]) + np.einsum("jd,jd->j", others.beyond, others.beyond)[:, None, None])]
+        self.beyond = view.x[:0] if ground is None else ground.beyond
+        if ground is not None:
+            self.cross[-len(ground) :, -len(ground) :] += ground.beyond @ ground.beyond.T
+            if others is not None:
+                self._along[-len(others) :, -len(ground) :] += others.beyond @ ground.beyond.T
+        self._nearness = self._near(others)
 
     def without(self, drop: int | None = None) -> Answer:
-        """The answers of models that lack each photo's burst and, where one is given, the class `drop`."""
-        (m, number), alpha = self._nearness.shape, self._view.whitening.alpha
+        """The answers of models that lack each photo's burst and, where one is given, the class `drop`; the others' come last."""
+        (m, number), alpha = (len(self.classes) + self._extra, len(self._view.counts)), self._view.whitening.alpha
         keep = np.arange(number) != (-1 if drop is None else drop)
         made = Answer(np.full((m, number), -np.inf), np.empty(m), np.empty(m), np.where(keep, self._nearness, -np.inf))
         lost = None if drop is None else self._scatter(drop)
         everywhere, cross, counts = self._along, self.cross, self._view.counts[keep]
         if lost is not None:
             everywhere, cross = everywhere + lost.rows @ lost.onto_means.T, cross + lost.means @ lost.onto_means.T
-        everywhere, cross = everywhere[:, keep], cross[np.ix_(keep, keep)]
-        ground = _Ground.of(cross, counts)
+        there = np.append(keep, np.ones(self._alone, bool))
+        everywhere, cross = everywhere[:, there], cross[np.ix_(there, there)]
+        ground, left = _Ground.of(cross, np.append(counts, np.ones(self._alone))), len(counts)
+        cross = cross[:left, :left]
         for at, gram, seen in self._groups(drop):
-            along = everywhere[at]
+            along, place = everywhere[at], np.where(at[:, 0] < len(self._rows), at[:, 0], at[:, 0] - len(self._rows) + len(self.classes))
             if lost is not None:
                 gram = gram + lost.rows[at] @ lost.onto_rows[at].swapaxes(1, 2)
-            loss = Loss.of((np.cumsum(keep) - 1)[self._view.classes[self._rows[at]]], counts, gram, along, cross) if seen else None
-            made.logits[np.ix_(at[:, 0], keep)], made.squares[at[:, 0]] = _gaussian(loss, gram, along, cross, alpha)
-            made.background[at[:, 0]] = ground.distance(gram, along, seen, alpha)
+            own = along[..., :left]
+            loss = Loss.of((np.cumsum(keep) - 1)[self._view.classes[self._rows[at]]], counts, gram, own, cross) if seen else None
+            made.logits[np.ix_(place, keep)], made.squares[place] = _gaussian(loss, gram, own, cross, alpha)
+            made.background[place] = ground.distance(gram, along, seen, alpha)
         return made
 
     def _groups(self, drop: int | None) -> Iterator[tuple[Array, Array, bool]]:
-        """Places and products of the bursts that a model has seen and must forget, and of single photos of the class that it lacks."""
+        """Places and products of the bursts that a model has seen and must forget, and of single photos that it has not seen."""
         for at, gram in self._batches:
             unknown = self.classes[at[:, 0]] == drop
             if not unknown.all():
                 yield at[~unknown], gram[~unknown], True
             if unknown.any():
                 yield at[unknown, :1], gram[unknown, :1, :1], False
+        for at, gram in self._others:
+            yield at, gram, False
 
     def _scatter(self, drop: int) -> _Lost:
         """What taking U = x - m of a class out of W adds to products: p A' q = p A q + (p A U^T) (I - U A U^T)^-1 (U A q)."""
@@ -113,15 +139,17 @@ class Absence:
         onto = np.linalg.solve(rest, np.concatenate([rows, means]).T).T.astype(np.float64)
         return _Lost(rows.astype(np.float64), means.astype(np.float64), onto[: len(rows)], onto[len(rows) :])
 
-    def _near(self) -> Array:
-        """Nearness of every photo when its burst is left out, [m, c]; a class that is left out as well is only a column less."""
-        view, made = self._view, np.empty((len(self.classes), len(self._view.counts)))
+    def _near(self, others: Strangers | None) -> Array:
+        """Nearness of every photo when its burst is left out, [m + j, c]; a class that is left out as well is only a column less."""
+        view, made = self._view, np.empty((len(self.classes) + self._extra, len(self._view.counts)))
         x, cross = view.x[self._rows], view.means @ view.means.T
         along = (x @ view.means.T.astype(np.float32)).astype(np.float64)
         for at, _ in self._batches:
             gram = (x[at] @ x[at].swapaxes(1, 2)).astype(np.float64)
             loss = Loss.of(view.classes[self._rows[at]], view.counts, gram, along[at], cross)
             made[at[:, 0]] = np.where(loss.gone, -np.inf, loss.x_means[:, 0] - loss.squares / 2)
+        if others is not None:
+            made[-len(others) :] = others.x @ view.means.T.astype(np.float32) - np.diag(cross) / 2
         return made
 
 
@@ -154,7 +182,7 @@ class _Ground:
 
     Attributes:
         n: rows.
-        share: of the classes, [c].
+        share: of the classes, a photo of the ground being one, [c].
         origin: m A o for each class mean, [c].
         level: o A o.
         form: (N^-1 + M A M^T)^-1, [c, c].

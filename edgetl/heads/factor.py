@@ -21,6 +21,9 @@ class Factor(Protocol):
     def lift(self, weights: Array) -> Array:
         """w P for each row w of `weights` [m, r]."""
 
+    def beyond(self, points: Array, inside: Array) -> Array:
+        """What of each row z of `points` [n, d] P does not see, [n, d], given P z [n, r]; [n, 0] where it sees all of every row."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Eigen:
@@ -43,6 +46,12 @@ class Eigen:
         made: Array = (weights * self.scale) @ self.mixing @ self.x
         return made
 
+    def beyond(self, points: Array, inside: Array) -> Array:
+        """z less its projection on the samples' span, in float32."""
+        within = (inside / self.scale).astype(np.float32) @ self.mixing.astype(np.float32) @ self.x.astype(np.float32)
+        made: Array = points - within
+        return made
+
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
@@ -57,6 +66,10 @@ class Scale:
     def lift(self, weights: Array) -> Array:
         """w P for each row."""
         return weights * self.scale
+
+    def beyond(self, points: Array, inside: Array) -> Array:
+        """Nothing."""
+        return points[:, :0]
 
 
 class Triangle:
@@ -90,3 +103,7 @@ class Triangle:
         for _, here, after, inverse in reversed(self._blocks):
             made[:, here] = (weights[:, here] - made[:, after] @ self._lower[after, here]) @ inverse
         return made
+
+    def beyond(self, points: Array, inside: Array) -> Array:
+        """Nothing."""
+        return points[:, :0]

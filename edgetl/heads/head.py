@@ -16,12 +16,14 @@ from safetensors.numpy import save
 from edgetl.errors import HeadError, LabelError
 from edgetl.heads.conformal import Conformal
 from edgetl.heads.normalisation import signed_roots
-from edgetl.heads.rejection import SCORES, Rejection, is_nothing
+from edgetl.heads.rejection import POINTS, SCORES, Point, Rejection, is_nothing
 from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
 
-FORMAT = "edgetl-head-3"
-_BEFORE = ("edgetl-head-1", "edgetl-head-2")
-"""The first had neither rejection nor conformal sets; both read L2-normalised embeddings, without roots."""
+FORMAT = "edgetl-head-4"
+_BEFORE = ("edgetl-head-1", "edgetl-head-2", "edgetl-head-3")
+"""The first had neither rejection nor conformal sets; it and the second read L2-normalised embeddings, without roots, and had no checksum.
+The third had no background and one operating point."""
+_PLAIN = _BEFORE[:2]
 _REJECTION, _LIMITS = ("weight", "bias", "offset", "form"), ("threshold", "reach")
 
 
@@ -66,20 +68,24 @@ class Head:
         """Softmax of `logits / temperature`, float32, same shape and errors as :meth:`logits`."""
         return self._odds(self.logits(embeddings))
 
-    def decide(self, embedding: Embeddings) -> tuple[Embeddings, str]:
+    def decide(self, embedding: Embeddings, unknown: Point | None = None) -> tuple[Embeddings, str]:
         """Probabilities float32 [c] of one embedding [d], and why it gets no label: a sentence, empty where it gets the most probable one.
 
         It gets none where that class is a reject class (:func:`edgetl.heads.rejection.is_nothing`) or where it is like nothing taught.
 
+        Args:
+            embedding: float32 [d].
+            unknown: the operating point; None is the one that was trained for.
+
         Raises:
-            HeadError: as :meth:`logits`.
+            HeadError: as :meth:`logits`, or a head without that operating point.
         """
         x = self.normalised(embedding)
         probabilities = self._odds(self.linear(x))
         best = self.labels[int(probabilities.argmax())]
         if is_nothing(best):
             return probabilities, f"it looks like {best!r}, which stands for nothing that has a name"
-        return probabilities, "" if self.rejection is None else self.rejection.reason(x)
+        return probabilities, "" if self.rejection is None else self.rejection.reason(x, unknown)
 
     def normalised(self, embeddings: Array) -> Embeddings:
         """Embeddings as the weights read them, float32, with the shape and the errors of :meth:`logits`; a zero row stays zero."""
@@ -139,6 +145,8 @@ class Head:
             stated["rejection"] = self.rejection.score
             arrays |= {f"rejection.{name}": getattr(self.rejection, name) for name in _REJECTION}
             arrays |= {f"rejection.{name}": np.array([getattr(self.rejection, name)], np.float64) for name in _LIMITS}
+            if self.rejection.limits is not None:
+                arrays["rejection.limits"] = np.array(self.rejection.limits, np.float64)
         if self.conformal is not None:
             stated["conformal"] = json.dumps(self.conformal.sizes)
             arrays["conformal.scores"] = self.conformal.scores
@@ -185,7 +193,7 @@ def _read(data: bytes) -> Head:
     stated = header["__metadata__"]
     if stated["format"] not in (*_BEFORE, FORMAT):
         raise HeadError(f"format {stated['format']!r} is unknown; this edgetl reads {', '.join(map(repr, (*_BEFORE, FORMAT)))}")
-    if stated["format"] == FORMAT:
+    if stated["format"] not in _PLAIN:
         crc = stated.pop("crc")
         if crc != str(_crc(stated, {name: bytes(entry["data"]) for name, entry in entries.items()})):
             raise HeadError("its bytes have changed since it was written; copy or export it again")
@@ -196,14 +204,15 @@ def _read(data: bytes) -> Head:
     if "rejection" in stated:
         weight, bias, offset, form = (arrays[f"rejection.{name}"] for name in _REJECTION)
         threshold, reach = (_number(arrays[f"rejection.{name}"], f"rejection.{name}") for name in _LIMITS)
-        rejection = Rejection(stated["rejection"], weight, bias, offset, form, threshold, reach)
+        limits = tuple(arrays["rejection.limits"].tolist()) if "rejection.limits" in arrays else None
+        rejection = Rejection(stated["rejection"], weight, bias, offset, form, threshold, reach, limits)
     head = Head(
         stated["kind"],
         labels,
         arrays["weight"],
         arrays["bias"],
         _number(arrays["temperature"], "temperature"),
-        0 if stated["format"] in _BEFORE else json.loads(stated["rooted"]),
+        0 if stated["format"] in _PLAIN else json.loads(stated["rooted"]),
         counts,
         stated["fingerprint"],
         rejection,
@@ -256,17 +265,24 @@ def _check(head: Head) -> None:
 
 def _check_rejection(rejection: Rejection, shape: tuple[int, ...]) -> None:
     classes, dim = shape
-    if rejection.score not in SCORES or classes < 2:
-        raise HeadError(f"rejection by {rejection.score!r} of {classes} classes; expected one of {', '.join(SCORES)} and at least two")
-    rows = classes if rejection.score == "distance" else 2 * classes
-    for name, expected in zip(_REJECTION, ((rows, dim), (rows,), (classes,), (classes, classes))):
+    if rejection.score not in SCORES or (rejection.score == "margin" and classes < 2):
+        raise HeadError(
+            f"rejection by {rejection.score!r} of {classes} classes; expected one of {', '.join(SCORES)}, margin of two or more"
+        )
+    own = max(rejection.offset.size, classes) if rejection.score == "mahalanobis" else classes
+    rows = classes if rejection.score == "distance" else own + classes
+    for name, expected in zip(_REJECTION, ((rows, dim), (rows,), (own,), (own, own))):
         array = getattr(rejection, name)
         if array.shape != expected or array.dtype != np.float32 or not np.isfinite(array).all():
             raise HeadError(
                 f"rejection.{name} is {array.dtype} {list(array.shape)}; expected float32 {list(expected)} without NaN or infinity"
             )
-    if not (math.isfinite(rejection.threshold) and math.isfinite(rejection.reach)):
-        raise HeadError(f"rejection's threshold is {rejection.threshold} and its reach {rejection.reach}; expected finite numbers")
+    limits = rejection.limits or (rejection.threshold,) * len(POINTS)
+    if not all(map(math.isfinite, (rejection.threshold, rejection.reach, *limits))) or len(limits) != len(POINTS):
+        raise HeadError(
+            f"rejection's threshold is {rejection.threshold}, its reach {rejection.reach} and its limits {limits}; expected finite "
+            f"numbers, and a limit for each of {', '.join(POINTS)}"
+        )
 
 
 def _check_conformal(conformal: Conformal, classes: int) -> None:

@@ -172,22 +172,23 @@ class Learner:
         """
         self._samples.relabel(photo, check_label(label))
 
-    def fit(self, kind: HeadKind = "auto", seed: int = 0) -> Fit:
+    def fit(self, kind: HeadKind = "auto", seed: int = 0, *, single: bool = False) -> Fit:
         """Fits a head to all samples, on one BLAS thread.
 
         Args:
             kind: the algorithm, or `auto` to choose one by leave-one-out.
             seed: picks the samples on which the regularisation is chosen where there are many, and the folds of `logistic`.
+            single: a single class is enough: what rejects unknown objects tells it from the rest (:mod:`edgetl.heads.background`).
 
         Raises:
-            TrainError: no sample, or a single class.
+            TrainError: no sample, or a single class where that is not enough.
         """
         if kind != "auto" and kind not in READERS:
             raise TrainError(f"head kind {kind!r} is unknown; choose one of auto, {', '.join(READERS)}")
         names, counts, means = self._samples.classes()
         if not names:
             raise TrainError("there is no sample to train from; add photos of at least two classes")
-        if len(names) == 1:
+        if len(names) == 1 and not single:
             raise TrainError(f"there is one class, {names[0]!r} ({len(self)} samples); add photos of a second one to tell it from")
         with single_thread():
             return self._fit(kind, seed, names, counts, means)

@@ -22,6 +22,25 @@ _CHEAP = 2**29
 """Up to this many products n d^2 the samples' lengths are float64, which takes about 10 ms longer than float32."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Strangers:
+    """Points that need not lie in the span of the samples: a product p A z of two is that of `inside` plus that of `beyond`.
+
+    Attributes:
+        x: the points, float32 [k, d].
+        inside: their coordinates, float32 [k, r].
+        beyond: what the coordinates do not hold, divided by the root of alpha, float32 [k, d], or [k, 0] where they hold everything.
+    """
+
+    x: Embeddings
+    inside: Embeddings
+    beyond: Embeddings
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.inside)
+
+
 @dataclasses.dataclass
 class Whitening:
     """The coordinates at one alpha. Those of the samples are not kept: their squared lengths and products with a few vectors are enough.
@@ -74,6 +93,13 @@ class Whitening:
     def note(self, rows: Array, points: Array) -> None:
         """Keeps the lengths of samples whose coordinates are known."""
         self.squares[rows] = np.einsum("nr,nr->n", points, points)
+
+    def strangers(self, x: Embeddings) -> Strangers:
+        """Points float32 [k, d] that are none of the samples."""
+        points = (x - self.origin).astype(np.float32)
+        inside = self.factor.whiten(points)
+        beyond = self.factor.beyond(points, inside) / np.float32(np.sqrt(self.alpha))
+        return Strangers(x, inside.astype(np.float32), beyond)
 
     def unproject(self, weight: Array, bias: Array) -> tuple[Array, Array]:
         """A linear function of the coordinates ([c, r], [c]) as one of the embedding ([c, d], [c])."""

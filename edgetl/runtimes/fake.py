@@ -64,7 +64,14 @@ class Model:
 
 
 def write_bundle(
-    path: str, golden_photo: bytes, *, dim: int = 64, size: int = 32, seed: int = 0, latencies: Latencies | None = None
+    path: str,
+    golden_photo: bytes,
+    *,
+    dim: int = 64,
+    size: int = 32,
+    seed: int = 0,
+    latencies: Latencies | None = None,
+    background: Pixels | None = None,
 ) -> bundle.Bundle:
     """Writes a bundle with one variant, `fake-fp32`, or with those that `latencies` names.
 
@@ -74,6 +81,7 @@ def write_bundle(
         dim: the embedding's length.
         size: the input's width and height, a multiple of 8 pixels.
         seed: of the projection.
+        background: uint8 [n, size, size, 3], photos of anything but what will be trained; None leaves the background out.
         latencies: variant -> how long its queries take (see :class:`edgetl.runtimes.planted.Planted`); None is as long as they need.
     """
     models = {name: model(dim, size=size, seed=seed, latency=one) for name, one in (latencies or {"fake-fp32": None}).items()}
@@ -82,8 +90,10 @@ def write_bundle(
     tensors = tensor(Source("golden", golden_photo), image)[None]
     embed = Model({"model.json": content}, 1).embed
     golden, wrong = embed(tensors), {name: embed(one) for name, one in faults.of_tensors(tensors).items()}
+    others = None if background is None else np.concatenate([embed(photo[None]) for photo in background])
     variants = [
-        bundle.NewVariant(name, "fake", "fp32", {"model.json": one}, {"name": "fake"}, None, golden, wrong) for name, one in models.items()
+        bundle.NewVariant(name, "fake", "fp32", {"model.json": one}, {"name": "fake"}, None, golden, wrong, others)
+        for name, one in models.items()
     ]
     backbone = {
         "name": "fake",

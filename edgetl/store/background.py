@@ -28,9 +28,9 @@ def write(db: sqlite3.Connection, digest: str, embeddings: Embeddings) -> None:
 
 
 def digest(db: sqlite3.Connection) -> str | None:
-    """The sha256 (hex) of the file that the background was copied from; None without a background."""
-    row = db.execute("SELECT digest FROM background").fetchone()
-    return None if row is None else str(row[0].decode("utf-8", "replace"))
+    """The sha256 (hex) of the file that the background was copied from; None without a background, or with a damaged one."""
+    row = db.execute("SELECT digest, crc, rows FROM background").fetchone()
+    return str(row[0].decode()) if row is not None and matches(row[1], _ROW, row[0], row[2]) else None
 
 
 def read(db: sqlite3.Connection, path: Path, dim: int) -> Embeddings:

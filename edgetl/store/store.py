@@ -272,7 +272,7 @@ class Store:
             return background.read(db, self.path, self.fingerprint.dim)
 
     def background_digest(self) -> str | None:
-        """The sha256 (hex) of the file that the background was copied from; None without a background."""
+        """The sha256 (hex) of the file that the background was copied from; None without a background, or with a damaged one."""
         with self._connection.reading() as db:
             return background.digest(db)
 

@@ -30,6 +30,11 @@ MINIMUM_APART = 20
 NEEDED = MINIMUM + 2 * MINIMUM_APART
 _ALL = COUNT + CHOOSING + HELD_BACK
 
+BACKGROUND = 200
+"""Photos whose embeddings a bundle carries as its background: docs/evidence/rejection.md."""
+FEWEST = 60
+"""Of fewer, too few are left to measure by."""
+
 FLAT = 1.0
 """A photo whose values deviate less than this (standard deviation, gray levels) is of one colour; the flattest solar cell has 2.4."""
 
@@ -120,6 +125,26 @@ def collect(
         seed=seed,
         skipped=tuple(skipped),
     )
+
+
+def others(folder: str | os.PathLike[str], spec: ImageSpec, *, seed: int = 0) -> Pixels:
+    """Decodes photos of a background, uint8 [n, h, w, 3]: chosen and judged as :func:`collect` does, at most BACKGROUND.
+
+    Raises:
+        CalibrationError: the folder is missing, or holds too few usable photos.
+    """
+    try:
+        paths, _ = photos.photos_in(folder)
+    except PhotoError as error:
+        raise CalibrationError(f"{error}; a background takes {FEWEST} or more photos of anything but what will be trained") from error
+    random.Random(seed).shuffle(paths)
+    used, skipped = _decode(paths, spec, BACKGROUND, None)
+    if len(used) < FEWEST:
+        raise CalibrationError(
+            f"{folder}: {len(used)} usable of {len(paths)} photos; a background takes {FEWEST} or more ({len(skipped)} skipped); give "
+            "more, or leave it out with --no-background"
+        )
+    return np.stack([tensor for _, tensor in used])
 
 
 def _decode(

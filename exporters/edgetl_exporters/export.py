@@ -16,7 +16,7 @@ import numpy as np
 from edgetl import bundle, preprocess
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.photos import load
-from edgetl.types import Array, Pixels, Proof, to_json
+from edgetl.types import Array, ImageSpec, Pixels, Proof, to_json
 from edgetl_exporters import calibration, matrix, pictures
 from edgetl_exporters import labelled as labels
 from edgetl_exporters.adequacy import Adequacy
@@ -90,6 +90,7 @@ def export(
     precisions: Sequence[str] | None = None,
     levels: str = "last",
     photos: str | os.PathLike[str] | None = None,
+    background: str | os.PathLike[str] | bool = True,
     weights: str | os.PathLike[str] | None = None,
     random_weights: bool = False,
     seed: int = 0,
@@ -109,6 +110,8 @@ def export(
         precisions: some of `fp32`, `fp16`, `int8`; one that a format does not offer is refused. None is fp32 and int8, as far as offered.
         levels: `last`, the pooled last stage, or `multi`, the pooled outputs of some middle stages before it (:data:`LEVELS`).
         photos: a folder of 120 or more photos like those the camera will see; int8 needs it, the others are proved on it.
+        background: a folder of photos of anything but what will be trained, by which a head learns what to reject; True takes the
+            calibration photos, if any, and False leaves it out.
         weights: a local state dict instead of the published weights.
         random_weights: untrained weights, marked as such in the manifest.
         seed: chooses the photos (and random weights).
@@ -149,7 +152,7 @@ def export(
     found = None if photos is None else calibration.collect(photos, image, seed=seed, progress=steps.within(0, _COLLECT))
     golden = np.stack([preprocess.tensor(load(chart), image) for chart in pictures.charts()])
     source.balance(pictures.scenes(_SCENES, image.width, image.height, seed) if found is None else found.tensors)
-    maker = Maker(source, found, golden, seed)
+    maker = Maker(source, found, golden, seed, _background(background, found, image, seed))
     steps.to(_COLLECT)
     made = []
     for i, recipe in enumerate(plan, 1):
@@ -195,6 +198,15 @@ def _plan(source: Source, formats: Sequence[str] | None, precisions: Sequence[st
     if not cells:
         raise ExportError("nothing to export: give at least one of --formats and one of --precisions")
     return [source.recipe(format_, precision, wanted.get(format_, "auto")) for format_, precision in cells]
+
+
+def _background(asked: str | os.PathLike[str] | bool, found: calibration.Calibration | None, image: ImageSpec, seed: int) -> Pixels | None:
+    """The photos of the background: those given, or the calibration's."""
+    if not isinstance(asked, bool):
+        return calibration.others(asked, image, seed=seed)
+    if not asked or found is None:
+        return None
+    return np.concatenate([found.held_back, found.choosing, found.tensors])[: calibration.BACKGROUND]
 
 
 def _check_installed(source: Source, plan: Sequence[Recipe]) -> None:

@@ -51,7 +51,9 @@ class Exported:
 class Maker:
     """Makes variants of one source and proves each."""
 
-    def __init__(self, source: Source, calibration: Calibration | None, golden: Pixels, seed: int) -> None:
+    def __init__(
+        self, source: Source, calibration: Calibration | None, golden: Pixels, seed: int, background: Pixels | None = None
+    ) -> None:
         """Embeds the proof photos with the source itself: the held-back photos, or drawn scenes where no photos were given.
 
         Args:
@@ -59,7 +61,9 @@ class Maker:
             calibration: the photos; int8 needs them.
             golden: the test charts uint8 [k, h, w, 3].
             seed: of the drawn scenes.
+            background: uint8 [n, h, w, 3], photos of anything but what will be trained; None leaves the background out.
         """
+        self._background = background
         self._source, self._calibration, self._golden = source, calibration, golden
         image = source.image
         self._proof = pictures.scenes(_SCENES, image.width, image.height, seed) if calibration is None else calibration.held_back
@@ -95,7 +99,9 @@ class Maker:
         files = metadata.write(recipe.format, files, self._info())
         count, charts = len(self._proof), len(self._golden)
         wrong = faults.of_tensors(self._golden, self._source.mean, self._source.std)
-        made = self._run(recipe.format, files, np.concatenate([self._proof, self._golden, *wrong.values()]))
+        others = self._golden[:0] if self._background is None else self._background
+        everything = self._run(recipe.format, files, np.concatenate([self._proof, self._golden, *wrong.values(), others]))
+        made, background = np.split(everything, [len(everything) - len(others)])
         hint = _hint(recipe) if search is None else f"on the photos that choose:\n{search.table()}\n{_hint(recipe)}"
         measured = self._measure(name, recipe, made[:count], hint)
         stated = {
@@ -108,7 +114,8 @@ class Maker:
             **({"levels": self._levels(recipe, made[:count], hint)} if self._source.levels else {}),
         }
         golden, *faulty = made[count:].reshape(1 + len(wrong), charts, -1)
-        variant = NewVariant(name, recipe.format, recipe.precision, files, stated, measured, golden, dict(zip(wrong, faulty)))
+        kept = None if self._background is None else background
+        variant = NewVariant(name, recipe.format, recipe.precision, files, stated, measured, golden, dict(zip(wrong, faulty)), kept)
         size = sum(len(content) for content in files.values())
         return variant, Exported(name, recipe.name, size, measured, time.perf_counter() - start, search)
 
