@@ -22,6 +22,7 @@ from edgetl.types import digest
 
 VARIABLE = "EDGETL_CACHE"
 _VERSION = 1
+# docs/evidence/fastest.md has the measurements behind the next three.
 _WARM_UP, _LEAST, _ROUNDS = 3, 8, 16
 _BEHIND = 1.4
 """A candidate whose quickest answer takes this many times the best one's median is measured no further."""
