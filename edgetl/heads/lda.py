@@ -24,7 +24,7 @@ def read(view: View) -> Reading:
     solve = view.whitening.inverse(means * np.sqrt(view.counts)[:, None], -np.ones(len(means)))
     solved = solve.apply(means)
     cross = means @ solved.T
-    return Reading(solved, -np.diag(cross) / 2, view.whitening, lambda: _held(view, solve, cross))
+    return Reading(lambda: (solved, -np.diag(cross) / 2), view.whitening, lambda: _held(view, solve, cross))
 
 
 def _held(view: View, solve: Inverse, cross: Array) -> Array:

@@ -8,11 +8,12 @@ widely and photos are many it can be the better one, and `auto` tries it there (
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from edgetl.heads.calibration import softmax
+from edgetl.heads.factor import Triangle
 from edgetl.heads.newton import newton
 from edgetl.heads.reading import FOLDS, Reading, View
 from edgetl.heads.whitening import BLOCK
@@ -36,27 +37,40 @@ def read(view: View) -> Reading:
 
     The model is the same in any coordinates, because its gradient is that of the embeddings, in float64.
     """
-    near = _searched(view, np.ones((len(view.classes), 1)), _NEAR)[0]
-    weight, bias = _parts(newton(lambda point: _gradient(view, point), _solver(view), near, _ENOUGH), view)
-    return Reading(weight, bias, view.whitening, lambda: _held(view))
+    models = _Models(view)
+    return Reading(models.whole, None, models.held)
 
 
-def _held(view: View) -> Array:
-    """Logits float64 [m, c] of each asked row from the model without its fold.
+class _Models:
+    """The folds' models, and the one of all samples, which is only searched for where it is used."""
 
-    The folds' models start from zero: the model of all samples is nearer, but it has seen the fold, and a search that ends early
-    remembers that.
-    """
-    number, rows = len(view.counts), view.points
-    held = np.empty((len(rows), number))
-    together = max(1, _ABREAST // number)
-    for first in range(0, FOLDS, together):
-        folds = np.arange(first, min(first + together, FOLDS))
-        for fold, model in zip(folds, _searched(view, view.folds[:, None] != folds, _HELD)):
-            out, (w, b) = view.folds == fold, _parts(model, view)
-            gone = np.bincount(view.classes[out], minlength=number) == view.counts
-            held[out] = np.where(gone, -np.inf, rows[out] @ w.T + b)
-    return held[view.asked]
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._folds: list[Array] = []
+
+    def held(self) -> Array:
+        """Logits float64 [m, c] of each asked row from the model without its fold.
+
+        The folds' models start from zero: one that has seen the fold is nearer, but a search that ends early remembers what it began with.
+        """
+        view, number = self._view, len(self._view.counts)
+        held = np.empty((len(view.x), number))
+        together = max(1, _ABREAST // number)
+        for first in range(0, FOLDS, together):
+            folds = np.arange(first, min(first + together, FOLDS))
+            for fold, model in zip(folds, _searched(view, view.folds[:, None] != folds, _HELD)):
+                self._folds.append(model)
+                out, (w, b) = view.folds == fold, _parts(model, view)
+                gone = np.bincount(view.classes[out], minlength=number) == view.counts
+                held[out] = np.where(gone, -np.inf, view.points[out] @ w.T + b)
+        return held[view.asked]
+
+    def whole(self) -> tuple[Array, Array]:
+        """Weight [c, d] and bias [c] of all samples' model, by Newton's method from the mean of the folds' models if there are any."""
+        view = self._view
+        near = np.mean(self._folds, 0) if self._folds else _searched(view, np.ones((len(view.x), 1)), _NEAR)[0]
+        problem = _Newton(view, *view.whitening.unproject(*_parts(near, view)))
+        return problem.parts(newton(problem.gradient, problem.solve, problem.start, _ENOUGH))
 
 
 def minimise(function: Callable[[Array], tuple[float, Array]], solve: Callable[[Array], Array], start: Array, precision: float) -> Array:
@@ -161,31 +175,61 @@ def _loss(point: Array, view: View, targets: Array, used: Array) -> tuple[float,
     return float(value), np.concatenate([slope.reshape(weight.shape) + pull - intercept * _mean(view), intercept / np.sqrt(n)], 2)
 
 
-def _gradient(view: View, point: Array) -> tuple[Array, Callable[[Array], Array]]:
-    """The gradient [c, r + 1] of a model on all samples, from the embeddings, and what multiplies its derivative with a direction."""
-    space, n = view.whitening, len(view.classes)
-    weight, bias = space.unproject(*_parts(point, view))
-    slope, intercept, odds = view.alpha * weight, np.zeros((len(bias), 1)), np.empty((n, len(bias)), view.points.dtype)
-    for start in range(0, n, BLOCK):
-        here = slice(start, start + BLOCK)
-        x, y = view.x[here].astype(np.float64), view.classes[here]
-        residual = softmax(x @ weight.T + bias)
-        odds[here] = residual
-        residual[np.arange(len(y)), y] -= 1
-        slope += residual.T @ (x - space.origin)
-        intercept += residual.sum(0)[:, None]
-    made = np.concatenate([space.factor.whiten(slope) - intercept * _mean(view), intercept / np.sqrt(n)], 1)
-    return made, lambda direction: _curvature(view, odds, direction)
+class _Newton:
+    """The model of all samples in the embedding's own values; a point holds the weight and the logit at `mean`, [c, d + 1].
 
+    The second derivative is sum (diag p - p p^T) (x) z z^T for z = (x - mean, 1). What stands for it is one matrix for all classes,
+    sum w z z^T with the mean eigenvalue w = (1 - |p|^2) / (c - 1) of diag p - p p^T where it began: exact for two classes.
+    """
 
-def _curvature(view: View, odds: Array, direction: Array) -> Array:
-    """The second derivative of :func:`_loss` where the samples have these odds [n, c], times a direction [c, r + 1]."""
-    rows, changes, signs = view.points, view.whitening.changes, view.whitening.signs
-    weight, bias = _parts(direction, view)
-    share = view.alpha / view.whitening.alpha
-    along = rows @ weight.T.astype(rows.dtype)
-    change = along + bias.astype(rows.dtype)
-    bent = odds * (change - (odds * change).sum(1, keepdims=True))
-    pull = share * (weight + (weight @ changes.T * signs) @ changes)
-    slope, intercept = (bent - rows.dtype.type(share) * along).T @ rows + pull, bent.sum(0, dtype=np.float64)[:, None]
-    return np.concatenate([slope - intercept * _mean(view), intercept / np.sqrt(len(rows))], 1)
+    def __init__(self, view: View, weight: Array, bias: Array) -> None:
+        """Begins at a model near the one that is searched for."""
+        self._view, number, dim = view, len(bias), weight.shape[1]
+        pull, total = np.zeros(dim), 0.0
+        pulls = np.empty(len(view.x))
+        for here, x in self._blocks():
+            odds = softmax(x @ weight.T + bias)
+            pulls[here] = np.maximum((1 - np.einsum("nc,nc->n", odds, odds)) / max(1, number - 1), 1e-6)
+            pull += pulls[here] @ x
+            total += pulls[here].sum()
+        self._mean, self._total = pull / total, total
+        scatter = np.zeros((dim, dim), np.float32)
+        for here, _ in self._blocks():
+            block = (view.x[here] - self._mean.astype(np.float32)) * np.sqrt(pulls[here, None]).astype(np.float32)
+            scatter += block.T @ block
+        self._factor = Triangle(scatter.astype(np.float64) + view.alpha * np.eye(dim))
+        self.start = np.concatenate([weight, (bias + weight @ self._mean)[:, None]], 1)
+
+    def parts(self, point: Array) -> tuple[Array, Array]:
+        """Weight and bias."""
+        return point[:, :-1], point[:, -1] - point[:, :-1] @ self._mean
+
+    def solve(self, slope: Array) -> Array:
+        """A gradient divided by what stands for the second derivative."""
+        weight = self._factor.lift(self._factor.whiten(slope[:, :-1]))
+        return np.concatenate([weight, slope[:, -1:] / self._total], 1)
+
+    def gradient(self, point: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """The gradient at a point, in float64, and what multiplies the second derivative there with a direction, in float32."""
+        view, (weight, bias) = self._view, self.parts(point)
+        slope, odds = np.zeros_like(point), np.empty((len(view.x), len(bias)), np.float32)
+        for here, x in self._blocks():
+            y, residual = view.classes[here], softmax(x @ weight.T + bias)
+            odds[here] = residual
+            residual[np.arange(len(y)), y] -= 1
+            slope[:, :-1] += residual.T @ x
+            slope[:, -1] += residual.sum(0)
+        slope[:, :-1] += view.alpha * weight - slope[:, -1:] * self._mean
+        return slope, lambda direction: self._curvature(odds, direction)
+
+    def _curvature(self, odds: Array, direction: Array) -> Array:
+        x, (weight, bias) = self._view.x, self.parts(direction)
+        change = x @ weight.T.astype(np.float32) + bias.astype(np.float32)
+        bent = odds * (change - (odds * change).sum(1, keepdims=True))
+        total = bent.sum(0, dtype=np.float64)[:, None]
+        return np.concatenate([bent.T @ x + self._view.alpha * weight - total * self._mean, total], 1)
+
+    def _blocks(self) -> Iterator[tuple[slice, Array]]:
+        for start in range(0, len(self._view.x), BLOCK):
+            here = slice(start, start + BLOCK)
+            yield here, self._view.x[here].astype(np.float64)

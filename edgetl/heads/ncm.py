@@ -15,7 +15,7 @@ def read(view: View) -> Reading:
     origin = view.means.mean(0)
     means = view.means - origin
     squares = np.einsum("cd,cd->c", means, means)
-    return Reading(means, -squares / 2 - means @ origin, None, lambda: _held(view, origin, means, squares))
+    return Reading(lambda: (means, -squares / 2 - means @ origin), None, lambda: _held(view, origin, means, squares))
 
 
 def _held(view: View, origin: Array, means: Array, squares: Array) -> Array:

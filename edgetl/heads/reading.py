@@ -106,14 +106,12 @@ class Reading:
     """One algorithm's answer: a linear classifier, and its logits for samples it did not see.
 
     Attributes:
-        weight: float64 [c, r], of the coordinates in `space`; [c, d] without one.
-        bias: float64 [c].
+        model: works out the weight, float64 [c, r], of the coordinates in `space` ([c, d] without one), and the bias, float64 [c].
         space: the whitening whose coordinates it reads, or None if it reads the power-normalised embedding.
         leave_out: works out `held`, up to a number per row.
     """
 
-    weight: Array
-    bias: Array
+    model: Callable[[], tuple[Array, Array]]
     space: Whitening | None
     leave_out: Callable[[], Array]
 
@@ -130,7 +128,7 @@ class Reading:
 
         What all logits share says nothing, and without it the same samples give the same logits whatever the coordinates' origin is.
         """
-        weight, bias = (self.weight, self.bias) if self.space is None else self.space.unproject(self.weight, self.bias)
+        weight, bias = self.model() if self.space is None else self.space.unproject(*self.model())
         return weight - weight.mean(0), bias - bias.mean()
 
     def predicted(self, classes: Array) -> Array:

@@ -22,7 +22,7 @@ def read(view: View) -> Reading:
     vectors = np.concatenate([view.counts[:, None] * (means - mean), mean[None]])
     solved = solve.apply(vectors)
     offset = share - solved[:-1] @ mean
-    return Reading(solved[:-1], offset, view.whitening, lambda: _held(view, solve, vectors, offset, mean @ solved[-1]))
+    return Reading(lambda: (solved[:-1], offset), view.whitening, lambda: _held(view, solve, vectors, offset, mean @ solved[-1]))
 
 
 def _held(view: View, solve: Inverse, vectors: Array, offset: Array, level: float) -> Array:

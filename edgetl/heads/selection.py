@@ -130,8 +130,8 @@ def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
 def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[str, Proportion]]:
     """Tries every candidate; returns the one to use, why, and each one's leave-one-out accuracy.
 
-    LDA is used unless another beats it by more than chance (McNemar 1947, above 2 standard errors of the photos on which they differ).
-    Taking whichever has the higher count, however narrowly, lost 0.6 points at five photos per class and 0.3 at 20 and 100.
+    LDA is used unless the Brier score of another is lower by more than 2 standard errors of the difference. Counts of hits see less, and
+    taking whichever is ahead, however narrowly, is worse (docs/evidence/head-choice.md).
 
     Args:
         views: the samples, at each alpha.
@@ -144,11 +144,11 @@ def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[st
         lone = "with one photo, or one burst of them, per class"
         return only, f"ridge, because {lone} nothing can be left out to compare by, and it does best there", {}
     for rival in trials[1:]:
-        won, lost = int((rival.hits & ~chosen.hits).sum()), int((chosen.hits & ~rival.hits).sum())
-        if won - lost > 2 * np.sqrt(won + lost):
+        gain = chosen.losses - rival.losses
+        if gain.mean() > 2 * gain.std() / np.sqrt(len(gain)):
             chosen = rival
     others = ", ".join(f"{trial.kind} {trial.accuracy}" for trial in trials if trial is not chosen)
-    margin = "" if chosen is trials[0] else ", by more than chance"
+    margin = "" if chosen is trials[0] else f"; its Brier score is lower than that of {trials[0].kind} by more than chance"
     reason = f"{chosen.kind}: compared on {_tried_on(chosen.view, total)}, it gets {chosen.accuracy} right"
     return chosen, f"{reason} (alpha {chosen.alpha:g}), against {others}{margin}", {trial.kind: trial.accuracy for trial in trials}
 
