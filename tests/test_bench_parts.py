@@ -342,7 +342,7 @@ def test_a_table_shows_every_number_with_its_n_and_no_percentile_that_n_cannot_c
     assert lines[-4:] == [
         "the harness adds 1019.0 µs to a query (p50; n=40)",
         "not measured: c 2 threads: it is broken",
-        "beware: it was hot",
+        "warning: it was hot",
         "partial: interrupted",
     ]
     assert max(map(len, lines)) <= 140

@@ -16,7 +16,18 @@ from hypothesis import strategies as st
 from pictures import coloured
 
 from edgetl.bench.measuring.loop import Loop, Measured
-from edgetl.bench.measuring.scenarios import SCENARIOS, Scenario, camera, learning, lessons, resources, sustained, throughput, usual
+from edgetl.bench.measuring.scenarios import (
+    SCENARIOS,
+    Scenario,
+    camera,
+    learning,
+    lessons,
+    operators,
+    resources,
+    sustained,
+    throughput,
+    usual,
+)
 from edgetl.bench.measuring.stand import Options, Stand
 from edgetl.bench.method import Method
 from edgetl.classifier import Classifier
@@ -98,7 +109,7 @@ def state(stand: Stand) -> tuple[dict[str, int], int, list[Guess]]:
     return stand.shop.counts, active.head, [stand.shop.predict(path) for path in (*stand.photos, *stand.lessons[:3])]
 
 
-@pytest.mark.parametrize("name", [name for name, one in SCENARIOS.items() if not one.labelled])
+@pytest.mark.parametrize("name", [name for name, one in SCENARIOS.items() if not one.labelled and name != "operators"])
 def test_a_scenario_times_something_and_leaves_the_shop_as_it_was(stand: Stand, name: str) -> None:
     before = state(stand)
     measured = SCENARIOS[name].run(stand, Loop(dataclasses.replace(TINY, warm_up_seconds=5.0)))
@@ -225,8 +236,10 @@ def test_a_photo_that_cannot_be_read_ends_the_throughput(stand: Stand) -> None:
         throughput.batch_throughput(dataclasses.replace(stand, photos=[Path("nowhere.jpg")]), Loop(TINY))
 
 
-def filmed(stand: Stand, fps: float, costs: list[int], oversleep: int = 0, method: Method = TINY) -> Measured:
-    """predict-camera with an answer that takes `costs` ns, one after the other, by a planted clock and sleep."""
+def filmed(
+    stand: Stand, fps: float, costs: list[int], oversleep: int = 0, method: Method = TINY, scenario: Callable[..., Measured] | None = None
+) -> Measured:
+    """predict-camera, or another scenario, with an answer that takes `costs` ns, one after the other, by a planted clock and sleep."""
     moved, runtime, costly = Planted(), stand.embedder.runtime, iter(costs * 200)
 
     def sleep(seconds: float) -> None:
@@ -234,7 +247,8 @@ def filmed(stand: Stand, fps: float, costs: list[int], oversleep: int = 0, metho
 
     stand.embedder.runtime = Slow(runtime, moved, lambda: next(costly))
     try:
-        return camera.predict_camera(dataclasses.replace(stand, options=Options(fps=fps)), Loop(method, moved), sleep)
+        asked = dataclasses.replace(stand, options=Options(fps=fps))
+        return (scenario or camera.predict_camera)(asked, Loop(method, moved), sleep)
     finally:
         stand.embedder.runtime = runtime
 
@@ -255,6 +269,70 @@ def test_a_camera_that_is_too_fast_loses_most_frames_and_says_so(stand: Stand) -
     # 50 frames of 1 ms: 0, 5, 10, ..., 45, and 49, which waits until 45 is answered.
     assert measured.facts == {"arrived": 50, "answered": 11, "dropped": 39, "missed": 11}
     assert "most were dropped or answered late" in measured.note
+
+
+def test_two_cameras_at_once_are_answered_in_turns_and_the_second_one_waits(stand: Stand) -> None:
+    measured = filmed(stand, 100.0, [4 * MS], scenario=camera.two_cameras)
+    assert measured.facts == {"arrived": 8, "answered": 8, "dropped": 0, "missed": 0}
+    assert {stage: list(taken) for stage, taken in measured.samples.items()} == {
+        None: [4 * MS, 8 * MS] * 4, "wait": [0, 4 * MS] * 4, "answer": [4 * MS] * 8,
+        "camera 1": [4 * MS] * 4, "camera 2": [8 * MS] * 4,
+    }  # fmt: skip
+    assert measured.note == "100 frames/s of each camera: one every 10 ms"
+
+
+def test_two_cameras_that_are_too_fast_together_both_lose_frames(stand: Stand) -> None:
+    method = dataclasses.replace(TINY, seconds=0.5)
+    alone, both = (filmed(stand, 100.0, [8 * MS], method=method, scenario=one) for one in (camera.predict_camera, camera.two_cameras))
+    assert (alone.facts["dropped"], alone.facts["missed"]) == (0, 0)
+    assert both.facts["arrived"] == 2 * alone.facts["arrived"] == both.facts["answered"] + both.facts["dropped"]
+    assert both.facts["answered"] == pytest.approx(0.5 / 0.008, abs=3), "the process is never idle"
+    counts = [len(both.samples[f"camera {number}"]) for number in (1, 2)]
+    assert abs(counts[0] - counts[1]) <= 1, "neither starves"
+
+
+def trace(*runs: list[tuple[str, int, str]]) -> list[dict[str, Any]]:
+    """What ONNX Runtime writes: per run its node's (operator, microseconds, provider)."""
+    events, now = [{"cat": "Session", "name": "model_loading_array", "ts": 1, "dur": 5}], 100
+    for run in runs:
+        begun = now
+        for number, (kind, taken, provider) in enumerate(run):
+            told = {"op_name": kind, "provider": f"{provider}ExecutionProvider"}
+            events.append({"cat": "Node", "name": f"n{number}_fence_before", "ts": now, "dur": 0, "args": told})
+            events.append({"cat": "Node", "name": f"n{number}_kernel_time", "ts": now, "dur": taken, "args": told})
+            now += taken + 1
+        events.append({"cat": "Session", "name": "model_run", "ts": begun, "dur": now - begun})
+        now += 10
+    return events
+
+
+def test_onnx_runtimes_trace_is_summed_per_query_and_operator_and_names_another_provider() -> None:
+    first = [("Conv", 30, "CPU"), ("Conv", 12, "CPU"), ("Add", 3, "CPU")]
+    second = [("Conv", 31, "CPU"), ("Conv", 11, "CPU"), ("Add", 4, "CPU"), ("Resize", 9, "XNNPACK")]
+    assert operators.read_trace(trace(first, second), "CPUExecutionProvider") == [
+        {"Conv": 42_000, "Add": 3_000}, {"Conv": 42_000, "Add": 4_000, "Resize on XNNPACK": 9_000},
+    ]  # fmt: skip
+
+
+def test_a_runtime_without_a_profiler_is_skipped_with_those_that_have_one(stand: Stand) -> None:
+    with pytest.raises(BenchError, match="fake has no profiler that Python can read, onnxruntime and openvino have one"):
+        operators.operators(stand, Loop(TINY))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["onnx-int8", "openvino-int8", "onnx-fp32"])
+def test_real_profilers_find_the_convolutions_of_the_real_model(lite0: Path, stand: Stand, tmp_path: Path, variant: str) -> None:
+    with Classifier.open(lite0, tmp_path / "bench.db", variant=variant, threads=1) as shop:
+        assert shop.embedder is not None
+        tensors = [tensor(load(path), shop.embedder.bundle.image) for path in stand.photos[:2]]
+        asked = dataclasses.replace(stand, shop=shop, tensors=tensors, folder=tmp_path)
+        measured = operators.operators(asked, Loop(dataclasses.replace(TINY, queries=6)))
+    assert list(tmp_path.glob("profile*")) == [], "the trace is read and removed"
+    whole, kinds = measured.samples[None], {stage: list(taken) for stage, taken in measured.samples.items() if stage}
+    assert list(whole) == [sum(taken) for taken in zip(*kinds.values())]
+    assert (len(whole), min(whole) > 0) == (6, True)
+    convolutions = [sum(taken) for stage, taken in kinds.items() if "conv" in stage.lower()]
+    assert sum(convolutions) > 0.3 * sum(whole), kinds
 
 
 def test_an_answer_after_one_period_is_a_missed_deadline(stand: Stand) -> None:

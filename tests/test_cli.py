@@ -48,8 +48,8 @@ def test_every_verb_is_there_and_has_help():
 
 
 def test_every_verb_that_prints_a_result_prints_it_as_json():
-    every = [[verb] for verb in VERBS] + [["bench", verb] for verb in ("compare", "pick", "report", "run")]
-    without = ["demo", "head", "bench report"]  # pages, and a group of verbs
+    every = [[verb] for verb in VERBS] + [["bench", verb] for verb in ("compare", "pick", "report", "run", "show", "trend")]
+    without = ["demo", "head", "bench report", "bench show"]  # pages, and a group of verbs
     assert [" ".join(verb) for verb in every if "--json" not in CliRunner().invoke(main, [*verb, "-h"]).output] == without
 
 

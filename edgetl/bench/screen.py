@@ -20,7 +20,7 @@ _MOST_TELLING = ("predict-file", "predict-array", "embed", "backbone")
 
 
 def table(record: Record) -> str:
-    """The record in words and tables of at most 140 columns, what was not measured and what to beware of included."""
+    """The record in words and tables of at most 140 columns, with what was not measured and every warning."""
     parts = [_overview(record)] if len(record.results) > 1 else []
     parts += [_configuration(result, record) for result in record.results]
     parts += ["\n".join(_ending(record))]
@@ -129,7 +129,7 @@ def _ending(record: Record) -> list[str]:
         p99 = "" if record.overhead.p99 is None else f", p99 {record.overhead.p99.value / 1e3:.1f} µs"
         lines.append(f"the harness adds {record.overhead.p50.value / 1e3:.1f} µs to a query (p50{p99}; n={record.overhead.n})")
     lines += [f"not measured: {what}: {reason}" for reason, what in record.unmeasured().items()]
-    lines += [f"beware: {warning}" for warning in record.warnings]
+    lines += [f"warning: {warning}" for warning in record.warnings]
     if record.ended:
         lines.append(f"partial: {record.ended}")
     return [textwrap.fill(line, _WIDTH, subsequent_indent="    ", break_on_hyphens=False) for line in lines]

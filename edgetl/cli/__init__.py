@@ -41,5 +41,5 @@ for _verb in (
     *(history.heads, history.log, history.rollback, history.activate, history.head),
 ):
     main.add_command(_verb)
-for _verb in (records.compare, records.pick, records.report):
+for _verb in (records.compare, records.pick, records.report, records.show, records.trend):
     benching.bench.add_command(_verb)

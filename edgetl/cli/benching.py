@@ -87,6 +87,8 @@ def bench() -> None:
 @click.option("--sustained", "minutes", type=click.FloatRange(0.1), help="Also measure so many minutes without a pause.")
 @click.option("--meter", help="A command that prints the joules used so far; else RAPL or INA where there is one.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the order, of the intervals, and of what is taught.")
+@click.option("--md", "form", flag_value="md", help="Print a Markdown table to paste: format, size, top-1, ms, FPS.")
+@click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
 @click.option("-o", "--output", type=click.Path(), help="Write the record, raw samples included, to this JSON file.")
 @click.option("--on", "target", metavar="TARGET", help="Measure on another machine: ssh://USER@HOST:PORT or adb:SERIAL.")
 @click.option("--python", help="With --on: an interpreter there that has all it needs; a virtual environment is made when not given.")
@@ -94,7 +96,7 @@ def bench() -> None:
 @JSON
 @click.pass_context
 def run(ctx: click.Context, /, bundle: str | None, named: str | None, output: str | None, target: str | None, python: str | None,
-        keep: bool, as_json: bool, **given: Any) -> None:  # fmt: skip
+        keep: bool, form: str | None, as_json: bool, **given: Any) -> None:  # fmt: skip
     """Measure a bundle (the default: `edgetl bench BUNDLE`).
 
     Ctrl-C and SIGTERM end it early: what was measured until then is shown and written, marked as partial, and the exit code is 1.
@@ -109,12 +111,12 @@ def run(ctx: click.Context, /, bundle: str | None, named: str | None, output: st
         files.check(output)
     asked = [*(given["variants"] or ()), *(given["providers"] or ()), *(given["scenarios"] or ())]
     if target:
-        _show(_there(ctx, path, target, python, keep, given), output, as_json, asked)
+        _show(_there(ctx, path, target, python, keep, given), output, "json" if as_json else form, asked)
     else:
-        _here(path, output, as_json, asked, **given)
+        _here(path, output, "json" if as_json else form, asked, **given)
 
 
-def _here(path: Path, output: str | None, as_json: bool, asked: Sequence[str], *, threads: str | None, quick: bool, fps: float,
+def _here(path: Path, output: str | None, form: str | None, asked: Sequence[str], *, threads: str | None, quick: bool, fps: float,
           minutes: float | None, seed: int, **given: Any) -> None:  # fmt: skip
     import dataclasses
 
@@ -132,7 +134,7 @@ def _here(path: Path, output: str | None, as_json: bool, asked: Sequence[str], *
     with Stop() as stop:
         with _bar() as progress:
             record = benchmark.run(path, threads=_counts(threads), method=method, options=options, progress=progress, stop=stop, **given)
-        _show(record, output, as_json, asked)
+        _show(record, output, form, asked)
 
 
 def _method(quick: bool, changed: Mapping[str, Any]) -> Method:
@@ -146,7 +148,7 @@ def _method(quick: bool, changed: Mapping[str, Any]) -> Method:
     return dataclasses.replace(base, **changed, name="custom") if changed else base
 
 
-_THEIRS_IS_ANOTHER = ("bundle", "named", "photos", "labelled", "variants", "target", "python", "keep", "output", "as_json")
+_THEIRS_IS_ANOTHER = ("bundle", "named", "photos", "labelled", "variants", "target", "python", "keep", "output", "form", "as_json")
 """What is not passed on to another machine as it was given here."""
 
 
@@ -170,17 +172,20 @@ def _there(ctx: click.Context, path: Path, target: str, python: str | None, keep
     )  # fmt: skip
 
 
-def _show(record: Record, output: str | None, as_json: bool, asked: Sequence[str]) -> None:
+def _show(record: Record, output: str | None, form: str | None, asked: Sequence[str]) -> None:
     """Prints and writes a record; exit code 1 where it is partial, lacks what was asked for, or could not be written where it should.
 
     `asked` are variants, providers and scenarios, of which each must have been measured at least once.
     """
     from edgetl import bench as benchmark
-    from edgetl.bench import files
+    from edgetl.bench import files, paste
 
     written = output is None or _written(record, output)
-    printed = as_json or not (written or _rescued(record))
-    click.echo(json.dumps(files.encode(record)) if printed else benchmark.table(record))
+    if form == "json" or not (written or _rescued(record)):
+        click.echo(json.dumps(files.encode(record)))
+    else:
+        forms = {"md": lambda: paste.markdown([record]), "csv": lambda: paste.separated([record])}
+        click.echo(forms.get(form or "", lambda: benchmark.table(record))())
     missing = _unmet(record, asked)
     if missing and not record.ended:
         click.echo(f"error: {missing}; the reasons are above", err=True)

@@ -120,6 +120,38 @@ def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
 
 @click.command()
 @RECORDS
+@click.option("--md", "form", flag_value="md", help="As a Markdown table: format, size, top-1, ms, FPS.")
+@click.option("--csv", "form", flag_value="csv", help="As comma-separated values, every column.")
+@click.option("--scenario", help="With --md and --csv: whose latency; predict-file, else what says most.")
+def show(records: tuple[str, ...], form: str | None, scenario: str | None) -> None:
+    """Print records again: as `bench` does, or as a table to paste."""
+    from edgetl.bench import paste, table
+
+    found = [record for _, record in _read(records)]
+    if form is None:
+        click.echo("\n\n".join(map(table, found)))
+    else:
+        click.echo((paste.markdown if form == "md" else paste.separated)(found, scenario))
+
+
+@click.command()
+@RECORDS
+@click.option("--scenario", default="predict-file", show_default=True, help="Whose p50.")
+@click.option("--margin", default=3.0, show_default=True, type=Finite(0), help="Percent: the smallest change that matters.")
+@JSON
+def trend(records: tuple[str, ...], scenario: str, margin: float, as_json: bool) -> None:
+    """Show a scenario's p50 over many records of one machine, by date, each against the one before."""
+    from edgetl.bench.judging import trend as trending
+
+    found = trending.trends(_read(records), scenario, margin / 100)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(trending.table(found))
+
+
+@click.command()
+@RECORDS
 @click.option("-o", "--output", default="report.html", show_default=True, type=click.Path(), help="The page.")
 def report(records: tuple[str, ...], output: str) -> None:
     """Show records as one self-contained HTML page."""

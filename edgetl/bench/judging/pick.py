@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from edgetl.bench.judging import circumstances
 from edgetl.bench.judging.budget import Budget, Judgement, of_latency, of_loss, of_memory, of_size, shown
 from edgetl.bench.judging.loss import Loss, loss, references
-from edgetl.bench.judging.pooling import Named, Pooled, different, pooled
+from edgetl.bench.judging.pooling import Named, Pooled, different, machines, pooled
 from edgetl.bench.record import Record, Result, Row, Skipped, Subject, Unit
 from edgetl.bench.screen import SCALES
 from edgetl.bench.statistics import Estimate
 from edgetl.errors import BenchError
-from edgetl.machine.description import differences
 from edgetl.tables import render
 
 References = Mapping[tuple[str, str], Result]
@@ -138,22 +137,12 @@ def pick(
         raise BenchError(f"{scenario} is not a time: leave out --p50-ms and --p99-ms; --peak-mb and --size-mb limit memory and size")
     budget = Budget(scenario, p50_ms, p99_ms, peak_mb, size_mb, max_loss)
     floats = references(result for _, record in records for result in record.results if any(row.kind == "measured" for row in result.rows))
-    return Choice(budget, tuple(_answer(group, budget, floats) for group in _machines(records)))
+    return Choice(budget, tuple(_answer(group, budget, floats) for group in machines(records)))
 
 
 def table(choice: Choice) -> str:
     """For the screen: per machine the configurations, the answer, and why the others are not."""
     return "\n\n".join("\n".join(_lines(answer, choice.budget)) for answer in choice.answers)
-
-
-def _machines(records: Sequence[Named]) -> list[list[Named]]:
-    groups: list[list[Named]] = []
-    for named in records:
-        group = next((one for one in groups if not differences(one[0][1].machine, named[1].machine)), None)
-        if group is None:
-            groups.append(group := [])
-        group.append(named)
-    return groups
 
 
 def _answer(records: Sequence[Named], budget: Budget, floats: References) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from edgetl.bench.method import Method
 from edgetl.bench.record import Accuracy, Record, Result, Row, Subject
+from edgetl.machine.description import differences
 
 Named = tuple[str, Record]
 """A record and its name."""
@@ -26,6 +27,17 @@ class Pooled:
     records: tuple[str, ...]
     result: Result
     method: Method
+
+
+def machines(records: Sequence[Named]) -> list[list[Named]]:
+    """The records, those of one machine together."""
+    groups: list[list[Named]] = []
+    for named in records:
+        group = next((one for one in groups if not differences(one[0][1].machine, named[1].machine)), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(named)
+    return groups
 
 
 def different(records: Sequence[Named]) -> list[Named]:

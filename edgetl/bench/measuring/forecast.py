@@ -50,7 +50,7 @@ class Forecast:
     def _scenario(self, name: str) -> float:
         if name == "sustained":
             return 60 * self._options.minutes
-        if name in ("learn-one", "add-a-class", "n-shot", "head-swap", "durable-commit"):
+        if name in ("learn-one", "add-a-class", "n-shot", "head-swap", "durable-commit", "operators"):
             return _LESSON * 2 * (1 + self._method.lessons)
         return _WARM_UP + self._method.seconds / self._method.rounds
 

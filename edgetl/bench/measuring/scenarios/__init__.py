@@ -22,7 +22,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from edgetl.bench.measuring.loop import Loop, Measured
-from edgetl.bench.measuring.scenarios import camera, few_shot, inference, learning, sustained, throughput
+from edgetl.bench.measuring.scenarios import camera, few_shot, inference, learning, operators, sustained, throughput
 from edgetl.bench.measuring.stand import Stand
 
 
@@ -68,6 +68,19 @@ SCENARIOS: Mapping[str, Scenario] = {
             "the frame before; answer). The newest frame that waits is answered, older ones are dropped; an answer later than one period "
             "missed its deadline",
             camera.predict_camera,
+        ),
+        Scenario(
+            "two-cameras",
+            "the moment at which a frame is due -> its class, for two cameras whose frames become due at the same moments and which one "
+            "process answers in turns (stages: wait, answer, and the whole of camera 1 and of camera 2)",
+            camera.two_cameras,
+            always=False,
+        ),
+        Scenario(
+            "operators",
+            "a tensor as the model takes it -> its embedding, with the library's profiler (a stage per kind of operator)",
+            operators.operators,
+            always=False,
         ),
         Scenario(
             "batch-throughput",

@@ -32,7 +32,7 @@ def sustained(stand: Stand, loop: Loop, reading: Callable[[], Mapping[str, Any]]
     minutes: list[Minute] = []
     end = clock() + round(stand.options.minutes * MINUTE)
     before = reading()
-    while clock() < end:
+    while not minutes or clock() < end:
         stop, taken = min(clock() + MINUTE, end), array("q")
         start = clock()
         while not taken or start < stop:
