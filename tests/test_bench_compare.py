@@ -125,7 +125,7 @@ def test_a_record_beside_itself_passes_by_evidence() -> None:
     found = compare.compare(one, one, margin=0.05, require=0.05)
     assert {change.verdict for change in found.changes if change.headline} == {"no change"}
     assert (found.unmet, compare.judgeable(found), compare.regressed(found)) == ((), True, False)
-    assert "before and after are one and the same record" in found.notes
+    assert found.notes == ("before and after are one and the same record",)
     assert screen.table(found).splitlines()[-2:] == [
         "2 headline numbers (p50 of whole scenarios, memory, top-1): 2 no change.", "No regression.",
     ]  # fmt: skip

@@ -156,7 +156,7 @@ def test_what_is_tied_with_the_fastest_is_named():
     rival = result("tflite-int8", ms=10.001)
     (answer,) = pick([("a", record(INT8, rival))], size_mb=9).answers
     assert "ship onnx-int8 cpu 1 thread: predict-file: the fastest that fits: p50 9.996 [" in answer.sentence
-    assert answer.sentence.endswith("; tied with tflite-int8 cpu 1 thread: which needs less cannot be told")
+    assert answer.sentence.endswith("; tied with tflite-int8 cpu 1 thread: which is faster cannot be told")
     said = table(pick([("a", record(INT8, rival, FLOAT))]))
     assert [line.split()[:2] for line in said.splitlines()[3:6]] == [["1", "onnx-int8"], ["2", "≈"], ["3", "onnx-fp32"]]
 

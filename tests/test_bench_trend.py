@@ -6,13 +6,14 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from test_bench_compare import MACHINE, beside, record, result, rounds, row
 
-from edgetl.bench import files, paste
+from edgetl.bench import files, paste, report
 from edgetl.bench.judging.trend import trends
 from edgetl.bench.record import Record
 from edgetl.cli import main
@@ -49,6 +50,15 @@ def test_machines_and_configurations_have_trends_of_their_own_and_a_busy_one_has
     assert change.cause == "machine-busy"
     with pytest.raises(BenchError, match="no record holds a measured embed, only predict-file; name another one with --scenario"):
         trends([("a", dated(1))], "embed")
+
+
+def test_the_page_draws_a_trend_from_three_records_of_one_machine_on() -> None:
+    days = [(f"{day}.json", dated(day, factor)) for day, factor in ((1, 1.0), (2, 1.0), (3, 1.25))]
+    assert 'id="trend"' not in report.render(days[:2])
+    assert 'id="trend"' not in report.render([*days[:2], ("other.json", dated(3, machine={**MACHINE, "cpu": "Chip 2"}))])
+    page = report.render(list(reversed(days)))
+    assert "onnx-int8 cpu 4 threads slower in 3.json (ratio 1.2" in page
+    assert re.search(r'aria-label="p50 in ms by date: onnx-int8 cpu 4 threads: 1.json [\d.]+, 2.json [\d.]+, 3.json [\d.]+"', page)
 
 
 def files_of(folder: Path) -> list[str]:

@@ -28,9 +28,9 @@ def table(record: Record) -> str:
 
 
 def _overview(record: Record) -> str:
-    """One line per configuration: of the scenario that says most, by its p50, with what else decides."""
+    """One line per configuration: of the scenario that says most, by its p50; those without an interval after those with one."""
     found = [(result, row) for result in record.results if (row := most_telling(result))]
-    found.sort(key=lambda pair: (pair[1].kind != "measured", pair[1].scenario, pair[1].p50.value))
+    found.sort(key=lambda pair: (pair[1].kind != "measured", pair[1].scenario, pair[1].p50.interval is None, pair[1].p50.value))
     rows = []
     for place, (result, row) in enumerate(found):
         before = found[place - 1][1] if place else None

@@ -115,7 +115,7 @@ def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[str
     """What a reader must know of either record, in words: why it is partial, its warnings, which configurations only it has."""
     if before == after:
         yield f"{names[0]} and {names[1]} are one and the same record"
-    for name, record in zip(names, (before, after)):
+    for name, record in list(zip(names, (before, after)))[: 1 if before == after else 2]:
         if record.ended:
             yield f"{name} is partial: {record.ended}"
         yield from (f"{name}: {warning}" for warning in record.warnings)

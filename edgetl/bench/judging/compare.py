@@ -240,9 +240,10 @@ class _Judge:
         rounds = pools[0].rounds, pools[1].rounds
         for (metric, one, other), ratio in zip(both, ratios):
             verdict, cause, reason = self._verdict(before.unit, one.value, ratio, min(rounds), others)
+            judged = cause not in _UNJUDGED
             yield Change(
                 name, before.scenario, before.stage, metric, before.unit, one.value, other.value, (before.n, after.n), rounds, ratio,
-                verdict, cause, reason + (f", with the machine's own pace ({paced.factor:.3f}) taken out" if paced else ""),
+                verdict, cause, reason + (f", with the machine's own pace ({paced.factor:.3f}) taken out" if paced and judged else ""),
                 self._headline(before, metric), pace=paced.factor if paced else None,
             )  # fmt: skip
 

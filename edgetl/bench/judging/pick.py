@@ -236,7 +236,8 @@ def _sentence(chosen: Candidate | None, candidates: Sequence[Candidate], budget:
     speed = [] if limited else [f"the {least} that fits: p50 {shown(chosen.p50, factor)} {unit}, n={chosen.n}"]
     words = "; ".join([*speed, *(one.words for one in chosen.judgements)])
     tied = [_name(one, candidates) for one in candidates if one.fits and one is not chosen and one.p50.overlaps(chosen.p50)]
-    ties = f"; tied with {', '.join(tied)}: which needs less cannot be told" if tied else ""
+    question = "is faster" if chosen.unit == "ns" else "needs less"
+    ties = f"; tied with {', '.join(tied)}: which {question} cannot be told" if tied else ""
     return f"ship {_name(chosen, candidates)}: {budget.scenario}: {words}{ties}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 from typing import Any
 
 from edgetl.bench.measuring.configurations import Configuration
@@ -43,11 +42,11 @@ class Gathering:
         """Whether it does not work here: the task, or the whole configuration, of which nothing has worked yet."""
         return any(one == turn.configuration and (task == turn.task or not self._answers.get(one)) for one, task in self._refused)
 
-    def median(self, configuration: Configuration, scenario: str) -> float | None:
-        """The median over processes of their medians of a scenario; None where it was not measured."""
+    def least(self, configuration: Configuration, scenario: str) -> int | None:
+        """The smallest of the processes' medians of a scenario: other work only makes one longer. None where it was not measured."""
         answers = self._answers.get(configuration, [])
         taken = [answer.measured[scenario].samples.get(None, ()) for answer in answers if scenario in answer.measured]
-        return median([percentile(one, 50) for one in taken if len(one)]) if any(map(len, taken)) else None
+        return min((percentile(one, 50) for one in taken if len(one)), default=None)
 
     def skipped(self) -> tuple[Skipped, ...]:
         """What was not measured, and why."""

@@ -35,7 +35,7 @@ def spend(
     """Gives one process after the other; each must be run, and its answer be in `gathering`, before the next is asked for.
 
     A round is begun only where the time of the round before still fits; the first one where any time is left. A configuration stays a
-    leader while its median is within :data:`edgetl.bench.method.SLACK` of the fastest.
+    leader while the smallest of its processes' medians is within :data:`edgetl.bench.method.SLACK` of the smallest of all.
 
     Args:
         chosen: the configurations.
@@ -73,5 +73,5 @@ def _round(number: int, one: Configuration, names: Sequence[str]) -> Iterator[Tu
 
 
 def _leaders(chosen: Sequence[Configuration], gathering: Gathering, scenario: str) -> list[Configuration]:
-    medians = {one: median for one in chosen if (median := gathering.median(one, scenario)) is not None}
-    return [one for one, median in medians.items() if median <= (1 + SLACK) * min(medians.values())]
+    least = {one: median for one in chosen if (median := gathering.least(one, scenario)) is not None}
+    return [one for one, median in least.items() if median <= (1 + SLACK) * min(least.values())]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edgetl.bench.judging.trend import Trend
 from edgetl.bench.record import Minute
 from edgetl.bench.report.canvas import drawn, plot
 from edgetl.bench.report.colours import BAD, SERIES, SOFT
@@ -85,6 +86,34 @@ def shots(curves: Sequence[tuple[str, Sequence[tuple[int, Proportion]]]], salt: 
 
     words = "; ".join(f"{name}: " + ", ".join(f"{count}: {top1}" for count, top1 in curve) for name, curve in curves)
     return drawn(paint, height=220, label=f"Accuracy by photos per class: {words}", salt=salt)
+
+
+def trend(curves: Sequence[Trend], scale: Scale, salt: str) -> str:
+    """p50 with its interval, record by record in the order of their dates; one curve per configuration."""
+    records = dict(sorted({point.record: point.created for one in curves for point in one.points}.items(), key=lambda pair: pair[1]))
+    places = {name: place for place, name in enumerate(records)}
+
+    def paint(figure: Figure) -> None:
+        axes = plot(figure, top=20, bottom=34, left=44)
+        axes.set_xlim(-0.4, len(places) - 0.6)
+        shown = list(places.values())[:: math.ceil(len(places) / 5)]
+        axes.set_xticks(shown, [list(records.values())[place][5:10] for place in shown])
+        axes.grid()
+        axes.yaxis.set_major_locator(_few())
+        axes.set_xlabel("month and day of each record", labelpad=1)
+        axes.text(0, 1.04, f"p50, {scale.unit}", color=SOFT, transform=axes.transAxes)
+        for number, one in enumerate(curves):
+            at = [places[point.record] + 0.06 * (number - (len(curves) - 1) / 2) for point in one.points]
+            for place, point in zip(at, one.points):
+                ends = point.p50.interval or (point.p50.value, point.p50.value)
+                axes.plot([place] * 2, [end / scale.factor for end in ends], color=colour(number), linewidth=1)
+            values = [point.p50.value / scale.factor for point in one.points]
+            axes.plot(at, values, color=colour(number), marker=mark(number), linewidth=1.5, markersize=6)
+
+    words = "; ".join(
+        f"{one.configuration}: " + ", ".join(f"{point.record} {scale.text(point.p50.value)}" for point in one.points) for one in curves
+    )
+    return drawn(paint, height=220, label=f"p50 in {scale.unit} by date: {words}", salt=salt)
 
 
 def load(loads: Sequence[Load], salt: str) -> str:

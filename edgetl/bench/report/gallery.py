@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
+from edgetl.bench.judging.trend import Trend
 from edgetl.bench.record import Round
 from edgetl.bench.report import curves, figures, medians
 from edgetl.bench.report.colours import SERIES, variable
@@ -20,6 +21,8 @@ from edgetl.types import Proportion
 _SHOT = re.compile(r"(\d+)-shot")
 _MANY = 12
 """Configurations in one drawing; the next ones get another."""
+_SERIES = 8
+"""Curves in one drawing, as many as there are colours and marks."""
 _FEW = 3
 """Samples that need no drawing."""
 _NO_PARTS = ("first-inference", "n-shot")
@@ -105,6 +108,23 @@ def beside(scenario: str, names: Sequence[str], p50s: Sequence[Sequence[tuple[Es
     shown = tuple(one for one, column in zip(key(records), zip(*p50s)) if any(column))
     svg = medians.beside(names, [[one and one[0] for one in line] for line in p50s], records, scale, f"beside {scenario}")
     return Figure(scenario, svg, f"p50 with its interval (long ones leave the drawing), n={min(fewest)} or more.", shown)
+
+
+def trend(found: Sequence[Trend], salt: str) -> Figure:
+    """One scenario's p50 over the records of one machine; at most as many configurations as fit into a drawing."""
+    shown = found[:_SERIES]
+    scale = Scale.of([point.p50.value for one in shown for point in one.points], shown[0].unit)
+    changed = [
+        f"{one.configuration} {point.change.verdict} in {point.record} (ratio {point.change.ratio.value:.3f})"
+        for one in found
+        for point in one.points
+        if point.change and point.change.ratio and point.change.verdict in ("slower", "faster", "larger", "smaller")
+    ]
+    said = "; ".join(changed) or "no point differs from the one before by more than chance and 3 %"
+    more = f" {len(found) - len(shown)} more configurations are in edgetl bench trend." if len(found) > len(shown) else ""
+    caption = f"p50 with its interval where there are 3 processes. Each record against the one before: {said}.{more}"
+    title = f"{shown[0].scenario} on {shown[0].machine}"
+    return Figure(title, curves.trend(shown, scale, f"{salt} trend"), caption, key([one.configuration for one in shown]))
 
 
 def _distribution(lines: Sequence[Line], scale: Scale, salt: str) -> Figure:

@@ -40,6 +40,7 @@ def render(records: Sequence[tuple[str, Record]]) -> str:
     page: str = environment.get_template("report.html.j2").render(
         sections=sections,
         beside=view.beside(sections) if len(sections) > 1 else [],
+        trend=view.trend(sections),
         differ=differ,
         agree=agree,
         first=facts.FIRST,

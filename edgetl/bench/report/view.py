@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from edgetl.bench.files import encode
 from edgetl.bench.judging import circumstances
 from edgetl.bench.judging.pick import pick
+from edgetl.bench.judging.trend import trends
 from edgetl.bench.record import Accuracy, Record, Result, Row
 from edgetl.bench.report import facts, gallery
 from edgetl.bench.report.blocks import Block, Entry, blocks
 from edgetl.bench.report.gallery import Figure
 from edgetl.bench.report.medians import Point
 
+_FEWEST = 2
+"""Points that are no trend: two records stand side by side."""
 _HEADLINES = ("predict-file", "embed", "backbone", "predict-array")
 
 
@@ -114,6 +117,16 @@ def beside(sections: Sequence[Section]) -> list[Figure]:
         if names:
             made.append(gallery.beside(scenario, names, medians, [f"{one.key} {one.name}" for one in sections]))
     return made
+
+
+def trend(sections: Sequence[Section]) -> list[Figure]:
+    """For each machine with three records or more of one scenario: its medians by date."""
+    scenario = next((one.headline.name for one in sections if one.headline), None)
+    if scenario is None:
+        return []
+    found = [one for one in trends([(one.name, one.record) for one in sections], scenario) if len(one.points) > _FEWEST]
+    machines = dict.fromkeys(one.machine for one in found)
+    return [gallery.trend([one for one in found if one.machine == name], f"t{number}") for number, name in enumerate(machines)]
 
 
 def _warnings(record: Record) -> list[str]:

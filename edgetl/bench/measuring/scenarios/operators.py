@@ -7,10 +7,15 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.scenarios import litert_events
 from edgetl.bench.measuring.stand import Stand
 from edgetl.errors import BenchError
+from edgetl.runtimes import litert
 from edgetl.runtimes import onnxruntime as ort
 from edgetl.runtimes import openvino as ov
 from edgetl.types import Pixels
@@ -28,15 +33,12 @@ def operators(stand: Stand, loop: Loop) -> Measured:
     latency to compare with `backbone`.
 
     Raises:
-        BenchError: edgetl cannot profile this runtime.
+        BenchError: the runtime has no profiler, or not this version of it.
     """
     family = stand.embedder.runtime.family
     profile = _PROFILES.get(family)
     if profile is None:
-        raise BenchError(
-            f"{family} has no profiler that Python can read, {' and '.join(_PROFILES)} have one: measure another variant of the bundle, or "
-            "use TensorFlow's benchmark_model --enable_op_profiling=true"
-        )
+        raise BenchError(f"{family} has no profiler; {', '.join(_PROFILES)} have one: measure another variant of the bundle")
     count = _WARM_UP + loop.queries
     tensors = [stand.tensors[number % len(stand.tensors)][None] for number in range(count)]
     times = profile(stand, tensors, stand.folder)[_WARM_UP:]
@@ -108,10 +110,25 @@ def _openvino(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence
     return made
 
 
+def _litert(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence[Times]:
+    """LiteRT's profiler counts in whole microseconds; the model is compiled for XNNPACK, as the adapter's is unless it says `builtin`."""
+    runtime: Any = stand.embedder.runtime
+    if runtime.provider != "xnnpack":
+        raise BenchError(f"LiteRT's profiler is read for the provider xnnpack only, and this is {runtime.provider}; leave --provider out")
+    path = folder / "profile.tflite"
+    path.write_bytes(next(iter(stand.embedder.bundle.model(stand.embedder.variant).values())))
+    told = runtime._interpreter.get_input_details()[0]
+    encode = litert._encoder(told["dtype"], *told["quantization"])
+    model = litert_events.Profiled(path, runtime.threads)
+    times = [model.run(np.ascontiguousarray(encode(tensor))) for tensor in tensors]
+    path.unlink()
+    return times
+
+
 def _whole(event: Mapping[str, object], name: str) -> int:
     value = event[name]
     assert isinstance(value, (int, float)), f"{name} is a number"
     return round(value)
 
 
-_PROFILES: Mapping[str, Profile] = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+_PROFILES: Mapping[str, Profile] = {"onnxruntime": _onnxruntime, "openvino": _openvino, "litert": _litert}
