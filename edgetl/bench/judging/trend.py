@@ -117,6 +117,11 @@ def _change(before: Record, after: Record, margin: float) -> Change | None:
     return next((change for change in comparison.changes if change.metric == "p50"), None)
 
 
+def _verdict(change: Change) -> str:
+    """With its cause where nothing can be told."""
+    return change.verdict + (f": {change.cause.replace('-', ' ')}" if change.verdict == "cannot tell" else "")
+
+
 def _lines(one: Trend) -> Iterator[str]:
     unit, factor = SCALES[one.unit]
     headers = ("date", "edgetl", "record", f"p50 {unit} [95 %]", "n", "processes", "ratio", "against the one before")
@@ -124,7 +129,7 @@ def _lines(one: Trend) -> Iterator[str]:
         (
             point.created[:16].replace("T", " "), point.edgetl, point.record, shown(point.p50, factor), point.n, point.processes,
             f"{point.change.ratio.value:.3f}" if point.change and point.change.ratio else None,
-            point.change.verdict if point.change else None,
+            _verdict(point.change) if point.change else None,
         )
         for point in one.points
     ]  # fmt: skip

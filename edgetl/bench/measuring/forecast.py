@@ -9,8 +9,8 @@ from edgetl.bench.measuring.plan import Turn
 from edgetl.bench.measuring.stand import Options
 from edgetl.bench.method import Method
 
-_OPEN, _WARM_UP, _LESSON = 5.0, 1.0, 0.3
-_TASKS = {"cold": 10.0, "memory": 6.0, "accuracy": 30.0}
+_OPEN, _WARM_UP, _LESSON = 1.5, 0.5, 0.3
+_TASKS = {"cold": 8.0, "memory": 4.0, "accuracy": 30.0}
 """Seconds before anything was measured: a process with its classes taught, a scenario's warm-up, a lesson; other tasks' processes. Measured
 for EfficientNet-Lite0 on 2 shared cores of an x86 (docs/evidence/bench-time.md); another machine is learnt from its first process."""
 

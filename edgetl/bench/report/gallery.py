@@ -120,7 +120,7 @@ def trend(found: Sequence[Trend], salt: str) -> Figure:
         for point in one.points
         if point.change and point.change.ratio and point.change.verdict in ("slower", "faster", "larger", "smaller")
     ]
-    said = "; ".join(changed) or "no point differs from the one before by more than chance and 3 %"
+    said = "; ".join(changed) or "nothing slower or faster was found, and a busy machine is not judged"
     more = f" {len(found) - len(shown)} more configurations are in edgetl bench trend." if len(found) > len(shown) else ""
     caption = f"p50 with its interval where there are 3 processes. Each record against the one before: {said}.{more}"
     title = f"{shown[0].scenario} on {shown[0].machine}"

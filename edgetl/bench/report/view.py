@@ -120,13 +120,16 @@ def beside(sections: Sequence[Section]) -> list[Figure]:
 
 
 def trend(sections: Sequence[Section]) -> list[Figure]:
-    """For each machine with three records or more of one scenario: its medians by date."""
-    scenario = next((one.headline.name for one in sections if one.headline), None)
-    if scenario is None:
-        return []
-    found = [one for one in trends([(one.name, one.record) for one in sections], scenario) if len(one.points) > _FEWEST]
-    machines = dict.fromkeys(one.machine for one in found)
-    return [gallery.trend([one for one in found if one.machine == name], f"t{number}") for number, name in enumerate(machines)]
+    """For each machine with three records or more of one scenario, the first that they share: its medians by date."""
+    records = [(one.name, one.record) for one in sections]
+    held = [block.name for one in sections for block in one.blocks if block.wholes and block.wholes[0].row.unit == "ns"]
+    for scenario in dict.fromkeys((*_HEADLINES, *held)):
+        if held.count(scenario) <= _FEWEST:
+            continue
+        if found := [one for one in trends(records, scenario) if len(one.points) > _FEWEST]:
+            machines = dict.fromkeys(one.machine for one in found)
+            return [gallery.trend([one for one in found if one.machine == name], f"t{number}") for number, name in enumerate(machines)]
+    return []
 
 
 def _warnings(record: Record) -> list[str]:
