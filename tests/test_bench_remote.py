@@ -36,6 +36,7 @@ from edgetl.bench.remote.target import parse
 from edgetl.bench.remote.visit import Cargo, Visit
 from edgetl.cli import main
 from edgetl.errors import BundleMissing, RemoteError
+from edgetl.machine import libraries
 from edgetl.runtimes import fake
 
 SHORT = ("--quick", "--scenario", "memory", "-t", "1")
@@ -100,6 +101,7 @@ def test_the_wheel_holds_this_package_and_a_record_of_it():
     package = Path(edgetl.__file__).parent
     sources = {f"edgetl/{path.relative_to(package)}": path.read_bytes() for path in package.rglob("*.py")}
     assert sources.items() <= held.items()
+    assert held[f"edgetl/{libraries.STAMP}"].decode() == libraries.version(), "the same tree is one version here and over ssh"
     assert not [entry for entry in held if "__pycache__" in entry or entry.startswith("edgetl_exporters")]
     record = next(entry for entry in held if entry.endswith(".dist-info/RECORD"))
     listed = dict(line.rsplit(",", 2)[:2] for line in held[record].decode().splitlines())

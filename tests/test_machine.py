@@ -210,6 +210,9 @@ def test_the_version_names_the_commit_and_whether_the_package_was_changed_since(
     assert libraries.version(package).endswith(f" (git {commit})")
     (package / "b.py").write_text("new")
     assert libraries.version(package).endswith(f" (git {commit}, changed)")
+    (package / "machine").mkdir()
+    (package / libraries.STAMP).write_text("0.1 (git abc)")
+    assert libraries.version(package) == "0.1 (git abc)", "a wheel that was built from a checkout says which"
 
 
 def test_a_checkout_without_git_has_the_plain_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
