@@ -428,6 +428,8 @@ def test_what_is_required_and_missing_or_known_too_coarsely_ends_with_3(tmp_path
     one = record(result(row(rounds(0, count=2)), row(rounds(2), "add")))
     assert compared(tmp_path, one, one)[0] == 0, "some number was judged"
     assert compared(tmp_path, one, one, "--require", "50")[1]["embed"] == "error not-judged"
+    single = record(result(row(rounds(0, n=256)), row(rounds(2, count=1), "sustained")))
+    assert compared(tmp_path, single, single, "--require", "20")[0] == 0, "one process measures it by design"
 
 
 @pytest.mark.slow
