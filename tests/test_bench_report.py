@@ -281,6 +281,11 @@ def test_rows_are_tied_where_intervals_overlap_or_fewer_than_three_processes_wer
     assert closes([[10, 11], [10]], [[20], [21], [22]]) == [False, True]
 
 
+def test_the_share_of_operators_on_the_provider_stands_beside_each_latency(text: str) -> None:
+    assert "100 % of the operators on cpu</small>" in text
+    assert "94 % (60/64) of the operators on cpu</small>" in text
+
+
 def test_every_way_in_which_accuracy_was_asked_is_said(text: str) -> None:
     assert text.count("a head of 20 photos per class") == 1
     other = dataclasses.replace(accuracy(40), method="a head of 2 photos")
