@@ -347,14 +347,16 @@ def test_the_command_line_passes_everything_on_and_shows_the_record(board, tmp_p
         for seed in range(8):
             (photos / label / f"ä {seed}.jpg").write_bytes(coloured(label, seed))
     given = ("-t", "2", "--quick", "--variant", "fake-fp32", "--scenario", "memory", "--scenario", "predict-camera", "--fps", "77.5")
-    files_too = ("--seed", "5", "-i", str(photos), "--labelled", str(photos), "--json", "-o", str(place / "ö.json"))
+    counts = ("--queries", "60", "--rounds", "3", "--seconds", "1")
+    files_too = (*counts, "--seed", "5", "-i", str(photos), "--labelled", str(photos), "--json", "-o", str(place / "ö.json"))
     done = subprocess.run(command(board, bundle, *given, *files_too), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     record = files.read(place / "ö.json")
     assert json.loads(done.stdout) == files.encode(record)
     (result,) = record.results
     assert (result.subject.variant, result.subject.threads, record.bundle["name"]) == ("fake-fp32", 2, "bündel")
-    assert (record.method.name, record.method.seed, record.photos["asked"]) == ("quick", 5, "16 of photos ☃")
+    assert (record.method.name, record.method.seed, record.photos["asked"]) == ("custom", 5, "16 of photos ☃")
+    assert (record.method.queries, record.method.rounds, record.method.seconds) == (60, 3, 1.0)
     assert result.accuracy is not None
     assert (result.accuracy.photos, result.accuracy.top1.n) == ("photos ☃", 8)
     assert list(dict.fromkeys(row.scenario for row in result.rows)) == ["predict-camera", "memory"]
