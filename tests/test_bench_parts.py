@@ -190,17 +190,15 @@ def test_durations_are_short_words(seconds: float, words: str) -> None:
 
 def test_a_line_per_round_says_what_is_done_and_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
     turns = plan([A, B], ("backbone", "memory"), TINY)
-    walked = _Walked(turns, Forecast(TINY, Options()), None)
+    forecast = Forecast(TINY, Options())
+    walked = _Walked(turns, forecast, None)
     with caplog.at_level("INFO", "edgetl"):
         for turn in turns:
-            walked.took(turn, 10.0)
+            walked.took(turn, 2 * forecast.guess(turn))
             walked.end(turn)
     assert [re.sub(r" after .*about", " after T; about", one.getMessage()) for one in caplog.records] == [
-        "round 1 of 2 done after T; about 1 min 39 s left",
-        "round 2 of 2 done after T; about 1 min 19 s left",
-        "memory 1 of 4 done after T; about 1 min 00 s left",
-        "memory 2 of 4 done after T; about 40 s left",
-        "memory 3 of 4 done after T; about 20 s left",
+        f"{name} of {of} done after T; about {duration(2 * sum(map(forecast.guess, turns[2 * done :])))} left"
+        for done, (name, of) in enumerate((("round 1", 2), ("round 2", 2), ("memory 1", 4), ("memory 2", 4), ("memory 3", 4)), 1)
     ]
 
 
