@@ -1,26 +1,30 @@
-"""Is it enough? How accurate each class is, how many more photos it needs, and which class to photograph next."""
+"""Readiness: how accurate the classes are, what more photos of all of them would give, and what to photograph next."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
+import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-from edgetl.curve import HORIZON, Forecast, draw, measure
+from edgetl.curve import Forecast, Range, measure
 from edgetl.evaluation import per_class_accuracy
 from edgetl.heads.learner import Fit
 from edgetl.types import Array, Proportion
 
-State = Literal["reached", "more", "far", "flat", "unknown"]
+Outlook = Literal["too-few", "reached", "likely", "far", "open"]
+Task = Literal["few", "alike", "confused", "more", "none"]
 TARGET = 0.95
-LEAST = 5
-"""With fewer bursts of a class there is too little to say."""
+LEAST = 8
+"""With fewer near-duplicate groups of a class nothing is forecast: docs/evidence/forecast.md begins there."""
 NEXT = 10
-"""So many further photos are what the advice for the next class is worked out for."""
+_NAMED, _MANY = 3, 12
+"""With more than _MANY classes only those that are confused most are photographed, although all of them would gain more."""
+_ALIKE = 0.25
+"""Two classes of which surely more than this share is taken for the other, in both directions, may be one class under two names."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,25 +32,35 @@ class ClassAssessment:
     """One class.
 
     Attributes:
-        photos: it was taught, count.
-        bursts: that these are; near-duplicates are one burst.
-        accuracy: by the fit's leave-one-out; n is the number of bursts.
-        state: `reached` (the target); `more` photos will do; `far` (more than 9 times what there is); `flat` (far, and 8 times the photos
-            would not halve the odds of an error: more of the same kind will hardly help); or `unknown` (too few to say).
-        more: about how many more photos, each a burst of its own, reach the target; 0 where it is reached, None where that is not known.
-        interval: the 80 % interval of `more`; None at its upper end is further than the curve is followed. None where that is not known.
+        photos: training photos, count.
+        bursts: groups of near-duplicates that these are.
+        accuracy: by the fit's leave-one-out; n is `bursts`.
         taken_for: (class, photos) that it is most often mistaken for; None where it never is.
-        sentence: all of this in words.
     """
 
     photos: int
     bursts: int
     accuracy: Proportion
-    state: State
-    more: int | None
-    interval: tuple[int, int | None] | None
     taken_for: tuple[str, int] | None
-    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """What to photograph next.
+
+    Attributes:
+        code: `few` (these classes have too few photos, or less than half of what is usual here), `alike` (these two may be one class under
+            two names: check the labels), `more` (every class), `confused` (of many classes, those that are mistaken for one another most),
+            or `none`.
+        classes: which ones; empty for `more` and `none`.
+        each: so many new photos of each of them.
+        confused: the classes that are mistaken for one another most, at most three; empty where nothing is.
+    """
+
+    code: Task
+    classes: tuple[str, ...]
+    each: int
+    confused: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,27 +68,62 @@ class Assessment:
     """All classes.
 
     Attributes:
-        target: the accuracy that is asked of every class, in (0, 1).
+        target: the accuracy that is asked for, in (0, 1).
         per_class: each class by name.
-        next: the class to photograph next; None where every class has surely reached the target.
-        reason: why that one, in a sentence.
-        method: how the curve was measured, in a sentence.
+        outlook: `too-few` (a class has fewer than LEAST groups of near-duplicates: nothing is forecast), `reached` (the target, surely),
+            `likely` (reached, but with too few photos to be sure), `far` (four times the photos of every class will hardly reach it), or
+            `open`.
+        now: accuracy on new photos, 10 %, 50 % and 90 % quantile, in [0, 1]; None with `too-few`, as the next two are.
+        twice: the same with twice the photos of every class.
+        fourfold: the same with four times the photos of every class.
+        action: what to photograph next.
     """
 
     target: float
     per_class: Mapping[str, ClassAssessment]
-    next: str | None
-    reason: str
-    method: str
+    outlook: Outlook
+    now: Range | None
+    twice: Range | None
+    fourfold: Range | None
+    action: Action
+
+    @property
+    def forecast(self) -> str:
+        """What may be expected, in a sentence; empty where the action says all."""
+        goal, each = f"{100 * self.target:g} %", min(one.bursts for one in self.per_class.values())
+        if self.twice is None or self.fourfold is None:
+            return f"Too few photos for a forecast: {each} of a class, {LEAST} are needed."
+        if self.outlook == "reached":
+            return f"Above {goal}: enough photos."
+        twice = f"With twice the photos of every class: {_interval(self.twice)}."
+        if self.outlook == "likely":
+            return f"Likely above {goal}, with {each} photos of a class not yet sure. {twice}"
+        if self.outlook == "far":
+            return f"Not {goal} with four times the photos of every class: {_interval(self.fourfold)}."
+        return twice
+
+    @property
+    def advice(self) -> str:
+        """What to do next, in a sentence."""
+        action = self.action
+        these, each = _listed(action.classes), f"{action.each} more" + (" each" if len(action.classes) != 1 else "")
+        if action.code == "none":
+            return "nothing is missing"
+        if action.code == "alike":
+            return f"check the labels of {these}: they look the same"
+        if action.code == "few":
+            return f"photograph {these}, {each}: the fewest photos"
+        if action.code == "confused":
+            return f"photograph {these}, {each}: confused most"
+        return f"photograph every class, {each}" + (f"; {_listed(action.confused)} are confused most" if action.confused else "")
 
 
-def assess(fit: Fit, target: float = TARGET, seed: int = 0) -> Assessment:
+def assess(fit: Fit, target: float = TARGET) -> Assessment:
     """Says whether the photos are enough.
 
     Args:
         fit: the training to judge; its learner has not changed since.
-        target: the accuracy that is asked of every class, in (0, 1).
-        seed: of the draws.
+        target: the accuracy that is asked for, in (0, 1).
 
     Raises:
         ValueError: a target outside (0, 1).
@@ -85,79 +134,81 @@ def assess(fit: Fit, target: float = TARGET, seed: int = 0) -> Assessment:
     number = {label: i for i, label in enumerate(labels)}
     classes = np.array([number[label] for label in fit.truth])
     _, accuracies = per_class_accuracy(list(zip(fit.truth, fit.predicted)), fit.bursts.tolist())
-    accuracy = [accuracies[label] for label in labels]
-    curve = measure(fit, classes)
-    draws = draw(curve, accuracy, seed)
-    wrong = Counter(pair for pair in zip(fit.truth, fit.predicted) if pair[0] != pair[1])
     photos = np.bincount(classes, minlength=len(labels))
-    rivals: dict[str, tuple[str, int]] = {}
-    for (truth, said), count in sorted(wrong.items(), key=lambda item: (item[1], item[0])):
-        rivals[truth] = said, count
+    wrong = np.zeros((len(labels), len(labels)), np.int64)
+    for (truth, answer), count in Counter(zip(fit.truth, fit.predicted)).items():
+        if truth != answer:
+            wrong[number[truth], number[answer]] = count
+    rivals = [(labels[i], int(row[i])) if row[i] else None for row in wrong for i in [int(row.argmax())]]
     per_class = {
-        label: _judge(label, count, share, rivals.get(label), forecast, target)
-        for label, count, share, forecast in zip(labels, photos.tolist(), accuracy, draws.forecasts(target))
+        label: ClassAssessment(count, accuracies[label].n, accuracies[label], rival)
+        for label, count, rival in zip(labels, photos.tolist(), rivals)
     }
-    chosen, reason = _next(per_class, draws.gains(NEXT), target)
-    return Assessment(target, per_class, chosen, reason, curve.method)
+    forecast = None
+    if min(one.n for one in accuracies.values()) >= LEAST:
+        whole = Proportion(sum(one.hits for one in accuracies.values()), sum(one.n for one in accuracies.values()))
+        forecast = Forecast.of(whole, measure(fit, classes).exponent)
+    now, twice, fourfold = (None if forecast is None else forecast.accuracy(times) for times in (1, 2, 4))
+    outlook = _outlook(now, fourfold, target)
+    return Assessment(target, per_class, outlook, now, twice, fourfold, _action(per_class, wrong, outlook))
 
 
-def _judge(
-    label: str, photos: int, accuracy: Proportion, rival: tuple[str, int] | None, forecast: Forecast, target: float
-) -> ClassAssessment:
-    n = accuracy.n
-    state, said = _say(accuracy, forecast, f"{100 * target:g} %")
-    known = f"{label}: {accuracy} photo{'s' * (n != 1)}" + f" after bursts were joined ({photos} in all)" * (photos != n)
-    mistaken = f"; {rival[1]} of {photos} {'is' if rival[1] == 1 else 'are'} taken for {rival[0]!r}" if rival and state != "reached" else ""
-    low, middle, high = (None if math.isinf(end) else _whole(end) for end in forecast.more)
-    more, interval = (None, None) if state == "unknown" else (middle, None if low is None else (low, high))
-    return ClassAssessment(photos, n, accuracy, state, more, interval, rival, f"{known}; {said}{mistaken}")
+def _outlook(now: Range | None, fourfold: Range | None, target: float) -> Outlook:
+    if now is None or fourfold is None:
+        return "too-few"
+    if now[0] >= target:
+        return "reached"
+    if now[1] >= target:
+        return "likely"
+    return "far" if fourfold[2] < target else "open"
 
 
-def _say(accuracy: Proportion, forecast: Forecast, goal: str) -> tuple[State, str]:
-    n, (low, middle, high) = accuracy.n, forecast.more
-    if n < LEAST:
-        return "unknown", f"too few to say how many it needs for {goal}: photograph at least {LEAST - n} more from other views"
-    further = f"more than {_whole((HORIZON - 1) * n)}"
-    least, most = (further if math.isinf(end) else f"{_whole(end)}" for end in (low, high))
-    between = f" (80 % interval {least} to {most})" if least != most else ""
-    if middle == 0:
-        return "reached", f"{goal} seems reached" + (f" (80 % interval 0 to {most} more photos)" if high else "")
-    if not math.isinf(middle):
-        return "more", f"about {_whole(middle)} more photo{'s' * (middle > 1)} for {goal}{between}"
-    worst, middling, best = (100 * share for share in forecast.twice)
-    twice = f"twice as many would make it about {middling:.0f} % (80 % interval {worst:.0f} to {best:.0f})"
-    if forecast.flat:
-        return "flat", f"more photos of the same kind, of every class, will hardly help: {twice}"
-    return "far", f"{goal} needs {further} more photos{between}: {twice}"
+def _action(per_class: Mapping[str, ClassAssessment], wrong: Array, outlook: Outlook) -> Action:
+    """The one thing to do next.
 
+    Of as many photos, spread over all classes or of the confused ones alone, the former gained more: docs/evidence/forecast.md.
 
-def _whole(more: float) -> int:
-    """Rounded up to two digits: a forecast has no third."""
-    step: int = 10 ** max(0, math.floor(math.log10(max(more, 1))) - 1)
-    return math.ceil(more / step - 1e-9) * step
-
-
-def _next(per_class: Mapping[str, ClassAssessment], gains: Array, target: float) -> tuple[str | None, str]:
-    """The class with the fewest bursts among those that may miss the target; where several have as few, the one that gains most.
-
-    Without roots (:mod:`edgetl.heads.normalisation`), followed from 6 photos per class in steps of 10, over 3 steps per class and 6 draws,
-    that gave a mean class accuracy above that of equal numbers by 0.7 +- 0.2 points on sign digits, 0.2 +- 0.2 on magnetic tiles and -0.1
-    +- 0.2 on flowers (no class left out as surely good enough; with those left out whose forecast was 0, 0.1 +- 0.3 on sign digits). The
-    class with the lowest accuracy first lost 1.2, 3.5 and 0.8 points to equal numbers, the one that gains most by its own curve 0.6 on the
-    tiles and 1.0 on flowers, and a random one 3.0, 2.3 and 1.9.
+    Args:
+        per_class: each class by name.
+        wrong: photos of each class (row) that are taken for another (column), int [c, c].
+        outlook: of all classes.
     """
-    goal = f"{100 * target:g} %"
-    gain = dict(zip(per_class, gains.T.tolist()))
-    missing = [label for label, one in per_class.items() if one.interval != (0, 0)]
-    if not missing:
-        return None, f"every class has reached {goal}"
-    label = min(missing, key=lambda label: (per_class[label].bursts, -round(gain[label][1], 6), label))
-    one, others = per_class[label], sum(per_class[other].bursts == per_class[label].bursts for other in missing) - 1
-    fewest = f"it has the fewest photos (n={one.bursts}) of the classes that may not have reached {goal}"
-    if others:
-        fewest = f"of the {others + 1} classes with the fewest photos (n={one.bursts}) that may not have reached {goal} it gains most"
-    if one.bursts < LEAST:
-        return label, f"{label}: {fewest}; photograph at least {LEAST - one.bursts} more from other views"
-    low, middle, high = (100 * points for points in gain[label])
-    raised = f"{NEXT} more are expected to raise its accuracy by about {middle:.1f} points (80 % interval {low:.1f} to {high:.1f})"
-    return label, f"{label}: {fewest}; {raised}"
+    labels, bursts = list(per_class), [one.bursts for one in per_class.values()]
+    usual = statistics.median(bursts)
+    each = max(NEXT, round(usual / 20) * 10)
+    few = sorted((count, label) for count, label in zip(bursts, labels) if count < max(LEAST, usual / 2))
+    if few and len(few) < len(labels):
+        return Action("few", tuple(label for _, label in few[:_NAMED]), max(NEXT, round(usual / 2) - few[0][0]))
+    if outlook == "reached":
+        return Action("none", (), 0)
+    group = _confused(wrong + wrong.T)
+    confused = tuple(labels[i] for i in group)
+    if few or not group:
+        return Action("more", (), each, confused)
+    photos = [one.photos for one in per_class.values()]
+    pair = group[:2]
+    if all(Proportion(int(wrong[i, j]), photos[i]).interval[0] > _ALIKE for i, j in (pair, pair[::-1])):
+        return Action("alike", confused[:2], each, confused)
+    return Action("confused", confused, each, confused) if len(labels) > _MANY else Action("more", (), each, confused)
+
+
+def _confused(both: Array) -> list[int]:
+    """The pair that is confused most, and a third class that is confused with it at least half as often; of int [c, c], symmetric."""
+    if not both.any():
+        return []
+    first, second = (int(i) for i in np.unravel_index(both.argmax(), both.shape))
+    beside = both[:, [first, second]].sum(1)
+    beside[[first, second]] = 0
+    third = int(beside.argmax())
+    return [first, second] + [third] * bool(2 * beside[third] >= both[first, second])
+
+
+def _listed(labels: Sequence[str]) -> str:
+    names = list(map(repr, labels))
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _interval(share: Range) -> str:
+    """The middle, and the 80 % interval rounded outwards to whole percents."""
+    low, middle, high = (100 * end for end in share)
+    return f"about {middle:.0f} % (80 % interval {int(low)} to {min(100, -int(-high // 1))} %)"

@@ -1,21 +1,14 @@
-"""The learning curve: how a class's error falls with its photos, and what may be expected of more.
+"""The learning curve: what the accuracy will be with more photos of every class, and how far from that it may be.
 
-The odds of an error fall with a class's number of photos n about as an inverse power law, e / (1 - e) = a n^-b: the law of Cortes et al.
-(1993, eq. 1; see Viering and Loog 2022, section 4) for errors that are not small beside 1. It is measured with the fit's own algorithm and
-regularisation at a quarter and a half of the bursts of every class, each tested on the rest, and at all of them, which is the fit's
-leave-one-out. What is uncertain is drawn: which photos there are by the Bayesian bootstrap (Rubin 1981), the level by a Beta posterior,
-and the exponent of a class from its own and from all classes' together (Efron and Morris 1975), with a spread for curves that are no
-power law.
+The odds of an error fall with the number of photos n about as an inverse power law, e / (1 - e) = a n^-b: the law of Cortes et al. (1993,
+eq. 1; see Viering and Loog 2022, section 4) for errors that are not small beside 1. The level is the leave-one-out accuracy. The exponent b
+is measured with the fit's own algorithm and regularisation at a quarter, a half and all of the photos, and drawn towards the exponent of
+other data sets where few errors leave it uncertain. How far the truth is from such a forecast is known from other data sets too: the
+constants below come from `tools/bench_forecast --fit`, and docs/evidence/forecast.md has what the forecasts were worth on data sets that
+had no part in them.
 
-Measured on EfficientNet-Lite0 embeddings with 8 to 128 photos per class, one of each burst, targets of 70 to 95 %, 5 draws, against
-held-out accuracy at larger sizes: the number needed lay in the 80 % interval in 93 % of 775 forecasts on sign digits, 92 % of 496 on
-flowers and 95 % of 375 on magnetic tiles, and below it in 4 % of all. Much of that safety is that 59 % of the intervals are open at the
-top: a few photos do not tell more. Where a number was forecast and the truth known, it was 1.5 times the truth in the median, half of them
-within a factor of 1.6 of it.
-
-A forecast supposes that all classes grow alike. Four times the photos of all took a class's error, with plain L2 normalisation, from 17 to
-6 % (sign digits), 39 to 30 % (flowers) and 45 to 22 % (tiles); of that class alone to 4, 15 and 15 %, but at the others' cost: the mean
-error of the classes went from 17, 39 and 41 % to 17, 39 and 37 %, and with all to 6, 30 and 21 %.
+Only all classes together are forecast. More photos of one class alone raise its own accuracy at the cost of the classes that look like it,
+and the number of photos that a target needs cannot be told within a factor of 4 from 8 to 50 photos a class (docs/evidence/forecast.md).
 """
 
 from __future__ import annotations
@@ -33,39 +26,70 @@ from edgetl.heads.threads import single_thread
 from edgetl.heads.whitening import scaled
 from edgetl.types import Array, Embeddings, Proportion
 
-HORIZON = 10
-"""A curve is not followed beyond this many times the bursts there are."""
 _PARTS = (4, 2)
 _POOL, _EACH, _CLASSES = 256, 4, 100
-"""The curve is measured on at most _POOL bursts, or _EACH of the _CLASSES largest classes, where that is more."""
-_DRAWS = 200
-_WEIGHT, _HALF = 2.0, 0.5
-"""A class's curve counts as _WEIGHT further photos that are like those of all classes together; its level as one of them and as Jeffreys's
-half a miss and half a hit."""
-_EXPONENT, _EXPONENT_SPREAD, _CLASS_SPREAD, _LAW_SPREAD = 0.8, 0.2, 0.2, 0.2
-"""The exponent before anything is measured, its spread, that of one class about all, and that of what comes about what was. All classes'
-was 0.2 to 0.4 on flowers, 0.6 on sign digits and 0.5 to 0.9 on magnetic tiles."""
+"""The curve is measured on at most _POOL groups of near-duplicates, or _EACH of the _CLASSES largest classes, where that is more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """The constants of the forecast; all levels are logarithms of the odds of an error.
+
+    Attributes:
+        level: added to the measured level where few errors leave it uncertain: with few photos leave-one-out reads low.
+        shrink: share of the measured level that is added likewise.
+        exponent: b where nothing is measured.
+        trust: weight of the measured exponent where it is certain, in [0, 1].
+        doubt: variance of the level at which that weight has halved.
+        base: standard deviation that no number of photos removes.
+        noise: factor of the level's own standard deviation.
+        spread: standard deviation of the exponent to come about the one that is used.
+    """
+
+    level: float
+    shrink: float
+    exponent: float
+    trust: float
+    doubt: float
+    base: float
+    noise: float
+    spread: float
+
+
+LAW = Law(level=-0.36, shrink=-0.16, exponent=0.42, trust=0.69, doubt=0.07, base=0.25, noise=1.1, spread=0.3)
+"""Measured: docs/evidence/forecast.md."""
+_CERTAIN = 0.01
+"""Variance of the level at which half of the correction for few photos is made."""
+_TENTH = 1.2816
+"""The normal deviate that a tenth lies above."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """Errors of some photos at several sizes of the training set.
+    """Share of photos that were missed at several sizes of the training set.
 
     Attributes:
-        classes: class of each photo, int [p].
-        sizes: bursts per class at each size, float64 [s, c]; the last is all.
-        errors: how often each photo was missed at each size, in [0, 1], float64 [s, p]; only photos that were tested at every size.
-        method: in words.
+        sizes: groups of near-duplicates per class, mean over the classes, float64 [s]; the last is all.
+        errors: share missed, in [0, 1], float64 [s]; only of photos that were asked at every size.
+        photos: how many photos were asked, count.
     """
 
-    classes: Array
     sizes: Array
     errors: Array
-    method: str
+    photos: int
+
+    @property
+    def exponent(self) -> float:
+        """The least-squares exponent b of the power law; 0 where nothing was asked."""
+        if not self.photos:
+            return 0.0
+        away = np.log(self.sizes) - np.log(self.sizes).mean()
+        errors = (self.errors * self.photos + 0.5) / (self.photos + 1)
+        return -float(away @ np.log(errors / (1 - errors))) / max(float(away @ away), 1e-9)
 
 
 def measure(fit: Fit, classes: Array) -> Curve:
-    """The curve on one photo of each burst.
+    """The curve on one photo of each group of near-duplicates.
 
     Args:
         fit: the training; its learner has not changed since.
@@ -91,12 +115,9 @@ def measure(fit: Fit, classes: Array) -> Curve:
         steps = [_part(fit, x, y, place, part) for part in _PARTS]
     last = fit.held[np.ix_(first, own)].argmax(1) != y
     errors = np.array([*(step[0] for step in steps), last])
-    sizes = np.array([*(bursts / part for part in _PARTS), bursts], np.float64)
-    for row, (_, counts) in zip(sizes, steps):
-        row[own] = counts
+    sizes = np.array([*(step[1].mean() for step in steps), bursts[own].mean()])
     tested = ~np.isnan(errors).any(0)
-    method = f"the learning curve was measured on {len(first)} of {len(fit.ids)} photos of {len(own)} classes, at a quarter, a half and all"
-    return Curve(classes[first][tested], sizes, errors[:, tested], method)
+    return Curve(sizes, errors[:, tested].mean(1) if tested.any() else np.zeros(len(sizes)), int(tested.sum()))
 
 
 def _part(fit: Fit, x: Embeddings, y: Array, place: Array, part: int) -> tuple[Array, Array]:
@@ -123,98 +144,39 @@ def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
     return READERS[fit.kind](view).linear()
 
 
+Range = tuple[float, float, float]
+"""10 %, 50 % and 90 % quantile: the 80 % interval with its middle."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """What one class may expect.
+    """The accuracy on new photos, all classes together; an inverse power law with a normal spread of level and exponent.
 
     Attributes:
-        more: 10 %, 50 % and 90 % quantile of the further bursts it needs; inf beyond the horizon.
-        twice: its accuracy with twice the bursts, the same quantiles, in [0, 1].
-        flat: whether 8 times the bursts would not halve the odds of an error.
+        level: logarithm of the odds of an error now.
+        variance: of the level as it was measured.
+        exponent: b, the slope of the level against the logarithm of the number of photos of every class.
+        law: the constants.
     """
 
-    more: tuple[float, float, float]
-    twice: tuple[float, float, float]
-    flat: bool
+    level: float
+    variance: float
+    exponent: float
+    law: Law = LAW
 
+    @classmethod
+    def of(cls, accuracy: Proportion, exponent: float, law: Law = LAW) -> Forecast:
+        """The forecast for a leave-one-out accuracy and the exponent of its :class:`Curve`."""
+        missed, hits = accuracy.n - accuracy.hits + 0.5, accuracy.hits + 0.5
+        level, variance = math.log(missed / hits), 1 / missed + 1 / hits
+        level += (law.level + law.shrink * level) * variance / (variance + _CERTAIN)
+        trust = law.trust * law.doubt / (law.doubt + variance)
+        return cls(level, variance, max(0.0, law.exponent + trust * (exponent - law.exponent)), law)
 
-@dataclasses.dataclass(frozen=True)
-class Draws:
-    """Draws of what may be true.
-
-    Attributes:
-        odds: of an error now, float64 [draws, c].
-        exponent: b, above 0, float64 [draws, c].
-        bursts: per class, int [c].
-    """
-
-    odds: Array
-    exponent: Array
-    bursts: Array
-
-    def accuracy(self, more: Array | int) -> Array:
-        """Of each draw and class with so many further bursts, int or [c]; float64 [draws, c]."""
-        return 1 / (1 + self.odds * (1 + more / self.bursts) ** -self.exponent)
-
-    def gains(self, more: int) -> Array:
-        """By how much so many further bursts of a class raise its accuracy: 10 %, 50 % and 90 % quantile, float64 [3, c]."""
-        return _quantiles(self.accuracy(more) - self.accuracy(0))
-
-    def forecasts(self, target: float) -> list[Forecast]:
-        """What every class may expect."""
-        ratio = np.log(np.maximum(self.odds * target / (1 - target), 1)) / self.exponent
-        times = np.where(ratio > math.log(HORIZON), np.inf, np.exp(np.minimum(ratio, math.log(HORIZON))))
-        more = (_quantiles(times) - 1) * self.bursts
-        flat = np.median(self.exponent, axis=0) < 1 / 3
-        rows = zip(more.T.tolist(), _quantiles(self.accuracy(self.bursts)).T.tolist(), flat.tolist())
-        return [Forecast((low, middle, high), (least, half, most), hardly) for (low, middle, high), (least, half, most), hardly in rows]
-
-
-def _quantiles(draws: Array) -> Array:
-    """The 10 %, 50 % and 90 % quantile, each one of the draws [draws, c], so that infinite ones do no harm; [3, c]."""
-    return np.sort(draws, axis=0)[[_DRAWS // 10, _DRAWS // 2, _DRAWS - _DRAWS // 10]]
-
-
-def draw(curve: Curve, accuracy: list[Proportion], seed: int) -> Draws:
-    """Draws what may be true, given the curve and each class's accuracy now."""
-    random = np.random.default_rng(seed)
-    bursts = np.array([one.n for one in accuracy])
-    missed = bursts - np.array([one.hits for one in accuracy])
-    mean = (missed.sum() + 0.5) / (bursts.sum() + 1)
-    level = random.beta(missed + _HALF + mean, bursts - missed + _HALF + 1 - mean, (_DRAWS, len(bursts)))
-    level = np.clip(level, 1e-6, 1 - 1e-6)
-    return Draws(level / (1 - level), _exponents(curve, random), bursts)
-
-
-def _exponents(curve: Curve, random: np.random.Generator) -> Array:
-    """Draws of every class's exponent, float64 [draws, c]."""
-    classes = curve.sizes.shape[1]
-    noise = random.standard_normal((3, _DRAWS, classes))
-    common = _EXPONENT + _EXPONENT_SPREAD * noise[0, :, :1]
-    slope, certain = np.zeros((_DRAWS, classes)), np.zeros(classes)
-    if len(curve.classes):
-        weight = random.standard_exponential((_DRAWS, len(curve.classes)))
-        member = np.eye(classes)[curve.classes]
-        half = 0.5 / len(curve.classes)
-        overall = np.clip(np.stack([weight @ errors for errors in curve.errors]) / weight.sum(1), half, 1 - half)[..., None]
-        shares = np.stack([weight @ (errors[:, None] * member) for errors in curve.errors])
-        own = (shares + _WEIGHT * overall) / (weight @ member + _WEIGHT)
-        pooled = _slope(curve.sizes.mean(1, keepdims=True), overall)
-        trust = _trust(_EXPONENT_SPREAD, pooled)
-        common = trust * pooled + (1 - trust) * common
-        slope = _slope(curve.sizes, own)
-        certain = _trust(_CLASS_SPREAD, slope)
-    drawn = certain * slope + (1 - certain) * (common + _CLASS_SPREAD * noise[1]) + _LAW_SPREAD * noise[2]
-    return np.clip(drawn, 0.02, 3)  # type: ignore[no-any-return]
-
-
-def _slope(sizes: Array, errors: Array) -> Array:
-    """The least-squares exponent of each draw and class, [draws, c], of errors [s, draws, c] at sizes [s, c]."""
-    away = np.log(sizes) - np.log(sizes).mean(0)
-    spread = (away**2).sum(0)
-    return -np.einsum("sc,src->rc", away, np.log(errors / (1 - errors))) / np.maximum(spread, 1e-9)  # type: ignore[no-any-return]
-
-
-def _trust(spread: float, slope: Array) -> Array:
-    """The weight of what was measured, whose variance is seen over the draws, beside a prior of this spread."""
-    return spread**2 / (spread**2 + slope.var(0))  # type: ignore[no-any-return]
+    def accuracy(self, times: float) -> Range:
+        """With `times` as many photos of every class, in [0, 1]."""
+        further = math.log(times)
+        law, middle = self.law, self.level - self.exponent * further
+        spread = _TENTH * math.sqrt(law.base**2 + law.noise**2 * self.variance + (law.spread * further) ** 2)
+        low, half, high = (1 / (1 + math.exp(middle + away)) for away in (spread, 0.0, -spread))
+        return low, half, high

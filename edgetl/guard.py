@@ -1,12 +1,16 @@
-"""Before and after: what a training does to the classes that were known already, and whether the new head may become active."""
+"""Regression check: what a training does to the classes that were known before, and whether the new head may become active.
+
+A class that surely got worse keeps the new head from being activated. One that may have got worse is a warning: with 8 to 20 photos of a
+class, the held-out probabilities of its photos for the new classes see harm that too few photos are missed to prove.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,10 +18,12 @@ from edgetl.evaluation import per_class_accuracy
 from edgetl.heads.learner import Fit
 from edgetl.types import ALLOWED_LOSS, Array, Proportion
 
+Verdict = Literal["nothing", "worse", "maybe-worse", "same"]
 LEAST_LOSS = 3
-"""A class is harmed by at least this many bursts: fewer are chance, and of ten one would be 10 points. On sign digits, magnetic tiles and
-flowers (10, 20 and 40 photos a class, 8 draws each) a class of another data set was refused in 0 of 72 trainings, and half of a class under
-a new name in 52 of 72; by at least 2 bursts in 1 and 58."""
+"""A class is surely worse by at least this many near-duplicate groups: docs/evidence/regression-check.md."""
+_LEAST_SIGN, _SOME = 2, 0.1
+"""A class may be worse where it loses _LEAST_SIGN groups and half of the allowed accuracy, or one group and a share _SOME of the
+probability of its photos to new classes, or none and twice that share: docs/evidence/regression-check.md."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +86,11 @@ class ClassChange:
     Attributes:
         before: leave-one-out accuracy by the head before; n is the number of bursts.
         after: the same by the new head.
-        lost: photos right before and wrong now.
-        won: photos wrong before and right now.
+        lost: photos correct before and missed now.
+        won: photos missed before and correct now.
         photos: that were compared, count.
+        drawn: (new class, probability): the class that the head before did not know to which these photos' held-out probabilities go most,
+            and the mean probability of all such classes, in [0, 1]; None without a new class.
     """
 
     before: Proportion
@@ -90,11 +98,29 @@ class ClassChange:
     lost: int
     won: int
     photos: int
+    drawn: tuple[str, float] | None = None
 
     @property
     def loss(self) -> float:
         """Accuracy lost, in [-1, 1]; 0 where there is nothing to compare."""
-        return (self.before.hits - self.after.hits) / self.before.n if self.before.n else 0.0
+        return self.missed / self.before.n if self.before.n else 0.0
+
+    @property
+    def missed(self) -> int:
+        """How many more near-duplicate groups are missed than before."""
+        return self.before.hits - self.after.hits
+
+    def verdict(self, allow_loss: float) -> Verdict:
+        """Whether the class is worse, may be worse, or is the same."""
+        if self.loss > allow_loss + 1e-9 and self.missed >= LEAST_LOSS:
+            return "worse"
+        drawn, some = 0.0 if self.drawn is None else self.drawn[1], max(_SOME, allow_loss)
+        signs = (
+            self.missed >= _LEAST_SIGN and self.loss > allow_loss / 2 + 1e-9,
+            self.missed >= 1 and drawn > some,
+            self.missed >= 0 and drawn > 2 * some,
+        )
+        return "maybe-worse" if any(signs) else "same"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +160,9 @@ class Change:
         forgotten: photos that are gone, count.
         whole: accuracy by the head before and by the new one, over the photos compared and those of new classes, to which the head
             before has no right answer; n is the number of bursts.
-        harmful: the old classes that lost more than `allow_loss`, and at least LEAST_LOSS bursts; the largest loss first.
+        code: the worst of the classes' verdicts; `nothing` where no photo can be compared.
+        harmful: the old classes that are worse: they lost more than `allow_loss`, and at least LEAST_LOSS groups; the largest loss first.
+        doubtful: the old classes that may be worse; the largest loss first.
         reason: what happened, in a sentence.
     """
 
@@ -146,7 +174,9 @@ class Change:
     relabelled: int
     forgotten: int
     whole: tuple[Proportion, Proportion]
+    code: Verdict
     harmful: tuple[str, ...]
+    doubtful: tuple[str, ...]
     reason: str
 
     def advice(self, head: int) -> str:
@@ -161,9 +191,9 @@ class Change:
         without = f", which never says {' or '.join(map(repr, self.new))}" if self.new else ""
         was, now = self.whole
         return (
-            f"Head {head} is kept, inactive; the one before still answers{without}. On old and new classes together that one gets {was} "
-            f"right, head {head} {now}. To mend it, photograph {show} where they look alike and train "
-            f"again. To use it all the same: `edgetl activate {head}`, or `edgetl train --allow-loss {enough:g}`."
+            f"Head {head} is saved but not activated; the one before still answers{without}. On old and new classes together that one gets "
+            f"{was}, head {head} {now}. To improve it, photograph {show} where they look alike and train again. "
+            f"To use it anyway: `edgetl activate {head}`, or `edgetl train --allow-loss {enough:g}`."
         )
 
 
@@ -179,9 +209,12 @@ def compare(before: Record, after: Fit, allow_loss: float = ALLOWED_LOSS) -> Cha
         after: the new fit.
         allow_loss: the accuracy that an old class may lose, in [0, 1].
     """
+    answers = before.answers(after.ids)
+    fresh = tuple(label for label in after.head.labels if label not in before.labels)
+    drawn = _drawn(after, [was is not None and was[0] == truth for was, truth in zip(answers, after.truth)], fresh)
     rows = [
         (truth, was, said, burst)
-        for was, truth, said, burst in zip(before.answers(after.ids), after.truth, after.predicted, after.bursts.tolist())
+        for was, truth, said, burst in zip(answers, after.truth, after.predicted, after.bursts.tolist())
         if was is not None
     ]
     same = [(truth, was[1], said, burst) for truth, was, said, burst in rows if was[0] == truth]
@@ -191,15 +224,14 @@ def compare(before: Record, after: Fit, allow_loss: float = ALLOWED_LOSS) -> Cha
     photos = Counter(truth for truth, *_ in same)
     lost = Counter(truth for truth, was, said, _ in same if was == truth != said)
     won = Counter(truth for truth, was, said, _ in same if was != truth == said)
-    classes = {label: ClassChange(old[label], new[label], lost[label], won[label], photos[label]) for label in sorted(old)}
+    classes = {
+        label: ClassChange(old[label], new[label], lost[label], won[label], photos[label], drawn.get(label)) for label in sorted(old)
+    }
     then, now = (Counter((row[0], row[i]) for row in same if row[0] != row[i]) for i in (1, 2))
     confused = [Confusion(*pair, then[pair], count, photos[pair[0]]) for pair, count in now.items() if count > then[pair]]
-    harmful = [
-        label
-        for label, change in classes.items()
-        if change.loss > allow_loss + 1e-9 and change.before.hits - change.after.hits >= LEAST_LOSS
-    ]
-    fresh = tuple(label for label in after.head.labels if label not in before.labels)
+    order = sorted(classes, key=lambda label: (-classes[label].loss, -(classes[label].drawn or ("", 0.0))[1], label))
+    verdicts = {label: classes[label].verdict(allow_loss) for label in order}
+    worst: tuple[Verdict, ...] = ("worse", "maybe-worse", "same")
     added = [row for row in zip(after.truth, after.predicted, after.bursts.tolist()) if row[0] in fresh]
     gain, _ = per_class_accuracy([row[:2] for row in added], [row[2] for row in added])
     n = gain.n + sum(one.n for one in new.values())
@@ -212,26 +244,51 @@ def compare(before: Record, after: Fit, allow_loss: float = ALLOWED_LOSS) -> Cha
         relabelled=len(rows) - len(same),
         forgotten=before.photos - len(rows),
         whole=(Proportion(sum(one.hits for one in old.values()), n), Proportion(gain.hits + sum(one.hits for one in new.values()), n)),
-        harmful=tuple(sorted(harmful, key=lambda label: (-classes[label].loss, label))),
+        code=next((verdict for verdict in worst if verdict in verdicts.values()), "nothing"),
+        harmful=tuple(label for label in order if verdicts[label] == "worse"),
+        doubtful=tuple(label for label in order if verdicts[label] == "maybe-worse"),
         reason="",
     )
     return dataclasses.replace(change, reason=_reason(change))
 
 
+def _drawn(after: Fit, compared: Sequence[bool], fresh: Sequence[str]) -> dict[str, tuple[str, float]]:
+    """What :class:`ClassChange` says as `drawn`, by class."""
+    columns = [after.head.labels.index(label) for label in fresh]
+    old = np.flatnonzero(compared)
+    if not columns or not len(old):
+        return {}
+    logits = after.held[old] / after.head.temperature
+    shares = np.exp(logits - logits.max(1, keepdims=True, initial=-1e30))
+    shares = shares[:, columns] / np.maximum(shares.sum(1, keepdims=True), 1e-300)
+    truth = np.array([after.truth[i] for i in old.tolist()])
+    means = {label: shares[truth == label].mean(0) for label in np.unique(truth).tolist()}
+    return {label: (fresh[int(mean.argmax())], float(mean.sum())) for label, mean in means.items()}
+
+
 def _reason(change: Change) -> str:
-    if not change.classes:
-        return "no photo was taught to both heads under the same label, so there is nothing to compare"
-    if change.harmful:
+    if change.code == "nothing":
+        return "no photo was in both trainings under the same label, so there is nothing to compare"
+    if change.code == "worse":
         return "; ".join(_harm(change, label) for label in change.harmful)
+    if change.code == "maybe-worse":
+        more = f" (and {len(change.doubtful) - 1} other classes)" if len(change.doubtful) > 1 else ""
+        return _doubt(change, change.doubtful[0]) + more
     compared = sum(one.before.n for one in change.classes.values())
     worst = min(change.classes, key=lambda label: (-change.classes[label].loss, label))
     loss = change.classes[worst]
     if loss.loss <= 0:
-        return f"no old class lost accuracy ({len(change.classes)} classes, n={compared} bursts)"
-    few = loss.loss > change.allow_loss
-    allowed = f"within the {100 * change.allow_loss:g} points allowed"
-    within = f"too few bursts, which is no evidence of harm: {LEAST_LOSS} are" if few else allowed
-    return f"{worst!r} lost most, from {loss.before} to {loss.after}: {within}"
+        return f"no old class lost accuracy ({len(change.classes)} classes, n={compared})"
+    return f"{worst!r} lost most, {loss.missed} more of {loss.before.n} missed: no evidence that it is worse"
+
+
+def _doubt(change: Change, label: str) -> str:
+    one = change.classes[label]
+    if one.missed > 0:
+        rival = next((f", most of them called {pair.taken_for!r}" for pair in change.confused if pair.truth == label), "")
+        return f"{label!r} may be worse now: {one.missed} more of {one.before.n} missed{rival}; too few to be sure"
+    rival, share = one.drawn or ("", 0.0)
+    return f"{label!r} may be worse now: about {100 * share:.0f} % of it looks like {rival!r}; too few photos (n={one.before.n}) to be sure"
 
 
 def _harm(change: Change, label: str) -> str:

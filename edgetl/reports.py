@@ -68,7 +68,7 @@ class AssessReport:
     Attributes:
         accuracy: over all bursts, each judged by a head that never saw it: near-duplicate photos are one burst and count once.
         method: how: `leave-one-out`, or `5-fold` for logistic.
-        assessment: the same per class, whether it is enough, and which class to photograph next.
+        assessment: the same per class, what more photos would give, and what to photograph next.
         findings: what the doctor says of the classes.
         warnings: what the person should know, in sentences.
     """
@@ -95,7 +95,7 @@ class TrainReport:
             the share of its photos that get their label.
         per_class: the same per class.
         candidates: the same for every algorithm that was tried, some on a part of the samples; its n says so.
-        assessment: whether that is enough: a forecast per class, and which class to photograph next.
+        assessment: what more photos would give, and what to photograph next.
         change: what it does to the classes that the head before knew; None where none was active, or it kept no record.
         rejection: whether a photo that is like nothing taught can be told from the others here.
         calibration: how honest the probabilities are; None where nothing could be left out.

@@ -16,6 +16,7 @@ from edgetl.types import EvalReport, Proportion, to_json
 if TYPE_CHECKING:
     from edgetl.assessment import Assessment
     from edgetl.doctor import Finding
+    from edgetl.reports import TrainReport
 
 _SHOWN, _NAMED = 5, 10
 
@@ -34,13 +35,27 @@ def print_json(value: Any) -> None:
 
 
 def print_assessment(accuracy: Proportion, assessment: Assessment) -> None:
-    """One row per class: what it is worth, and what it still needs."""
-    # The sentence begins with what the columns before it say.
-    said = {label: one.sentence.partition("; ")[2] or one.sentence for label, one in assessment.per_class.items()}
-    rows = [(label, one.photos, one.bursts, *proportion(one.accuracy), said[label]) for label, one in assessment.per_class.items()]
-    photos = sum(one.photos for one in assessment.per_class.values())
-    click.echo(render(("class", "photos", "bursts", *PROPORTION, "is it enough?"), [*rows, ("all", photos, "", *proportion(accuracy), "")]))
-    click.echo(f"next: {assessment.reason}", err=True)
+    """One row per class, the accuracy of all, what more photos would give, and what to photograph next."""
+    rows = []
+    for label, one in assessment.per_class.items():
+        other, count = one.taken_for or ("", 0)
+        views = f"{one.accuracy.hits} of {one.accuracy.n}"
+        rows.append((label, one.photos, views, f"{100 * one.accuracy.value:.0f}", f"{other} ({count})" if count else ""))
+    click.echo(render(("class", "photos", "correct", "%", "taken for"), rows))
+    click.echo(f"accuracy {accuracy}, 95 % interval")
+    click.echo(assessment.forecast, err=True)
+    click.echo(f"next: {assessment.advice}", err=True)
+
+
+def print_change(report: TrainReport) -> None:
+    """What an active head changed for the classes before."""
+    change = report.change
+    if change is None:
+        click.echo("old classes: nothing to compare with, no head was active or it came from a file", err=True)
+    elif change.code == "maybe-worse":
+        click.echo(f"warning: {change.reason}. `edgetl rollback` takes this head back.", err=True)
+    elif report.active:
+        click.echo(f"old classes: {change.reason}", err=True)
 
 
 def print_evaluation(report: EvalReport, *, matrix: bool) -> None:

@@ -11,7 +11,7 @@ import click
 from edgetl.adapter import KINDS
 from edgetl.classifier import Classifier
 from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, given, opened, progress_bar
-from edgetl.cli.output import print_assessment, print_json, proportion, say_failed, say_findings, say_warnings
+from edgetl.cli.output import print_assessment, print_change, print_json, proportion, say_failed, say_findings, say_warnings
 from edgetl.errors import PhotoError
 from edgetl.heads.rejection import POINTS
 from edgetl.reports import AddReport
@@ -88,10 +88,7 @@ def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool)
         if len(report.per_class) > 1:
             print_assessment(report.accuracy, report.assessment)
         click.echo(f"head {report.head}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
-        if report.change is not None and report.active:
-            click.echo(f"before and after: {report.change.reason}", err=True)
-        elif report.change is None:
-            click.echo("before and after: nothing to compare with: no head was active, or it came from a file", err=True)
+        print_change(report)
         click.echo(f"unknown objects ({report.rejection.point}): {report.rejection.reason}", err=True)
         if report.rejection.coverage.n:
             click.echo(f"known photos that get a label: {report.rejection.coverage}", err=True)

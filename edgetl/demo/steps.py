@@ -136,8 +136,8 @@ def teach(camera: Camera, pairs: Pairs) -> Step:
     words = (
         f"{len(pairs)} photos took {passes} backbone passes ({adding:.1f} s, decoding and saving included). The head was trained from the "
         f"cached embeddings in {1000 * report.seconds:.0f} ms, with {training} passes; the automatic choice fell on {report.reason}. "
-        f"The accuracy is {report.method}: every photo is judged by a head that has not seen it, nor a near-duplicate of it. Is it enough? "
-        f"{' '.join(one.sentence + '.' for one in report.assessment.per_class.values())}"
+        f"The accuracy is {report.method}: every photo is judged by a head that has not seen it, nor a near-duplicate of it. "
+        f"{report.assessment.forecast} Next: {report.assessment.advice}."
     )
     return _accuracy_step("teach", "Teach functional and defective", words, report, started)
 
@@ -176,7 +176,7 @@ def _verdict(camera: Camera, report: TrainReport) -> str:
         return ""
     if not report.active:
         camera.shop.activate(report.head)
-        return f"It would have been kept without being active ({report.change.reason}); the demo made it active all the same."
+        return f"It was saved but not activated ({report.change.reason}); the demo activated it anyway."
     return f"What it does to the old classes: {report.change.reason}."
 
 
