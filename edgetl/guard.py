@@ -180,7 +180,7 @@ class Change:
     reason: str
 
     def advice(self, head: int) -> str:
-        """What can be done about a harmful head of this number, which is kept inactive; empty where it is not harmful."""
+        """What can be done about a harmful head of this number, which is not activated; empty where it is not harmful."""
         if not self.harmful:
             return ""
         enough = min(1.0, math.ceil(20 * max(self.classes[label].loss for label in self.harmful)) / 20)
@@ -188,11 +188,9 @@ class Change:
             pair.taken_for for pair in self.confused if pair.truth in self.harmful and pair.taken_for not in self.harmful
         )
         show = " and ".join(map(repr, [*self.harmful, *rivals][:4]))
-        without = f", which never says {' or '.join(map(repr, self.new))}" if self.new else ""
-        was, now = self.whole
         return (
-            f"Head {head} is saved but not activated; the one before still answers{without}. On old and new classes together that one gets "
-            f"{was}, head {head} {now}. To improve it, photograph {show} where they look alike and train again. "
+            f"Head {head} is saved but not activated; the one before still answers. "
+            f"Photograph {show} where they look alike and train again. "
             f"To use it anyway: `edgetl activate {head}`, or `edgetl train --allow-loss {enough:g}`."
         )
 
@@ -293,6 +291,6 @@ def _doubt(change: Change, label: str) -> str:
 
 def _harm(change: Change, label: str) -> str:
     one = change.classes[label]
-    pairs = ", ".join(str(pair) for pair in change.confused if pair.truth == label)
-    points = f"{100 * one.loss:.1f} points, {100 * change.allow_loss:g} are allowed"
-    return f"{label!r} fell from {one.before} to {one.after} ({points})" + (f": {pairs}" if pairs else "")
+    points = f"{100 * one.loss:.0f} points, {100 * change.allow_loss:g} are allowed"
+    fell = f"{label!r} fell from {100 * one.before.value:.0f} to {100 * one.after.value:.0f} % (n={one.before.n}; {points})"
+    return fell + next((f"; {pair.now} are now called {pair.taken_for!r}" for pair in change.confused if pair.truth == label), "")

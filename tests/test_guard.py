@@ -100,9 +100,7 @@ def test_a_class_that_loses_too_much_is_named_with_its_numbers_its_rival_and_the
     change = compare(Record.of(before), after)
     assert change.harmful == ("cup",)
     assert change.new == ("mug",)
-    assert "5 of 20 'cup' are now taken for 'mug'" in change.reason
-    assert "n=20" in change.reason
-    assert "25.0 points, 10 are allowed" in change.reason
+    assert change.reason == "'cup' fell from 100 to 75 % (n=20; 25 points, 10 are allowed); 5 are now called 'mug'"
     advice = change.advice(7)
     assert "`edgetl activate 7`" in advice
     assert "'cup' and 'mug'" in advice

@@ -34,8 +34,8 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(to_json(value), indent=1, ensure_ascii=False))
 
 
-def print_assessment(accuracy: Proportion, assessment: Assessment) -> None:
-    """One row per class, the accuracy of all, what more photos would give, and what to photograph next."""
+def print_assessment(accuracy: Proportion, assessment: Assessment, *, advise: bool = True) -> None:
+    """One row per class, the accuracy of all, what more photos would give, and with `advise` what to photograph next."""
     rows = []
     for label, one in assessment.per_class.items():
         other, count = one.taken_for or ("", 0)
@@ -44,7 +44,8 @@ def print_assessment(accuracy: Proportion, assessment: Assessment) -> None:
     click.echo(render(("class", "photos", "correct", "%", "taken for"), rows))
     click.echo(f"accuracy {accuracy}, 95 % interval")
     click.echo(assessment.forecast, err=True)
-    click.echo(f"next: {assessment.advice}", err=True)
+    if advise:
+        click.echo(f"next: {assessment.advice}", err=True)
 
 
 def print_change(report: TrainReport) -> None:

@@ -86,7 +86,7 @@ def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool)
         print_json(report)
     else:
         if len(report.per_class) > 1:
-            print_assessment(report.accuracy, report.assessment)
+            print_assessment(report.accuracy, report.assessment, advise=report.active)
         click.echo(f"head {report.head}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
         print_change(report)
         click.echo(f"unknown objects ({report.rejection.point}): {report.rejection.reason}", err=True)
@@ -97,7 +97,7 @@ def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool)
         say_findings(report.findings)
         say_warnings(report.warnings)
     if not report.active:
-        click.echo(f"refused: {report.kept}", err=True)
+        click.echo(f"not activated: {report.kept}", err=True)
         sys.exit(1)
 
 
