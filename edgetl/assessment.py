@@ -70,9 +70,9 @@ class Assessment:
     Attributes:
         target: the accuracy that is asked for, in (0, 1).
         per_class: each class by name.
-        outlook: `too-few` (a class has fewer than LEAST groups of near-duplicates: nothing is forecast), `reached` (the target, surely),
-            `likely` (reached, but with too few photos to be sure), `far` (four times the photos of every class will hardly reach it), or
-            `open`.
+        outlook: `too-few` (one class, or one with fewer than LEAST groups of near-duplicates: nothing is forecast), `reached` (the target,
+            surely), `likely` (reached, but with too few photos to be sure), `far` (four times the photos of every class will hardly reach
+            it), or `open`.
         now: accuracy on new photos, 10 %, 50 % and 90 % quantile, in [0, 1]; None with `too-few`, as the next two are.
         twice: the same with twice the photos of every class.
         fourfold: the same with four times the photos of every class.
@@ -91,6 +91,8 @@ class Assessment:
     def forecast(self) -> str:
         """What may be expected, in a sentence; empty where the action says all."""
         goal, each = f"{100 * self.target:g} %", min(one.bursts for one in self.per_class.values())
+        if len(self.per_class) == 1:
+            return "One class: there is no other that it could be confused with."
         if self.twice is None or self.fourfold is None:
             return f"Too few photos for a forecast: {each} of a class, {LEAST} are needed."
         if self.outlook == "reached":
@@ -145,7 +147,7 @@ def assess(fit: Fit, target: float = TARGET) -> Assessment:
         for label, count, rival in zip(labels, photos.tolist(), rivals)
     }
     forecast = None
-    if min(one.n for one in accuracies.values()) >= LEAST:
+    if len(labels) > 1 and min(one.n for one in accuracies.values()) >= LEAST:
         whole = Proportion(sum(one.hits for one in accuracies.values()), sum(one.n for one in accuracies.values()))
         forecast = Forecast.of(whole, measure(fit, classes).exponent)
     now, twice, fourfold = (None if forecast is None else forecast.accuracy(times) for times in (1, 2, 4))
