@@ -93,8 +93,8 @@ class Triangle:
         """P z for each row, by forward substitution."""
         made = np.empty_like(points)
         for before, here, _, inverse in self._blocks:
-            known = made[:, before] @ self._lower[here, before].T.astype(points.dtype)
-            made[:, here] = (points[:, here] - known) @ inverse.T.astype(points.dtype)
+            known = made[:, before] @ self._lower[here, before].T.astype(points.dtype, copy=False)
+            made[:, here] = (points[:, here] - known) @ inverse.T.astype(points.dtype, copy=False)
         return made
 
     def lift(self, weights: Array) -> Array:

@@ -308,8 +308,14 @@ class _Views(Mapping[float, View]):
     means: Array
     asked: Array
     space: Callable[[float], Whitening]
+    _made: dict[float, View] = dataclasses.field(default_factory=dict, init=False)
 
     def __getitem__(self, alpha: float) -> View:
+        if alpha not in self._made:  # what the algorithms share is worked out once
+            self._made[alpha] = self._view(alpha)
+        return self._made[alpha]
+
+    def _view(self, alpha: float) -> View:
         rows, space = self.rows, self.space(alpha)
         centres = space.project(self.means)
         state = rows.x, rows.classes, self.counts, self.means, centres, rows.bursts, self.evidence, rows.folds, self.asked
