@@ -26,7 +26,7 @@ HOOK = """
 import sys, time
 class Hook:
     def find_spec(self, name, path=None, target=None):
-        time.sleep({"edgetl.classifier": 0.2, "edgetl.runtimes.fake": 0.3}.get(name, 0))
+        time.sleep({"edgetl.embedder": 0.2, "edgetl.runtimes.fake": 0.3}.get(name, 0))
         if name == "edgetl.bench":
             open(SEEN, "w").write(" ".join(sys.modules))
 sys.meta_path.insert(0, Hook())
