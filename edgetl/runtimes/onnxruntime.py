@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edgetl import machine
 from edgetl.runtimes.providers import ALL
 from edgetl.types import Embeddings, Pixels
 
@@ -21,9 +22,6 @@ EXECUTION: Mapping[str, tuple[str, ...]] = {
     "xnnpack": ("XnnpackExecutionProvider",),
 }
 """What EDGETL_PROVIDER may say -> the execution providers that share a model's nodes, in this order."""
-EXACT_INTEGERS = ("session.x64quantprecision", "1")
-"""Session entry that does something only on x86 without VNNI, where products of uint8 by int8 saturate: int8 weights become uint8 when the
-model is opened (docs/evidence/int8-instruction-sets.md)."""
 _THREADS = {"openvino": "num_of_threads", "xnnpack": "intra_op_num_threads"}
 """Providers that have threads of their own -> the option that says how many."""
 _WHEELS = {
@@ -31,6 +29,18 @@ _WHEELS = {
     "openvino": "pip install onnxruntime-openvino in place of onnxruntime",
 }
 _WHEELS["tensorrt"] = _WHEELS["cuda"]
+
+
+def keep_integers_exact(options: Any) -> None:
+    """Keeps products of uint8 by int8 from saturating on x86 without VNNI: the session opens int8 weights as uint8.
+
+    With VNNI the same entry changes no value and doubles the time (docs/evidence/int8-instruction-sets.md).
+
+    Args:
+        options: an `onnxruntime.SessionOptions`, changed in place.
+    """
+    if machine.saturates_u8s8():
+        options.add_session_config_entry("session.x64quantprecision", "1")
 
 
 def library() -> Any:
@@ -69,7 +79,7 @@ class Model:
         options.log_severity_level = 3
         # A device that waits for the next photo must not burn its cores while it waits.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry(*EXACT_INTEGERS)
+        keep_integers_exact(options)
         if chosen != "cpu":
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         own = [{_THREADS[chosen]: str(threads)}] if chosen in _THREADS else None

@@ -273,12 +273,12 @@ def session(model: bytes) -> Any:
     import onnxruntime
 
     from edgetl import machine
-    from edgetl.runtimes.onnxruntime import EXACT_INTEGERS
+    from edgetl.runtimes.onnxruntime import keep_integers_exact
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = max(1, machine.cores() // 2)
     options.log_severity_level = 4
-    options.add_session_config_entry(*EXACT_INTEGERS)
+    keep_integers_exact(options)
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
