@@ -10,6 +10,7 @@ from edgetl.types import Array
 
 _SMOOTH = 0.25
 _BINS, _PER_BIN, _PHOTOS, _DRAWS = 15, 10, 1000, 200
+_BLOCK = 4096
 
 
 def temperature(logits: Array, classes: Array) -> float:
@@ -30,16 +31,20 @@ def temperature(logits: Array, classes: Array) -> float:
     """
     own = logits[np.arange(len(classes)), classes]
     used = np.isfinite(own)
-    rows, own = np.asarray(logits[used], np.float64), own[used].astype(np.float64)
+    rows, own = np.asarray(logits[used], np.float64), own[used].astype(np.float64)  # copies, changed in place
     if not len(rows):
         return float("nan")
-    rows = rows - own[:, None]
-    rows = np.maximum(rows, np.where(np.isneginf(rows), np.inf, rows).min(1, keepdims=True))
-    scale = float(np.abs(rows).max())
+    rows -= own[:, None]
+    missing = np.isneginf(rows)
+    if missing.any():
+        rows[missing] = np.inf
+        np.copyto(rows, rows.min(1, keepdims=True), where=missing)
+    scale = max(float(rows.max()), -float(rows.min()))
     if scale < 1e-20:
         return 1.0
     top = rows.max(1) / scale
-    rows = rows / scale - top[:, None]
+    rows /= scale
+    rows -= top[:, None]
     smooth = _SMOOTH / (len(rows) + 1)
     target = float((smooth * (rows.mean(1) + top) - top).mean())
     log_inverse = 0.0
@@ -137,14 +142,19 @@ def brier_of_each(logits: Array, classes: Array) -> Array:
 
 def softmax(logits: Array) -> Array:
     """Probabilities over the last axis."""
-    odds = np.exp(logits - logits.max(-1, keepdims=True))
-    return odds / odds.sum(-1, keepdims=True)  # type: ignore[no-any-return]
+    odds = logits - logits.max(-1, keepdims=True)
+    np.exp(odds, out=odds)
+    odds /= odds.sum(-1, keepdims=True)
+    return odds  # type: ignore[no-any-return]
 
 
 def _derivatives(rows: Array, target: float, inverse: float) -> tuple[float, float]:
     """First and second derivative of the mean smoothed likelihood by the inverse temperature; the largest value of each row is zero."""
-    odds, ones = np.exp(rows * inverse), np.ones(rows.shape[1])
-    total, pull = odds @ ones, odds * rows
-    mean = pull @ ones / total
-    square = np.einsum("nc,nc->n", pull, rows) / total
+    mean, square, ones = np.empty(len(rows)), np.empty(len(rows)), np.ones(rows.shape[1])
+    for start in range(0, len(rows), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        odds = np.exp(rows[here] * inverse)
+        total, pull = odds @ ones, odds * rows[here]
+        mean[here] = pull @ ones / total
+        square[here] = np.einsum("nc,nc->n", pull, rows[here]) / total
     return float(mean.mean()) - target, float((square - mean * mean).mean())

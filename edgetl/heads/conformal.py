@@ -22,6 +22,8 @@ from edgetl.errors import HeadError
 from edgetl.heads.calibration import softmax
 from edgetl.types import Array, Embeddings
 
+_BLOCK = 4096
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Conformal:
@@ -68,8 +70,11 @@ def conformal(held: Array, classes: Array, bursts: Array, temperature: float) ->
         temperature: the head's.
     """
     number = held.shape[1]
-    nothing = np.max(held, axis=1) == -np.inf
-    fits = 1 - softmax(np.where(nothing[:, None], 0.0, held) / temperature)[np.arange(len(held)), classes]
+    fits = np.empty(len(held))
+    for start in range(0, len(held), _BLOCK):
+        some, own = held[start : start + _BLOCK], classes[start : start + _BLOCK]
+        nothing = some.max(1) == -np.inf
+        fits[start : start + _BLOCK] = 1 - softmax(np.where(nothing[:, None], 0.0, some) / temperature)[np.arange(len(own)), own]
     cell = classes * (int(bursts.max()) + 1) + bursts
     order = np.lexsort((fits, cell))
     starts = np.flatnonzero(np.diff(cell[order], prepend=-1))

@@ -33,29 +33,26 @@ def _held(view: View, solve: Inverse, cross: Array) -> Array:
     Without x, a sample of class y with n others and mean m: u = x - m, W' = W - (n+1)/n u u^T and m' = m - u/n, so that A' follows from
     A by Sherman and Morrison (1950). The scatter is not divided by a count: that scales all logits alike, and the temperature absorbs it.
     """
-    y = view.classes[view.asked]
-    row = np.arange(len(y))
-    changes, along = view.products
-    inside = np.concatenate([changes, along * np.sqrt(view.counts)], 1)
-    along = solve.products(along, inside, view.centres)
-    norms = solve.quadratic(view.lengths(), inside)
-    left = view.counts[y] - 1
-    step = 1 / np.maximum(left, 1)
-    x_u = norms - along[row, y]
-    u_u = x_u - along[row, y] + cross[y, y]
-    u_means = along - cross[y]
-    shrink = np.where(left > 0, 1 + step, 0)
-    gain = shrink / np.maximum(1 - shrink * u_u, 1 / (1 + 4 * shrink / view.alpha))
-    held = along - np.diag(cross) / 2 + gain[:, None] * u_means * (x_u[:, None] - u_means / 2)
-    own = held[row, y] + (1 + gain * u_u) * (step * (u_means[row, y] - x_u) - step**2 * u_u / 2)
-    held = without_own(held, y, own, left)
+    y, held = view.classes[view.asked], np.empty((len(view.asked), len(cross)))
+    norms = view.lengths()
+
+    def products(places: Array | slice) -> tuple[Array, Array]:
+        """Products of some asked rows, int [...], with what `solve` adds and, after it, with the means, [..., k] and [..., c]."""
+        changes, along = view.products(places)
+        inside = np.concatenate([changes, along * np.sqrt(view.counts)], -1)
+        return inside, solve.products(along, inside, view.centres)
+
+    for places in view.blocks():
+        inside, along = products(places)
+        held[places] = _alone(along, solve.quadratic(norms[places], inside), cross, y[places], view)
 
     def without(places: Array, gram: Array) -> Array:
         """By Woodbury's identity A' = A + A U^T S U A with S = (C^-1 - U A U^T)^-1, which is C + C U A' U^T C.
 
         No eigenvalue of S is above |C| + |C|^2 |U|^2 / alpha, and |U|^2 is at most 4 g, because embeddings have norm 1.
         """
-        loss = Loss.of(y[places], view.counts, solve.within(gram, inside[places]), along[places], cross)
+        inside, along = products(places)
+        loss = Loss.of(y[places], view.counts, solve.within(gram, inside), along, cross)
         most = loss.most + 4 * places.shape[1] * loss.most**2 / view.alpha
         onto = inverse(loss.within - loss.u_u, 1 / most) @ loss.u_means
         squares = loss.squares + (loss.u_means * onto).sum(1)
@@ -64,6 +61,20 @@ def _held(view: View, solve: Inverse, cross: Array) -> Array:
 
     leave_out(held, view, view.grams(), without, lambda places: _refitted(Rest(view, view.asked[places])))
     return held
+
+
+def _alone(along: Array, norms: Array, cross: Array, y: Array, view: View) -> Array:
+    """Logits float64 [k, c] of rows of the classes `y` that are left out one by one, from x A m [k, c] and x A x [k]."""
+    row, left = np.arange(len(y)), view.counts[y] - 1
+    step = 1 / np.maximum(left, 1)
+    x_u = norms - along[row, y]
+    u_u = x_u - along[row, y] + cross[y, y]
+    u_means = along - cross[y]
+    shrink = np.where(left > 0, 1 + step, 0)
+    gain = shrink / np.maximum(1 - shrink * u_u, 1 / (1 + 4 * shrink / view.alpha))
+    held = along - np.diag(cross) / 2 + gain[:, None] * u_means * (x_u[:, None] - u_means / 2)
+    own = held[row, y] + (1 + gain * u_u) * (step * (u_means[row, y] - x_u) - step**2 * u_u / 2)
+    return without_own(held, y, own, left)
 
 
 def _refitted(rest: Rest) -> Array:

@@ -221,7 +221,7 @@ class Learner:
             ids=self._samples.ids[first],
             truth=tuple(names[i] for i in classes),
             predicted=tuple(names[i] for i in whole.reading.predicted(rows.classes)[first]),
-            held=whole.reading.held[first],
+            held=whole.reading.held if first.all() else whole.reading.held[first],
             bursts=bursts,
             method="5-fold" if whole.kind == "logistic" else "leave-one-out",
             warnings=oddities(self._samples.x, classes, bursts, names, whole.accuracy if whole.guesses else None),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from edgetl.heads.whitening import Whitening
+from edgetl.heads.whitening import BLOCK, Whitening
 from edgetl.types import Array, Embeddings
 
 FOLDS = 5
@@ -59,12 +59,25 @@ class View:
         """Coordinates of all rows, [n, r]; only logistic regression needs them at once."""
         return self.whitening.points(self.x)
 
+    def products(self, places: Array | slice) -> tuple[Array, Array]:
+        """Products of some asked rows' coordinates with those of the changes, float64 [..., k], and with the centres, [..., c].
+
+        Those of up to _KEPT rows are kept, because several algorithms need them; of more they are worked out each time.
+        """
+        made = self._products[places] if self._few else self._product(self.x[self.asked[places]])
+        return made[..., : len(self.whitening.changes)], made[..., len(self.whitening.changes) :]
+
     @functools.cached_property
-    def products(self) -> tuple[Array, Array]:
-        """Products of the asked rows' coordinates with those of the changes, float64 [m, k], and with the centres, [m, c]."""
-        x, changes = self.x if len(self.asked) == len(self.x) else self.x[self.asked], self.whitening.changes
-        made = self.whitening.products(x, np.concatenate([changes, self.centres]))
-        return made[:, : len(changes)], made[:, len(changes) :]
+    def _products(self) -> Array:
+        return np.concatenate([self._product(self.x[self.asked[places]]) for places in self.blocks()])
+
+    @functools.cached_property
+    def _product(self) -> Callable[[Array], Array]:
+        return self.whitening.product(np.concatenate([self.whitening.changes, self.centres]))
+
+    def blocks(self) -> Iterator[slice]:
+        """The asked rows, some at a time, so that of a large set few copies are held at once."""
+        return (slice(start, start + BLOCK) for start in range(0, len(self.asked), BLOCK))
 
     def lengths(self) -> Array:
         """Squared lengths of the asked rows' coordinates, float64 [m]."""
@@ -148,12 +161,13 @@ def without_own(held: Array, classes: Array, own: Array, left: Array) -> Array:
 
 
 def centred(held: Array) -> Array:
-    """Logits [n, c] less the mean of those of a row that are finite."""
-    there = np.isfinite(held)
-    if there.all():
-        return held - held.mean(1, keepdims=True)  # type: ignore[no-any-return]
-    mean = np.where(there, held, 0).sum(1) / np.maximum(there.sum(1), 1)
-    return held - mean[:, None]  # type: ignore[no-any-return]
+    """Logits [n, c] less the mean of those of a row that are finite, in place."""
+    mean = held.mean(1)
+    odd = np.flatnonzero(~np.isfinite(mean))
+    there = np.isfinite(held[odd])
+    mean[odd] = np.where(there, held[odd], 0).sum(1) / np.maximum(there.sum(1), 1)
+    held -= mean[:, None]
+    return held
 
 
 def groups_of(numbers: Array, most: int) -> Iterator[Array]:

@@ -39,25 +39,32 @@ def _held(view: View, solve: Inverse, vectors: Array, offset: Array, level: floa
         level: m^T K m.
     """
     classes, total, number = view.classes[view.asked], len(view.classes), len(view.counts)
-    row = np.arange(len(classes))
-    changes, along = view.products
-    at_mean = along @ view.counts[:, None] / total
-    inside = np.concatenate([changes, np.sqrt(total) * at_mean], 1)
-    along = solve.products(np.concatenate([view.counts * (along - at_mean), at_mean], 1), inside, vectors)
-    leverage = 1 / total + solve.quadratic(view.lengths(), inside) - 2 * along[:, -1] + level
-    free = np.maximum(1 - leverage, 1 / (1 + 1 / (total - 1) + 4 / view.alpha))[:, None]
-    values = along[:, :-1] + offset
-    # For the targets that are zero y - (y - f) / (1 - h) is this; the own class' target is one.
-    held = values / free
-    own = 1 - (1 - values[row, classes]) / free[:, 0]
-    held = without_own(held, classes, own, view.counts[classes] - 1)
+    held, lengths = np.empty((len(classes), number)), view.lengths()
+
+    def products(places: Array | slice) -> tuple[Array, Array]:
+        """Products of some asked rows, int [...], with what `solve` adds and, after it, with `vectors`, [..., k] and [..., c + 1]."""
+        changes, along = view.products(places)
+        at_mean = along @ view.counts[:, None] / total
+        inside = np.concatenate([changes, np.sqrt(total) * at_mean], -1)
+        return inside, solve.products(np.concatenate([view.counts * (along - at_mean), at_mean], -1), inside, vectors)
+
+    for places in view.blocks():
+        inside, along = products(places)
+        leverage = 1 / total + solve.quadratic(lengths[places], inside) - 2 * along[:, -1] + level
+        free = np.maximum(1 - leverage, 1 / (1 + 1 / (total - 1) + 4 / view.alpha))[:, None]
+        values, own = along[:, :-1] + offset, classes[places]
+        # For the targets that are zero y - (y - f) / (1 - h) is this; the own class' target is one.
+        mine = 1 - (1 - values[np.arange(len(own)), own]) / free[:, 0]
+        held[places] = without_own(values / free, own, mine, view.counts[own] - 1)
 
     def without(places: Array, gram: Array) -> Array:
         size, targets = places.shape[1], np.eye(number)[classes[places]]
         gone = targets.sum(1) == view.counts
-        hat = solve.within(gram, inside[places]) - along[places, -1][:, :, None] - along[places, -1][:, None] + level + 1 / total
+        inside, along = products(places)
+        at_mean = along[:, :, -1]
+        hat = solve.within(gram, inside) - at_mean[:, :, None] - at_mean[:, None] + level + 1 / total
         most = np.full(len(places), 1 + size / (total - size) + 4 * size / view.alpha)
-        loss = inverse(np.eye(size) - hat, 1 / most) @ (targets - values[places])
+        loss = inverse(np.eye(size) - hat, 1 / most) @ (targets - (along[:, :, :-1] + offset))
         return np.where(gone[:, None], -np.inf, targets - loss)
 
     leave_out(held, view, view.grams(), without, lambda places: _refitted(Rest(view, view.asked[places])))

@@ -77,7 +77,8 @@ class Trial:
         rows = self.view.asked[self.view.judged]
         classes = self.view.classes[rows]
         cell = np.unique(cells_of(classes, self.view.bursts[rows]), return_inverse=True)[1].reshape(-1)
-        return self.reading.held[self.view.judged], classes, cell
+        held = self.reading.held
+        return held if len(rows) == len(held) else held[self.view.judged], classes, cell
 
     @property
     def accuracy(self) -> Proportion:

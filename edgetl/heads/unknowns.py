@@ -267,8 +267,10 @@ def _photos(view: View, nothing: Array) -> Array:
 
     The shuffle follows the embeddings' bits, so that it is the same in whatever order the photos came.
     """
-    bits = view.x[:, :_BITS].view(np.uint32).astype(np.uint64) * (2 * np.arange(view.x[:, :_BITS].shape[1], dtype=np.uint64) + _ODD)
-    key = (bits.sum(1) ^ (bits.sum(1) >> np.uint64(29))) * _ODD
+    bits = np.zeros(len(view.x), np.uint64)
+    for column in range(min(_BITS, view.x.shape[1])):  # one by one, because all at once take twice their memory twice
+        bits += view.x[:, column].view(np.uint32).astype(np.uint64) * (np.uint64(2 * column) + _ODD)
+    key = (bits ^ (bits >> np.uint64(29))) * _ODD
     order = np.lexsort((key, view.evidence <= 0))
     bursts, first, number = np.unique(view.bursts[order], return_index=True, return_inverse=True)
     classes, number = view.classes[order], number.reshape(-1)

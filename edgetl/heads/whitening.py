@@ -8,7 +8,7 @@ the class means that LDA takes out - is a few signed rows, inverted with Woodbur
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -74,13 +74,11 @@ class Whitening:
         """Coordinates [n, r] of samples [n, d], in `kind`."""
         return self.factor.whiten(x - self.origin.astype(self.kind))
 
-    def products(self, x: Array, vectors: Array) -> Array:
-        """q . v of samples `x` [n, d] with vectors [k, r], float64 [n, k], in O(n d k)."""
+    def product(self, vectors: Array) -> Callable[[Array], Array]:
+        """What gives q . v of samples [n, d] with vectors [k, r], float64 [n, k], in O(n d k)."""
         lifted = self.factor.lift(vectors).T
-        made: Array = -np.tile(self.origin @ lifted, (len(x), 1))
-        for start in range(0, len(x), BLOCK):
-            made[start : start + BLOCK] += x[start : start + BLOCK].astype(np.float64) @ lifted
-        return made
+        level = self.origin @ lifted
+        return lambda x: x.astype(np.float64) @ lifted - level
 
     def lengths(self, x: Array, rows: Array) -> Array:
         """|q|^2 of the samples `rows`, int [m], of all samples `x` [n, d]; in O(d^2) for each that was not asked for before."""
