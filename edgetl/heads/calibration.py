@@ -53,8 +53,8 @@ def temperature(logits: Array, classes: Array) -> float:
         slope, curvature = _derivatives(rows, target, inverse)
         gradient, hessian = inverse * slope, inverse * inverse * curvature + max(inverse * slope, 0.0)
         step = float(np.clip(-gradient / max(hessian, 1e-12), -2, 2))
-        log_inverse = float(np.clip(log_inverse + step, -12, 25))
-        if abs(step) < 1e-5:
+        before, log_inverse = log_inverse, float(np.clip(log_inverse + step, -12, 25))
+        if abs(log_inverse - before) < 1e-5:
             break
     return float(scale / np.exp(log_inverse))
 

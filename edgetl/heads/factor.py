@@ -29,12 +29,19 @@ class Factor(Protocol):
 class Eigen:
     """P = diag(scale) mixing x, with orthonormal rows mixing x, for samples `x` [n, d] about their mean and `mixing` [r, n].
 
-    What lies outside of the samples' span becomes zero. The product of mixing and x is never needed as such.
+    What lies outside of the samples' span becomes zero. The product of mixing and x is never needed as such. What the samples themselves
+    become is known from their eigenvectors: `coordinates` are mixing x z for each sample z, [n, r].
     """
 
     mixing: Array
     x: Array
     scale: Array
+    coordinates: Array
+
+    def samples(self, rows: Array) -> Array:
+        """P z for some of the samples, without a product of matrices."""
+        made: Array = self.coordinates[rows] * self.scale
+        return made
 
     def whiten(self, points: Array) -> Array:
         """P z for each row."""
@@ -79,7 +86,7 @@ class Triangle:
     """
 
     def __init__(self, matrix: Array) -> None:
-        """Factors `matrix`, float64 [d, d], in place."""
+        """Factors `matrix`, [d, d], in place and in its own precision."""
         self._lower = matrix
         self._blocks: list[tuple[slice, slice, slice, Array]] = []
         for start in range(0, len(matrix), WIDTH):

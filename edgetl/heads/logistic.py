@@ -197,7 +197,8 @@ class _Newton:
         for here, _ in self._blocks():
             block = (view.x[here] - self._mean.astype(np.float32)) * np.sqrt(pulls[here, None]).astype(np.float32)
             scatter += block.T @ block
-        self._factor = Triangle(scatter.astype(np.float64) + view.alpha * np.eye(dim))
+        scatter.flat[:: dim + 1] += view.alpha
+        self._factor = Triangle(scatter)
         self.start = np.concatenate([weight, (bias + weight @ self._mean)[:, None]], 1)
 
     def parts(self, point: Array) -> tuple[Array, Array]:
@@ -206,7 +207,7 @@ class _Newton:
 
     def solve(self, slope: Array) -> Array:
         """A gradient divided by what stands for the second derivative."""
-        weight = self._factor.lift(self._factor.whiten(slope[:, :-1]))
+        weight = self._factor.lift(self._factor.whiten(slope[:, :-1].astype(np.float32)))
         return np.concatenate([weight, slope[:, -1:] / self._total], 1)
 
     def gradient(self, point: Array) -> tuple[Array, Callable[[Array], Array]]:

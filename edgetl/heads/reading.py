@@ -57,23 +57,23 @@ class View:
     @functools.cached_property
     def points(self) -> Array:
         """Coordinates of all rows, [n, r]; only logistic regression needs them at once."""
-        return self.whitening.points(self.x)
+        return self.whitening.points(self.x, np.arange(len(self.x)))
 
     def products(self, places: Array | slice) -> tuple[Array, Array]:
         """Products of some asked rows' coordinates with those of the changes, float64 [..., k], and with the centres, [..., c].
 
         Those of up to _KEPT rows are kept, because several algorithms need them; of more they are worked out each time.
         """
-        made = self._products[places] if self._few else self._product(self.x[self.asked[places]])
+        made = self._products[places] if self._few else self._product(self.asked[places])
         return made[..., : len(self.whitening.changes)], made[..., len(self.whitening.changes) :]
 
     @functools.cached_property
     def _products(self) -> Array:
-        return np.concatenate([self._product(self.x[self.asked[places]]) for places in self.blocks()])
+        return np.concatenate([self._product(self.asked[places]) for places in self.blocks()])
 
     @functools.cached_property
     def _product(self) -> Callable[[Array], Array]:
-        return self.whitening.product(np.concatenate([self.whitening.changes, self.centres]))
+        return self.whitening.product(self.x, np.concatenate([self.whitening.changes, self.centres]))
 
     def blocks(self) -> Iterator[slice]:
         """The asked rows, some at a time, so that of a large set few copies are held at once."""
@@ -103,7 +103,7 @@ class View:
     def _grams(self) -> Iterator[tuple[Array, Array]]:
         for places in groups_of(self.bursts[self.asked], self.most):
             rows = self.asked[places]
-            points = self.whitening.points(self.x[rows.reshape(-1)])
+            points = self.whitening.points(self.x, rows.reshape(-1))
             self.whitening.note(rows.reshape(-1), points)
             points = points.reshape(*rows.shape, points.shape[1])
             yield places, points @ points.swapaxes(1, 2)

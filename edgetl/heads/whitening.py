@@ -70,22 +70,27 @@ class Whitening:
         """Coordinates float64 [n, r] of points [n, d]."""
         return self.factor.whiten(x - self.origin)
 
-    def points(self, x: Array) -> Array:
-        """Coordinates [n, r] of samples [n, d], in `kind`."""
-        return self.factor.whiten(x - self.origin.astype(self.kind))
+    def points(self, x: Array, rows: Array) -> Array:
+        """Coordinates [m, r] of the samples `rows`, int [m], of all samples `x` [n, d], in `kind`."""
+        if isinstance(self.factor, Eigen):
+            return self.factor.samples(rows)
+        return self.factor.whiten(x[rows] - self.origin.astype(self.kind))
 
-    def product(self, vectors: Array) -> Callable[[Array], Array]:
-        """What gives q . v of samples [n, d] with vectors [k, r], float64 [n, k], in O(n d k)."""
-        lifted = self.factor.lift(vectors).T
+    def product(self, x: Array, vectors: Array) -> Callable[[Array], Array]:
+        """What gives q . v of some of the samples `x` [n, d], int [m], with vectors [k, r], float64 [m, k], in O(m d k)."""
+        factor = self.factor
+        if isinstance(factor, Eigen):
+            return lambda rows: factor.samples(rows) @ vectors.T
+        lifted = factor.lift(vectors).T
         level = self.origin @ lifted
-        return lambda x: x.astype(np.float64) @ lifted - level
+        return lambda rows: x[rows].astype(np.float64) @ lifted - level
 
     def lengths(self, x: Array, rows: Array) -> Array:
         """|q|^2 of the samples `rows`, int [m], of all samples `x` [n, d]; in O(d^2) for each that was not asked for before."""
         missing = rows[np.isnan(self.squares[rows])]
         for start in range(0, len(missing), BLOCK):
             here = missing[start : start + BLOCK]
-            self.note(here, self.points(x[here]))
+            self.note(here, self.points(x, here))
         return self.squares[rows]
 
     def note(self, rows: Array, points: Array) -> None:
@@ -187,7 +192,8 @@ class Spectrum:
         scale = 1 / np.sqrt(self._values + alpha)
         squares = np.square(self._coordinates * scale).sum(1)
         changes, n = np.empty((0, len(scale))), len(self._coordinates)
-        return Whitening(alpha, self.origin, Eigen(self._mixing, self._x, scale), n, changes, np.empty(0), squares, np.float64)
+        factor = Eigen(self._mixing, self._x, scale, self._coordinates)
+        return Whitening(alpha, self.origin, factor, n, changes, np.empty(0), squares, np.float64)
 
 
 def whitenings(x: Embeddings, alphas: Sequence[float]) -> dict[float, Whitening]:
