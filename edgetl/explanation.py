@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 
 from edgetl.evaluation import student
-from edgetl.heads.bursts import Bursts
+from edgetl.heads.bursts import ROOTED, Bursts, compared, rooted
 from edgetl.heads.normalisation import directions, power_normalised
 from edgetl.heads.threads import single_thread
 from edgetl.store import Batch
+from edgetl.store.captures import LAYOUT
 from edgetl.types import Array, Capture, Embeddings, Guess
 
 Code = Literal["differs", "outside", "few", "two", "clear"]
@@ -45,7 +46,7 @@ _WIDER = np.array([1, 1, 1, 1.25])
 the sign digits would differ from their own set (n = 4,000 each), with it 4.9 and 3.3 %."""
 _NEW_SIZE = 0.05
 _QUERIES, _MATES, _BLOCK, _LOOKED_AT = 256, 32, 1024, 64
-_MAY_REPEAT = 0.9
+_MAY_REPEAT, _DOUBT = 0.9, 1e-4
 """Near-duplicates (:data:`edgetl.heads.bursts.ROOTED`) had a cosine of at least 0.953 in every data set (docs/evidence/scale.md)."""
 
 
@@ -59,7 +60,7 @@ class Taught:
         taken: when each row's photo was taken, float64 [n], seconds since 1970; NaN where unknown.
         labels: class by sample.
         sources: where each sample came from.
-        captures: what was measured, by sample; photos without are not here.
+        captures: what was measured, :data:`edgetl.store.captures.LAYOUT` [k]; photos without are not here.
         usual: nearest cosine of some photos among those of other bursts, lowest first, float64 [q]; at most 256 of them.
     """
 
@@ -68,7 +69,7 @@ class Taught:
     taken: Array
     labels: Mapping[int, str]
     sources: Mapping[int, str]
-    captures: Mapping[int, Capture]
+    captures: Array
     usual: Array
 
     @classmethod
@@ -77,7 +78,7 @@ class Taught:
         ids, codes, taken = [np.empty(0, np.int64)], [], [np.empty(0)]
         labels: dict[int, str] = {}
         sources: dict[int, str] = {}
-        captures: dict[int, Capture] = {}
+        measured = [np.empty(0, LAYOUT)]
         for batch in batches:
             numbers = batch.ids.tolist()
             ids.append(np.repeat(batch.ids, batch.views))
@@ -85,9 +86,9 @@ class Taught:
             taken.append(np.repeat(batch.taken, batch.views))
             labels.update(zip(numbers, batch.labels))
             sources.update(zip(numbers, batch.sources))
-            captures.update((sample, capture) for sample, capture in zip(numbers, batch.captures) if capture is not None)
+            measured.append(batch.measured[batch.measured["width"] > 0])
         rows = np.concatenate(codes) if codes else np.empty((0, 0), np.int8)
-        made = cls(np.concatenate(ids), rows, np.concatenate(taken), labels, sources, captures, np.empty(0))
+        made = cls(np.concatenate(ids), rows, np.concatenate(taken), labels, sources, np.concatenate(measured), np.empty(0))
         with single_thread():
             return dataclasses.replace(made, usual=_usual(made))
 
@@ -190,8 +191,9 @@ def explain(
         k: how many stored photos to show.
         itself: the sample that is this very photo, which is no evidence for itself; None where it was not taught.
     """
-    neighbours = _nearest(embedding, taught, k, itself)
-    found = [_differs(capture, taught), _outside(guess, neighbours, taught), _few(guess, taught), _two(guess, neighbours)]
+    with single_thread():
+        neighbours = _nearest(embedding, taught, k, itself)
+        found = [_differs(capture, taught), _outside(guess, neighbours, taught), _few(guess, taught), _two(guess, neighbours)]
     findings = tuple(finding for finding in found if finding is not None) or (_clear(guess, neighbours),)
     return Explanation(guess.label, guess.top, _margin(guess), neighbours, findings)
 
@@ -238,13 +240,23 @@ def _nearest_other(taught: Taught, row: int, cosines: Array, rows: Array) -> flo
     mates = ids == photo
     near = ~mates & ((cosines > _MAY_REPEAT) | (np.floor(taught.taken[rows]) == np.floor(taught.taken[row])))
     if near.any():
-        photos = np.array(sorted({int(photo), *ids.tolist()}))
-        first = np.searchsorted(taught.ids, photos)
-        finder = Bursts()
-        finder.add(len(photos))
-        number = finder.find(taught.x(first), taught.taken[first], photos)
-        mates |= number[np.searchsorted(photos, ids)] == number[np.searchsorted(photos, photo)]
+        photos = np.unique(np.append(ids, photo))
+        first, itself = np.searchsorted(taught.ids, photos), int(np.searchsorted(photos, photo))
+        x, taken = taught.x(first), taught.taken[first]
+        if _linked(x, taken, itself):
+            finder = Bursts()
+            finder.add(len(photos))
+            number = finder.find(x, taken, photos)
+            mates |= number[np.searchsorted(photos, ids)] == number[itself]
     return None if mates.all() else float(cosines[~mates].max())
+
+
+def _linked(x: Embeddings, taken: Array, itself: int) -> bool:
+    """Whether any other photo may be in the burst of one: without a link of its own it is in none, whatever links the others."""
+    alike = rooted(compared(x))
+    near = (alike @ alike[itself] > ROOTED - _DOUBT) | (np.floor(taken) == np.floor(taken[itself])) | ~x.any(1)
+    near[itself] = False
+    return bool(near.any())
 
 
 def _outside(guess: Guess, neighbours: tuple[Neighbour, ...], taught: Taught) -> Finding | None:
@@ -293,6 +305,7 @@ def _clear(guess: Guess, neighbours: tuple[Neighbour, ...]) -> Finding:
     return Finding("clear", said, "", {"score": p, "margin": _margin(guess), "same": same, "n": len(neighbours)})
 
 
+_NAMES = ("brightness", "contrast", "sharpness", "warmth")
 _WORDS = (("darker", "brighter"), ("flatter (less contrast)", "richer in contrast"), ("more blurred", "sharper"), ("bluer", "redder"))
 _DIGITS = (0, 0, 2, 3)
 _ADVICE = (
@@ -304,25 +317,24 @@ _ADVICE = (
 
 
 def _differs(capture: Capture | None, taught: Taught) -> Finding | None:
-    stored = list(taught.captures.values())
+    stored = taught.captures
     if capture is None or len(stored) < _LEAST_CAPTURES:
         return None
-    values = _statistics(stored)
-    (this,) = _statistics([capture])
+    values, this = _statistics(*(stored[name] for name in _NAMES)), _statistics(*(getattr(capture, name) for name in _NAMES))
     n = len(values)
     normal = NormalDist().inv_cdf(1 - UNUSUAL / 2 / len(this))
     half = student(normal, n - 1) * math.sqrt(1 + 1 / n) * np.maximum(_WIDER * values.std(0, ddof=1), 1e-3)
     away = (this - values.mean(0)) / half
     limits = [_measures(values.mean(0) + side * half) for side in (-1, 1)]
-    names = ("brightness", "contrast", "sharpness", "warmth")
     said, advice, numbers = [], [], {}
     for i in np.flatnonzero(np.abs(away) > 1):
         up = bool(away[i] > 0)
-        value, low, high = getattr(capture, names[i]), limits[0][i], limits[1][i]
+        name, low, high = _NAMES[i], limits[0][i], limits[1][i]
+        value = getattr(capture, name)
         digits = _DIGITS[i]
-        said.append(f"it is {_WORDS[i][up]}: {names[i]} {value:.{digits}f}, {low:.{digits}f} to {high:.{digits}f} is usual (n={n})")
+        said.append(f"it is {_WORDS[i][up]}: {name} {value:.{digits}f}, {low:.{digits}f} to {high:.{digits}f} is usual (n={n})")
         advice.append(_ADVICE[i][up])
-        numbers.update({names[i]: value, f"{names[i]}_low": low, f"{names[i]}_high": high})
+        numbers.update({name: value, f"{name}_low": low, f"{name}_high": high})
     if (odd := _odd_size(capture, stored)) is not None:
         said.append(odd)
         advice.append("Is it another camera, or another setting of it?")
@@ -333,11 +345,9 @@ def _differs(capture: Capture | None, taught: Taught) -> Finding | None:
     return Finding("differs", "the input differs from what was taught: " + "; ".join(said), " ".join(advice), {**numbers, "n": n})
 
 
-def _statistics(captures: Sequence[Capture]) -> Array:
-    """Log brightness, log contrast, sharpness and warmth, float64 [n, 4]; the offsets keep black and flat photos finite."""
-    made = np.array([(one.brightness, one.contrast, one.sharpness, one.warmth) for one in captures])
-    made[:, :2] = np.log(made[:, :2] + (4, 2))
-    return made
+def _statistics(brightness: Array | float, contrast: Array | float, sharpness: Array | float, warmth: Array | float) -> Array:
+    """Log brightness, log contrast, sharpness and warmth, float64 [..., 4]; the offsets keep black and flat photos finite."""
+    return np.stack([np.log(np.asarray(brightness) + 4), np.log(np.asarray(contrast) + 2), sharpness, warmth], -1)
 
 
 def _measures(statistics: Array) -> tuple[float, float, float, float]:
@@ -346,16 +356,16 @@ def _measures(statistics: Array) -> tuple[float, float, float, float]:
     return max(0.0, math.exp(brightness) - 4), max(0.0, math.exp(contrast) - 2), max(0.0, sharpness), warmth
 
 
-def _odd_size(capture: Capture, stored: Sequence[Capture]) -> str | None:
+def _odd_size(capture: Capture, stored: Array) -> str | None:
     """A size, upright or not, that no stored photo has, where the chance of a new one is small.
 
     That chance is estimated by the share of photos whose size is the only one of its kind (Good 1953, the missing mass).
     """
-    sizes = Counter((max(one.width, one.height), min(one.width, one.height)) for one in stored)
-    alone = sum(count == 1 for count in sizes.values())
-    if (max(capture.width, capture.height), min(capture.width, capture.height)) in sizes or alone > _NEW_SIZE * len(stored):
+    long, short = np.maximum(stored["width"], stored["height"]), np.minimum(stored["width"], stored["height"])
+    sizes, counts = np.unique(long.astype(np.uint64) << np.uint64(32) | short, return_counts=True)
+    own = max(capture.width, capture.height) << 32 | min(capture.width, capture.height)
+    if own in sizes.tolist() or (counts == 1).sum() > _NEW_SIZE * len(stored):
         return None
-    (most, count), *_ = sizes.most_common(1)
-    return (
-        f"its size is {capture.width} x {capture.height}, which no photo taught has ({count} of {len(stored)} have {most[0]} x {most[1]})"
-    )
+    count, most = int(counts.max()), int(sizes[counts.argmax()])
+    shape = f"{most >> 32} x {most & 0xFFFFFFFF}"
+    return f"its size is {capture.width} x {capture.height}, which no photo taught has ({count} of {len(stored)} have {shape})"

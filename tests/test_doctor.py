@@ -20,6 +20,7 @@ from edgetl.photos import labelled_photos_in, load
 from edgetl.preprocess import tensor
 from edgetl.quality import measure
 from edgetl.store import Batch, NewSample, Store
+from edgetl.store.captures import pack, unpack
 from edgetl.types import Array, Capture, Embeddings, Fingerprint, ImageSpec, to_json
 
 DIM = 64
@@ -52,7 +53,7 @@ def batch(x: Array, labels: list[str], captures: dict[int, Capture] | None = Non
     """Photos numbered from 1."""
     ids, codes = np.arange(1, len(labels) + 1), np.asarray(x, np.float32)
     named = [(sources or {}).get(i, f"{i}.jpg") for i in ids.tolist()]
-    seen = [(captures or {}).get(i) for i in ids.tolist()]
+    seen = unpack([None if (one := (captures or {}).get(i)) is None else pack(one) for i in ids.tolist()])
     return Batch(ids, labels, named, seen, np.ones_like(ids), codes, np.ones((len(ids), 1), np.float32))
 
 

@@ -21,6 +21,7 @@ from edgetl.heads import Learner
 from edgetl.page import render
 from edgetl.photos import load
 from edgetl.store import Batch
+from edgetl.store.captures import pack, unpack
 from edgetl.types import Capture, Guess, to_json
 
 DIM = 32
@@ -40,7 +41,7 @@ def capture(random: np.random.Generator, **changes: float) -> Capture:
 def batch(x: np.ndarray, labels: list[str], captures: dict[int, Capture], sources: list[str], views: int = 1) -> Batch:
     """Photos numbered from 1, each with as many rows of `x`."""
     ids = np.arange(1, len(labels) + 1)
-    seen = [captures.get(sample) for sample in ids.tolist()]
+    seen = unpack([None if (one := captures.get(sample)) is None else pack(one) for sample in ids.tolist()])
     return Batch(ids, labels, sources, seen, np.full(len(ids), views), x.astype(np.float32), np.ones((len(x), 1), np.float32))
 
 
@@ -160,7 +161,9 @@ def test_an_input_unlike_what_was_taught_is_said_with_its_numbers(changes, word)
 
 def test_a_colour_photo_differs_from_gray_ones_and_another_gray_one_does_not():
     known = taught(MANY)
-    gray = dataclasses.replace(known, captures={sample: dataclasses.replace(one, warmth=0.0) for sample, one in known.captures.items()})
+    captures = known.captures.copy()
+    captures["warmth"] = 0.0
+    gray = dataclasses.replace(known, captures=captures)
     assert ask(gray, warmth=0.0).verdict == "clear"
     assert "it is redder: warmth 0.050, -0.003 to 0.003 is usual (n=80)" in ask(gray, warmth=0.05).findings[0].sentence
 
@@ -168,14 +171,15 @@ def test_a_colour_photo_differs_from_gray_ones_and_another_gray_one_does_not():
 def test_a_turned_camera_is_no_other_camera_and_photos_of_every_size_make_a_new_size_usual():
     assert ask(taught(MANY), width=480, height=640).verdict == "clear"
     known = taught(MANY)
-    sizes = {sample: dataclasses.replace(one, width=600 + sample) for sample, one in known.captures.items()}
+    sizes = known.captures.copy()
+    sizes["width"] = 600 + np.arange(len(sizes))
     assert ask(dataclasses.replace(known, captures=sizes), width=1920).verdict == "clear"
 
 
 def test_nothing_is_said_of_the_input_where_nothing_or_little_was_measured():
     assert ask(taught(MANY, captures=False), brightness=1.0).verdict == "clear"
     few = taught(MANY)
-    few = dataclasses.replace(few, captures=dict(list(few.captures.items())[:9]))
+    few = dataclasses.replace(few, captures=few.captures[:9])
     assert ask(few, brightness=1.0).verdict == "clear"
 
 

@@ -78,7 +78,7 @@ class Bursts:
         if len(fresh):
             self._alike[fresh] = self._next + np.arange(len(fresh))
             self._next += len(fresh)
-            some = x[:, :: max(1, x.shape[1] // _ENOUGH)]
+            some = compared(x)
             if len(x) > EXACT:
                 self._rooted = None
                 _link_in_cells(self._alike, some, ids, fresh)
@@ -94,6 +94,11 @@ class Bursts:
         made = np.empty(len(ids), np.intp)
         made[order] = np.argsort(np.argsort(first))[number.reshape(-1)]
         return made
+
+
+def compared(x: Embeddings) -> Embeddings:
+    """The values of power-normalised embeddings [m, d] by which photos are compared, a view of them."""
+    return x[:, :: max(1, x.shape[1] // _ENOUGH)]
 
 
 def rooted(x: Embeddings) -> Embeddings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ class Batch:
         ids: int64 [m].
         labels: class of each.
         sources: where each came from.
-        captures: what was measured of each, without thumbnails; None where nothing was.
+        measured: what was measured of each, :data:`edgetl.store.captures.LAYOUT` [m]; a width of 0 where nothing was.
         views: rows of each, int64 [m].
         codes: the embeddings as the store keeps them, int8 or float16 [r, d]: their direction, and with `scales` their length.
         scales: what each row is multiplied with, float32 [r, 1].
@@ -35,7 +36,7 @@ class Batch:
     ids: npt.NDArray[np.int64]
     labels: Sequence[str]
     sources: Sequence[str]
-    captures: Sequence[Capture | None]
+    measured: Array
     views: npt.NDArray[np.int64]
     codes: Array
     scales: Embeddings
@@ -50,11 +51,16 @@ class Batch:
         """Of every row, float32 [r, d]."""
         return self.codes * self.scales
 
+    @functools.cached_property
+    def captures(self) -> Sequence[Capture | None]:
+        """What was measured of each, as values, without thumbnails; None where nothing was."""
+        return captures.captures(self.measured)
+
     @property
     def taken(self) -> Array:
         """When each photo was taken, float64 [m], seconds since 1970; NaN where unknown."""
-        times = (None if capture is None else capture.taken for capture in self.captures)
-        return np.array([np.nan if time is None else time for time in times])
+        taken: Array = self.measured["taken"]
+        return taken
 
 
 def read(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: EncodingName, most: int = MOST) -> Iterator[Batch]:
@@ -79,15 +85,14 @@ def select(db: sqlite3.Connection, path: Path, ids: Sequence[int], dim: int, enc
 
 def _batch(rows: Sequence[samples.RawRow], dim: int, encoding: EncodingName) -> Batch:
     if not rows:
-        return Batch(np.empty(0, np.int64), [], [], [], np.empty(0, np.int64), *codes([], dim, encoding))
+        return Batch(np.empty(0, np.int64), [], [], captures.unpack([]), np.empty(0, np.int64), *codes([], dim, encoding))
     numbers, _, _, classes, sources, embeddings, packed = zip(*rows)
     names = {label: label.decode() for label in set(classes)}
-    measured = iter(captures.unpack([one for one in packed if one is not None]))
     return Batch(
         np.array(numbers, np.int64),
         [names[label] for label in classes],
         [source.decode() for source in sources],
-        [None if one is None else next(measured) for one in packed],
+        captures.unpack(packed),
         np.array(list(map(len, embeddings))) // row_size(dim, encoding),
         *codes(embeddings, dim, encoding),
     )

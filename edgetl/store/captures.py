@@ -41,17 +41,17 @@ def pack(capture: Capture) -> bytes:
     return np.array((*numbers, len(capture.thumbnail), crc32(capture.thumbnail)), LAYOUT).tobytes()
 
 
-def unpack(packed: Sequence[bytes]) -> list[Capture]:
-    """The inverse of :func:`pack`, for many, without the thumbnails."""
+def unpack(packed: Sequence[bytes | None]) -> npt.NDArray[np.void]:
+    """The inverse of :func:`pack`, for many, LAYOUT [n]; a width of 0 and NaN where nothing was measured."""
+    return np.frombuffer(b"".join([one or UNKNOWN for one in packed]), LAYOUT)
+
+
+def captures(measured: npt.NDArray[np.void]) -> list[Capture | None]:
+    """The same as values, without the thumbnails; None where nothing was measured."""
     return [
-        Capture(width, height, brightness, contrast, sharpness, warmth, None if np.isnan(taken) else taken)
-        for width, height, brightness, contrast, sharpness, warmth, taken, _size, _crc in np.frombuffer(b"".join(packed), LAYOUT).tolist()
+        Capture(width, height, brightness, contrast, sharpness, warmth, None if np.isnan(taken) else taken) if width else None
+        for width, height, brightness, contrast, sharpness, warmth, taken, _size, _crc in measured.tolist()
     ]
-
-
-def taken(packed: Sequence[bytes | None]) -> npt.NDArray[np.float64]:
-    """When each photo was taken, float64 [n], seconds since 1970; NaN where nothing says it."""
-    return np.frombuffer(b"".join([one or UNKNOWN for one in packed]), LAYOUT)["taken"]
 
 
 def thumbnail(db: sqlite3.Connection, path: Path, sample: int, packed: bytes | None) -> bytes:

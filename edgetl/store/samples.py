@@ -234,7 +234,7 @@ def blocks(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: E
         decode(rows, encoding, embeddings)
         names = {label: label.decode() for label in set(classes)}
         labels = list(chain.from_iterable(map(repeat, map(names.__getitem__, classes), views.tolist())))
-        yield Samples(np.repeat(numbers, views), labels, embeddings, np.repeat(captures.taken(packed), views))
+        yield Samples(np.repeat(numbers, views), labels, embeddings, np.repeat(captures.unpack(packed)["taken"], views))
 
 
 def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) -> Iterator[list[RawRow]]:
@@ -295,7 +295,7 @@ def _present(db: sqlite3.Connection, path: Path, sample: int) -> Row:
 
 
 def _sample(row: Row) -> Sample:
-    capture = None if row.capture is None else captures.unpack([row.capture])[0]
+    (capture,) = captures.captures(captures.unpack([row.capture]))
     return Sample(row.id, row.label.decode(), row.source.decode(), capture)
 
 

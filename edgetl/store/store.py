@@ -259,8 +259,9 @@ class Store:
         """What was measured of every photo, by sample, without thumbnails; a photo of which nothing was measured is left out."""
         with self._connection.reading() as db:
             rows = (row for chunk in samples.chunks(db, self.path, 0) for row in chunk)
-            packed = {row[0]: row[6] for row in rows if row[6] is not None}
-        return dict(zip(packed, captures.unpack(list(packed.values()))))
+            packed = {row[0]: row[6] for row in rows}
+        measured = captures.captures(captures.unpack(list(packed.values())))
+        return {sample: capture for sample, capture in zip(packed, measured) if capture is not None}
 
     def background(self) -> Embeddings:
         """Embeddings float32 [k, d] of photos that are of none of the classes; k is 0 without a background.
