@@ -158,22 +158,22 @@ def distance(memory: Memory) -> float:
     """
     from edgetl.heads import Learner, textbook
     from edgetl.heads.normalisation import power_normalised
+    from edgetl.heads.threads import single_thread
 
     store, head, active = memory.store, memory.trained(), memory.store.active()
     alpha = None if active is None else store.head_report(active.head).get("alpha")
     if head.kind in textbook.KINDS and alpha is not None:
-        rows = ((power_normalised(block.embeddings, head.rooted), block.labels) for block in store.blocks())
-        weight, bias = textbook.fit(head.kind, alpha, head.labels, rows)
+        samples = ((power_normalised(block.embeddings, head.rooted), block.labels) for block in store.blocks())
+        weight, bias = textbook.fit(head.kind, alpha, head.labels, samples)
     else:
         fresh = Learner(store.fingerprint.dim, store.fingerprint.levels)
         for block in store.blocks():
             fresh.add(block.ids, block.embeddings, block.labels, block.taken)
         again = fresh.fit(cast(HeadKind, head.kind), single=True).head
         weight, bias = again.weight.astype(np.float64), again.bias.astype(np.float64)
-    return max(
-        float(np.abs(head.logits(block.embeddings) - (power_normalised(block.embeddings, head.rooted) @ weight.T + bias)).max())
-        for block in store.blocks()
-    )
+    with single_thread():
+        rows = (power_normalised(block.embeddings, head.rooted) for block in store.blocks())
+        return max(float(np.abs(head.linear(x) - (x @ weight.T + bias)).max()) for x in rows)
 
 
 def _judged(memory: Memory, fit: Fit) -> AssessReport:
