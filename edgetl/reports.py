@@ -85,7 +85,10 @@ class TrainReport:
     """What a training gave.
 
     Attributes:
-        head: the new head's number in the history.
+        code: `trained` (a new head, active), `not-activated` (a new head, saved only), or `unchanged`: the active head was trained by this
+            version from the same photos and background, for the same algorithm and operating point, so it stays and no head was saved.
+        head: the head id of the new head, or of the one that stays.
+        inputs: sha256 (hex) of what was trained from (:meth:`edgetl.store.Store.digest`).
         kind: the algorithm that was used.
         reason: why this one, in a sentence.
         active: whether the new head is the active one; if not, `kept` says why.
@@ -104,7 +107,9 @@ class TrainReport:
         seconds: wall time, s.
     """
 
+    code: Literal["trained", "not-activated", "unchanged"]
     head: int
+    inputs: str
     kind: str
     reason: str
     active: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -32,6 +33,8 @@ FEW = 8
 def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str, unknown: Point = "balanced") -> TrainReport:
     """Trains a head; it becomes active unless it harms the classes known before. Within a change of the memory.
 
+    Where the active head was trained from the same inputs, it stays; the training then only makes the report.
+
     Args:
         memory: what to train from.
         kind: the algorithm, or `auto`.
@@ -48,7 +51,7 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str, un
     if allow_loss is not None and not 0 <= allow_loss <= 1:
         raise TrainError(f"allow_loss is {allow_loss}; expected a share of the accuracy, from 0 to 1")
     started = time.perf_counter()
-    background = memory.store.background()
+    background, inputs = memory.store.background(), memory.store.digest()
     fit = memory.learner().fit(kind, single=len(background) > 0)
     calibrated, rejection, calibration = unknowns.calibrate(fit, background, unknown)
     single = len(calibrated.labels) == 1
@@ -63,19 +66,24 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str, un
     accuracy = rejection.coverage if single else judged.accuracy
     per_class = {label: accuracy if single else one.accuracy for label, one in judged.assessment.per_class.items()}
     change = _change(memory, fit, allow_loss)
-    harmful = change is not None and allow_loss is not None and bool(change.harmful)
+    asked = {"asked": kind, "unknown": unknown, "inputs": inputs, "version": version("edgetl")}
+    unchanged = _trained_before(memory, asked)
+    harmful = unchanged is None and change is not None and allow_loss is not None and bool(change.harmful)
     record = guard.Record.of(fit)
     report = {
-        "asked": kind, "alpha": fit.alpha, "reason": fit.reason, "method": fit.method, "per_class": per_class,
+        **asked, "alpha": fit.alpha, "reason": fit.reason, "method": fit.method, "per_class": per_class,
         "warnings": fit.warnings, "record": record,
-        "rejection": rejection, "calibration": calibration, "unknown": unknown,
+        "rejection": rejection, "calibration": calibration,
         "kept": change.reason if change is not None and harmful else "",
     }  # fmt: skip
-    number = _keep(memory, head, accuracy, report, activate=not harmful)
+    number = _keep(memory, head, accuracy, report, activate=not harmful) if unchanged is None else unchanged
     kept = f"{change.reason}. {change.advice(number)}" if change is not None and harmful else ""
-    memory.store.log("train", f"{why}: {fit.reason}" + (f"; kept inactive: {change.reason}" if change and harmful else ""), number)
+    if unchanged is None:
+        memory.store.log("train", f"{why}: {fit.reason}" + (f"; kept inactive: {change.reason}" if change and harmful else ""), number)
     return TrainReport(
+        code="unchanged" if unchanged is not None else "not-activated" if harmful else "trained",
         head=number,
+        inputs=inputs,
         kind=fit.kind,
         reason=fit.reason,
         active=not harmful,
@@ -224,6 +232,15 @@ def _change(memory: Memory, fit: Fit, allow_loss: float | None) -> Change | None
     if record is None:
         return None
     return guard.compare(guard.Record.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
+
+
+def _trained_before(memory: Memory, asked: Mapping[str, str]) -> int | None:
+    """The active head's id where it was asked for the same of the same inputs; None otherwise, or where it cannot be read."""
+    active = memory.store.active()
+    if active is None or memory.head is None:
+        return None
+    report = memory.store.head_report(active.head)
+    return active.head if all(report.get(name) == value for name, value in asked.items()) else None
 
 
 def _keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool, kind: str = "") -> int:

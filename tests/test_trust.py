@@ -142,6 +142,28 @@ def test_the_command_line_refuses_such_a_head_with_the_reason_and_the_way_out(ha
     assert {event["who"] for event in log[-2:]} == {"ada"}
 
 
+def test_training_an_unchanged_store_keeps_its_head_and_any_change_trains_another(shop: Classifier, run: Run) -> None:
+    teach(shop, 6, "red", "green")
+    first = shop.train()
+    again = shop.train()
+    assert (first.code, again.code) == ("trained", "unchanged")
+    assert (again.head, again.active, again.inputs, again.accuracy) == (first.head, True, first.inputs, first.accuracy)
+    assert [head.head for head in shop.heads()] == [first.head]
+    assert shop.train("ncm").code == "trained"
+    assert shop.train("ncm", unknown="strict").code == "trained"
+    assert shop.train("ncm").code == "unchanged"  # the operating point stays what the active head has
+    shop.add(coloured("green", 0), "red")  # another label
+    moved = shop.train("ncm", allow_loss=1)
+    assert (moved.code, moved.inputs == first.inputs) == ("trained", False)
+    shop.rollback()
+    assert shop.train("ncm", allow_loss=1).code == "trained"  # the head before knew other labels
+    shop.store.set_background("0" * 64, np.ones((2, shop.store.fingerprint.dim), np.float32))
+    assert shop.train("ncm", allow_loss=1).code == "trained"
+    shop.close()
+    assert json.loads(run("train", "--head", "ncm", "--json").stdout)["code"] == "unchanged"
+    assert "unchanged: head" in run("train", "--head", "ncm").stderr
+
+
 def test_adding_a_class_that_harms_none_is_used_at_once(shop: Classifier) -> None:
     teach(shop, 12, "red", "green")
     shop.train()

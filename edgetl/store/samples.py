@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple, Union
@@ -265,6 +266,11 @@ def ids(db: sqlite3.Connection, after: int) -> npt.NDArray[np.int64]:
         db.execute("SELECT id FROM sample WHERE id > ?", (after,)) if after else db.execute("SELECT id FROM sample INDEXED BY sample_label")
     )
     return np.sort(np.fromiter((number for (number,) in rows), np.int64))
+
+
+def digest(db: sqlite3.Connection) -> str:
+    """The sha256 (hex) of every sample's number and checksum, which covers its photo, its label and its embeddings."""
+    return sha256(repr(db.execute("SELECT id, crc FROM sample ORDER BY id").fetchall()).encode()).hexdigest()
 
 
 def last(db: sqlite3.Connection) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -235,6 +236,11 @@ class Store:
         """The numbers of all samples above `after`, int64 [n], ascending; like :meth:`counts` it does not check the rows."""
         with self._connection.reading() as db:
             return samples.ids(db, int(after))
+
+    def digest(self) -> str:
+        """The sha256 (hex) of what a training reads: every sample's number and checksum, and the background's digest."""
+        with self._connection.reading() as db:
+            return sha256(f"{samples.digest(db)} {background.digest(db)}".encode()).hexdigest()
 
     def derived(self, name: str) -> tuple[int, bytes] | None:
         """What :meth:`keep_derived` kept, with the last sample that went into it; None where it must be worked out again."""
