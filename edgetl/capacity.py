@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from pathlib import Path
 
 from edgetl.errors import OutOfMemory
+from edgetl.heads.selection import LIMIT, ROWS
 from edgetl.machine import cgroup, sensors
 from edgetl.machine.files import ROOT, text
 
 _BASE = 70e6
 """Python, numpy and edgetl, bytes; this and the factors below from tools/bench_scale (docs/evidence/scale.md)."""
-_EMBEDDINGS, _SQUARES, _LOGITS = 4.5, 48, 64
-"""Bytes for each value of every embedding, for each of d x d, and for each class of every photo."""
+_EMBEDDINGS, _SQUARES, _LOGITS, _JUDGED = 4.5, 48, 16, 150
+"""Bytes for each value of every embedding, for each of d x d, for each class of every photo, and of every photo that candidates are judged
+by."""
 
 
 def needed(photos: int, dim: int, classes: int) -> int:
-    """The most memory that a training has resident, bytes; within a tenth on 1,000 to 100,000 photos of 50 classes."""
-    return int(_BASE + photos * (_EMBEDDINGS * dim + _LOGITS * classes) + _SQUARES * dim**2)
+    """The most memory that a training has resident, bytes; within a tenth for 1,000 to 100,000 photos of 50 classes and 2,000 of 1,000."""
+    judged = min(photos, ROWS * max(LIMIT, classes))
+    return int(_BASE + photos * (_EMBEDDINGS * dim + _LOGITS * classes) + _JUDGED * judged * classes + _SQUARES * dim**2)
 
 
 def fitting(room: int, dim: int, classes: int) -> int:
     """How many photos a training in so many bytes can take, rounded down to two digits."""
-    photos = max(0, int((room - _BASE - _SQUARES * dim**2) / (_EMBEDDINGS * dim + _LOGITS * classes)))
+    most = max(0, room // int(_EMBEDDINGS * dim))
+    photos = max(0, bisect_right(range(most + 1), room, key=lambda number: needed(number, dim, classes)) - 1)
     step = int(10 ** max(0, len(str(photos)) - 2))
     return photos // step * step
 

@@ -30,7 +30,7 @@ def test_what_does_not_fit_is_refused_with_what_fits_and_that_is_not(tmp_path, a
     room = capacity.room(root)
     assert room is not None
     assert abs(room - 400 * 2**20) <= 10000 * 4096 * 16  # what the process has already; a page has up to 64 kB
-    with pytest.raises(OutOfMemory, match=r"parts\.db: training from 100,000 photos of 1280 values takes about 1\d\d\d MB") as failure:
+    with pytest.raises(OutOfMemory, match=r"parts\.db: training from 100,000 photos of 1280 values takes about 8\d\d MB") as failure:
         capacity.check(STORE, 100_000, 1280, 50, root)
     assert failure.value.code == "out-of-memory"
     assert isinstance(failure.value, (TrainError, MemoryError))
