@@ -14,7 +14,7 @@ from edgetl.heads import Learner, lda, logistic, ncm, reading, ridge, unknowns
 from edgetl.heads.calibration import brier, temperature
 from edgetl.heads.normalisation import power_normalised
 from edgetl.heads.reading import View
-from edgetl.heads.whitening import Spectrum, Whitening, whiten
+from edgetl.heads.whitening import Scatter, Spectrum, Whitening
 
 ALPHAS = (0.3, 0.03, 0.003)
 
@@ -36,10 +36,10 @@ def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | No
 def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:
     """The same samples by eigenvectors, by Cholesky's triangle, and with rows that came and went since the triangle was made."""
     third = len(x) // 3
-    moved = whiten(np.concatenate([x[third:], x[:5] + 0.01]), [alpha])[0]
+    moved = Scatter(np.concatenate([x[third:], x[:5] + 0.01])).at(alpha)
     moved.remove(np.arange(len(x) - third + 5) < len(x) - third, x[:5] + np.float32(0.01))
     moved.add(x[:third])
-    return [Spectrum(x).at(alpha), whiten(x, [alpha])[0], moved]
+    return [Spectrum(x).at(alpha), Scatter(x).at(alpha), moved]
 
 
 def same_for_argmax(logits: np.ndarray, expected: np.ndarray, rtol: float, atol: float = 0) -> None:
@@ -90,7 +90,7 @@ def test_ridges_leave_one_out_error_is_that_of_ridge_cv() -> None:
 def test_nearest_class_mean_is_scikit_learns_nearest_centroid() -> None:
     x, y = data(5, 200, 30, 7)
     other, _ = data(6, 500, 30, 7)
-    w, b = ncm.read(view(x, y, whiten(x, [0.3])[0])).linear()
+    w, b = ncm.read(view(x, y, Scatter(x).at(0.3))).linear()
     np.testing.assert_array_equal((other @ w.T + b).argmax(1), NearestCentroid().fit(x, y).predict(other))
 
 
@@ -183,7 +183,7 @@ def test_held_out_logits_are_those_of_a_refit_without_the_burst(
             w, b = refit(kind, x[~out], y[~out], alpha, 3)
             expected[out] = x[out].astype(np.float64) @ w.T + b
     read = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind]
-    for space in [Spectrum(x).at(alpha), whiten(x, [alpha])[0]]:
+    for space in [Spectrum(x).at(alpha), Scatter(x).at(alpha)]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(reading, "FEW", few)
             held = read(view(x, y, space, bursts)).held
@@ -201,7 +201,7 @@ def test_a_burst_at_the_border_of_being_refitted_has_the_same_logits_either_way(
 ) -> None:
     x, y = data(13, 200, 20, 3)
     bursts = np.maximum(np.arange(200) - size + 1, 0)
-    read, sample = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind], view(x, y, whiten(x, [0.03])[0], bursts)
+    read, sample = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind], view(x, y, Scatter(x).at(0.03), bursts)
     held = [read(sample).held]
     for few in (0, 1000):
         monkeypatch.setattr(reading, "FEW", few)

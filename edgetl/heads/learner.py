@@ -25,11 +25,12 @@ from edgetl.heads.selection import (
     choose,
     compare_levels,
     deserves_logistic,
+    may_deserve_logistic,
     try_logistic,
     tune,
 )
 from edgetl.heads.threads import single_thread
-from edgetl.heads.whitening import Whitening, whitenings
+from edgetl.heads.whitening import Scatter, Spectrum, Whitening, source
 from edgetl.types import Array, Embeddings, HeadKind, Proportion, check_label
 
 
@@ -88,7 +89,7 @@ class Fit:
 class Learner:
     """Everything a head is fitted from, in memory; the same after any order of changes as after one batch.
 
-    Every fit reads all samples in coordinates made once for each regularisation that is tried (:func:`edgetl.heads.whitening.whitenings`).
+    Every fit reads all samples in coordinates made once for each regularisation that is tried (:func:`edgetl.heads.whitening.source`).
     Samples that come or go are signed rows beside them, until those are too many; then they are made again. Labels are not in them:
     relabelling is free. Nothing drifts: class sums are exact (:func:`edgetl.heads.normalisation.unit`).
 
@@ -117,6 +118,7 @@ class Learner:
         self._samples = Samples(dim, self._width)
         self._bursts = Bursts()
         self._spaces: dict[float, Whitening] = {}
+        self._source: Spectrum | Scatter | None = None
         self._patience = max(64, dim // 12)
 
     def __len__(self) -> int:
@@ -191,7 +193,9 @@ class Learner:
         if len(names) == 1 and not single:
             raise TrainError(f"there is one class, {names[0]!r} ({len(self)} samples); add photos of a second one to tell it from")
         with single_thread():
-            return self._fit(kind, seed, names, counts, means)
+            made = self._fit(kind, seed, names, counts, means)
+        self._source = None  # as large as a factor
+        return made
 
     def _fit(self, kind: HeadKind, seed: int, names: tuple[str, ...], counts: Array, means: Array) -> Fit:
         rows, sample = self._rows(names, seed)
@@ -206,8 +210,10 @@ class Learner:
             said, alone = compare_levels(part, rows.last(self._width).views(len(names), sample), len(self._levels))
             reason, candidates = f"{reason}; {said}", {**candidates, f"{part.kind}, last level alone": alone.accuracy}
         whole = part if len(sample) == len(rows.x) else Trial.of(part.kind, everything[part.alpha])
+        if kind == "auto" and may_deserve_logistic(part, len(self), len(names)):
+            _ = whole.view.points  # for all that follows
         if kind == "auto" and deserves_logistic(whole, len(names)):
-            whole, reason, accuracy = try_logistic(whole, reason, dataclasses.replace(everything[part.alpha], alpha=LOGISTIC_ALPHA))
+            whole, reason, accuracy = try_logistic(whole, reason, whole.view.at(LOGISTIC_ALPHA))
             candidates = {**candidates, "logistic": accuracy}
         weight, bias = (array.astype(np.float32) for array in whole.reading.linear())
         heat = self._temperature(whole, weight, bias)
@@ -258,6 +264,7 @@ class Learner:
 
     def _change(self, change: Callable[[Whitening], None], count: int) -> None:
         """Tells the kept coordinates of samples that came or went, or forgets them where those are too many."""
+        self._source = None
         if all(space.bears(count, self._patience) for space in self._spaces.values()):
             with single_thread():
                 for space in self._spaces.values():
@@ -268,8 +275,10 @@ class Learner:
     def _space(self, alpha: float) -> Whitening:
         """The coordinates at one alpha, kept until the samples have changed much."""
         if alpha not in self._spaces:
-            self._spaces = {}  # those of before and after at once would double the memory
-            self._spaces = whitenings(self._samples.x, ALPHAS)
+            if self._source is None:
+                self._spaces = {}  # those of before and after at once would double the memory
+                self._source = source(self._samples.x)
+            self._spaces[alpha] = self._source.at(alpha)
         return self._spaces[alpha]
 
 
@@ -296,7 +305,7 @@ class _Rows:
         """The views at every alpha, of samples that are read once."""
         counts = np.bincount(self.classes, minlength=number)
         means = np.eye(number)[self.classes].T @ self.x / counts[:, None]
-        return _Views(self, counts, means, asked, whitenings(self.x, ALPHAS).__getitem__)
+        return _Views(self, counts, means, asked, functools.cache(source(self.x).at))
 
 
 @dataclasses.dataclass(frozen=True)

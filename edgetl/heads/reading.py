@@ -56,8 +56,21 @@ class View:
 
     @functools.cached_property
     def points(self) -> Array:
-        """Coordinates of all rows, [n, r]; only logistic regression needs them at once."""
-        return self.whitening.points(self.x, np.arange(len(self.x)))
+        """Coordinates of all rows, [n, r]; only logistic regression needs them at once, and what is worked out after it uses them."""
+        made = self.whitening.points(self.x, np.arange(len(self.x)))
+        self.whitening.note(np.arange(len(made)), made)
+        return made
+
+    def points_of(self, rows: Array) -> Array:
+        """Coordinates of some rows, int [m], in [m, r]."""
+        return self.points[rows] if "points" in self.__dict__ else self.whitening.points(self.x, rows)
+
+    def at(self, alpha: float) -> View:
+        """The same coordinates, and those of all rows where they are known, for another alpha."""
+        made = dataclasses.replace(self, alpha=alpha)
+        if "points" in self.__dict__:
+            made.__dict__["points"] = self.points
+        return made
 
     def products(self, places: Array | slice) -> tuple[Array, Array]:
         """Products of some asked rows' coordinates with those of the changes, float64 [..., k], and with the centres, [..., c].
@@ -103,7 +116,7 @@ class View:
     def _grams(self) -> Iterator[tuple[Array, Array]]:
         for places in groups_of(self.bursts[self.asked], self.most):
             rows = self.asked[places]
-            points = self.whitening.points(self.x, rows.reshape(-1))
+            points = self.points_of(rows.reshape(-1))
             self.whitening.note(rows.reshape(-1), points)
             points = points.reshape(*rows.shape, points.shape[1])
             yield places, points @ points.swapaxes(1, 2)

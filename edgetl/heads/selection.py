@@ -112,16 +112,20 @@ class Trial:
 def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
     """The algorithm at the alpha whose held-out probabilities have the least Brier score, each alpha at its own temperature.
 
+    From the strongest on, until the score rises: the next one is worse still (docs/evidence/head-choice.md).
+
     On the data of ALPHAS, mean top-1 at 5 / 20 / 100 / 70 % of the photos per class was 56.6 / 73.5 / 85.0 / 87.3 by least Brier score and
     56.2 / 73.4 / 84.7 / 86.9 by highest accuracy. With plain L2 normalisation likelihood was as good there, but a few far photos outvote
     the rest: with flowers as an 11th class among the sign digits it lost up to 1.4 points.
     """
-    best, best_loss = None, np.inf
-    for view in views.values():
-        trial = Trial.of(kind, view)
-        loss = round(float(trial.losses.mean()), 9)
-        if best is None or loss < best_loss:
-            best, best_loss = trial, loss
+    best, scores = None, dict[float, float]()
+    for alpha in views:
+        trial = Trial.of(kind, views[alpha])
+        scores[alpha] = round(float(trial.losses.mean()), 9)
+        if best is not None and scores[alpha] > scores[best.alpha]:
+            break
+        if best is None or scores[alpha] < scores[best.alpha]:
+            best = trial
         if kind == "ncm":
             break
     assert best is not None
@@ -152,6 +156,11 @@ def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[st
     margin = "" if chosen is trials[0] else f"; its Brier score is lower than that of {trials[0].kind} by more than chance"
     reason = f"{chosen.kind}: compared on {_tried_on(chosen.view, total)}, it gets {chosen.accuracy} right"
     return chosen, f"{reason} (alpha {chosen.alpha:g}), against {others}{margin}", {trial.kind: trial.accuracy for trial in trials}
+
+
+def may_deserve_logistic(part: Trial, total: int, classes: int) -> bool:
+    """Whether logistic regression may be tried on all of `total` photos, from what was tried on a part of them."""
+    return bool(1 - part.hits.mean() > _MISSED / 2) and total >= _PHOTOS * classes and classes <= _CLASSES
 
 
 def deserves_logistic(trial: Trial, classes: int) -> bool:

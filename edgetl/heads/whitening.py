@@ -8,7 +8,7 @@ the class means that LDA takes out - is a few signed rows, inverted with Woodbur
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -196,12 +196,31 @@ class Spectrum:
         return Whitening(alpha, self.origin, factor, n, changes, np.empty(0), squares, np.float64)
 
 
-def whitenings(x: Embeddings, alphas: Sequence[float]) -> dict[float, Whitening]:
-    """The whitening of samples `x`, float32 [n, d], at each alpha: by their Gram matrix where they are few, else by their scatter."""
-    if len(x) <= FEW * x.shape[1]:
-        spectrum = Spectrum(x)
-        return {alpha: spectrum.at(alpha) for alpha in alphas}
-    return dict(zip(alphas, whiten(x, alphas)))
+class Scatter:
+    """The scatter of many samples; one of these gives the whitening for every alpha, each by a Cholesky factor."""
+
+    def __init__(self, x: Embeddings) -> None:
+        """Sums the scatter of the samples `x`, float32 [n, d], in O(n d^2)."""
+        n, dim = x.shape
+        self._n, self._origin = n, x.mean(0, dtype=np.float64)
+        self._scatter = np.zeros((dim, dim))
+        for start in range(0, n, BLOCK):
+            block = x[start : start + BLOCK] - self._origin
+            self._scatter += block.T @ block
+        # Up to about d samples the leverages h come near 1, and 1 - h, by which leave-one-out divides, would have few of float32's digits.
+        self._kind = np.float64 if n < 1.1 * dim or n * dim**2 <= _CHEAP else np.float32
+
+    def at(self, alpha: float) -> Whitening:
+        """The whitening at one alpha, in O(d^3)."""
+        matrix = self._scatter.copy()
+        matrix.flat[:: len(matrix) + 1] += alpha
+        changes = np.empty((0, len(matrix)))
+        return Whitening(alpha, self._origin, Triangle(matrix), self._n, changes, np.empty(0), np.full(self._n, np.nan), self._kind)
+
+
+def source(x: Embeddings) -> Spectrum | Scatter:
+    """What gives the whitenings of samples `x`, float32 [n, d]: their Gram matrix where they are few, else their scatter."""
+    return Spectrum(x) if len(x) <= FEW * x.shape[1] else Scatter(x)
 
 
 def scaled(x: Embeddings, alpha: float) -> Whitening:
@@ -212,21 +231,3 @@ def scaled(x: Embeddings, alpha: float) -> Whitening:
     origin = x.mean(0, dtype=np.float64)
     rows = (x - origin) / np.sqrt(alpha)
     return Whitening(alpha, origin, Scale(1 / np.sqrt(alpha)), 0, rows, np.ones(len(x)), np.square(rows).sum(1), np.float64)
-
-
-def whiten(x: Embeddings, alphas: Sequence[float]) -> list[Whitening]:
-    """The whitenings of many samples `x`, float32 [n, d], at some alphas, in O(n d^2 + d^3): the scatter is summed once for all."""
-    n, dim = x.shape
-    origin = x.mean(0, dtype=np.float64)
-    scatter = np.zeros((dim, dim))
-    for start in range(0, n, BLOCK):
-        block = x[start : start + BLOCK] - origin
-        scatter += block.T @ block
-    # Up to about d samples the leverages h come near 1, and 1 - h, by which leave-one-out divides, would have few of float32's digits.
-    kind = np.float64 if n < 1.1 * dim or n * dim**2 <= _CHEAP else np.float32
-    made = []
-    for alpha in alphas:
-        matrix = scatter.copy()
-        matrix.flat[:: dim + 1] += alpha
-        made.append(Whitening(alpha, origin, Triangle(matrix), n, np.empty((0, dim)), np.empty(0), np.full(n, np.nan), kind))
-    return made
