@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -49,14 +50,14 @@ def temperature(logits: Array, classes: Array) -> float:
     target = float((smooth * (rows.mean(1) + top) - top).mean())
     log_inverse = 0.0
     for _ in range(60):
-        inverse = np.exp(log_inverse)
+        inverse = math.exp(log_inverse)
         slope, curvature = _derivatives(rows, target, inverse)
         gradient, hessian = inverse * slope, inverse * inverse * curvature + max(inverse * slope, 0.0)
-        step = float(np.clip(-gradient / max(hessian, 1e-12), -2, 2))
-        before, log_inverse = log_inverse, float(np.clip(log_inverse + step, -12, 25))
+        step = max(-2.0, min(-gradient / max(hessian, 1e-12), 2.0))
+        before, log_inverse = log_inverse, max(-12.0, min(log_inverse + step, 25.0))
         if abs(log_inverse - before) < 1e-5:
             break
-    return float(scale / np.exp(log_inverse))
+    return scale / math.exp(log_inverse)
 
 
 @dataclasses.dataclass(frozen=True)
