@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from edgetl.errors import TrainError
 from edgetl.heads import Head
+from edgetl.machine import libraries
 from edgetl.memory import Memory
 from edgetl.reports import AssessReport, TrainReport
 from edgetl.types import ALLOWED_LOSS, Array, Embeddings, HeadKind, Proportion
@@ -66,7 +66,7 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str, un
     accuracy = rejection.coverage if single else judged.accuracy
     per_class = {label: accuracy if single else one.accuracy for label, one in judged.assessment.per_class.items()}
     change = _change(memory, fit, allow_loss)
-    asked = {"asked": kind, "unknown": unknown, "inputs": inputs, "version": version("edgetl")}
+    asked = {"asked": kind, "unknown": unknown, "inputs": inputs, "version": libraries.distribution("edgetl")}
     unchanged = _trained_before(memory, asked)
     harmful = unchanged is None and change is not None and allow_loss is not None and bool(change.harmful)
     record = guard.Record.of(fit)
@@ -162,7 +162,8 @@ def distance(memory: Memory) -> float:
     """Largest absolute difference between the active head's logits and those of one made from the rows in the file, over these photos.
 
     The other head is solved by :mod:`edgetl.heads.textbook` at the regularisation that the training chose, from rows that are read again;
-    nothing of the learner is used. Logistic regression has no formula: a learner that is new and has only these rows fits it.
+    nothing of the learner is used. Logistic regression has no formula: a learner that is new and has only these rows fits it. Both heads
+    are float32, as heads are kept: what rounding does to a logit is no difference between them.
     """
     from edgetl.heads import Learner, textbook
     from edgetl.heads.normalisation import power_normalised
@@ -173,15 +174,15 @@ def distance(memory: Memory) -> float:
     if head.kind in textbook.KINDS and alpha is not None:
         samples = ((power_normalised(block.embeddings, head.rooted), block.labels) for block in store.blocks())
         weight, bias = textbook.fit(head.kind, alpha, head.labels, samples)
+        again = dataclasses.replace(head, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
     else:
         fresh = Learner(store.fingerprint.dim, store.fingerprint.levels)
         for block in store.blocks():
             fresh.add(block.ids, block.embeddings, block.labels, block.taken)
         again = fresh.fit(cast(HeadKind, head.kind), single=True).head
-        weight, bias = again.weight.astype(np.float64), again.bias.astype(np.float64)
     with single_thread():
         rows = (power_normalised(block.embeddings, head.rooted) for block in store.blocks())
-        return max(float(np.abs(head.linear(x) - (x @ weight.T + bias)).max()) for x in rows)
+        return max(float(np.abs(head.linear(x) - again.linear(x)).max()) for x in rows)
 
 
 def _judged(memory: Memory, fit: Fit) -> AssessReport:
@@ -234,7 +235,7 @@ def _change(memory: Memory, fit: Fit, allow_loss: float | None) -> Change | None
     return guard.compare(guard.Record.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
 
 
-def _trained_before(memory: Memory, asked: Mapping[str, str]) -> int | None:
+def _trained_before(memory: Memory, asked: Mapping[str, str | None]) -> int | None:
     """The active head's id where it was asked for the same of the same inputs; None otherwise, or where it cannot be read."""
     active = memory.store.active()
     if active is None or memory.head is None:

@@ -131,6 +131,8 @@ def test_no_sample_and_a_single_class_are_refused(kind: HeadKind) -> None:
         Learner(8).fit(kind)
     with pytest.raises(TrainError, match=r"one class, 'mug' \(3 samples\); add photos of a second"):
         taught(np.ones((3, 8), np.float32), ["mug"] * 3).fit(kind)
+    with pytest.raises(TrainError, match="there is one photo, of 'mug'"):
+        taught(np.ones((1, 8), np.float32), ["mug"]).fit(kind, single=True)
 
 
 def odd_sets() -> dict[str, tuple[np.ndarray, list[str]]]:

@@ -18,8 +18,8 @@ LEAST_CLASSES, LEAST_AUROC, LEAST_PHOTOS = 4, 0.7, 3
 (flowers), 0.88 / 0.92 / 0.93 with 59 / 37 / 33 % (sign digits at 20 / 60 / 200 per class), where 95 % of known ones were."""
 RELIABLE = 0.3
 """Where more photos of a class left out get a label, a person is told not to rely on it."""
-LEAST_HELD = 3
-"""With a background. Fewer classes left out give no interval."""
+LEAST_HELD = 4
+"""With a background. Fewer classes left out tell too little: three that were all rejected stood beside a fourth of which 7 of 15 got a label."""
 CANNOT, FAR = "cannot reject reliably here:", "only what is further from every class than nearly all photos taught gets no label"
 _TWO_SIDED = 1.959963984540054
 """The two-sided normal deviate of 95 %."""
@@ -148,7 +148,7 @@ def verdict(area: ClassMean, classes: int) -> tuple[bool, str]:
 def judged(rates: Rates) -> tuple[Code, str]:
     """What a person may rely on, with a background."""
     refused = Proportion(rates.background.n - rates.background.hits, rates.background.n)
-    unrelated = f"{refused.value:.0%} of unrelated things are rejected (n={refused.n})"
+    unrelated = f"{100 * refused.value:.0f} % of unrelated things are rejected (n={refused.n})"
     if rates.false_accept is None:
         return "unrelated-only", f"{unrelated}; similar things were not measured: that takes 2 classes with {LEAST_PHOTOS} photos each"
     similar = f"{_tenths(rates.false_accept.value)} similar things you never taught get a wrong label"

@@ -192,6 +192,8 @@ class Learner:
             raise TrainError("there is no sample to train from; add photos of at least two classes")
         if len(names) == 1 and not single:
             raise TrainError(f"there is one class, {names[0]!r} ({len(self)} samples); add photos of a second one to tell it from")
+        if len(self) == 1:
+            raise TrainError(f"there is one photo, of {names[0]!r}; add a second one of it, or of another class")
         with single_thread():
             made = self._fit(kind, seed, names, counts, means)
         self._source = None  # as large as a factor

@@ -19,7 +19,7 @@ STAMP = "machine/version.txt"
 
 def installed() -> dict[str, str]:
     """Distribution -> version of what edgetl runs on, from their metadata; nothing is imported."""
-    return {name: version for name in _LIBRARIES if (version := _version(name))}
+    return {name: version for name in _LIBRARIES if (version := distribution(name))}
 
 
 def version(package: Path = _PACKAGE) -> str:
@@ -28,7 +28,7 @@ def version(package: Path = _PACKAGE) -> str:
     Returns:
         `0.1.0`, `0.1.0 (git 77719ba)` or `0.1.0 (git 77719ba, changed)`.
     """
-    said, checkout = _version("edgetl") or "unknown", package.parent
+    said, checkout = distribution("edgetl") or "unknown", package.parent
     if there(package / STAMP):
         return (package / STAMP).read_text()
     if not there(checkout / ".git"):
@@ -74,7 +74,8 @@ def _openvino() -> dict[str, Any]:
     return {"build": openvino.get_version(), "devices": devices, "capabilities": able}
 
 
-def _version(name: str) -> str | None:
+def distribution(name: str) -> str | None:
+    """The version of an installed distribution; None where there is none, as for a package that is run from its folder."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
