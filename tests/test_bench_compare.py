@@ -403,12 +403,18 @@ def test_exit_codes_tell_no_regression_a_regression_and_what_cannot_be_judged_ap
     assert compared(tmp_path, one, slow)[:2] == (1, {"model": None, "embed": "failure slower"})
     assert compared(tmp_path, one, beside(slow, 0.5))[:2] == (3, {"model": None, "embed": "error machine-busy"})
     for before, after, words in (
-        (one, other, "of different machines"), (one, record(memory), "nothing that both measured"), (one, "[]", "is no bench record"),
+        (one, other, "of different machines"), (one, record(memory), "nothing that both measured"), (one, "[]", "is not a bench record"),
     ):  # fmt: skip
         code, cases, output = compared(tmp_path, before, after)
         assert (code, cases) == (3, {"records": "error not-comparable"})
         assert output.startswith("error: ")
         assert words in output
+
+
+def test_a_missing_folder_for_junit_is_not_the_exit_code_of_a_regression(tmp_path: Path) -> None:
+    files.write(record(result(row(rounds(0)))), tmp_path / "a.json")
+    ran = CliRunner().invoke(main, ["bench", "compare", *[f"{tmp_path}/a.json"] * 2, "--junit", f"{tmp_path}/missing/junit.xml"])
+    assert (ran.exit_code, ran.output.count("there is no folder"), ran.output.startswith("error: ")) == (3, 1, True)
 
 
 def test_what_is_required_and_missing_or_known_too_coarsely_ends_with_3(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def row(said: dict[str, Any]) -> dict[str, Any]:
         (json.dumps(files.encode(one())).encode()[:-40], "is no JSON .* cut short"),
         (b"[" * 100_000, "is no JSON"),
         (b"9" * 5000, "is no JSON"),
-        (b"[]", "is no bench record: its format is None"),
+        (b"[]", "is not a bench record: its format is None"),
         (b'{"format": "coco"}', "its format is 'coco', not 'edgetl-bench'"),
         (edited(lambda said: said.update(version=4)), r"version 4; this edgetl reads up to 3: pip install --upgrade edgetl"),
         (edited(lambda said: said.update(version=1)), "version 1, which keeps no rounds apart and cannot be compared; measure again"),

@@ -103,6 +103,13 @@ def test_the_markdown_table_has_format_size_top_1_ms_and_fps_and_no_empty_column
     assert paste.markdown([record()]) == ""
 
 
+@pytest.mark.parametrize("form", ["--md", "--csv"])
+def test_a_record_without_a_latency_is_an_error_and_not_an_empty_table(tmp_path: Path, form: str) -> None:
+    files.write(record(), tmp_path / "empty.json")
+    shown = CliRunner().invoke(main, ["bench", "show", str(tmp_path / "empty.json"), form])
+    assert (shown.exit_code, "no record holds a latency" in shown.output) == (1, True)
+
+
 def test_the_csv_has_every_column_and_numbers_that_a_spreadsheet_reads(tmp_path: Path) -> None:
     files.write(wide(), tmp_path / "wide.json")
     shown = CliRunner().invoke(main, ["bench", "show", str(tmp_path / "wide.json"), "--csv"])

@@ -100,7 +100,7 @@ def read(path: str | os.PathLike[str]) -> Record:
         raise RecordError(f"{name}: is no JSON ({error}), so no bench record; was it cut short on its way here?") from error
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         found = repr(said.get("format"))[:40] if isinstance(said, dict) else None
-        raise RecordError(f"{name}: is no bench record: its format is {found}, not {FORMAT!r}")
+        raise RecordError(f"{name}: is not a bench record: its format is {found}, not {FORMAT!r}")
     kept = _check_version(name, said.pop("version", None), said)
     try:
         for result in said["results"]:

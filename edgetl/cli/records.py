@@ -78,6 +78,12 @@ def compare(before: str, after: str, junit: str | None, as_json: bool, margin: f
     how |= {"floor_ns": round(1000 * floor_us), "margin": margin / 100, "require": None if require is None else require / 100}
     names = (before, after)
     try:
+        if junit:
+            files.check_folder(Path(junit))
+    except RecordError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(_UNJUDGED)
+    try:
         comparison = comparing.compare(files.read(before), files.read(after), names=names, **how)
         if junit:
             xml.write(comparison, junit)
@@ -130,6 +136,8 @@ def show(records: tuple[str, ...], form: str | None, scenario: str | None) -> No
     found = [record for _, record in _read(records)]
     if form is None:
         click.echo("\n\n".join(map(table, found)))
+    elif not any(paste.rows(record, scenario) for record in found):
+        raise RecordError(f"no record holds a latency of {scenario or 'any scenario'} for a table; edgetl bench show RECORDS prints them")
     else:
         click.echo((paste.markdown if form == "md" else paste.separated)(found, scenario))
 

@@ -132,7 +132,8 @@ def pick(
     held = {row.scenario: row.unit for _, record in records for _, row in record.rows() if row.stage is None and row.unit != "cycles"}
     if scenario not in held:
         others = f"only {', '.join(held)}" if held else "nor any other that was measured"
-        raise BenchError(f"no record holds {scenario}, {others}; edgetl bench BUNDLE --scenario {scenario}")
+        other = f", or choose by another one: --scenario {next(iter(held))}" if held else ""
+        raise BenchError(f"no record holds {scenario}, {others}; measure it: edgetl bench BUNDLE --scenario {scenario}{other}")
     if held[scenario] != "ns" and not p50_ms is p99_ms is None:
         raise BenchError(f"{scenario} is not a time: leave out --p50-ms and --p99-ms; --peak-mb and --size-mb limit memory and size")
     budget = Budget(scenario, p50_ms, p99_ms, peak_mb, size_mb, max_loss)
