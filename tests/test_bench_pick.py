@@ -203,7 +203,7 @@ def test_memory_can_be_picked_by_and_a_limit_of_time_cannot_limit_it():
 
 
 def test_records_without_the_scenario_are_refused_with_what_they_hold():
-    with pytest.raises(BenchError, match="no record holds embed, only predict-file, memory; .* by another one: --scenario predict-file"):
+    with pytest.raises(BenchError, match=r"no record holds embed, only predict-file, memory; .* by another one: --scenario predict-file"):
         pick([("a", record(INT8))], scenario="embed")
     with pytest.raises(BenchError, match="no record holds embed, nor any other that was measured; measure it: edgetl"):
         pick([("a", record())], scenario="embed")
