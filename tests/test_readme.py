@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
 BLOCK = re.compile(r"(<!-- not run: (?P<why>[^\n]+) -->\n)?```(?P<language>python|sh)\n(?P<code>.*?)```", re.DOTALL)
 BLOCKS = [match.groupdict() for match in BLOCK.finditer(README)]
 
@@ -45,12 +46,14 @@ def test_a_block_that_is_not_run_says_why_and_only_installs():
     assert all("pip install" in block["code"] or "tools/" in block["code"] for block in BLOCKS if block["why"])
 
 
-def test_every_number_in_the_readme_names_the_command_that_makes_it():
-    table = README[README.index("## Measured") :]
-    rows = [line for line in table.splitlines() if line.startswith("|") and not re.match(r"^\|[-| ]+\|$", line)]
-    for header, *body in [rows]:
-        assert header
-        assert all("`" in row for row in body), "a row without a command"
+@pytest.mark.parametrize("page", ["README.md", "docs/measured.md"])
+def test_every_number_that_is_measured_names_its_command(page: str):
+    text = (ROOT / page).read_text("utf-8")
+    lines = text[text.index("# Measured") : text.find("\n## For those")].splitlines()
+    headers = {i - 1 for i, line in enumerate(lines) if re.match(r"^\|[-| ]+\|$", line)}
+    rows = [line for i, line in enumerate(lines) if line.startswith("|") and not {i, i - 1} & headers]
+    assert rows
+    assert [row for row in rows if "`" not in row] == []
 
 
 @pytest.mark.slow

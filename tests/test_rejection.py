@@ -310,7 +310,7 @@ def test_with_a_background_unrelated_things_are_rejected_from_the_first_class_an
     assert report.unrelated_accept.n == 136
     assert report.unrelated_accept.interval[0] - 0.02 <= shares[1][1] <= report.unrelated_accept.interval[1] + 0.02
     assert (report.false_accept is None) == (classes == 1)
-    assert report.code == ("unrelated-only" if classes < 3 else "reliable")
+    assert report.code == ("unrelated-only" if classes < 4 else "reliable")
     again = Head.from_bytes(head.to_bytes())
     assert again.decide(known[0], "strict")[1] == head.decide(known[0], "strict")[1]
     strict = calibrate(taught(photos), far_away(np.random.default_rng(1)), "strict")[0]

@@ -19,7 +19,8 @@ LEAST_CLASSES, LEAST_AUROC, LEAST_PHOTOS = 4, 0.7, 3
 RELIABLE = 0.3
 """Where more photos of a class left out get a label, a person is told not to rely on it."""
 LEAST_HELD = 4
-"""With a background. Fewer classes left out tell too little: three that were all rejected stood beside a fourth of which 7 of 15 got a label."""
+"""With a background. Fewer classes left out tell too little: beside three that were all rejected stood a fourth of which 7 of 15 got a
+label."""
 CANNOT, FAR = "cannot reject reliably here:", "only what is further from every class than nearly all photos taught gets no label"
 _TWO_SIDED = 1.959963984540054
 """The two-sided normal deviate of 95 %."""
