@@ -81,7 +81,7 @@ class RejectionReport:
             few photos or classes, and no background.
         reason: why, in a sentence.
         point: the operating point that is active.
-        points: what each operating point accepts; empty where there is none to choose.
+        points: what each operating point accepts; empty if there is no choice.
         score: the score that was chosen; None where none could be tried.
         auroc: of every score tried: the chance that a known photo scores higher than one of a class the model does not know.
         classes: classes left out in turn.

@@ -75,7 +75,7 @@ def _openvino() -> dict[str, Any]:
 
 
 def distribution(name: str) -> str | None:
-    """The version of an installed distribution; None where there is none, as for a package that is run from its folder."""
+    """The version of an installed distribution; None if it is not installed, e.g. run from its folder."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

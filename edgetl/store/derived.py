@@ -12,7 +12,7 @@ from edgetl.store.checksum import checksum, matches
 
 
 def read(db: sqlite3.Connection, name: str) -> tuple[int, bytes] | None:
-    """The last sample that went into the row of this name, and its content; None where there is none, or its checksum does not fit."""
+    """The last sample that went into the row of this name, and its content; None if it is missing or its checksum does not fit."""
     if not _there(db):
         return None
     row = db.execute("SELECT last, content, crc FROM derived WHERE name = ?", (name,)).fetchone()

@@ -256,7 +256,7 @@ def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) ->
 
 
 def row(db: sqlite3.Connection, path: Path, sample: int) -> RawRow | None:
-    """One row by its number, checked; None where there is none."""
+    """One row by its number, checked; None if it is missing."""
     return _one(db, path, "id", sample)
 
 
@@ -274,7 +274,7 @@ def digest(db: sqlite3.Connection) -> str:
 
 
 def last(db: sqlite3.Connection) -> int:
-    """The highest number of a sample; 0 where there is none."""
+    """The highest number of a sample; 0 in an empty store."""
     (highest,) = db.execute("SELECT MAX(id) FROM sample").fetchone()
     return int(highest or 0)
 
