@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from edgetl import errors
 
 if TYPE_CHECKING:
-    from edgetl.bundle import Bundle
+    from edgetl.bundle.bundle import Bundle
     from edgetl.classifier import Classifier
-    from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
-    from edgetl.types import EvalReport, Guess, HeadInfo, ImageSpec, Proportion
+    from edgetl.session.reports import Added, AddReport, AssessReport, EvalReport, ForgetReport, TrainReport
+    from edgetl.stats import Proportion
+    from edgetl.types import Guess, HeadInfo, ImageSpec
 
 __all__ = [
     "AddReport",

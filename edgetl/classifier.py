@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from edgetl.errors import BundleMissing, LabelError, PhotoError, TrainError
-from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, EvalReport, Guess, HeadInfo, HeadKind, Photo, check_label
+from edgetl.session.reports import EvalReport
+from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, Guess, HeadInfo, HeadKind, Photo, check_label
 
 if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import costs nothing of what a program does not use
-    from edgetl.adaptation import AdaptReport
-    from edgetl.adapter import AdapterKind
-    from edgetl.doctor import Diagnosis
-    from edgetl.embedder import Embedder
-    from edgetl.explanation import Explanation
+    from edgetl.adaptation.adapters import AdapterKind
+    from edgetl.adaptation.gate import AdaptReport
+    from edgetl.diagnostics import Diagnosis
+    from edgetl.diagnostics.explanation import Explanation
+    from edgetl.embedding.embedder import Embedder
     from edgetl.heads import Head
-    from edgetl.heads.rejection import Point
-    from edgetl.intake import Labelled, Progress
-    from edgetl.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
+    from edgetl.heads.confidence.rejection import Point
+    from edgetl.inputs.photo.folders import Labelled, Progress
+    from edgetl.session.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
     from edgetl.store import Event, Store
 
 
@@ -38,7 +39,7 @@ class Classifier:
 
     def __init__(self, embedder: Embedder | None, store: Store) -> None:
         """Use :meth:`open`."""
-        from edgetl.memory import Memory
+        from edgetl.session.workspace import Memory
 
         self.embedder, self.store = embedder, store
         self._memory = Memory(store)
@@ -73,9 +74,9 @@ class Classifier:
 
         if bundle is None:
             return cls(None, Store.open(store, None, read_only=read_only))
-        from edgetl.bundle import Bundle
-        from edgetl.embedder import Embedder
-        from edgetl.memory import copy_background
+        from edgetl.bundle.bundle import Bundle
+        from edgetl.embedding.embedder import Embedder
+        from edgetl.session.workspace import copy_background
 
         opened = Bundle.open(bundle)
         choose = functools.partial(Embedder.open, opened, runtime=runtime, variant=variant, threads=threads)
@@ -106,7 +107,8 @@ class Classifier:
             photo: a path, bytes, a PIL image, or uint8 pixels.
             label: its class; a new one needs nothing else.
             color: the channel order of pixels.
-            views: how many embeddings of it, its own included; the others are augmented copies (see :func:`edgetl.preprocess.views` for
+            views: how many embeddings of it, its own included; the others are augmented copies (see
+            :func:`edgetl.inputs.photo.preprocess.views` for
                 what they gain), and each costs a backbone pass.
             strict: refuse a photo on which the doctor sees something, instead of saying so in `Added.findings`.
 
@@ -115,7 +117,7 @@ class Classifier:
             LabelError: the label is not allowed.
             StoreError: it could not be made durable; nothing was added.
         """
-        from edgetl import adding
+        from edgetl.session import adding
 
         return adding.add(self._memory, self._embedding(), photo, label, color=color, views=views, strict=strict)
 
@@ -144,7 +146,7 @@ class Classifier:
             LabelError: `label` is not allowed, or was given beside pairs.
             StoreError: a photo could not be made durable; those counted before are.
         """
-        from edgetl import adding
+        from edgetl.session import adding
 
         return adding.add_many(self._memory, self._embedding(), photos, label, color=color, views=views, strict=strict, progress=progress)
 
@@ -157,7 +159,7 @@ class Classifier:
         Raises:
             TrainError: no sample, or a single class.
         """
-        from edgetl import training
+        from edgetl.session import training
 
         with self._memory.steady():
             return training.assess(self._memory, kind)
@@ -176,7 +178,7 @@ class Classifier:
             TrainError: no sample, an unknown operating point, or a single class where the bundle brought no background to tell it from.
             StoreError: the head could not be made durable; the one before stays active.
         """
-        from edgetl import training
+        from edgetl.session import training
 
         with self._memory.changing("training"):
             return training.train(self._memory, kind, allow_loss, "asked for", unknown or self._unknown())
@@ -193,7 +195,8 @@ class Classifier:
             photo: a path, bytes, a PIL image, or uint8 pixels.
             top: how many classes `Guess.top` lists.
             color: the channel order of pixels.
-            confidence: how often `Guess.candidates` shall hold the right class, in (0, 1), e.g. 0.9 (see :mod:`edgetl.heads.conformal`).
+            confidence: how often `Guess.candidates` shall hold the right class, in (0, 1), e.g. 0.9 (see
+            :mod:`edgetl.heads.confidence.conformal`).
             unknown: `strict`, `balanced` or `lenient`, for this photo; None is what the head was trained for.
 
         Raises:
@@ -201,7 +204,7 @@ class Classifier:
             NotTrained: no head is active.
             HeadError: a class has too few photos for that confidence; it says how many more. Or the head has one operating point only.
         """
-        from edgetl.photos import load
+        from edgetl.inputs.photo.source import load
 
         embedder, head = self._embedding(), self._memory.trained()
         return guess(head, embedder.embed(load(photo, color=color)), top, confidence, unknown)
@@ -218,8 +221,8 @@ class Classifier:
             PhotoError: the photo cannot be used.
             NotTrained: no head is active.
         """
-        from edgetl import explanation
-        from edgetl.photos import load
+        from edgetl.diagnostics import explanation
+        from edgetl.inputs.photo.source import load
 
         embedder, head = self._embedding(), self._memory.trained()
         source = load(photo, color=color)
@@ -245,18 +248,18 @@ class Classifier:
             PhotoError: the folder is missing or empty.
             NotTrained: no head is active.
         """
-        from edgetl import intake
-        from edgetl.evaluation import Answer, evaluate
-        from edgetl.heads.rejection import is_nothing
+        from edgetl.heads.confidence.rejection import is_nothing
+        from edgetl.inputs.photo import folders
+        from edgetl.session.evaluation import Answer, evaluate
 
         embedder, head = self._embedding(), self._memory.trained()
-        pairs, failed = intake.pairs(photos)
+        pairs, failed = folders.pairs(photos)
         total = len(pairs) if isinstance(pairs, Sized) else 0
         answers: list[Answer] = []
         stored = 0
-        for done, (pair, photo, made) in enumerate(embedder.embed_many(pairs, functools.partial(intake.source, color=color)), 1):
+        for done, (pair, photo, made) in enumerate(embedder.embed_many(pairs, functools.partial(folders.source, color=color)), 1):
             if photo is None or not isinstance(made, np.ndarray):
-                failed.append((intake.name(pair[0]), str(made)))
+                failed.append((folders.name(pair[0]), str(made)))
             else:
                 stored += self._memory.knows(photo)
                 answer = guess(head, made, 1)
@@ -281,7 +284,7 @@ class Classifier:
 
         Args:
             photos: a folder of photos as the camera sees them now, or pairs of photo and label.
-            kind: which adapter; `auto` tries all (see :mod:`edgetl.adapter` and :mod:`edgetl.adaptation`).
+            kind: which adapter; `auto` tries all (see :mod:`edgetl.adaptation.adapters` and :mod:`edgetl.adaptation.gate`).
             labelled: the folder is `root/<class>/<photo>`, or the pairs' labels are true; they train nothing, they judge.
             same_shares: you vouch that every class is among the new photos, about as often as it was taught, which is checked otherwise.
             progress: called with (photos done, photos in all or 0).
@@ -291,14 +294,15 @@ class Classifier:
             NotTrained: no head is active.
             TrainError: too few photos, here or in the store.
         """
-        from edgetl import intake, training
+        from edgetl.inputs.photo import folders
+        from edgetl.session import training
 
         embedder, _ = self._embedding(), self._memory.trained()
-        pairs, _ = intake.pairs(photos, "unlabelled" if isinstance(photos, (str, os.PathLike)) and not labelled else None)
+        pairs, _ = folders.pairs(photos, "unlabelled" if isinstance(photos, (str, os.PathLike)) and not labelled else None)
         total = len(pairs) if isinstance(pairs, Sized) else 0
         target: list[Embeddings] = []
         labels: list[str | None] = []
-        for done, (pair, _, made) in enumerate(embedder.embed_many(pairs, functools.partial(intake.source, color="rgb")), 1):
+        for done, (pair, _, made) in enumerate(embedder.embed_many(pairs, functools.partial(folders.source, color="rgb")), 1):
             if isinstance(made, np.ndarray):
                 target.append(made)
                 labels.append(pair[1])
@@ -331,9 +335,9 @@ class Classifier:
             LabelError: neither or both were given, or the store has no such class.
             PhotoError: the store has no such photo.
         """
-        from edgetl import training
-        from edgetl.photos import load
-        from edgetl.reports import ForgetReport
+        from edgetl.inputs.photo.source import load
+        from edgetl.session import training
+        from edgetl.session.reports import ForgetReport
 
         if (label is None) == (photo is None):
             raise LabelError("forget takes either label= or photo=")
@@ -398,9 +402,9 @@ class Classifier:
             NotTrained: none is active.
             StoreError: there is no such head, or the file cannot be written.
         """
-        from edgetl import transfer
+        from edgetl.session import head_files
 
-        return self._info(transfer.write_head(self._memory, path, head))
+        return self._info(head_files.write_head(self._memory, path, head))
 
     def import_head(self, path: str | os.PathLike[str]) -> HeadInfo:
         """Adds a head that another store exported and makes it active; `rollback` undoes it.
@@ -412,10 +416,10 @@ class Classifier:
             HeadError: the file is missing, or is no head.
             FingerprintMismatch: it reads the embeddings of another model.
         """
-        from edgetl import transfer
+        from edgetl.session import head_files
 
         with self._memory.changing("adding a head from a file"):
-            head = transfer.read_head(self._memory, path)
+            head = head_files.read_head(self._memory, path)
         return self._info(head)
 
     def events(self, last: int | None = None) -> list[Event]:
@@ -428,7 +432,7 @@ class Classifier:
 
     def doctor(self) -> Diagnosis:
         """Examines every photo of the store: findings, and the photos that look like another class than their own, ranked."""
-        from edgetl.doctor import diagnose
+        from edgetl.diagnostics import diagnose
 
         with self._memory.steady():
             try:
@@ -473,7 +477,7 @@ class Classifier:
         return "balanced" if active is None else cast("Point", self.store.head_report(active.head).get("unknown", "balanced"))
 
     def _train_again(self, why: str) -> int | None:
-        from edgetl import training
+        from edgetl.session import training
 
         if self.store.active() is None:
             return None

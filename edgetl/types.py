@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import unicodedata
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.errors import LabelError
+from edgetl.stats import Proportion
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -156,45 +156,6 @@ class Fingerprint:
 
 
 @dataclasses.dataclass(frozen=True)
-class Proportion:
-    """A count of successes with its 95 % Wilson score interval (Wilson 1927; Brown, Cai and DasGupta 2001, eq. 4).
-
-    Attributes:
-        hits: successes, count.
-        n: trials, count.
-    """
-
-    hits: int
-    n: int
-
-    @property
-    def value(self) -> float:
-        """Hits over n, in [0, 1]; NaN without a trial."""
-        return self.hits / self.n if self.n else math.nan
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % Wilson score interval, each end in [0, 1]; (0, 1) without a trial."""
-        if not self.n:
-            return 0.0, 1.0
-        z = 1.959963984540054
-        p, n = self.value, self.n
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
-
-    def extra_json(self) -> dict[str, Any]:
-        """The derived numbers that belong beside the counts in JSON."""
-        return {"value": None if not self.n else self.value, "interval": list(self.interval)}
-
-    def __str__(self) -> str:
-        if not self.n:
-            return "no sample"
-        low, high = self.interval
-        return f"{100 * self.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}] n={self.n}"
-
-
-@dataclasses.dataclass(frozen=True)
 class Parity:
     """How far one variant's embeddings are from the float ones, over photos that calibrated nothing.
 
@@ -301,8 +262,8 @@ class Capture:
         height: of the photo as it came, pixels.
         brightness: mean luma of the model's input, gray levels in [0, 255].
         contrast: standard deviation of that luma, gray levels.
-        sharpness: see :mod:`edgetl.quality`; higher is sharper.
-        warmth: see :mod:`edgetl.quality`; above 0 the light is redder than white, below 0 bluer, and 0 in a gray photo.
+        sharpness: see :mod:`edgetl.inputs.photo.capture`; higher is sharper.
+        warmth: see :mod:`edgetl.inputs.photo.capture`; above 0 the light is redder than white, below 0 bluer, and 0 in a gray photo.
         taken: when, by the camera's own clock (EXIF), seconds since 1970; None where it does not say.
         thumbnail: a small JPEG; empty where none is kept.
     """
@@ -334,37 +295,6 @@ class Guess:
     top: tuple[tuple[str, float], ...]
     reason: str = ""
     candidates: tuple[str, ...] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class EvalReport:
-    """How the active head answers labelled photos, those it was not trained on and does not know counted apart.
-
-    Attributes:
-        accuracy: photos of trained classes that got their own label; n counts every readable photo of a trained class.
-        per_class: the same per trained class.
-        wrong: photos of trained classes that got the label of another class, of as many.
-        refused: photos of trained classes that were rejected as unknown, of as many. Hits of `accuracy`, `wrong` and `refused` add up to n.
-        best_guess: photos of trained classes whose most probable class is their own, rejected or not, of as many. Leave-one-out accuracy,
-            which knows no rejection, compares with this one.
-        unknown_refused: photos of classes that the head does not know, or of its reject classes, that were rejected, which is right; the
-            others got a label, which is wrong.
-        labels: the classes: the rows of `confusion` and all of its columns but the last.
-        confusion: [true class][label given], count, int [c, c + 1]; the last column counts photos that were rejected as unknown.
-        failed: (source, reason) per photo that could not be used.
-        warnings: what the person should know, in sentences.
-    """
-
-    accuracy: Proportion
-    per_class: Mapping[str, Proportion]
-    wrong: Proportion
-    refused: Proportion
-    best_guess: Proportion
-    unknown_refused: Proportion
-    labels: tuple[str, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    failed: tuple[tuple[str, str], ...]
-    warnings: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,14 +15,15 @@ from PIL import Image
 from scipy.linalg import inv, sqrtm
 from scipy.stats import multivariate_normal
 
-from edgetl import Classifier, adapter
-from edgetl.adaptation import LEAST, adapt
+from edgetl import Classifier
+from edgetl.adaptation import adapters
+from edgetl.adaptation.gate import LEAST, adapt
+from edgetl.adaptation.mixture import Mixture
 from edgetl.errors import HeadError, TrainError
-from edgetl.heads import Fit, Head, Learner, unknowns
-from edgetl.heads.calibration import softmax
-from edgetl.heads.conformal import Conformal
-from edgetl.heads.rejection import Rejection
-from edgetl.mixture import Mixture
+from edgetl.heads import Fit, Head, Learner, open_set
+from edgetl.heads.confidence.calibration import softmax
+from edgetl.heads.confidence.conformal import Conformal
+from edgetl.heads.confidence.rejection import Rejection
 from edgetl.types import Array, to_json
 
 DIM, CLASSES = 24, 4
@@ -63,10 +64,10 @@ def by_definition(kind: str, source: Array, target: Array) -> tuple[Array, Array
     if kind == "mean":
         matrix = np.eye(len(before))
     elif kind == "scale":
-        floor = adapter.VARIANCE * source.var(0).mean()
+        floor = adapters.VARIANCE * source.var(0).mean()
         matrix = np.diag(np.sqrt(source.var(0) + floor) / np.sqrt(target.var(0) + floor))
     else:
-        colour, white = (np.cov(x.T, bias=True) + adapter.COVARIANCE * np.eye(len(before)) for x in (source, target))
+        colour, white = (np.cov(x.T, bias=True) + adapters.COVARIANCE * np.eye(len(before)) for x in (source, target))
         matrix = np.real(sqrtm(colour)) @ inv(np.real(sqrtm(white)))
     return matrix, before - matrix @ after
 
@@ -79,7 +80,7 @@ def by_definition(kind: str, source: Array, target: Array) -> tuple[Array, Array
     kind=st.sampled_from(["mean", "scale", "coral"]),
 )
 def test_an_adapted_head_gives_what_the_head_gives_for_the_moved_embedding(
-    seed: int, dim: int, sizes: tuple[int, int], kind: adapter.AdapterKind
+    seed: int, dim: int, sizes: tuple[int, int], kind: adapters.AdapterKind
 ) -> None:
     random = np.random.default_rng(seed)
     source, target = (unit(random.normal(middle, 1, (size, dim))) for middle, size in zip((1, 0), sizes))
@@ -87,7 +88,7 @@ def test_an_adapted_head_gives_what_the_head_gives_for_the_moved_embedding(
     bias, zero = random.normal(size=3).astype(np.float32), np.zeros((3, 3), np.float32)
     rejection = Rejection("margin", np.tile(far, (2, 1)), np.tile(bias, 2), zero[0], zero, 0.0, -1e9)
     head = Head("lda", ("a", "b", "c"), weight, bias, 1.0, dim, rejection=rejection)
-    made = adapter.Adapter(kind, head, source.astype(np.float32)).to(target.astype(np.float32))
+    made = adapters.Adapter(kind, head, source.astype(np.float32)).to(target.astype(np.float32))
     matrix, offset = by_definition(kind, source, target)
     x = unit(random.normal(size=(5, dim)))
     moved = x @ matrix.T + offset
@@ -99,10 +100,10 @@ def test_an_adapted_head_gives_what_the_head_gives_for_the_moved_embedding(
 
 
 def test_coral_gives_the_new_photos_the_mean_and_the_covariance_of_those_taught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "COVARIANCE", 1e-15)
+    monkeypatch.setattr(adapters, "COVARIANCE", 1e-15)
     random = np.random.default_rng(3)
     source, target = (random.normal(size=(n, 6)) @ random.normal(size=(6, 6)) + random.normal(size=6) for n in (300, 200))
-    weight, bias = adapter.coral(source)(target)(np.eye(6), np.zeros(6))
+    weight, bias = adapters.coral(source)(target)(np.eye(6), np.zeros(6))
     moved = target @ weight.T + bias
     np.testing.assert_allclose(moved.mean(0), source.mean(0), atol=1e-8)
     np.testing.assert_allclose(np.cov(moved.T, bias=True), np.cov(source.T, bias=True), rtol=1e-6, atol=1e-6)
@@ -119,9 +120,9 @@ def test_t3a_is_what_its_paper_says(taught: tuple[Fit, Array]) -> None:
         supports[int(head.linear(z).argmax())].append((-(probabilities * np.log(probabilities + 1e-30)).sum(), list(z)))
     rows = []
     for k, weight in enumerate(head.weight):
-        surest = [z for _, z in sorted(supports[k])[: adapter.SUPPORTS]]
+        surest = [z for _, z in sorted(supports[k])[: adapters.SUPPORTS]]
         rows.append(np.mean([weight / np.linalg.norm(weight), *surest], axis=0))
-    made = adapter.Adapter("t3a", head, target).to(target)
+    made = adapters.Adapter("t3a", head, target).to(target)
     np.testing.assert_allclose(made.weight, rows, rtol=1e-4, atol=1e-5)
     assert not made.bias.any()
     assert made.rejection is None
@@ -139,7 +140,7 @@ def test_a_shift_is_made_good_and_the_head_before_is_as_it_was(taught: tuple[Fit
     assert accuracy(made.head, asked, truth) > before + 0.2
     assert made.report.kind in ("mean", "scale", "coral")
     assert made.report.reason.startswith(f"{made.report.kind}: it makes the new photos more like those taught (+")
-    assert [attempt.kind for attempt in made.report.tried] == list(adapter.KINDS)
+    assert [attempt.kind for attempt in made.report.tried] == list(adapters.KINDS)
     assert all((now == then).all() for now, then in zip((fit.head.weight, fit.head.bias), kept))
     np.testing.assert_array_equal(Head.from_bytes(made.head.to_bytes()).logits(asked), made.head.logits(asked))
     said = json.loads(json.dumps(to_json(made.report)))
@@ -152,7 +153,7 @@ def test_photos_of_one_class_are_refused_as_negative_transfer(taught: tuple[Fit,
     fit, x = taught
     new, _ = photos([0, 0, 100, 0], seed=7, light=light)
     asked, truth = photos([0, 0, 100, 0], seed=8)
-    harm = adapter.Adapter("mean", fit.head, unit(x)).to(unit(photos([0, 0, 100, 0], seed=7)[0]))
+    harm = adapters.Adapter("mean", fit.head, unit(x)).to(unit(photos([0, 0, 100, 0], seed=7)[0]))
     assert accuracy(harm, asked, truth) < accuracy(fit.head, asked, truth) - 0.2
     made = adapt(fit.head, fit, new, kind=kind)  # type: ignore[arg-type]  # one of the kinds
     assert made.head is fit.head
@@ -193,7 +194,7 @@ def test_labels_of_the_new_photos_decide_before_anything_else(taught: tuple[Fit,
 
 def test_other_things_are_refused_also_where_the_person_vouches(taught: tuple[Fit, Array]) -> None:
     fit, _ = taught
-    head, _, _ = unknowns.calibrate(fit)
+    head, _, _ = open_set.calibrate(fit)
     assert head.rejection is not None
     random = np.random.default_rng(5)
     others = (-CENTRES[random.integers(0, CLASSES, 80)] + random.normal(0, 0.8, (80, DIM))).astype(np.float32)
@@ -288,8 +289,8 @@ def test_odd_embeddings_give_finite_heads_and_reasons(taught: tuple[Fit, Array],
     new = (random.normal(0, 1, (50, DIM)) * (1e15 if huge else 1e-15)).astype(np.float32)
     new[:zeros] = 0
     new[:, seed % DIM] = 0
-    for kind in adapter.KINDS:
-        made = adapter.Adapter(kind, fit.head, unit(x)).to(unit(new))
+    for kind in adapters.KINDS:
+        made = adapters.Adapter(kind, fit.head, unit(x)).to(unit(new))
         assert np.isfinite(made.weight).all()
         assert np.isfinite(made.bias).all()
         assert made.temperature > 0

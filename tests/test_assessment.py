@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from edgetl.assessment import LEAST, Assessment, assess
-from edgetl.curve import LAW, Curve, Forecast, measure
+from edgetl.diagnostics.forecast import LEAST, Assessment, assess
+from edgetl.diagnostics.learning_curve import LAW, Curve, Forecast, measure
 from edgetl.heads import Fit, Learner
-from edgetl.types import Proportion, to_json
+from edgetl.stats import Proportion
+from edgetl.types import to_json
 
 DIM = 48
 RANGES = ("now", "twice", "fourfold")

@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from edgetl import bench, bundle
+from edgetl import bench
 from edgetl.bench import files
 from edgetl.bench.measuring import charts, runner
 from edgetl.bench.measuring.photos import Photos
+from edgetl.bundle import bundle
 from edgetl.cli import main
-from edgetl.cli.benching import _Duration, _method, _unmet
+from edgetl.cli.bench import _Duration, _method, _unmet
 from edgetl.errors import BenchError, BundleMissing, PhotoError
 from edgetl.runtimes import fake
 
@@ -274,7 +275,7 @@ ONE_CORE = """
 import os, sys
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 from edgetl import bench
-from edgetl.cli.benching import _counts
+from edgetl.cli.bench import _counts
 assert _counts("all") == [1]
 method = bench.Method("tiny", queries=8, seconds=0.1, rounds=1, window=4, warm_up_seconds=0.2, resamples=20)
 record = bench.run(sys.argv[1], variants=["fake-fp32"], threads=[2], scenarios=["backbone"], method=method)

@@ -19,7 +19,7 @@ from edgetl.bench.measuring.loop import Loop
 from edgetl.bench.measuring.scenarios import SCENARIOS
 from edgetl.bench.measuring.stand import Options, Stand
 from edgetl.classifier import Classifier
-from edgetl.embedder import Embedder
+from edgetl.embedding.embedder import Embedder
 from edgetl.errors import BenchError, PhotoError, TrainError
 from edgetl.runtimes import fake
 

@@ -23,7 +23,7 @@ from edgetl.bench.record import Accuracy, Kind, Record, Result, Round, Row, Subj
 from edgetl.cli import main
 from edgetl.errors import BenchError, RecordError
 from edgetl.machine import sensors
-from edgetl.types import Proportion
+from edgetl.stats import Proportion
 
 MACHINE = {"board": "Desk", "cpu": "Chip 1", "cores": 4, "architecture": "x86_64", "memory_bytes": 8 << 30, "governor": "performance"}
 METHOD = Method(resamples=300)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from edgetl.bench import Method, Record, Result, Row, Skipped, Subject, files
 from edgetl.bench.record import Accuracy, Minute, Round
 from edgetl.errors import RecordError
-from edgetl.types import Proportion, digest
+from edgetl.stats import Proportion
+from edgetl.types import digest
 
 texts = st.text(max_size=12)
 numbers = st.floats(allow_nan=False, allow_infinity=False)

@@ -19,7 +19,7 @@ PLANTED = """
 import sys
 class Hook:
     def find_spec(self, name, path=None, target=None):
-        if name == "edgetl.embedder":
+        if name == "edgetl.embedding.embedder":
             taken = bytearray(64_000_000)
             taken[::1024] = b"x" * len(taken[::1024])
 sys.meta_path.insert(0, Hook())

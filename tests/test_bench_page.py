@@ -17,12 +17,12 @@ import pytest
 from pictures import coloured
 
 from edgetl import Bundle, Classifier, bench
-from edgetl import bundle as bundles
 from edgetl.bench.estimated import estimated
 from edgetl.bench.judging.compare import compare
 from edgetl.bench.judging.pick import pick
 from edgetl.bench.measuring.loop import Loop
 from edgetl.bench.measuring.stand import Options, Stand
+from edgetl.bundle import bundle as bundles
 from edgetl.errors import BenchError, RecordError
 from edgetl.types import Proof
 

@@ -26,8 +26,8 @@ from edgetl.bench.measuring.stop import Stop
 from edgetl.bench.record import Accuracy, Minute, Round
 from edgetl.errors import BenchError
 from edgetl.machine import sensors
+from edgetl.stats import Proportion
 from edgetl.tables import render
-from edgetl.types import Proportion
 
 TINY = bench.Method("tiny", queries=40, seconds=0.2, rounds=2, lessons=1, window=8, warm_up_seconds=0.5, photos=16, resamples=50)
 A, B, C = (Configuration(name, 2, None) for name in ("a", "b", "c"))

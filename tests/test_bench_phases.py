@@ -26,7 +26,7 @@ HOOK = """
 import sys, time
 class Hook:
     def find_spec(self, name, path=None, target=None):
-        time.sleep({"edgetl.embedder": 0.2, "edgetl.runtimes.fake": 0.3}.get(name, 0))
+        time.sleep({"edgetl.embedding.embedder": 0.2, "edgetl.runtimes.fake": 0.3}.get(name, 0))
         if name == "edgetl.bench":
             open(SEEN, "w").write(" ".join(sys.modules))
 sys.meta_path.insert(0, Hook())
@@ -108,8 +108,8 @@ def test_each_stage_holds_what_was_planted_in_it_and_the_bench_comes_after(
     assert load.first > 0
     assert min(load.stages.values()) > 0
     there = (tmp_path / "seen").read_text("utf-8").split()
-    assert {"edgetl.embedder", "edgetl.runtimes.fake"} <= set(there)
-    assert Path(sys.modules["edgetl.bundle"].__file__ or "").parent in {path.parent.parent for path in load.files}
+    assert {"edgetl.embedding.embedder", "edgetl.runtimes.fake"} <= set(there)
+    assert Path(sys.modules["edgetl.bundle.bundle"].__file__ or "").parent in {path.parent.parent for path in load.files}
 
 
 def test_a_load_that_fails_says_its_last_words(tmp_path: Path) -> None:

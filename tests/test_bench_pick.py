@@ -17,7 +17,8 @@ from edgetl.bench.judging.pick import pick, table
 from edgetl.bench.method import Method
 from edgetl.bench.record import Accuracy, Record, Result, Row, Skipped, Subject
 from edgetl.errors import BenchError
-from edgetl.types import Proportion, to_json
+from edgetl.stats import Proportion
+from edgetl.types import to_json
 
 METHOD = Method("test", rounds=4, resamples=200)
 BOARD = {"board": "Board A", "cores": 4, "cpu": "x", "memory_bytes": 4e9}

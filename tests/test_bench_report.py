@@ -25,7 +25,7 @@ from edgetl.bench.report import blocks, facts
 from edgetl.bench.report.numbers import Scale, digits, ticks
 from edgetl.bench.statistics import summary
 from edgetl.errors import BenchError
-from edgetl.types import Proportion
+from edgetl.stats import Proportion
 
 METHOD = dataclasses.replace(QUICK, resamples=40)
 HOSTILE = "<script>alert(1)</script>\"' & $x_1$ 日本 " + "w" * 90

@@ -35,8 +35,8 @@ from edgetl.bench.measuring.stand import Options, Stand
 from edgetl.bench.method import Method
 from edgetl.classifier import Classifier
 from edgetl.errors import BenchError, PhotoError
-from edgetl.photos import Source, load
-from edgetl.preprocess import cropped, decoded, tensor
+from edgetl.inputs.photo.preprocess import cropped, decoded, tensor
+from edgetl.inputs.photo.source import Source, load
 from edgetl.runtimes import fake
 from edgetl.types import Embeddings, Guess, ImageSpec, Pixels
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from edgetl.bench.statistics import PROCESSES, Estimate, Pool, least, percentile, ratios, sign_test, summary
 from edgetl.errors import BenchError
-from edgetl.evaluation import above, student
+from edgetl.stats import above, student
 
 SHAPES = ("normal", "lognormal", "bimodal", "ar1", "drifting", "spikes")
 samples = st.lists(st.integers(0, 2**60), min_size=1, max_size=60)

@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_models
-from edgetl_exporters import file_source, metadata, network, parity, pictures, tflite_file
-from edgetl_exporters.file_source import FileSource
-from edgetl_exporters.given import Given
-from edgetl_exporters.source import Source
-from edgetl_exporters.variants import Maker
+from edgetl_exporters import metadata, parity, pictures
+from edgetl_exporters.files import tflite
+from edgetl_exporters.quantise import ranges
+from edgetl_exporters.sources import file_source
+from edgetl_exporters.sources.base import Source
+from edgetl_exporters.sources.file_source import FileSource
+from edgetl_exporters.sources.given import Given
+from edgetl_exporters.variants.maker import Maker
 
-from edgetl import Classifier, bundle, preprocess
+from edgetl import Classifier
+from edgetl.bundle import bundle
 from edgetl.errors import CalibrationError, ExportError
-from edgetl.photos import load
+from edgetl.inputs.photo import preprocess
+from edgetl.inputs.photo.source import load
 from edgetl.types import Array, ImageSpec, Pixels, to_json
 
 SIDE, CHANNELS, CLASSES = 12, 6, 4
@@ -66,8 +71,8 @@ def onnx_classifier(edit: Edit = lambda model: None, *, end: str = "gemm", size:
 
 def tflite_classifier(dtype: str = "float32", *, channels_first: bool = False, edit: Edit = lambda graph: None) -> bytes:
     """Mean over pixels, then a fully connected classifier; quantised inputs hold (pixel - 100) / 50 in steps of 0.02."""
-    model = tflite_file.new("classifier")
-    graph = tflite_file.Graph.add(model, "main")
+    model = tflite.new("classifier")
+    graph = tflite.Graph.add(model, "main")
     shape = [1, 3, SIDE, SIDE] if channels_first else [1, SIDE, SIDE, 3]
     scaled: dict[str, Any] = {} if dtype == "float32" else {"scale": 0.02, "zero": {"int8": -28, "uint8": 100}[dtype]}
     photo, real = graph.tensor("photo", shape, dtype, **scaled), graph.tensor("real", shape, "float32")
@@ -83,7 +88,7 @@ def tflite_classifier(dtype: str = "float32", *, channels_first: bool = False, e
     graph.operator("SOFTMAX", [logits], [probability], "SoftmaxOptions", beta=1.0)
     graph.raw.inputs, graph.raw.outputs = [photo], [probability]
     edit(graph)
-    return tflite_file.pack(model)
+    return tflite.pack(model)
 
 
 def tensors_of(model: bytes, name: str, images: Pixels) -> Array:
@@ -92,7 +97,7 @@ def tensors_of(model: bytes, name: str, images: Pixels) -> Array:
 
     made = onnx.load_from_string(model)
     made.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-    session = network.session(made.SerializeToString())
+    session = ranges.session(made.SerializeToString())
     normal = ((images.astype(np.float32) - MEAN) / STD).astype(np.float32).transpose(0, 3, 1, 2)
     return np.concatenate([session.run([name], {"photo": image[None]})[0].reshape(1, -1) for image in normal])
 
@@ -397,19 +402,19 @@ def unknown_operator(model: Any) -> None:
     model.opset_import.append(helper.make_opsetid("acme", 1))
 
 
-def tflite_nan(graph: tflite_file.Graph) -> None:
+def tflite_nan(graph: tflite.Graph) -> None:
     graph.constant("broken", np.array([1, np.nan], np.float32))
 
 
 def tflite_input(**fields: Any) -> Edit:
-    def edit(graph: tflite_file.Graph) -> None:
+    def edit(graph: tflite.Graph) -> None:
         for name, value in fields.items():
             setattr(graph.raw.tensors[graph.raw.inputs[0]], name, value)
 
     return edit
 
 
-def tflite_two(graph: tflite_file.Graph) -> None:
+def tflite_two(graph: tflite.Graph) -> None:
     graph.raw.inputs = [graph.raw.inputs[0], graph.tensor("mask", [1], "float32")]
 
 
@@ -548,7 +553,7 @@ def test_a_file_that_was_changed_anywhere_is_read_or_refused(kind: str) -> None:
 
 @pytest.mark.slow
 def test_a_file_that_crashes_its_runtime_does_not_crash_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgetl_exporters.file_source._TRIAL", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr("edgetl_exporters.sources.file_source._TRIAL", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(ExportError, match=r"net[.]tflite: crashes litert \(signal 11\)"):
         opened(written(tmp_path, "net.tflite", tflite_classifier()), cut="auto")
 

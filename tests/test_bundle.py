@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from pictures import encoded, picture
 
 from edgetl import Bundle, ImageSpec
-from edgetl import bundle as bundles
+from edgetl.bundle import bundle as bundles
 from edgetl.errors import BundleError, BundleMissing
 from edgetl.runtimes import fake
-from edgetl.types import UNPROVED, Parity, Proof, Proportion, digest, to_json
+from edgetl.stats import Proportion
+from edgetl.types import UNPROVED, Parity, Proof, digest, to_json
 
 PHOTO = encoded(picture(seed=9))
 FILES = ("fake-fp32/model.json", "golden/0.jpg", "golden/golden.safetensors", "manifest.json")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgetl import capacity
 from edgetl.errors import OutOfMemory, TrainError
+from edgetl.session import capacity
 
 STORE = Path("parts.db")
 

@@ -15,13 +15,14 @@ from pictures import coloured, encoded, picture
 from PIL import Image
 from scipy import optimize, stats
 
-from edgetl import choose as choosing
-from edgetl.choose import Candidate, Choice, Latency, choose, table
+from edgetl.choose import choose as choosing
+from edgetl.choose.choose import Candidate, Choice, Latency, choose, table
+from edgetl.choose.logme import logme
 from edgetl.demo.cells import cells
 from edgetl.errors import PhotoError, TrainError
-from edgetl.logme import logme
 from edgetl.runtimes import fake
-from edgetl.types import Array, Proportion, to_json
+from edgetl.stats import Proportion
+from edgetl.types import Array, to_json
 
 
 def clustered(n: int, d: int, noise: float, seed: int = 0) -> tuple[Array, list[str]]:

@@ -17,10 +17,11 @@ from PIL import Image
 from edgetl import Classifier
 from edgetl.errors import BundleMissing, LabelError, NotTrained, PhotoError, StoreError, StoreLocked, TrainError
 from edgetl.heads import Head
-from edgetl.memory import Memory
-from edgetl.photos import Source
+from edgetl.inputs.photo.source import Source
 from edgetl.runtimes import fake
-from edgetl.types import Embeddings, Pixels, Proportion
+from edgetl.session.workspace import Memory
+from edgetl.stats import Proportion
+from edgetl.types import Embeddings, Pixels
 
 OpenShop = Callable[..., Classifier]
 

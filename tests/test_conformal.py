@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from edgetl.errors import HeadError
 from edgetl.heads import Learner
-from edgetl.heads.calibration import calibration_error, temperature
-from edgetl.heads.conformal import Conformal, conformal
-from edgetl.heads.unknowns import calibrate
+from edgetl.heads.confidence.calibration import calibration_error, temperature
+from edgetl.heads.confidence.conformal import Conformal, conformal
+from edgetl.heads.open_set import calibrate
 
 LABELS = ("ant", "bee", "cat")
 

@@ -20,8 +20,8 @@ from edgetl.demo import cells, report, speed
 from edgetl.demo.record import Example, Figure, Latency, Record, Step, merged, subset
 from edgetl.errors import EdgetlError, ExportError, PhotoError
 from edgetl.runtimes import fake
+from edgetl.session.reports import EvalReport
 from edgetl.tables import render
-from edgetl.types import EvalReport
 
 ROOT = Path(__file__).parent.parent
 TAUGHT, HELD_OUT = 40, 15

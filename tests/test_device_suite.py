@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pictures import encoded, picture
 
-from edgetl import bundle as bundles
+from edgetl.bundle import bundle as bundles
 from edgetl.runtimes import fake
 
 SUITE = Path(__file__).parent.parent / "device_tests"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tiny_onnx
-from edgetl_exporters import adequacy, diagnosis, network
 from edgetl_exporters.pictures import scenes
+from edgetl_exporters.quantise import ranges
+from edgetl_exporters.variants import adequacy, diagnosis
 from onnx import TensorProto, helper, load_from_string
 
 PHOTOS = scenes(60, tiny_onnx.SIDE, tiny_onnx.SIDE, seed=3)
@@ -23,7 +24,7 @@ def test_a_huge_depthwise_channel_is_named_with_its_ratio() -> None:
     found = diagnosis.diagnose(tiny_onnx.model(tiny_onnx.weights(huge=300)), PHOTOS)
     (finding,) = found.findings
     assert (finding.cause, finding.layer, finding.serious) == ("uneven channels", "depthwise", True)
-    largest = network.read(tiny_onnx.model(tiny_onnx.weights(huge=300))).channels(PHOTOS[:8])["pointwise in"]
+    largest = ranges.read(tiny_onnx.model(tiny_onnx.weights(huge=300))).channels(PHOTOS[:8])["pointwise in"]
     assert finding.value == largest.max() / np.median(largest) > 100
     assert f"depthwise layer depthwise: its largest channel reaches {finding.value:.0f} times as far" in finding.sentence
     assert not found.healthy
@@ -54,7 +55,7 @@ def test_silu_and_a_gate_are_seen_in_the_graph() -> None:
     nodes["head"].input[0] = "squeezed"
     found = {finding.cause: finding for finding in diagnosis.diagnose(model.SerializeToString(), PHOTOS).findings}
     assert found["smooth activations"].layer == "stem"
-    largest = network.read(model.SerializeToString()).channels(PHOTOS[:8])["depthwise in"].max()
+    largest = ranges.read(model.SerializeToString()).channels(PHOTOS[:8])["depthwise in"].max()
     assert found["smooth activations"].value == 255 * 0.2785 / (0.2785 + largest)
     assert found["gates"].value == 1
     assert model.graph.input[0].type.tensor_type.elem_type == TensorProto.UINT8
@@ -66,7 +67,7 @@ def test_photos_like_the_others_are_enough_and_the_curve_is_what_numpy_finds() -
     assert found.enough
     assert (found.photos, found.others, found.saturated, found.moved) == (100, 20, 0.0, 0.0)
     assert [count for count, _ in found.curve] == [25, 50, 100]
-    extremes = network.read(model).extremes(PHOTOS[:50])
+    extremes = ranges.read(model).extremes(PHOTOS[:50])
     place = [extremes.tensors.index(name) for name in ("depthwise in", "pointwise in", "head in", "embedding")]
     widths = [(extremes.high[:count].max(0) - extremes.low[:count].min(0))[place] for count in (25, 50)]
     assert found.curve[0][1] == pytest.approx((widths[0] / widths[1]).mean())

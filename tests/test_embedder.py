@@ -15,11 +15,11 @@ import tiny_models
 from pictures import coloured, encoded, picture
 
 from edgetl import Bundle, Classifier, ImageSpec
-from edgetl import bundle as bundles
-from edgetl.embedder import Embedder
+from edgetl.bundle import bundle as bundles
+from edgetl.embedding.embedder import Embedder
 from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, PhotoError, RuntimeUnavailable
-from edgetl.photos import Source, load
-from edgetl.preprocess import tensor
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import Source, load
 from edgetl.runtimes import fake, fastest, open_runtime
 from edgetl.types import Embeddings, Parity, Pixels
 

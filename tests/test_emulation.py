@@ -18,9 +18,9 @@ import tiny_models
 from pictures import encoded, picture
 
 from edgetl import ImageSpec
-from edgetl import bundle as bundles
-from edgetl.photos import Source
-from edgetl.preprocess import tensor
+from edgetl.bundle import bundle as bundles
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import Source
 from edgetl.runtimes import open_runtime
 
 ROOT = Path(__file__).parent.parent

@@ -9,19 +9,20 @@ import onnx
 import pytest
 import tiny_onnx
 import torch
-from edgetl_exporters import calibration, equalisation, network, pictures, swish
-from edgetl_exporters.file_source import FileSource
-from edgetl_exporters.given import Given
-from edgetl_exporters.onnx_torch import OnnxModule
+from edgetl_exporters import pictures
+from edgetl_exporters.convert.onnx_to_torch import OnnxModule
 from edgetl_exporters.pictures import scenes
-from edgetl_exporters.variants import Maker
+from edgetl_exporters.quantise import calibration, equalisation, ranges, swish
+from edgetl_exporters.sources.file_source import FileSource
+from edgetl_exporters.sources.given import Given
+from edgetl_exporters.variants.maker import Maker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from edgetl import preprocess
 from edgetl.errors import ExportError
-from edgetl.photos import load
+from edgetl.inputs.photo import preprocess
+from edgetl.inputs.photo.source import load
 from edgetl.types import Array
 
 PHOTOS = scenes(30, tiny_onnx.SIDE, tiny_onnx.SIDE, seed=3)
@@ -38,7 +39,7 @@ SWISHES = {
 
 
 def run(model: bytes, photos: Array = PHOTOS) -> Array:
-    opened = network.session(model)
+    opened = ranges.session(model)
     return np.concatenate([opened.run(None, {opened.get_inputs()[0].name: photo[None]})[0] for photo in photos])
 
 
@@ -63,10 +64,10 @@ def swished(written: str, *, shift: float = 3.0) -> bytes:
 @pytest.mark.parametrize("written", SWISHES)
 def test_hard_swish_is_recognised_in_every_order_and_its_channels_are_scaled(written: str) -> None:
     model = swished(written)
-    kinds = [node.op_type for node in onnx.load_from_string(swish.recognise(network.read(model).model)).graph.node]
+    kinds = [node.op_type for node in onnx.load_from_string(swish.recognise(ranges.read(model).model)).graph.node]
     assert (kinds.count("HardSigmoid"), kinds.count("Clip")) == (1, 0)
     made = equalisation.equalise(model, PHOTOS)
-    assert [layer.nodes[0].endswith(".line") for layer in network.read(made).layers] == [False, True, False, False, False]
+    assert [layer.nodes[0].endswith(".line") for layer in ranges.read(made).layers] == [False, True, False, False, False]
     np.testing.assert_allclose(run(made), run(model), rtol=1e-3, atol=1e-5)
 
 
@@ -92,7 +93,7 @@ def test_a_planted_imbalance_is_undone_and_the_function_stays(factors: list[floa
 
 def reach(model: bytes) -> dict[str, Array]:
     """Tensor -> the largest value of each channel."""
-    float_ = network.read(model)
+    float_ = ranges.read(model)
     names = float_.maps()
     runs = [np.asarray(part) for part in zip(*float_.statistics(names, PHOTOS))]
     return {name: runs[4 * i + 1].max(0) for i, name in enumerate(names)}
@@ -100,12 +101,12 @@ def reach(model: bytes) -> dict[str, Array]:
 
 def test_statistics_are_what_numpy_finds() -> None:
     model = tiny_onnx.model(tiny_onnx.weights())
-    float_ = network.read(model)
+    float_ = ranges.read(model)
     values = next(float_.statistics(["depthwise out"], PHOTOS[:1]))
     shown = onnx.load_from_string(float_.model)
     del shown.graph.output[:]
     shown.graph.output.append(helper.make_empty_tensor_value_info("depthwise out"))
-    (expected,) = network.session(shown.SerializeToString()).run(None, float_.feed(PHOTOS[0]))
+    (expected,) = ranges.session(shown.SerializeToString()).run(None, float_.feed(PHOTOS[0]))
     by_channel = expected[0].reshape(tiny_onnx.WIDTH, -1)
     for value, oracle in zip(values, (by_channel.min(1), by_channel.max(1), by_channel.mean(1), (by_channel**2).mean(1))):
         np.testing.assert_allclose(value, oracle, rtol=1e-4, atol=1e-6)
@@ -162,7 +163,7 @@ def test_int8_of_a_real_network_stays_near_with_two_layers_in_float_at_most(name
     options, least = FILES[name]
     source = FileSource(data / "weights" / name, Given(**options))
     found = calibration.collect(data / "imagenet-sample", source.image)
-    model = network.read(source.network(source.recipe("onnx", "int8"))).model  # type: ignore[arg-type]
+    model = ranges.read(source.network(source.recipe("onnx", "int8"))).model  # type: ignore[arg-type]
     made = equalisation.equalise(model, found.tensors)
     np.testing.assert_allclose(run(made, found.held_back[:4]), run(model, found.held_back[:4]), rtol=0.05, atol=0.05)
     golden = np.stack([preprocess.tensor(load(chart), source.image) for chart in pictures.charts()])

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetl.cli.output import print_evaluation
-from edgetl.evaluation import Answer, evaluate
-from edgetl.types import Proportion, to_json
+from edgetl.session.evaluation import Answer, evaluate
+from edgetl.stats import Proportion
+from edgetl.types import to_json
 
 KNOWN, REJECTS, NEW = ["cup", "mug"], ["background"], ["plate"]
 answers = st.builds(Answer, st.sampled_from(KNOWN + REJECTS + NEW), st.sampled_from(KNOWN), st.booleans())

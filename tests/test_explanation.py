@@ -12,14 +12,14 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 from scipy import stats
 
-from edgetl import explanation
-from edgetl.bundle import Bundle
-from edgetl.embedder import Embedder
-from edgetl.evaluation import student
-from edgetl.explanation import Explanation, Taught, explain
+from edgetl.bundle.bundle import Bundle
+from edgetl.diagnostics import explanation
+from edgetl.diagnostics.explanation import Explanation, Taught, explain
+from edgetl.diagnostics.page import render
+from edgetl.embedding.embedder import Embedder
 from edgetl.heads import Learner
-from edgetl.page import render
-from edgetl.photos import load
+from edgetl.inputs.photo.source import load
+from edgetl.stats import student
 from edgetl.store import Batch
 from edgetl.store.captures import pack, unpack
 from edgetl.types import Capture, Guess, to_json

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import tiny_onnx
 import torch
-from edgetl_exporters import backbones, calibration, graph, onnx_format, recipes, torch_source, weights
+from edgetl_exporters.backbones import graph, table, weights
+from edgetl_exporters.convert import to_onnx
 from edgetl_exporters.pictures import scenes
+from edgetl_exporters.quantise import calibration, recipes
+from edgetl_exporters.sources import torch_source
 from pictures import encoded, picture
 
 from edgetl import machine
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import BundleError, CalibrationError, EdgetlError, ExportError, ParityError
 from edgetl.machine import facts
 from edgetl.runtimes import open_runtime
@@ -56,22 +59,20 @@ class Tiny(torch.nn.Module):
         return made
 
 
-TINY = dataclasses.replace(
-    backbones.BACKBONES[V2], name="tiny", image=ImageSpec(width=64, height=64, resize=73), dim=12, build=Tiny, stages=()
-)
+TINY = dataclasses.replace(table.BACKBONES[V2], name="tiny", image=ImageSpec(width=64, height=64, resize=73), dim=12, build=Tiny, stages=())
 
 
-@pytest.fixture(scope="module", params=[TINY, pytest.param(backbones.BACKBONES[SMALL], marks=pytest.mark.slow)], ids=lambda row: row.name)
-def row(request: pytest.FixtureRequest) -> Iterator[backbones.Backbone]:
+@pytest.fixture(scope="module", params=[TINY, pytest.param(table.BACKBONES[SMALL], marks=pytest.mark.slow)], ids=lambda row: row.name)
+def row(request: pytest.FixtureRequest) -> Iterator[table.Backbone]:
     """A network of the table; the tiny one is put into it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backbones.BACKBONES, request.param.name, request.param)
+        patch.setitem(table.BACKBONES, request.param.name, request.param)
         yield request.param
 
 
 @pytest.fixture(scope="module")
 def exported(
-    row: backbones.Backbone, tmp_path_factory: pytest.TempPathFactory
+    row: table.Backbone, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, edgetl_exporters.ExportResult, list[tuple[int, int]]]:
     path = tmp_path_factory.mktemp("export") / "small.edgetl"
     steps: list[tuple[int, int]] = []
@@ -216,8 +217,8 @@ def test_a_broken_variant_is_refused_and_no_bundle_is_left(tmp_path: Path, monke
         broken.mean = built.mean
         return original(broken, image)
 
-    original = onnx_format.export
-    monkeypatch.setattr(onnx_format, "export", export_swapped)
+    original = to_onnx.export
+    monkeypatch.setattr(to_onnx, "export", export_swapped)
     with pytest.raises(ParityError, match=r"onnx-fp32.*allowed 0\.9999"):
         edgetl_exporters.export(output=tmp_path / "x.edgetl", backbone=SMALL, formats=("onnx",), precisions=("fp32",), random_weights=True)
     assert not list(tmp_path.iterdir())
@@ -269,9 +270,9 @@ def test_the_integer_files_do_not_depend_on_the_processor_that_exports(monkeypat
     found = []
     for flags in (frozenset({"avx2"}), frozenset({"avx2", "avx512_vnni"}), frozenset({"asimd"})):
         monkeypatch.setattr(facts, "features", lambda *_, flags=flags: flags)
-        onnx_format._quantised.cache_clear()
+        to_onnx._quantised.cache_clear()
         chosen = [recipes.recipe(format_, "int8") for format_ in recipes.FORMATS]
-        found.append((chosen, [onnx_format.quantise(model, photos, recipe) for recipe in chosen]))
+        found.append((chosen, [to_onnx.quantise(model, photos, recipe) for recipe in chosen]))
     assert [recipe.name for recipe in found[0][0]] == ["onnx-u8s8", "tflite-full-integer", "openvino-u8s8"]
     assert found[0] == found[1] == found[2]
     named = [*recipes.ONNX_RECIPES[1:], *recipes.OPENVINO_RECIPES[1:]]
@@ -284,7 +285,7 @@ def test_unsigned_weights_are_the_same_numbers_on_a_grid_around_128() -> None:
     import onnx
 
     model, photos = tiny_onnx.model(tiny_onnx.weights()), scenes(8, tiny_onnx.SIDE, tiny_onnx.SIDE, seed=1)
-    made = [onnx_format.quantise(model, photos, recipes.recipe("onnx", "int8", f"onnx-{name}")) for name in ("u8s8", "u8u8")]
+    made = [to_onnx.quantise(model, photos, recipes.recipe("onnx", "int8", f"onnx-{name}")) for name in ("u8s8", "u8u8")]
     signed, unsigned = (
         {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(content).graph.initializer} for content in made
     )

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from edgetl_exporters import backbones, graph, timm_import
+from edgetl_exporters.backbones import graph, table, timm_import
 from edgetl_exporters.pictures import scenes
-from edgetl_exporters.torch_source import TorchSource
+from edgetl_exporters.sources.torch_source import TorchSource
 from PIL import Image
 
-from edgetl import photos, preprocess
 from edgetl.errors import ExportError
+from edgetl.inputs.photo import preprocess, source
 
 graph.use_half_the_cores()  # as an export does: torch's threads spin where the machine does something else too
 
@@ -30,12 +30,12 @@ def unsettle(network) -> None:
 
 def test_an_unknown_backbone_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ExportError, match=r"efficientnet_lite0, .*, mobilenet_v2, .*timm/NAME .*keras/NAME .*own \.onnx"):
-        backbones.backbone("resnet9000")
+        table.backbone("resnet9000")
 
 
 def test_the_torchvision_rows_of_the_table_are_what_torchvision_says() -> None:
-    models = backbones.torchvision_import.models()
-    for row in [row for row in backbones.BACKBONES.values() if row.source == "torchvision"]:
+    models = table.torchvision_import.models()
+    for row in [row for row in table.BACKBONES.values() if row.source == "torchvision"]:
         published = models.get_weight(row.weights_name.removeprefix("torchvision ")).transforms()
         assert published.crop_size == [row.image.width] == [row.image.height]
         assert published.resize_size == [row.image.resize]
@@ -58,9 +58,9 @@ LEVELS = {
 }
 
 
-@pytest.mark.parametrize("name", [name if name == SMALL else pytest.param(name, marks=pytest.mark.slow) for name in backbones.BACKBONES])
+@pytest.mark.parametrize("name", [name if name == SMALL else pytest.param(name, marks=pytest.mark.slow) for name in table.BACKBONES])
 def test_the_folded_graph_and_its_levels_compute_what_the_unfolded_network_computes(name: str) -> None:
-    row = backbones.BACKBONES[name]
+    row = table.BACKBONES[name]
     lengths, blocks = LEVELS[name]
     network = row.build().eval()
     unsettle(network)
@@ -106,7 +106,7 @@ TIMM = {  # name -> (d, batch normalisations that stay), one per way to build a 
 @pytest.mark.parametrize("name", TIMM)
 def test_a_network_of_timm_embeds_what_its_own_classifier_reads(name: str) -> None:
     timm = timm_import.library()
-    row = backbones.backbone(name)
+    row = table.backbone(name)
     network = row.build().eval()
     unsettle(network)
     pixels = scenes(2, row.image.width, row.image.height, seed=5)
@@ -130,10 +130,10 @@ def test_a_network_of_timm_sees_photos_as_timm_shows_them() -> None:
     # Noise, so that filters differ; sizes with an even margin, because halves of a pixel are rounded differently.
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8))
     for name in ("mobileone_s0", "vit_tiny_patch16_224"):
-        row = backbones.backbone(f"timm/{name}")
+        row = table.backbone(f"timm/{name}")
         transform = timm.data.create_transform(**timm.data.resolve_data_config(model=timm.create_model(name)))
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (row.mean, row.std))
-        made = (torch.from_numpy(preprocess.tensor(photos.load(photo), row.image)).permute(2, 0, 1) - mean) / std
+        made = (torch.from_numpy(preprocess.tensor(source.load(photo), row.image)).permute(2, 0, 1) - mean) / std
         assert (made - transform(photo)).abs().mean() < 0.01, name  # 0.6 gray levels: two roundings may differ
 
 
@@ -147,6 +147,6 @@ def test_a_network_of_timm_that_cannot_be_exported_is_refused_with_what_can(tmp_
     }
     for name, said in refused.items():
         with pytest.raises(ExportError, match=said):
-            backbones.backbone(name)
+            table.backbone(name)
     with pytest.raises(ExportError, match="--levels multi is offered for efficientnet_lite0, "):
         TorchSource("timm/resnet10t", multi=True, random=True)

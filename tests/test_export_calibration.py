@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgetl_exporters import calibration, parity
+from edgetl_exporters import parity
 from edgetl_exporters.pictures import charts, scenes
+from edgetl_exporters.quantise import calibration
 from pictures import encoded, picture
 from PIL import Image
 from sklearn.metrics.pairwise import cosine_similarity

@@ -5,10 +5,12 @@ from pathlib import Path
 import edgetl_exporters
 import numpy as np
 import pytest
-from edgetl_exporters import backbones, calibration, graph, parity, rounding, weights
+from edgetl_exporters import parity
+from edgetl_exporters.backbones import graph, table, weights
 from edgetl_exporters.pictures import scenes
+from edgetl_exporters.quantise import calibration, rounding
 
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import ExportError, ParityError
 from edgetl.runtimes import open_runtime
 
@@ -24,7 +26,7 @@ def split(rows, lengths):
 
 
 def test_no_level_drowns_another_on_pictures_that_balanced_nothing() -> None:
-    row = backbones.BACKBONES[SMALL]
+    row = table.BACKBONES[SMALL]
     built = graph.build(row, weights.load(row, random=True, seed=2)[0], row.stages)
     lengths = graph.balance(built, scenes(24, 224, 224, seed=3))
     energies = [level.var(0).sum() for level in split(graph.embed(built, scenes(24, 224, 224, seed=5)), lengths)]
@@ -69,7 +71,7 @@ def test_the_default_backbones_levels_are_right_in_every_format_and_precision(da
     edgetl_exporters.export(output=tmp_path / "multi.edgetl", levels="multi", photos=photos)
     bundle = Bundle.open(tmp_path / "multi.edgetl")
     assert (bundle.levels, bundle.dim) == (LENGTHS[LITE0], 1904)
-    row = backbones.BACKBONES[LITE0]
+    row = table.BACKBONES[LITE0]
     network, _ = weights.load(row)
     held_back = calibration.collect(photos, row.image).held_back
     assert len(held_back) >= 20

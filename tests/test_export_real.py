@@ -10,7 +10,7 @@ import edgetl_exporters
 import numpy as np
 import pytest
 
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.types import to_json
 
 pytestmark = pytest.mark.slow

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from edgetl_exporters import backbones, graph, rounding, weights
+from edgetl_exporters.backbones import graph, table, weights
 from edgetl_exporters.pictures import scenes
+from edgetl_exporters.quantise import rounding
 
 from edgetl.errors import ExportError, WeightsMissing
 
 graph.use_half_the_cores()  # as an export does: torch's threads spin where the machine does something else too
 
-SMALL = backbones.BACKBONES["mobilenet_v3_small"]
+SMALL = table.BACKBONES["mobilenet_v3_small"]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_file_in_torchvisions_cache_is_used_when_its_hash_is_the_one_in_its_na
     digest = hashlib.sha256((cache / "saved").read_bytes()).hexdigest()
     named = cache / f"mobilenet_v3_small-{digest[:8]}.pth"
     (cache / "saved").rename(named)
-    enum = backbones.torchvision_import.models().MobileNet_V3_Small_Weights.IMAGENET1K_V1
+    enum = table.torchvision_import.models().MobileNet_V3_Small_Weights.IMAGENET1K_V1
     monkeypatch.setattr(enum, "_value_", type(enum.value)(f"https://example.invalid/{named.name}", enum.value.transforms, enum.value.meta))
     network, origin = weights.load(SMALL)
     assert (origin.sha256, origin.random) == (digest, False)
@@ -106,14 +107,14 @@ def test_what_is_no_file_or_no_torch_file_is_refused(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_a_file_of_timms_is_loaded_a_misfit_refused_and_a_missing_one_said_where_it_is_published(tmp_path, cache, monkeypatch) -> None:
-    row = backbones.backbone("timm/resnet10t")
+    row = table.backbone("timm/resnet10t")
     network = row.build()
     safetensors.torch.save_file(network.state_dict(), tmp_path / "mine.safetensors")
     loaded, origin = weights.load(row, file=tmp_path / "mine.safetensors")
     assert origin.source == "local file mine.safetensors"
     assert torch.equal(loaded.fc.weight, network.fc.weight)
     with pytest.raises(ExportError, match=r"mine\.safetensors: does not fit timm/mobilenetv3_small_050: size mismatch"):
-        weights.load(backbones.backbone("timm/mobilenetv3_small_050"), file=tmp_path / "mine.safetensors")
+        weights.load(table.backbone("timm/mobilenetv3_small_050"), file=tmp_path / "mine.safetensors")
     (tmp_path / "text.safetensors").write_text("hello")
     with pytest.raises(ExportError, match=r"text\.safetensors: not a \.safetensors file"):
         weights.load(row, file=tmp_path / "text.safetensors")
@@ -130,13 +131,13 @@ def test_a_file_of_timms_is_loaded_a_misfit_refused_and_a_missing_one_said_where
 
 @pytest.mark.slow
 def test_a_file_of_resnet50_is_loaded_and_one_of_vgg16_does_not_fit_it(tmp_path) -> None:
-    row = backbones.backbone("resnet50")
+    row = table.backbone("resnet50")
     network = row.build()
     torch.save(network.state_dict(), tmp_path / "mine.pth")
     loaded, _ = weights.load(row, file=tmp_path / "mine.pth")
     assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), network.state_dict().values(), strict=True))
     with pytest.raises(ExportError, match=r"does not fit vgg16: 32 missing \(first: features.0.weight\), 320 unknown"):
-        weights.load(backbones.backbone("vgg16"), file=tmp_path / "mine.pth")
+        weights.load(table.backbone("vgg16"), file=tmp_path / "mine.pth")
 
 
 def test_random_weights_are_marked_seeded_and_exclude_a_file(tmp_path, untrained) -> None:
@@ -181,7 +182,7 @@ def test_torchvision_is_imported_beside_a_torch_that_lacks_its_operators() -> No
 def test_without_its_library_a_network_is_refused_with_the_command_that_installs_it(monkeypatch, blocked, name, extra) -> None:
     monkeypatch.setitem(sys.modules, blocked, None)
     with pytest.raises(ExportError, match=rf"{blocked}.*pip install 'edgetl\[{extra}\]'"):
-        backbones.backbone(name).build()
+        table.backbone(name).build()
 
 
 def _python(code: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 from pictures import encoded, picture
 
 from edgetl import Bundle
-from edgetl.embedder import Embedder, kept_choice
+from edgetl.embedding.embedder import Embedder, kept_choice
 from edgetl.errors import GoldenMismatch
 from edgetl.machine import libraries
 from edgetl.runtimes import default_threads, fake, fastest, planted

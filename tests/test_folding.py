@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from edgetl_exporters import folding
+from edgetl_exporters.backbones import folding
 from torch import nn
 
 STD = (2.0, 3.0, 5.0)

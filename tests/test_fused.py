@@ -17,22 +17,25 @@ import numpy as np
 import pytest
 import tiny_models
 from click.testing import CliRunner, Result
-from edgetl_exporters import fused, openvino_format
+from edgetl_exporters import fused
+from edgetl_exporters.convert import to_openvino
 from edgetl_exporters.fused import onnx_head, openvino_head, tflite_head
 from pictures import encoded, picture
 from safetensors.numpy import save
 
 from edgetl import Bundle, Classifier, ImageSpec
-from edgetl import bundle as bundles
-from edgetl.cli.fusing import export_classifier
+from edgetl.bundle import bundle as bundles
+from edgetl.cli.deploy_classifier import export_classifier
 from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, NotTrained, ParityError, PhotoError
 from edgetl.heads import Head
-from edgetl.photos import Source, labelled_photos_in, load
-from edgetl.preprocess import tensor
+from edgetl.inputs.photo.folders import labelled_photos_in
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import Source, load
 from edgetl.runtimes import open_runtime
 from edgetl.runtimes.openvino import saturates
+from edgetl.stats import Proportion
 from edgetl.store import NewSample, Store
-from edgetl.types import Array, Parity, Pixels, Proportion
+from edgetl.types import Array, Parity, Pixels
 
 DIM = tiny_models.DIM
 BATCH = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
@@ -135,7 +138,7 @@ def test_onnx_models_of_newer_opsets_and_with_float16_embeddings_become_classifi
 
 
 def test_weights_that_are_float16_stay_so_and_the_heads_are_not(tmp_path: Path) -> None:
-    half = openvino_format.export(tiny_models.onnx()["model.onnx"], compress=True)
+    half = to_openvino.export(tiny_models.onnx()["model.onnx"], compress=True)
     trained = head(DIM)
     made = openvino_head.append(half, classes(trained))
     assert len(made["model.bin"]) - len(half["model.bin"]) < 4 * (trained.weight.size + 64) < 2 * tiny_models.WEIGHTS.size

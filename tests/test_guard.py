@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgetl.guard import Change, Record, compare
+from edgetl.diagnostics.regression import Change, Record, compare
 from edgetl.heads import Fit, Learner
 from edgetl.types import to_json
 

@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
-from edgetl.evaluation import per_class_accuracy
 from edgetl.heads import Learner, bursts
 from edgetl.heads.bursts import Bursts, rooted
-from edgetl.types import Proportion
+from edgetl.stats import Proportion, per_class_accuracy
 
 NEVER = np.nan
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from edgetl.heads import Fit, Learner, whitening
+from edgetl.heads import Fit, Learner
 from edgetl.heads import learner as learner_module
+from edgetl.heads.linalg import whitening
 from edgetl.heads.samples import Samples
 from edgetl.types import HeadKind
 

@@ -13,9 +13,9 @@ from safetensors.numpy import save as safetensors
 
 from edgetl.errors import EdgetlError, HeadError
 from edgetl.heads import Head
-from edgetl.heads.conformal import Conformal
+from edgetl.heads.confidence.conformal import Conformal
+from edgetl.heads.confidence.rejection import Rejection
 from edgetl.heads.head import FORMAT, _crc
-from edgetl.heads.rejection import Rejection
 
 RNG = np.random.default_rng(0)
 

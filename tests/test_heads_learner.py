@@ -10,11 +10,13 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
 
 from edgetl.errors import LabelError, TrainError
-from edgetl.heads import Fit, Learner, whitening
+from edgetl.heads import Fit, Learner
 from edgetl.heads import learner as learner_module
-from edgetl.heads.normalisation import power_normalised
+from edgetl.heads.linalg import whitening
+from edgetl.heads.linalg.normalisation import power_normalised
 from edgetl.heads.samples import asked
-from edgetl.types import HEAD_KINDS, HeadKind, Proportion
+from edgetl.stats import Proportion
+from edgetl.types import HEAD_KINDS, HeadKind
 
 KINDS: tuple[HeadKind, ...] = ("auto", "ncm", "lda", "ridge", "logistic")
 LABELS = ["ant", "bee", "cat", "dog"]

@@ -10,11 +10,12 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.neighbors import NearestCentroid
 
-from edgetl.heads import Learner, lda, logistic, ncm, reading, ridge, unknowns
-from edgetl.heads.calibration import brier, temperature
-from edgetl.heads.normalisation import power_normalised
-from edgetl.heads.reading import View
-from edgetl.heads.whitening import Scatter, Spectrum, Whitening
+from edgetl.heads import Learner, open_set, training_set
+from edgetl.heads.algorithms import lda, logistic, ncm, ridge
+from edgetl.heads.confidence.calibration import brier, temperature
+from edgetl.heads.linalg.normalisation import power_normalised
+from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening
+from edgetl.heads.training_set import View
 
 ALPHAS = (0.3, 0.03, 0.003)
 
@@ -148,9 +149,9 @@ def test_held_out_logits_are_those_of_a_refit_without_the_sample(kind: str, alph
         expected.append(w @ x[i].astype(np.float64) + b)
     read = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind]
     for space in spaces(x, alpha):
-        reading = read(view(x, y, space))
-        same_for_argmax(reading.held, np.array(expected), 1e-5)
-        np.testing.assert_array_equal(reading.predicted(y[: len(x)]), np.argmax(expected, 1))
+        training_set = read(view(x, y, space))
+        same_for_argmax(training_set.held, np.array(expected), 1e-5)
+        np.testing.assert_array_equal(training_set.predicted(y[: len(x)]), np.argmax(expected, 1))
 
 
 @given(
@@ -161,7 +162,7 @@ def test_held_out_logits_are_those_of_a_refit_without_the_sample(kind: str, alph
     d=st.sampled_from([6, 60]),
     number=st.integers(1, 20),
     whole_class=st.booleans(),
-    few=st.sampled_from([0, reading.FEW]),
+    few=st.sampled_from([0, training_set.FEW]),
 )
 @settings(max_examples=150, deadline=None)
 def test_held_out_logits_are_those_of_a_refit_without_the_burst(
@@ -185,7 +186,7 @@ def test_held_out_logits_are_those_of_a_refit_without_the_burst(
     read = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind]
     for space in [Spectrum(x).at(alpha), Scatter(x).at(alpha)]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reading, "FEW", few)
+            patch.setattr(training_set, "FEW", few)
             held = read(view(x, y, space, bursts)).held
         if not (bursts == bursts[0]).all():
             # Nearest class mean takes products of float32 embeddings, whose norm is 1, however small their differences are.
@@ -204,7 +205,7 @@ def test_a_burst_at_the_border_of_being_refitted_has_the_same_logits_either_way(
     read, sample = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind], view(x, y, Scatter(x).at(0.03), bursts)
     held = [read(sample).held]
     for few in (0, 1000):
-        monkeypatch.setattr(reading, "FEW", few)
+        monkeypatch.setattr(training_set, "FEW", few)
         held.append(read(dataclasses.replace(sample)).held)
     for other in held[1:]:
         np.testing.assert_allclose(held[0], other, rtol=0, atol=1e-6 if kind == "ncm" else 1e-11)
@@ -229,7 +230,7 @@ def test_thousands_of_frames_of_one_thing_need_no_matrix_of_their_size(
     learner = Learner(d)
     learner.add(np.arange(n), x, [f"class {k}" for k in y])
     fit = learner.fit("lda")
-    report = unknowns.calibrate(fit)[1]
+    report = open_set.calibrate(fit)[1]
     assert max(sizes) < frames / 2
     assert np.bincount(fit.bursts).max() == frames
     assert report.photos > 100

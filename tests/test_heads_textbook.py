@@ -7,8 +7,9 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from edgetl.errors import TrainError
-from edgetl.heads import Learner, textbook
-from edgetl.heads.normalisation import power_normalised
+from edgetl.heads import Learner
+from edgetl.heads.algorithms import textbook
+from edgetl.heads.linalg.normalisation import power_normalised
 from edgetl.types import Array
 
 LABELS = [f"class {i % 4}" for i in range(90)]

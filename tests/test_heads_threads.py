@@ -8,7 +8,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from edgetl.heads import Learner
 from edgetl.heads import learner as learner_module
-from edgetl.heads.threads import _openblas, single_thread
+from edgetl.heads.linalg.threads import _openblas, single_thread
 
 
 def count() -> int:

@@ -13,11 +13,12 @@ import tiny_models
 from edgetl_exporters import pictures
 from PIL import Image
 
-from edgetl import Bundle, Classifier, ImageSpec, faults
-from edgetl import bundle as bundles
+from edgetl import Bundle, Classifier, ImageSpec
+from edgetl.bundle import bundle as bundles
 from edgetl.errors import GoldenMismatch
-from edgetl.photos import Source
-from edgetl.preprocess import tensor
+from edgetl.inputs.photo import faults
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import Source
 from edgetl.runtimes import Runtime, open_runtime
 from edgetl.types import Embeddings, Pixels
 
@@ -81,10 +82,10 @@ def inject(monkeypatch: pytest.MonkeyPatch, fault: str) -> str:
     """Puts the fault into whatever is opened next; returns what the refusal must say."""
     if fault in DECODER_FAULTS:
         wrong, words = DECODER_FAULTS[fault]
-        monkeypatch.setattr("edgetl.embedder.tensor", wrong)
+        monkeypatch.setattr("edgetl.embedding.embedder.tensor", wrong)
     else:
         before, behind, words = RUNTIME_FAULTS[fault]
-        monkeypatch.setattr("edgetl.embedder.open_runtime", lambda *given: Faulty(open_runtime(*given), before, behind))
+        monkeypatch.setattr("edgetl.embedding.embedder.open_runtime", lambda *given: Faulty(open_runtime(*given), before, behind))
     return words
 
 
@@ -171,7 +172,7 @@ def test_the_charts_show_every_fault_of_the_real_backbone_far_beyond_the_bounds(
 def test_a_decoder_that_gives_other_pixels_is_refused(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Any, words: str
 ) -> None:
-    monkeypatch.setattr("edgetl.embedder.tensor", wrong)
+    monkeypatch.setattr("edgetl.embedding.embedder.tensor", wrong)
     refuses(tiny, "litert", rf"{words} \(mean difference [\d.]+ of 255 levels, at most 1.5 expected\)", tmp_path / "shop.db")
 
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgetl_exporters import onnx_format, openvino_format
+from edgetl_exporters.convert import to_onnx, to_openvino
 from safetensors.numpy import load_file, save_file
 from test_emulation import built, emulate
 
-from edgetl import Bundle, machine, preprocess
-from edgetl.photos import load
+from edgetl import Bundle, machine
+from edgetl.inputs.photo import preprocess
+from edgetl.inputs.photo.source import load
 from edgetl.runtimes import open_runtime
 
 pytestmark = pytest.mark.slow
@@ -68,12 +69,12 @@ def recipes(lite0: Path, cell_photos: list[Path], tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("recipes")
     bundle = Bundle.open(lite0)
     (signed,), (tflite,), (float_,) = (bundle.model(bundle.variant(name)).values() for name in ("onnx-int8", "tflite-int8", "onnx-fp32"))
-    unsigned = onnx_format.with_unsigned_weights(signed)
+    unsigned = to_onnx.with_unsigned_weights(signed)
     files = {
         "onnxruntime u8s8": {"model.onnx": signed},
         "onnxruntime u8u8": {"model.onnx": unsigned},
-        "openvino u8s8": openvino_format.export(signed),
-        "openvino u8u8": openvino_format.export(unsigned),
+        "openvino u8s8": to_openvino.export(signed),
+        "openvino u8u8": to_openvino.export(unsigned),
         "litert full-integer": {"model.tflite": tflite},
     }
     for name, contents in files.items():

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edgetl_exporters import keras_import, pictures
-from edgetl_exporters.given import Given
-from edgetl_exporters.keras_source import KerasSource
+from edgetl_exporters import pictures
+from edgetl_exporters.backbones import keras_import
+from edgetl_exporters.sources.given import Given
+from edgetl_exporters.sources.keras_source import KerasSource
 
-from edgetl import preprocess
-from edgetl.bundle import FAMILIES
+from edgetl.bundle.bundle import FAMILIES
 from edgetl.errors import CalibrationError, ExportError, WeightsMissing
-from edgetl.photos import load
+from edgetl.inputs.photo import preprocess
+from edgetl.inputs.photo.source import load
 from edgetl.runtimes import open_runtime
 from edgetl.types import Embeddings, ImageSpec, Pixels
 
@@ -212,7 +213,7 @@ def test_a_normalisation_that_is_given_is_the_one_in_front(keras: Any, save: Cal
     ("name", "module"), [("MobileNetV2", "mobilenet_v2"), ("ResNet50", "resnet"), ("DenseNet121", "densenet"), ("VGG16", "vgg16")]
 )
 def test_the_normalisation_of_every_family_is_keras_own(keras: Any, name: str, module: str) -> None:
-    from edgetl_exporters import keras_graph
+    from edgetl_exporters.backbones import keras_graph
 
     preprocess = getattr(keras.applications, module).preprocess_input
     pixels = pictures.scenes(2, 8, 8, 0).astype(np.float32)
@@ -324,9 +325,7 @@ def test_wrong_words_are_answered_with_the_right_ones(mobilenet: KerasSource) ->
 
 @pytest.mark.parametrize("blocked", ["tensorflow", "keras"])
 def test_without_tensorflow_the_command_that_installs_it_is_named(blocked: str) -> None:
-    code = (
-        f"import sys; sys.modules['{blocked}'] = None\nfrom edgetl_exporters.keras_source import KerasSource\nKerasSource('keras/Xception')"
-    )
+    code = f"import sys; sys.modules['{blocked}'] = None\nfrom edgetl_exporters.sources.keras_source import KerasSource\nKerasSource('keras/Xception')"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert said.returncode == 1
     assert "ExportError" in said.stderr.splitlines()[-1]

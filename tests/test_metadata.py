@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_models
-from edgetl_exporters import metadata, tflite_file
+from edgetl_exporters import metadata
+from edgetl_exporters.files import tflite
 
-from edgetl.bundle import FAMILIES
+from edgetl.bundle.bundle import FAMILIES
 from edgetl.runtimes import open_runtime
 from edgetl.types import ImageSpec
 
@@ -32,7 +33,7 @@ def stated(family: str, files: Mapping[str, bytes]) -> metadata.Stated:
     if family == "openvino":
         return metadata.of_openvino(content)
     if family == "litert":
-        return metadata.of_tflite(tflite_file.read(content, "tiny"), content)
+        return metadata.of_tflite(tflite.read(content, "tiny"), content)
     import onnx
 
     return metadata.of_onnx(onnx.load_from_string(content))
@@ -99,7 +100,7 @@ def test_tflite_labels_are_a_zip_behind_the_model() -> None:
 def test_the_metadata_of_a_published_tflite_model_are_understood(data: Path) -> None:
     """Written by TFLite Support's own tool, as those of every model of TensorFlow Hub and of Coral."""
     content = (data / "coral" / "mobilenet_v2_1.0_224_quant.tflite").read_bytes()
-    told = metadata.of_tflite(tflite_file.read(content, "v2"), content)
+    told = metadata.of_tflite(tflite.read(content, "v2"), content)
     assert (told.mean, told.std, told.order, told.name) == ((127.5,), (127.5,), "rgb", "ImageClassifier")
     lines = (data / "coral" / "imagenet_labels.txt").read_text("utf-8").splitlines()
     assert len(told.labels) == 1001 == len(lines)
@@ -129,7 +130,7 @@ def test_what_others_write_into_onnx_files_is_understood_or_ignored(props: dict[
 def test_damaged_labels_of_a_tflite_file_are_none_and_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
     """Every byte of the zip behind the model, and every place at which it may be cut off."""
     plain = metadata.tflite(tiny_models.tflite("uint8")["model.tflite"], INFO)
-    model, packed = tflite_file.read(plain, "tiny"), io.BytesIO()
+    model, packed = tflite.read(plain, "tiny"), io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("labels.txt", "".join(f"{label}\n" for label in LABELS))
     content = packed.getvalue()
@@ -148,7 +149,7 @@ def test_damaged_tflite_metadata_state_nothing_and_raise_nothing() -> None:
     content = metadata.tflite(tiny_models.tflite("uint8")["model.tflite"], INFO)
     rng = np.random.default_rng(0)
     for _ in range(200):
-        model = tflite_file.read(content, "tiny")
+        model = tflite.read(content, "tiny")
         for entry in model.metadata:
             data = model.buffers[entry.buffer].data.copy()
             data[rng.integers(0, len(data), 4)] = rng.integers(0, 256, 4)

@@ -17,8 +17,9 @@ from pictures import encoded, picture
 from PIL import Image
 
 from edgetl.errors import PhotoError
-from edgetl.photos import Source, labelled_photos_in, load, photos_in
-from edgetl.preprocess import tensor
+from edgetl.inputs.photo.folders import labelled_photos_in, photos_in
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import Source, load
 from edgetl.types import ImageSpec
 
 SPEC = ImageSpec(32, 32, 36)

@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from edgetl.errors import PhotoError
-from edgetl.photos import load
-from edgetl.preprocess import VIEWS, tensor, views
+from edgetl.inputs.photo.preprocess import VIEWS, tensor, views
+from edgetl.inputs.photo.source import load
 from edgetl.types import ImageSpec, Photo, Pixels
 
 SPEC = ImageSpec(224, 224, 256)

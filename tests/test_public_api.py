@@ -111,7 +111,7 @@ def test_teaching_on_a_device_loads_no_workstation_library(tmp_path: Path, folde
 
 @pytest.mark.parametrize(("family", "library"), [("litert", "ai_edge_litert"), ("onnxruntime", "onnxruntime"), ("openvino", "openvino")])
 def test_a_runtime_library_loads_when_a_model_is_opened_and_not_before(family: str, library: str) -> None:
-    adapter = f"import edgetl.runtimes.{family}, edgetl.embedder"
+    adapter = f"import edgetl.runtimes.{family}, edgetl.embedding.embedder"
     assert loaded(adapter).isdisjoint(WORKSTATION + RUNTIMES)
     opening = f"""
 from edgetl.runtimes import open_runtime

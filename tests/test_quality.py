@@ -11,9 +11,9 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from edgetl.errors import PhotoError
-from edgetl.photos import Source, load
-from edgetl.preprocess import tensor
-from edgetl.quality import measure, sharpness, warmth
+from edgetl.inputs.photo.capture import measure, sharpness, warmth
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import Source, load
 from edgetl.types import ImageSpec
 
 SPEC = ImageSpec(224, 224, 256)

@@ -11,7 +11,7 @@ from typing import Any
 
 import edgetl_exporters
 import pytest
-from edgetl_exporters import backbones, weights
+from edgetl_exporters.backbones import table, weights
 
 from edgetl import machine
 
@@ -24,7 +24,7 @@ LOSSES = {"mobilenet_v2": 1.0, "mobilenet_v3_small": 1.5, "efficientnet_b0": 1.5
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_int8_of_a_torchvision_network_loses_little_where_its_weights_are(name: str, data: Path, tmp_path: Path) -> None:
-    row = backbones.backbone(name)
+    row = table.backbone(name)
     if weights.local(row) is None:
         pytest.skip(f"{row.file_name()} is neither in torchvision's cache nor in the folder that EDGETL_WEIGHTS names")
     for row in measured(name, ("onnx", "tflite", "openvino"), data, tmp_path):

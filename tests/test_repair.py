@@ -10,11 +10,14 @@ import onnx
 import pytest
 import tiny_onnx
 import torch
-from edgetl_exporters import equalisation, network, noise, onnx_format, parity, recipes, repair, rounding
-from edgetl_exporters.graph import Graph, embed
+from edgetl_exporters import parity
+from edgetl_exporters.backbones.graph import Graph, embed
+from edgetl_exporters.convert import to_onnx
 from edgetl_exporters.pictures import scenes
-from edgetl_exporters.recipes import Recipe
-from edgetl_exporters.source import Source, Weights
+from edgetl_exporters.quantise import equalisation, ranges, recipes, rounding
+from edgetl_exporters.quantise.recipes import Recipe
+from edgetl_exporters.sources.base import Source, Weights
+from edgetl_exporters.variants import noise, repair
 from torch import nn
 
 from edgetl.errors import ExportError
@@ -46,7 +49,7 @@ class Tiny(Source):
 
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
         self.asked.append((recipe, photos))
-        return {"model.onnx": onnx_format.quantise(equalisation.network_for(recipe, self.model, photos), photos, recipe)}
+        return {"model.onnx": to_onnx.quantise(equalisation.network_for(recipe, self.model, photos), photos, recipe)}
 
 
 def run(model: bytes, tensors: Pixels) -> Embeddings:
@@ -147,7 +150,7 @@ def test_a_converter_of_its_own_is_tried_once_and_a_repair_it_refuses_is_passed_
 
 def test_a_layer_in_float_is_no_integer_convolution_and_the_others_are() -> None:
     model = tiny_onnx.model(tiny_onnx.weights())
-    made = onnx.load_from_string(onnx_format.quantise(model, CALIBRATING, dataclasses.replace(BASE, floats=(1,))))
+    made = onnx.load_from_string(to_onnx.quantise(model, CALIBRATING, dataclasses.replace(BASE, floats=(1,))))
     read = {node.name: node.input[1] for node in made.graph.node if node.op_type == "Conv"}
     assert {name: weight.endswith("DequantizeLinear_Output") for name, weight in read.items()} == {
         "stem": True,
@@ -163,9 +166,9 @@ def test_a_layer_in_float_reads_the_float_tensor_of_another_one_although_a_sum_r
     summed = onnx.helper.make_node("Add", ["depthwise in", relu.output[0]], ["sum"], "sum")
     model.graph.node.insert(list(model.graph.node).index(relu) + 1, summed)
     next(node for node in model.graph.node if node.name == "pointwise").input[0] = "sum"
-    names = [layer.nodes for layer in network.read(model.SerializeToString()).layers]
+    names = [layer.nodes for layer in ranges.read(model.SerializeToString()).layers]
     assert "sum" in names[1], "the sum belongs to the depthwise layer"
-    made = onnx.load_from_string(onnx_format.quantise(model.SerializeToString(), CALIBRATING, dataclasses.replace(BASE, floats=(0, 1))))
+    made = onnx.load_from_string(to_onnx.quantise(model.SerializeToString(), CALIBRATING, dataclasses.replace(BASE, floats=(0, 1))))
     assert next(node for node in made.graph.node if node.name == "depthwise").input[0] == "depthwise in"
 
 
@@ -178,7 +181,7 @@ def test_weights_that_lie_on_a_grid_already_stay_on_it_to_the_bit() -> None:
         integers.reshape(len(weight), -1)[:, 0] = 127
         scales = random.uniform(0.001, 0.02, (len(weight), 1, 1, 1)).astype(np.float32)
         given[name], grids[name] = integers * scales, integers
-    made = onnx.load_from_string(onnx_format.quantise(tiny_onnx.model(given), CALIBRATING, BASE))
+    made = onnx.load_from_string(to_onnx.quantise(tiny_onnx.model(given), CALIBRATING, BASE))
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in made.graph.initializer}
     for name, integers in grids.items():
         np.testing.assert_array_equal(stored[f"{name}.weight_quantized"], integers)
@@ -192,7 +195,7 @@ def test_the_ratio_is_the_textbooks_and_of_one_layer_the_noise_is_what_the_whole
     assert noise.ratio(np.array([1.0, 1.0]), np.array([0.0, 1.0])).tolist() == [120.0, 0.0]
 
     model = tiny_onnx.model({"stem": tiny_onnx.weights()["stem"]})
-    quantised = onnx_format.quantise(model, CALIBRATING, BASE)
+    quantised = to_onnx.quantise(model, CALIBRATING, BASE)
     (layer,) = noise.measure(model, quantised, CALIBRATING)
     expected, made = (outputs(each, "embedding") for each in (model, quantised))
     alone = parity.cosines(*(each[:6, 0] for each in (expected, made)))
@@ -205,12 +208,12 @@ def outputs(model: bytes, tensor: str) -> np.ndarray:
     made = onnx.load_from_string(model)
     del made.graph.output[:]
     made.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
-    session = network.session(made.SerializeToString())
+    session = ranges.session(made.SerializeToString())
     return np.stack([session.run([tensor], {"image": photo[None]})[0] for photo in CALIBRATING[: noise.PHOTOS]])
 
 
 def test_ranges_are_what_numpy_finds() -> None:
-    float_ = network.read(tiny_onnx.model(tiny_onnx.weights()))
+    float_ = ranges.read(tiny_onnx.model(tiny_onnx.weights()))
     values = np.stack([outputs(float_.model, "depthwise out")[i] for i in range(noise.PHOTOS)])
     photos = CALIBRATING[: noise.PHOTOS]
     low, high = float_.ranges(photos, "minmax")["depthwise out"]

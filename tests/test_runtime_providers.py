@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pictures import encoded, picture
 
 from edgetl import Bundle, ImageSpec
-from edgetl import bundle as bundles
-from edgetl.embedder import Embedder
+from edgetl.bundle import bundle as bundles
+from edgetl.embedding.embedder import Embedder
 from edgetl.errors import RuntimeUnavailable
-from edgetl.photos import Source
-from edgetl.preprocess import tensor
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import Source
 from edgetl.runtimes import FAMILIES, litert, onnxruntime, open_runtime, providers
 
 BATCH = np.random.default_rng(1).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgetl import Bundle, ImageSpec
-from edgetl import bundle as bundles
-from edgetl.embedder import Embedder
+from edgetl.bundle import bundle as bundles
+from edgetl.embedding.embedder import Embedder
 from edgetl.errors import RuntimeUnavailable
 from edgetl.machine import facts
 from edgetl.runtimes import FAMILIES, Runtime, fake, litert, open_runtime, openvino, providers
@@ -212,8 +212,8 @@ def test_every_family_goes_through_every_check() -> None:
 
 def test_a_real_quantised_mobilenet_tells_cats_from_dogs(data: Path) -> None:
     """Coral's embedding extractor, uint8 in and out: its embedding is a point on the unit sphere, and like photos are near."""
-    from edgetl.photos import load
-    from edgetl.preprocess import tensor
+    from edgetl.inputs.photo.preprocess import tensor
+    from edgetl.inputs.photo.source import load
 
     model = (data / "coral" / "mobilenet_v1_1.0_224_quant_embedding_extractor.tflite").read_bytes()
     runtime = open_runtime("litert", {"model.tflite": model})

@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edgetl.errors import FingerprintMismatch, NotTrained, StoreCorrupt, StoreError, StoreLocked
-from edgetl.store import NewSample, Removed, Store, schema, traces
+from edgetl.stats import Proportion
+from edgetl.store import NewSample, Removed, Store, erasure, schema
 from edgetl.store.encoding import decode, encode
 from edgetl.store.merge import merge
-from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion, to_json
+from edgetl.types import Capture, Fingerprint, ImageSpec, to_json
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 16)
 
@@ -217,20 +218,20 @@ def test_photos_removed_in_any_order_while_others_come_leave_nothing_once_purged
 
 
 def test_a_trace_is_found_wherever_it_lies_in_the_file_and_in_the_journal(tmp_path, monkeypatch):
-    monkeypatch.setattr(traces, "BLOCK", 1000)
+    monkeypatch.setattr(erasure, "BLOCK", 1000)
     whole = random.Random(0).randbytes(2500)
-    pieces = [whole[at : at + traces.PIECE] for at in range(0, len(whole) - traces.PIECE, 7)]
-    gone = random.Random(1).randbytes(traces.PIECE)
+    pieces = [whole[at : at + erasure.PIECE] for at in range(0, len(whole) - erasure.PIECE, 7)]
+    gone = random.Random(1).randbytes(erasure.PIECE)
     file, journal = tmp_path / "a.db", tmp_path / "a.db-wal"
     with contextlib.closing(sqlite3.connect(":memory:")) as db:
         db.executescript("CREATE TABLE sample (id, photo, embedding); CREATE TABLE thumbnail (id, jpeg); CREATE TABLE background (rows)")
         for holder, other in ((file, journal), (journal, file)):
             holder.write_bytes(whole)
             other.write_bytes(b"")
-            assert traces.count(db, file, Removed({}, frozenset([*pieces, gone]))) == len(pieces)
+            assert erasure.count(db, file, Removed({}, frozenset([*pieces, gone]))) == len(pieces)
         db.execute("INSERT INTO sample VALUES (1, ?, ?)", (pieces[0], b"something else"))
         db.execute("INSERT INTO thumbnail VALUES (1, ?)", (pieces[9] + pieces[8],))
-        assert traces.count(db, file, Removed({}, frozenset(pieces))) == len(pieces) - 3
+        assert erasure.count(db, file, Removed({}, frozenset(pieces))) == len(pieces) - 3
 
 
 def test_a_photo_that_another_one_shares_bytes_with_leaves_no_trace_of_its_own(store):

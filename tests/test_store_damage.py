@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from edgetl.errors import EdgetlError, StoreCorrupt, StoreError
+from edgetl.stats import Proportion
 from edgetl.store import NewSample, Store
 from edgetl.store.encoding import encode
-from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion
+from edgetl.types import Capture, Fingerprint, ImageSpec
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 64)
 ROWS = np.random.default_rng(0).normal(size=(300, 64)).astype(np.float32)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edgetl.errors import StoreError
+from edgetl.stats import Proportion
 from edgetl.store import NewSample, Store, events
-from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion
+from edgetl.types import Capture, Fingerprint, ImageSpec
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 64)
 SEEN = Capture(640, 480, 100.0, 20.0, 3.0, -0.25, None, b"a small JPEG")

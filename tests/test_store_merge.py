@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgetl.errors import FingerprintMismatch, LabelError, StoreCorrupt, StoreError, StoreLocked
+from edgetl.stats import Proportion
 from edgetl.store import NewSample, Store
+from edgetl.store.class_names import reconcile
 from edgetl.store.merge import Conflict, Copy, MergeReport, merge
-from edgetl.store.names import reconcile
-from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion, to_json
+from edgetl.types import Capture, Fingerprint, ImageSpec, to_json
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 16)
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where waiting for the disk costs nothing

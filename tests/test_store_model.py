@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edgetl.errors import NotTrained, StoreError
+from edgetl.stats import Proportion
 from edgetl.store import NewSample, Store
-from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion
+from edgetl.types import Capture, Fingerprint, ImageSpec
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 4)
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # where waiting for the disk costs nothing

@@ -13,18 +13,22 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import tiny_models
-from edgetl_exporters import formats, matrix, onnx_format, plugins, targets
-from edgetl_exporters.recipes import Recipe
-from edgetl_exporters.source import Source, Weights
-from edgetl_exporters.targets import emulated, ethos, nvidia, qnn
+from edgetl_exporters import plugins, targets
+from edgetl_exporters.convert import to_onnx
+from edgetl_exporters.quantise.recipes import Recipe
+from edgetl_exporters.sources import extended
+from edgetl_exporters.sources.base import Source, Weights
+from edgetl_exporters.targets import emulated, ethos, matrix, nvidia, qnn
 from edgetl_exporters.targets.job import Job
-from edgetl_exporters.variants import Maker
+from edgetl_exporters.variants.maker import Maker
 from pictures import encoded, picture
 
-from edgetl import Bundle, ImageSpec, machine, preprocess, proofs
-from edgetl import bundle as bundles
+from edgetl import Bundle, ImageSpec, machine
+from edgetl.bundle import bundle as bundles
+from edgetl.bundle import proofs
 from edgetl.errors import ExportError, RuntimeUnavailable
-from edgetl.photos import load
+from edgetl.inputs.photo import preprocess
+from edgetl.inputs.photo.source import load
 from edgetl.runtimes import open_runtime
 from edgetl.types import Embeddings, Pixels, Proof
 
@@ -286,9 +290,9 @@ class Tiny(Source):
 
 
 def test_another_distribution_adds_a_format_which_is_proved_like_any_other(installed: Callable[..., None]) -> None:
-    assert isinstance(formats.extended(Tiny()), Tiny)
+    assert isinstance(extended.extended(Tiny()), Tiny)
     installed("halves", "halves = halves:Halves", HALVES)
-    source = formats.extended(Tiny())
+    source = extended.extended(Tiny())
     assert source.offered == {"onnx": ("fp32", "fp16")}
     golden = np.full((1, tiny_models.SIDE, tiny_models.SIDE, 3), 200, np.uint8)
     maker = Maker(source, None, golden, 6)  # a seed whose scenes all say something to the tiny network
@@ -313,7 +317,7 @@ def test_another_distribution_adds_a_format_which_is_proved_like_any_other(insta
 def test_a_format_that_no_device_opens_or_that_is_there_is_refused(installed: Callable[..., None], old: str, new: str, said: str) -> None:
     installed("halves", "halves = halves:Halves", HALVES.replace(old, new))
     with pytest.raises(ExportError, match=said):
-        formats.extended(Tiny())
+        extended.extended(Tiny())
 
 
 def test_an_accelerator_that_is_not_here_is_an_error(tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch) -> None:
@@ -344,13 +348,13 @@ def test_pixels_that_are_dequantised_instead_of_cast_become_the_same_bits(tensor
         parsed.graph.node.insert(0, onnx.helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 2, 1, 3]))
         parsed.graph.node[1].input[0] = "turned"
         model = parsed.SerializeToString()
-    changed = onnx_format.with_dequantised_pixels(model)
+    changed = to_onnx.with_dequantised_pixels(model)
     assert [node.op_type for node in onnx.load_from_string(changed).graph.node].count("DequantizeLinear") == 1
     assert "Cast" not in {node.op_type for node in onnx.load_from_string(changed).graph.node}
     before, after = (open_runtime("onnxruntime", {"model.onnx": content}) for content in (model, changed))
     for batch in (tensors, *tensors[:, None]):
         np.testing.assert_array_equal(before.embed(batch), after.embed(batch))
-    assert onnx_format.with_dequantised_pixels(changed) == changed
+    assert to_onnx.with_dequantised_pixels(changed) == changed
 
 
 def test_each_npu_is_offered_what_it_can_take(tiny: Bundle) -> None:

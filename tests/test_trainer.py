@@ -15,19 +15,19 @@ import pytest
 import safetensors.numpy
 import tiny_models
 from click.testing import CliRunner, Result
-from edgetl_exporters import tflite_file
+from edgetl_exporters.files import tflite
 from edgetl_exporters.trainer import export_trainer, rule
 from pictures import coloured, encoded, picture
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from edgetl import Classifier, ImageSpec
-from edgetl import bundle as bundles
-from edgetl.bundle import Bundle, NewVariant
-from edgetl.cli import trainer as verbs
+from edgetl.bundle import bundle as bundles
+from edgetl.bundle.bundle import Bundle, NewVariant
+from edgetl.cli import deploy_trainer as verbs
 from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, HeadError
 from edgetl.heads import Learner
-from edgetl.photos import load
-from edgetl.preprocess import tensor
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import load
 from edgetl.runtimes import open_runtime
 from edgetl.types import Array, to_json
 
@@ -62,10 +62,10 @@ class App:
 
 
 def head_alone(dim: int = DIM, rooted: int = DIM, slots: int = SLOTS, alpha: float = ALPHA, temperature: float = rule.TEMPERATURE) -> bytes:
-    model = tflite_file.new()
+    model = tflite.new()
     rule.add_train(model, dim, rooted, slots, alpha)
     rule.add_predict(model, dim, rooted, slots, alpha, temperature)
-    return tflite_file.pack(model)
+    return tflite.pack(model)
 
 
 def photos(n: int, classes: int, dim: int = DIM, seed: int = 0, apart: float = 1.0) -> tuple[Array, Array]:
@@ -233,10 +233,10 @@ def test_the_file_says_what_it_is_and_holds_builtin_operators_only(tmp_path: Pat
     variant = opened.variant("tflite-int8")
     assert (made.variant, made.model, made.fingerprint) == ("tflite-int8", variant.sha256, opened.fingerprint(variant).digest)
     assert made.size == output.stat().st_size
-    model = tflite_file.read(output.read_bytes(), "trainer.tflite")
+    model = tflite.read(output.read_bytes(), "trainer.tflite")
     (stated,) = [model.buffers[entry.buffer].data for entry in model.metadata if entry.name == b"edgetl-trainer"]
     assert {**json.loads(bytes(stated)), "size": made.size} == {"format": "edgetl-trainer-1", **to_json(made)}
-    graphs = [tflite_file.Graph(model, number) for number in range(len(model.subgraphs))]
+    graphs = [tflite.Graph(model, number) for number in range(len(model.subgraphs))]
     used = {graph.opcode(operator) for graph in graphs for operator in graph.raw.operators}
     assert used == set(made.operators)
     assert not [name for name in used if "CUSTOM" in name.upper() or name.startswith("Flex")]

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from edgetl.types import Fingerprint, HeadInfo, ImageSpec, Proportion, digest, to_json
+from edgetl.stats import Proportion
+from edgetl.types import Fingerprint, HeadInfo, ImageSpec, digest, to_json
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

@@ -11,7 +11,7 @@ import click
 import numpy as np
 from scipy.stats import t as student
 
-from edgetl.photos import labelled_photos_in
+from edgetl.inputs.photo.folders import labelled_photos_in
 
 SETS = ("flowers", "sign-digits", "magnetic-tiles")
 MORE = ("pacs/photo", "pacs/art_painting", "pacs/sketch", "brain-mri", "synthetic/100x20")

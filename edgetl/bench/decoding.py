@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar, Union
 
-from edgetl.types import Proportion
+from edgetl.stats import Proportion
 
 T = TypeVar("T")
 _INT64 = 1 << 63

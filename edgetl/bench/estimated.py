@@ -6,7 +6,7 @@ import time
 
 from edgetl.bench.method import Method
 from edgetl.bench.record import Record, Result, Row, Subject
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import BenchError
 from edgetl.machine import libraries
 from edgetl.types import Proof

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from edgetl.bench.method import Method
 from edgetl.bench.statistics import Estimate, Summary, summary
-from edgetl.types import Proportion
+from edgetl.stats import Proportion
 
 Kind = Literal["measured", "emulated", "estimated"]
 Unit = Literal["ns", "B", "uJ", "cycles"]

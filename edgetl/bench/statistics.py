@@ -32,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.errors import BenchError
-from edgetl.evaluation import above, student
+from edgetl.stats import above, student
 
 Error = tuple[float, int]
 """A standard error, and the degrees of freedom behind it."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgetl.cli import asking, benching, exporting, fusing, history, models, records, teaching, trainer
+from edgetl.cli import bench, bench_records, bundle, deploy_classifier, deploy_trainer, export, head, learn, query
 from edgetl.errors import EdgetlError
 
 
@@ -34,12 +34,12 @@ def main() -> None:
 
 
 for _verb in (
-    *(exporting.export, fusing.export_classifier, trainer.export_trainer, trainer.import_trainer),
-    *(models.inspect, benching.bench, models.choose, models.demo),
-    *(teaching.add, teaching.train, teaching.forget, teaching.adapt, teaching.merge),
-    *(asking.predict, asking.evaluate, asking.explain, asking.doctor),
-    *(history.heads, history.log, history.rollback, history.activate, history.head),
+    *(export.export, deploy_classifier.export_classifier, deploy_trainer.export_trainer, deploy_trainer.import_trainer),
+    *(bundle.inspect, bench.bench, bundle.choose, bundle.demo),
+    *(learn.add, learn.train, learn.forget, learn.adapt, learn.merge),
+    *(query.predict, query.evaluate, query.explain, query.doctor),
+    *(head.heads, head.log, head.rollback, head.activate, head.head),
 ):
     main.add_command(_verb)
-for _verb in (records.compare, records.pick, records.report, records.show, records.trend):
-    benching.bench.add_command(_verb)
+for _verb in (bench_records.compare, bench_records.pick, bench_records.report, bench_records.show, bench_records.trend):
+    bench.bench.add_command(_verb)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from edgetl import bundle as bundles
-from edgetl.embedder import kept_choice
-from edgetl.proofs import table
+from edgetl.bundle import bundle as bundles
+from edgetl.bundle.proofs import table
+from edgetl.embedding.embedder import kept_choice
 from edgetl.tables import render
 
 

@@ -14,7 +14,7 @@ import click
 
 from edgetl.classifier import Classifier
 from edgetl.errors import ExportError
-from edgetl.intake import Progress
+from edgetl.inputs.photo.folders import Progress
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def workstation(module: str) -> Any:
 
 def files(path: Path) -> Sequence[Path]:
     """The photos of a folder, or the one file."""
-    from edgetl.photos import photos_in
+    from edgetl.inputs.photo.folders import photos_in
 
     return photos_in(path)[0] if path.is_dir() else [path]
 

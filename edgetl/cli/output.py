@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgetl.session.reports import EvalReport
+from edgetl.stats import Proportion
 from edgetl.tables import render
-from edgetl.types import EvalReport, Proportion, to_json
+from edgetl.types import to_json
 
 if TYPE_CHECKING:
-    from edgetl.assessment import Assessment
-    from edgetl.doctor import Finding
-    from edgetl.reports import TrainReport
+    from edgetl.diagnostics import Finding
+    from edgetl.diagnostics.forecast import Assessment
+    from edgetl.session.reports import TrainReport
 
 _SHOWN, _NAMED = 5, 10
 

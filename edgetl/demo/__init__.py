@@ -14,13 +14,15 @@ from pathlib import Path
 import click
 
 from edgetl import bench, machine
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.demo import cells, report, speed, steps
 from edgetl.demo.cells import Cell
 from edgetl.demo.console import bar, show
 from edgetl.demo.record import Figure, Latency, Plan, Record, Step, merged
 from edgetl.errors import ExportError
-from edgetl.types import EvalReport, Proportion, to_json
+from edgetl.session.reports import EvalReport
+from edgetl.stats import Proportion
+from edgetl.types import to_json
 
 _MARK = "made-by-edgetl-demo.txt"
 _TAUGHT = "tflite-int8"

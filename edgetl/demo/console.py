@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from edgetl.demo.record import Step
-from edgetl.intake import Progress
+from edgetl.inputs.photo.folders import Progress
 from edgetl.tables import render
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgetl.bench import Method
-from edgetl.types import EvalReport, Guess, Proportion
+from edgetl.session.reports import EvalReport
+from edgetl.stats import Proportion
+from edgetl.types import Guess
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from edgetl.demo.cells import CREDIT
 from edgetl.demo.record import Example, Record
 from edgetl.demo.speed import milliseconds
 from edgetl.errors import ExportError
-from edgetl.types import EvalReport
+from edgetl.session.reports import EvalReport
 
 _SIDE = 224
 _NUMBER = re.compile(r"-|\d[\d.,]*(e[-+]\d+)?( (%|MB|ms|s))?|[\d.]+ to [\d.]+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgetl.bench import Record as Bench
 from edgetl.bench import Result, Row
 from edgetl.bench.statistics import Estimate
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.demo.record import Latency, Step
 
 _HEADERS = ("variant", "p50", "p90", "p99", "n", "warm load", "cold load", "new class", "cosine", "threads", "runtime")

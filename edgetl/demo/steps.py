@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.classifier import Classifier
 from edgetl.demo.console import bar
 from edgetl.demo.record import Example, Step, merged, subset
 from edgetl.errors import PhotoError
 from edgetl.heads import Head, Learner
-from edgetl.reports import TrainReport
 from edgetl.runtimes import Runtime
-from edgetl.types import Embeddings, EvalReport, HeadInfo, Pixels, Proportion
+from edgetl.session.reports import EvalReport, TrainReport
+from edgetl.stats import Proportion
+from edgetl.types import Embeddings, HeadInfo, Pixels
 
 Pairs = Sequence[tuple[Path, str]]
 

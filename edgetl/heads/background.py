@@ -2,7 +2,8 @@
 
 The bundle brings them (its calibration photos, or those of `edgetl export --background`). They may show what is trained here, so those
 that are as near to a training photo as these are to each other are left out. Of the rest the first GROUND widen the total scatter that
-the relative Mahalanobis distance compares with (:mod:`edgetl.heads.rejection`); the others are held out: how many of them get a label is
+the relative Mahalanobis distance compares with (:mod:`edgetl.heads.confidence.rejection`); the others are held out: how many of them get
+a label is
 the measured share of unrelated photos that do.
 """
 
@@ -12,7 +13,7 @@ import dataclasses
 
 import numpy as np
 
-from edgetl.heads.reading import View
+from edgetl.heads.training_set import View
 from edgetl.types import Array, Embeddings
 
 GROUND = 64

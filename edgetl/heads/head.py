@@ -14,9 +14,9 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from edgetl.errors import HeadError, LabelError
-from edgetl.heads.conformal import Conformal
-from edgetl.heads.normalisation import signed_roots
-from edgetl.heads.rejection import POINTS, SCORES, Point, Rejection, is_nothing
+from edgetl.heads.confidence.conformal import Conformal
+from edgetl.heads.confidence.rejection import POINTS, SCORES, Point, Rejection, is_nothing
+from edgetl.heads.linalg.normalisation import signed_roots
 from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
 
 FORMAT = "edgetl-head-4"
@@ -37,7 +37,8 @@ class Head:
         weight: float32 [c, d].
         bias: float32 [c].
         temperature: the logits are divided by this before the softmax; fitted on held-out logits.
-        rooted: of how many of the last values of an embedding it reads roots (:func:`edgetl.heads.normalisation.signed_roots`); heads made
+        rooted: of how many of the last values of an embedding it reads roots (:func:`edgetl.heads.linalg.normalisation.signed_roots`);
+        heads made
             before there was power normalisation read none.
         counts: samples per class that it was trained from; empty where unknown.
         fingerprint: digest of the embeddings' fingerprint; empty where unknown.
@@ -71,7 +72,8 @@ class Head:
     def decide(self, embedding: Embeddings, unknown: Point | None = None) -> tuple[Embeddings, str]:
         """Probabilities float32 [c] of one embedding [d], and why it gets no label: a sentence, empty where it gets the most probable one.
 
-        It gets none where that class is a reject class (:func:`edgetl.heads.rejection.is_nothing`) or where it is like nothing taught.
+        It gets none where that class is a reject class (:func:`edgetl.heads.confidence.rejection.is_nothing`) or where it is like
+        nothing taught.
 
         Args:
             embedding: float32 [d].
@@ -119,7 +121,7 @@ class Head:
     def candidates(self, embedding: Embeddings, confidence: float = 0.9) -> tuple[str, ...]:
         """The classes that one embedding [d] may be of, most probable first: the right one is among them with this confidence.
 
-        :mod:`edgetl.heads.conformal` says what that is worth; it holds for photos of the classes taught.
+        :mod:`edgetl.heads.confidence.conformal` says what that is worth; it holds for photos of the classes taught.
 
         Raises:
             HeadError: as :meth:`logits`, or a confidence that some class has too few photos for (it says how many more).

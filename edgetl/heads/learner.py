@@ -11,9 +11,9 @@ import numpy as np
 from edgetl.errors import TrainError
 from edgetl.heads.bursts import Bursts
 from edgetl.heads.head import Head
-from edgetl.heads.normalisation import unit
-from edgetl.heads.oddities import oddities
-from edgetl.heads.reading import FOLDS, View
+from edgetl.heads.linalg.normalisation import unit
+from edgetl.heads.linalg.threads import single_thread
+from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening, source
 from edgetl.heads.samples import Samples, asked, cells_of, folds
 from edgetl.heads.selection import (
     ALPHAS,
@@ -29,9 +29,10 @@ from edgetl.heads.selection import (
     try_logistic,
     tune,
 )
-from edgetl.heads.threads import single_thread
-from edgetl.heads.whitening import Scatter, Spectrum, Whitening, source
-from edgetl.types import Array, Embeddings, HeadKind, Proportion, check_label
+from edgetl.heads.training_set import FOLDS, View
+from edgetl.heads.warnings import oddities
+from edgetl.stats import Proportion
+from edgetl.types import Array, Embeddings, HeadKind, check_label
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class Fit:
         reason: why this one, in a sentence.
         candidates: leave-one-out accuracy of every algorithm tried, trained on all samples and asked about the same ones (a part of them
             where they are many); that of `logistic`, where `auto` tries it, is 5-fold on all samples. Counted in bursts, as
-            :func:`edgetl.evaluation.per_class_accuracy` does.
+            :func:`edgetl.stats.per_class_accuracy` does.
         alpha: the regularisation of the head, in units of squared power-normalised embeddings.
         ids: the photos, int64 [m], in the learner's order.
         truth: the label of each.
@@ -89,9 +90,10 @@ class Fit:
 class Learner:
     """Everything a head is fitted from, in memory; the same after any order of changes as after one batch.
 
-    Every fit reads all samples in coordinates made once for each regularisation that is tried (:func:`edgetl.heads.whitening.source`).
+    Every fit reads all samples in coordinates made once for each regularisation that is tried
+    (:func:`edgetl.heads.linalg.whitening.source`).
     Samples that come or go are signed rows beside them, until those are too many; then they are made again. Labels are not in them:
-    relabelling is free. Nothing drifts: class sums are exact (:func:`edgetl.heads.normalisation.unit`).
+    relabelling is free. Nothing drifts: class sums are exact (:func:`edgetl.heads.linalg.normalisation.unit`).
 
     A photo may come as several views of itself, rows with one id: the photo first, then augmented copies. Every row weighs the same in a
     fit. What is left out to judge a head is always a whole burst (:mod:`edgetl.heads.bursts`), with all views of its photos.
@@ -140,7 +142,7 @@ class Learner:
 
         Args:
             ids: the photo of each row, int [n], none of them there already; rows of one photo are neighbours, the photo itself first.
-            embeddings: float [n, d], of any length; they are power-normalised here (:mod:`edgetl.heads.normalisation`).
+            embeddings: float [n, d], of any length; they are power-normalised here (:mod:`edgetl.heads.linalg.normalisation`).
             labels: class name of each row.
             taken: when each row's photo was taken, seconds since 1970 by the camera's clock, NaN where unknown; None where all are.
 

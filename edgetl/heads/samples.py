@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from edgetl.errors import TrainError
-from edgetl.heads.normalisation import power_normalised
+from edgetl.heads.linalg.normalisation import power_normalised
 from edgetl.types import Array, Embeddings
 
 _LONG = 64
@@ -47,7 +47,8 @@ class Rows:
 class Samples:
     """Rows in the order they came, power-normalised; an all-zero embedding stays zero. The views of a photo are neighbours with one id.
 
-    A class's sum is exact: see :func:`edgetl.heads.normalisation.unit`. So it is the same after any changes, however many, as of a batch.
+    A class's sum is exact: see :func:`edgetl.heads.linalg.normalisation.unit`. So it is the same after any changes, however many, as of
+    a batch.
 
     Attributes:
         ids: the photo of each row, int64 [n].

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from edgetl.heads import lda, logistic, ncm, ridge
-from edgetl.heads.calibration import brier_of_each, temperature
-from edgetl.heads.reading import FOLDS, Reading, View
+from edgetl.heads.algorithms import lda, logistic, ncm, ridge
+from edgetl.heads.confidence.calibration import brier_of_each, temperature
 from edgetl.heads.samples import cells_of
-from edgetl.types import Array, HeadKind, Proportion
+from edgetl.heads.training_set import FOLDS, Reading, View
+from edgetl.stats import Proportion
+from edgetl.types import Array, HeadKind
 
 READERS: Mapping[HeadKind, Callable[[View], Reading]] = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read, "logistic": logistic.read}
 CANDIDATES: tuple[HeadKind, ...] = ("lda", "ridge", "ncm")

@@ -13,9 +13,10 @@ from typing import Any, Union
 
 import numpy as np
 
-from edgetl import bundle, faults
-from edgetl.photos import Source
-from edgetl.preprocess import tensor
+from edgetl.bundle import bundle
+from edgetl.inputs.photo import faults
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import Source
 from edgetl.runtimes.planted import Planted
 from edgetl.types import Embeddings, ImageSpec, Pixels
 
@@ -76,7 +77,7 @@ def write_bundle(
     """Writes a bundle with one variant, `fake-fp32`, or with those that `latencies` names.
 
     Args:
-        path: as :func:`edgetl.bundle.write`.
+        path: as :func:`edgetl.bundle.bundle.write`.
         golden_photo: an encoded photo.
         dim: the embedding's length.
         size: the input's width and height, a multiple of 8 pixels.

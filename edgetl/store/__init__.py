@@ -6,9 +6,9 @@ a CRC32 that is checked when the row is read, because SQLite's own `integrity_ch
 
 from edgetl.store.batches import Batch
 from edgetl.store.encoding import EncodingName
+from edgetl.store.erasure import Removed
 from edgetl.store.events import Event
 from edgetl.store.samples import NewSample, Sample, Samples
 from edgetl.store.store import Store
-from edgetl.store.traces import Removed
 
 __all__ = ["Batch", "EncodingName", "Event", "NewSample", "Removed", "Sample", "Samples", "Store"]

@@ -16,8 +16,9 @@ from typing import Any
 from zlib import crc32
 
 from edgetl.errors import NotTrained, StoreCorrupt, StoreError
+from edgetl.stats import Proportion
 from edgetl.store.checksum import RESTORE, checksum, matches, next_id
-from edgetl.types import HeadInfo, Proportion, to_json
+from edgetl.types import HeadInfo, to_json
 
 # The weights come last in the table and have their own checksum, so that listing a history does not read them.
 COLUMNS = "id, kind, labels, samples, hits, trials, created, report, weights_crc, crc, length(weights)"

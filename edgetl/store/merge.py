@@ -14,10 +14,10 @@ import numpy as np
 
 from edgetl.errors import FingerprintMismatch, StoreError
 from edgetl.store import captures, events, samples, schema
+from edgetl.store.class_names import reconcile
 from edgetl.store.connection import Connection
 from edgetl.store.encoding import EncodingName, decode, encode, row_size
 from edgetl.store.lock import WriterLock
-from edgetl.store.names import reconcile
 from edgetl.types import Fingerprint, check_label
 
 CHUNK = 256

@@ -17,7 +17,7 @@ from edgetl.errors import StoreCorrupt, StoreError
 from edgetl.store import captures, derived
 from edgetl.store.checksum import RESTORE, checksum, matches, next_id
 from edgetl.store.encoding import EncodingName, decode, encode, row_size
-from edgetl.store.traces import Removed, pieces
+from edgetl.store.erasure import Removed, pieces
 from edgetl.types import Capture, Embeddings
 
 CHUNK = 1024

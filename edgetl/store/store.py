@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.errors import StoreError
-from edgetl.store import background, batches, captures, derived, events, heads, samples, schema, traces
+from edgetl.stats import Proportion
+from edgetl.store import background, batches, captures, derived, erasure, events, heads, samples, schema
 from edgetl.store.batches import Batch
 from edgetl.store.connection import Connection
 from edgetl.store.encoding import EncodingName
+from edgetl.store.erasure import Removed
 from edgetl.store.events import Event
 from edgetl.store.lock import WriterLock
 from edgetl.store.samples import NewSample, Sample, Samples
-from edgetl.store.traces import Removed
-from edgetl.types import Capture, Embeddings, Fingerprint, HeadInfo, Proportion
+from edgetl.types import Capture, Embeddings, Fingerprint, HeadInfo
 
 NAMED = 5
 """Classes that an event names before it only counts them."""
@@ -180,7 +181,7 @@ class Store:
         self._connection.refuse_within("looking for traces")
         self._connection.finish_erasing()
         with self._connection.reading() as db:
-            return traces.count(db, self.path, removed)
+            return erasure.count(db, self.path, removed)
 
     def purge(self, removed: Removed) -> int:
         """Makes sure that nothing of what was removed is left, by a vacuum where it takes one; returns the traces that are left.

@@ -13,21 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from edgetl import bundle, preprocess
+from edgetl.bundle import bundle
 from edgetl.errors import CalibrationError, ExportError
-from edgetl.photos import load
+from edgetl.inputs.photo import preprocess
+from edgetl.inputs.photo.source import load
 from edgetl.types import Array, ImageSpec, Pixels, Proof, to_json
-from edgetl_exporters import calibration, matrix, pictures
-from edgetl_exporters import labelled as labels
-from edgetl_exporters.adequacy import Adequacy
-from edgetl_exporters.diagnosis import Diagnosis
-from edgetl_exporters.formats import extended
-from edgetl_exporters.given import Given
-from edgetl_exporters.recipes import Recipe
-from edgetl_exporters.source import Source
-from edgetl_exporters.sources import open_source
-from edgetl_exporters.targets import chosen
-from edgetl_exporters.variants import Exported, Maker
+from edgetl_exporters import pictures
+from edgetl_exporters.quantise import calibration
+from edgetl_exporters.quantise.recipes import Recipe
+from edgetl_exporters.sources.base import Source
+from edgetl_exporters.sources.extended import extended
+from edgetl_exporters.sources.given import Given
+from edgetl_exporters.sources.opening import open_source
+from edgetl_exporters.targets import chosen, matrix
+from edgetl_exporters.targets import labelled as labels
+from edgetl_exporters.variants.adequacy import Adequacy
+from edgetl_exporters.variants.diagnosis import Diagnosis
+from edgetl_exporters.variants.maker import Exported, Maker
 
 Progress = Callable[[int, int], None]
 
@@ -118,10 +120,11 @@ def export(
         onnx_recipe: `onnx-u8s8`, which `auto` is, or `onnx-u8u8`.
         openvino_recipe: `openvino-u8s8`, which `auto` is, `openvino-u8u8` or `openvino-nncf`.
         targets: on whose arithmetic every variant is proved, see :func:`edgetl_exporters.targets.known`; `all` is every one.
-        labelled: photos whose class the network's own classifier knows (:func:`edgetl_exporters.labelled.read`), on which the targets are
+        labelled: photos whose class the network's own classifier knows (:func:`edgetl_exporters.targets.labelled.read`), on which the
+        targets are
             proved; the held-back photos where not given.
         progress: told (steps done, steps in all).
-        **given: what a person says of an own file: see :class:`edgetl_exporters.given.Given`.
+        **given: what a person says of an own file: see :class:`edgetl_exporters.sources.given.Given`.
 
     Raises:
         WeightsMissing: the weights are not on this machine and could not be downloaded.

@@ -7,7 +7,7 @@ In the other distribution's pyproject.toml::
 
 (https://packaging.python.org/en/latest/specifications/entry-points/). The object, or the class that makes it without arguments, says by
 its methods what it is: a target has `cells` and `prove` (:class:`edgetl_exporters.targets.Target`), a format has `make`
-(:class:`edgetl_exporters.formats.Format`).
+(:class:`edgetl_exporters.sources.extended.Format`).
 """
 
 from __future__ import annotations

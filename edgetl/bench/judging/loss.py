@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 
 from edgetl.bench.record import Accuracy, Result
-from edgetl.types import Proportion
+from edgetl.stats import Proportion
 
 
 @dataclasses.dataclass(frozen=True)

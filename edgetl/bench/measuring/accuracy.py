@@ -15,12 +15,14 @@ import numpy as np
 from edgetl.bench.measuring.job import Answer, Job
 from edgetl.bench.measuring.subject import subject
 from edgetl.bench.record import Accuracy
-from edgetl.bundle import Bundle
-from edgetl.embedder import Embedder
+from edgetl.bundle.bundle import Bundle
+from edgetl.embedding.embedder import Embedder
 from edgetl.errors import BenchError, PhotoError, TrainError
 from edgetl.heads import Fit, Learner
-from edgetl.photos import labelled_photos_in, load
-from edgetl.types import Array, Embeddings, Fingerprint, Proportion
+from edgetl.inputs.photo.folders import labelled_photos_in
+from edgetl.inputs.photo.source import load
+from edgetl.stats import Proportion
+from edgetl.types import Array, Embeddings, Fingerprint
 
 TAUGHT, ASKED = 20, 1000
 """Photos taught of a class, and asked in all, at most."""
@@ -159,7 +161,7 @@ def task(job: Job) -> Answer:
 
     Raises:
         BenchError: none was given.
-        EdgetlError: as :func:`measure`, :meth:`Split.of` and :meth:`edgetl.embedder.Embedder.open`.
+        EdgetlError: as :func:`measure`, :meth:`Split.of` and :meth:`edgetl.embedding.embedder.Embedder.open`.
     """
     if job.labelled is None:
         raise BenchError("accuracy needs labelled photos; give a folder ROOT/CLASS/PHOTO with --labelled")

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgetl import machine
 from edgetl.bench.measuring.job import Job
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import BenchError
 from edgetl.runtimes.providers import PROVIDERS, where
 

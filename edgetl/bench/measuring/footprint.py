@@ -31,7 +31,7 @@ from edgetl.bench.measuring.job import Answer, Job
 from edgetl.bench.measuring.loop import Measured, Samples
 from edgetl.bench.measuring.programs import command, live
 from edgetl.bench.record import Subject
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.classifier import Classifier
 from edgetl.errors import BenchError
 from edgetl.machine.files import ROOT, text

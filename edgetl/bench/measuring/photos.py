@@ -9,7 +9,8 @@ from typing import Any
 
 from edgetl.bench.measuring import charts
 from edgetl.bench.method import Method
-from edgetl.photos import load, photos_in
+from edgetl.inputs.photo.folders import photos_in
+from edgetl.inputs.photo.source import load
 
 _CLASSES, _TAUGHT, _LESSONS = 5, 20, 20
 _FEWEST = 16

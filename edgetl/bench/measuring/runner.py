@@ -28,9 +28,9 @@ from edgetl.bench.measuring.stand import Options
 from edgetl.bench.measuring.stop import Stop
 from edgetl.bench.method import FULL, Method
 from edgetl.bench.record import Record, Round, Skipped
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import BenchError, EdgetlError
-from edgetl.intake import Progress
+from edgetl.inputs.photo.folders import Progress
 from edgetl.machine import libraries, sensors
 from edgetl.store.encoding import row_size
 

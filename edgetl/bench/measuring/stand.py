@@ -8,11 +8,11 @@ from pathlib import Path
 
 from edgetl.bench.measuring import charts
 from edgetl.classifier import Classifier
-from edgetl.embedder import Embedder
+from edgetl.embedding.embedder import Embedder
 from edgetl.heads import Head
-from edgetl.memory import Memory
-from edgetl.photos import load
-from edgetl.preprocess import tensor
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import load
+from edgetl.session.workspace import Memory
 from edgetl.types import ImageSpec, Pixels
 
 _FRAME = ImageSpec(width=480, height=480, resize=480)

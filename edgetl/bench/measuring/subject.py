@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgetl.bench.record import Subject
-from edgetl.embedder import Embedder
+from edgetl.embedding.embedder import Embedder
 
 
 def subject(embedder: Embedder) -> Subject:

@@ -19,7 +19,7 @@ from edgetl.bench.remote import wheel
 from edgetl.bench.remote.link import Link
 from edgetl.bench.remote.target import parse
 from edgetl.bench.remote.visit import Cargo, Visit
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import RemoteError
 
 

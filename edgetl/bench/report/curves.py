@@ -13,7 +13,7 @@ from edgetl.bench.report.canvas import drawn, plot
 from edgetl.bench.report.colours import BAD, SERIES, SOFT
 from edgetl.bench.report.numbers import Scale
 from edgetl.bench.report.series import colour, mark
-from edgetl.types import Proportion
+from edgetl.stats import Proportion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,7 +16,7 @@ from edgetl.bench.report.numbers import Scale
 from edgetl.bench.report.series import Key, key
 from edgetl.bench.statistics import Estimate
 from edgetl.machine import sensors
-from edgetl.types import Proportion
+from edgetl.stats import Proportion
 
 _SHOT = re.compile(r"(\d+)-shot")
 _MANY = 12

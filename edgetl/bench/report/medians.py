@@ -12,7 +12,7 @@ from edgetl.bench.report.colours import ACCENT, INK, SOFT, TINT
 from edgetl.bench.report.numbers import Scale, ticks
 from edgetl.bench.report.series import colour, mark
 from edgetl.bench.statistics import Estimate
-from edgetl.types import Proportion
+from edgetl.stats import Proportion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from edgetl.bench.files import check_folder
 from edgetl.bench.record import Record
 from edgetl.bench.report import facts, numbers, view
 from edgetl.errors import BenchError
-from edgetl.types import Proportion
+from edgetl.stats import Proportion
 
 
 def render(records: Sequence[tuple[str, Record]]) -> str:

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edgetl.bundle import Bundle, Variant
+from edgetl.bundle.bundle import Bundle, Variant
 from edgetl.errors import ExportError, ParityError, PhotoError
-from edgetl.photos import load, photos_in
-from edgetl.preprocess import tensor
+from edgetl.inputs.photo.folders import photos_in
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import load
 from edgetl.runtimes import Runtime, open_runtime
-from edgetl.types import Embeddings, Pixels, Proportion
+from edgetl.stats import Proportion
+from edgetl.types import Embeddings, Pixels
 from edgetl_exporters.quiet import quiet
 
 BOUND = 0.95

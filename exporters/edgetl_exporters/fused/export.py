@@ -8,14 +8,15 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgetl.bundle import Bundle, File, Variant
+from edgetl.bundle.bundle import Bundle, File, Variant
 from edgetl.errors import ExportError
 from edgetl.types import ImageSpec
-from edgetl_exporters import metadata, recipes
+from edgetl_exporters import metadata
 from edgetl_exporters.fused import frigate, onnx_head, openvino_head, tflite_head
 from edgetl_exporters.fused.check import Answers, Check, compare
 from edgetl_exporters.fused.classes import Classes
 from edgetl_exporters.fused.proof import Agreement, prove
+from edgetl_exporters.quantise import recipes
 
 FORMATS: Mapping[str, str] = {"onnx": ".onnx", "tflite": ".tflite", "openvino": ".xml"}
 """Format -> what the file's name ends in. OpenVINO's weights lie beside its graph."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edgetl.bundle import Variant
+from edgetl.bundle.bundle import Variant
 from edgetl.errors import ExportError
 from edgetl.types import ImageSpec
 

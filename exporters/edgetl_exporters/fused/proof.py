@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgetl.bundle import Bundle, Variant
+from edgetl.bundle.bundle import Bundle, Variant
 from edgetl.errors import ParityError
 from edgetl.runtimes import open_runtime
-from edgetl.types import Embeddings, Pixels, Proportion
+from edgetl.stats import Proportion
+from edgetl.types import Embeddings, Pixels
 from edgetl_exporters import pictures
 from edgetl_exporters.fused.classes import Classes
 from edgetl_exporters.quiet import quiet

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgetl.types import Array
-from edgetl_exporters import tflite_file
+from edgetl_exporters.files import tflite
 from edgetl_exporters.fused.classes import INPUT, OUTPUT, Classes
 
 EXPECTS = "The head's few operators compute in float32, on the CPU where an accelerator computes the backbone in integers."
@@ -33,8 +33,8 @@ def append(files: Mapping[str, bytes], head: Classes, *, integers: bool = False)
         integers: give int32, p = q / 2^24, instead of float32 p.
     """
     ((name, content),) = files.items()
-    model = tflite_file.read(content, name)
-    nodes = _Nodes(tflite_file.Graph(model, file=name))
+    model = tflite.read(content, name)
+    nodes = _Nodes(tflite.Graph(model, file=name))
     nodes.take_pixels()
     row = nodes.add("L2_NORMALIZATION", [_powers(nodes, nodes.embedding(), head)], head.dim, "L2NormOptions")
     classes = len(head.labels)
@@ -43,7 +43,7 @@ def append(files: Mapping[str, bytes], head: Classes, *, integers: bool = False)
     if integers:
         made = nodes.integers(nodes.add("MUL", [made, nodes.scalar(_STEPS)], classes, "MulOptions"), classes)
     nodes.finish(made)
-    return {name: tflite_file.pack(model)}
+    return {name: tflite.pack(model)}
 
 
 def _powers(nodes: _Nodes, embedding: int, head: Classes) -> int:
@@ -68,7 +68,7 @@ def _roots(nodes: _Nodes, values: int, size: int) -> int:
 class _Nodes:
     """Adds operators on rows [1, size] behind a graph."""
 
-    def __init__(self, graph: tflite_file.Graph) -> None:
+    def __init__(self, graph: tflite.Graph) -> None:
         self._graph = graph
 
     def take_pixels(self) -> None:

@@ -22,7 +22,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
-from edgetl_exporters import tflite_file
+from edgetl_exporters.files import tflite
 from edgetl_exporters.metadata.info import KEY, Floats, Info, Stated, of_edgetl
 
 log = logging.getLogger("edgetl")
@@ -56,14 +56,14 @@ def write(model: bytes, info: Info) -> bytes:
     A quantised input takes pixels as stored numbers. Readers normalise first and quantise then, so that they are told what its
     quantisation undoes.
     """
-    made = tflite_file.read(model, info.name)
-    graph = tflite_file.Graph(made)
+    made = tflite.read(model, info.name)
+    graph = tflite.Graph(made)
     mean, std = graph.normalisation(int(graph.raw.inputs[0])) or (0.0, 1.0)
-    for name, content in ((tflite_file.DESCRIPTION, _described(info, mean, std)), (KEY, info.spec(mean, std).encode())):
+    for name, content in ((tflite.DESCRIPTION, _described(info, mean, std)), (KEY, info.spec(mean, std).encode())):
         made.metadata = [entry for entry in made.metadata if entry.name not in (name, name.encode())]
         made.metadata.append(schema.MetadataT(name, graph.buffer(content)))
-    tflite_file.prune(made)
-    return tflite_file.pack(made) + _zipped(info.labels)
+    tflite.prune(made)
+    return tflite.pack(made) + _zipped(info.labels)
 
 
 def read(model: Any, content: bytes) -> Stated:
@@ -73,7 +73,7 @@ def read(model: Any, content: bytes) -> Stated:
     found: dict[str, Any] = {}
     # A stranger's tables may point anywhere: what cannot be read is not stated.
     with contextlib.suppress(struct.error, IndexError, ValueError, TypeError, OverflowError):
-        if (data := told.get(tflite_file.DESCRIPTION)) is not None:
+        if (data := told.get(tflite.DESCRIPTION)) is not None:
             found = _read(bytes(data))
     if file := found.pop("file", None):
         found["labels"] = _labels(content, file)

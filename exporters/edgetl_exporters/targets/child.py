@@ -14,7 +14,7 @@ from typing import Any
 
 import safetensors.numpy
 
-from edgetl import bundle
+from edgetl.bundle import bundle
 from edgetl.errors import ExportError, RuntimeUnavailable
 from edgetl.types import Embeddings, Pixels
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import RuntimeUnavailable
 from edgetl.types import Proof
 from edgetl_exporters.targets import child

@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import ExportError, RuntimeUnavailable
 from edgetl.types import Proof
 from edgetl_exporters.targets.job import Job

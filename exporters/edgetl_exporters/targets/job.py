@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgetl.bundle import Bundle
-from edgetl.types import Array, Embeddings, Pixels, Proof, ProofKind, Proportion, to_json
+from edgetl.bundle.bundle import Bundle
+from edgetl.stats import Proportion
+from edgetl.types import Array, Embeddings, Pixels, Proof, ProofKind, to_json
 from edgetl_exporters import parity
 
 

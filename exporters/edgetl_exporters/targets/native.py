@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from edgetl import machine
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.runtimes import open_runtime
 from edgetl.types import Proof
 from edgetl_exporters.quiet import quiet

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import RuntimeUnavailable
 from edgetl.runtimes import onnxruntime
 from edgetl.types import Proof

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from edgetl import machine
-from edgetl.bundle import Bundle
+from edgetl.bundle.bundle import Bundle
 from edgetl.errors import RuntimeUnavailable
 from edgetl.types import Proof
 from edgetl_exporters import parity

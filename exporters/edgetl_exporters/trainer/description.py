@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgetl.errors import ExportError
 from edgetl.types import ImageSpec, to_json
-from edgetl_exporters.tflite_file import Graph, read
+from edgetl_exporters.files.tflite import Graph, read
 from edgetl_exporters.trainer.expression import FREE
 
 FORMAT = "edgetl-trainer-1"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgetl.errors import ExportError
-from edgetl_exporters.tflite_file import Graph, prune, read, sign
+from edgetl_exporters.files.tflite import Graph, prune, read, sign
 
 _PIXELS = {"float32": "CAST", "int8": "QUANTIZE", "uint8": ""}
 

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgetl import bundle as bundles
+from edgetl.bundle import bundle as bundles
 from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch
 from edgetl.types import Fingerprint
-from edgetl_exporters.tflite_file import pack
+from edgetl_exporters.files.tflite import pack
 from edgetl_exporters.trainer import rule
 from edgetl_exporters.trainer.description import Trainer, arguments, describe, operators
 from edgetl_exporters.trainer.embedding import embedding

@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgetl.types import Array
-from edgetl_exporters.tflite_file import Graph, sign
+from edgetl_exporters.files.tflite import Graph, sign
 
 FREE = -1
 """A size that the interpreter may change (`resize_tensor_input`)."""

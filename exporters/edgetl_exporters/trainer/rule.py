@@ -3,7 +3,8 @@
 The state of C class slots and embeddings of d values; a fresh one is all zeros:
 
 - `counts` [C], photos per class, and `sums` [C, d] of their power-normalised embeddings; m = sums / counts are the class means;
-- `within` [d, d]: W (W + alpha I)^-1, where W is the within-class scatter of :mod:`edgetl.heads.lda`. With P = I - within that is
+- `within` [d, d]: W (W + alpha I)^-1, where W is the within-class scatter of :mod:`edgetl.heads.algorithms.lda`. With P = I - within
+that is
   alpha (W + alpha I)^-1, and all values lie in [-1, 1];
 - `squares` [C]: m^T P m, so that a prediction needs one product with `within` and not C of them.
 
@@ -52,7 +53,7 @@ def add_train(model: Any, dim: int, rooted: int, slots: int, alpha: float) -> No
     Args:
         model: the model, changed.
         dim: values of an embedding, d.
-        rooted: of how many of its last values roots are taken (:mod:`edgetl.heads.normalisation`).
+        rooted: of how many of its last values roots are taken (:mod:`edgetl.heads.linalg.normalisation`).
         slots: the most classes, C.
         alpha: the regularisation.
     """
@@ -108,7 +109,7 @@ def _state(made: Signature, dim: int) -> State:
 
 
 def _power_normalised(x: Tensor, rooted: int) -> Tensor:
-    """:func:`edgetl.heads.normalisation.power_normalised` of one embedding [1, d]; a zero embedding stays zero."""
+    """:func:`edgetl.heads.linalg.normalisation.power_normalised` of one embedding [1, d]; a zero embedding stays zero."""
     dim = x.shape[1]
     last = x if rooted == dim else x.part(dim - rooted, dim)
     roots = last / last.magnitude().at_least(_TINY).root()

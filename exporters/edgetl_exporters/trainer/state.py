@@ -38,7 +38,7 @@ def of_photos(x: Embeddings, classes: Array, slots: int, alpha: float) -> dict[s
 def linear(state: Mapping[str, Array], alpha: float) -> tuple[Embeddings, Embeddings]:
     """Weight float32 [c, d] and bias float32 [c] whose logits of a power-normalised embedding are those of `predict`, before temperature.
 
-    What all classes share is left out, as in :meth:`edgetl.heads.reading.Reading.linear`.
+    What all classes share is left out, as in :meth:`edgetl.heads.training_set.Reading.linear`.
     """
     means = state["sums"].astype(np.float64) / np.maximum(state["counts"], 1)[:, None]
     weight, bias = (means - means @ state["within"]) / alpha, -state["squares"].astype(np.float64) / (2 * alpha)

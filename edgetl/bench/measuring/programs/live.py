@@ -17,7 +17,7 @@ def main() -> None:
     numpy.ones((64, 64)) @ numpy.ones((64, 64))  # the linear algebra library takes its memory when it is first used
     done("baseline")
     import edgetl
-    import edgetl.embedder  # loaded by the first call that needs it, which would count as opening
+    import edgetl.embedding.embedder  # loaded by the first call that needs it, which would count as opening
 
     done("import")
     with edgetl.Classifier.open(told["bundle"], told["store"], variant=told["variant"], threads=told["threads"]) as shop:

@@ -8,7 +8,7 @@ STARTED = clock()
 def main() -> None:
     """Command line: bundle, variant, threads, when the process was started (0: not known); times are nanoseconds."""
     import edgetl
-    from edgetl.embedder import Embedder
+    from edgetl.embedding.embedder import Embedder
     from edgetl.runtimes import load_library, open_runtime
 
     imported = clock()

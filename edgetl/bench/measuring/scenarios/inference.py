@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from edgetl.bench.measuring.loop import Loop, Measured
 from edgetl.bench.measuring.stand import Stand
 from edgetl.classifier import guess
-from edgetl.photos import load
-from edgetl.preprocess import cropped, decoded
+from edgetl.inputs.photo.preprocess import cropped, decoded
+from edgetl.inputs.photo.source import load
 from edgetl.types import Photo
 
 

@@ -11,11 +11,11 @@ from edgetl.bench.measuring.loop import Loop, Measured
 from edgetl.bench.measuring.scenarios.lessons import lessons, undone
 from edgetl.bench.measuring.scenarios.resources import Resources
 from edgetl.bench.measuring.stand import Stand
-from edgetl.embedder import Embedded
-from edgetl.memory import Ready
-from edgetl.photos import load
-from edgetl.preprocess import cropped, decoded
-from edgetl.quality import measure
+from edgetl.embedding.embedder import Embedded
+from edgetl.inputs.photo.capture import measure
+from edgetl.inputs.photo.preprocess import cropped, decoded
+from edgetl.inputs.photo.source import load
+from edgetl.session.workspace import Ready
 from edgetl.store import NewSample, Store
 
 NEW_CLASS = "a new class"

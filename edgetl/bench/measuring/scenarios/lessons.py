@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgetl.bench.measuring.loop import Loop, Samples
 from edgetl.bench.measuring.stand import Stand
-from edgetl.photos import load
+from edgetl.inputs.photo.source import load
 
 Lesson = Callable[[int], Mapping["str | None", int]]
 """Does the work of one lesson, and says how long it took: stage, None for the whole -> nanoseconds. Its argument counts them, from 0."""

@@ -8,7 +8,7 @@ from array import array
 from edgetl.bench.measuring.loop import Loop, Measured
 from edgetl.bench.measuring.stand import Stand
 from edgetl.errors import PhotoError
-from edgetl.photos import load
+from edgetl.inputs.photo.source import load
 
 BLOCK = 32
 """Photos in a sample."""

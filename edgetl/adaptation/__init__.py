@@ -1,0 +1,1 @@
+"""Adapting a head to unlabelled photos of a new place."""

@@ -1,0 +1,1 @@
+"""The bundle: what the workstation writes and the device opens."""

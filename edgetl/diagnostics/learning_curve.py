@@ -1,0 +1,183 @@
+"""The learning curve: what the accuracy will be with more photos of every class, and how far from that it may be.
+
+The odds of an error fall with the number of photos n about as an inverse power law, e / (1 - e) = a n^-b: the law of Cortes et al. (1993,
+eq. 1; see Viering and Loog 2022, section 4) for errors that are not small beside 1. The level is the leave-one-out accuracy. The exponent b
+is measured with the fit's own algorithm and regularisation at a quarter, a half and all of the photos, and drawn towards the exponent of
+other data sets where few errors leave it uncertain. How far the truth is from such a forecast is known from other data sets too: the
+constants below come from `tools/bench_forecast --fit`, and docs/evidence/forecast.md has what the forecasts were worth on data sets that
+had no part in them.
+
+Only all classes together are forecast. More photos of one class alone raise its own accuracy at the cost of the classes that look like it,
+and the number of photos that a target needs cannot be told within a factor of 4 from 8 to 50 photos a class (docs/evidence/forecast.md).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from edgetl.heads.learner import Fit
+from edgetl.heads.linalg.threads import single_thread
+from edgetl.heads.linalg.whitening import scaled
+from edgetl.heads.samples import places, quota
+from edgetl.heads.selection import READERS
+from edgetl.heads.training_set import FOLDS, View
+from edgetl.stats import Proportion
+from edgetl.types import Array, Embeddings
+
+_PARTS = (4, 2)
+_POOL, _EACH, _CLASSES = 256, 4, 100
+"""The curve is measured on at most _POOL groups of near-duplicates, or _EACH of the _CLASSES largest classes, where that is more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """The constants of the forecast; all levels are logarithms of the odds of an error.
+
+    Attributes:
+        level: added to the measured level where few errors leave it uncertain: with few photos leave-one-out reads low.
+        shrink: share of the measured level that is added likewise.
+        exponent: b where nothing is measured.
+        trust: weight of the measured exponent where it is certain, in [0, 1].
+        doubt: variance of the level at which that weight has halved.
+        base: standard deviation that no number of photos removes.
+        noise: factor of the level's own standard deviation.
+        spread: standard deviation of the exponent to come about the one that is used.
+    """
+
+    level: float
+    shrink: float
+    exponent: float
+    trust: float
+    doubt: float
+    base: float
+    noise: float
+    spread: float
+
+
+LAW = Law(level=-0.36, shrink=-0.16, exponent=0.42, trust=0.69, doubt=0.07, base=0.25, noise=1.1, spread=0.3)
+"""Measured: docs/evidence/forecast.md."""
+_CERTAIN = 0.01
+"""Variance of the level at which half of the correction for few photos is made."""
+_TENTH = 1.2816
+"""The normal deviate that a tenth lies above."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Share of photos that were missed at several sizes of the training set.
+
+    Attributes:
+        sizes: groups of near-duplicates per class, mean over the classes, float64 [s]; the last is all.
+        errors: share missed, in [0, 1], float64 [s]; only of photos that were asked at every size.
+        photos: how many photos were asked, count.
+    """
+
+    sizes: Array
+    errors: Array
+    photos: int
+
+    @property
+    def exponent(self) -> float:
+        """The least-squares exponent b of the power law; 0 where nothing was asked."""
+        if not self.photos:
+            return 0.0
+        away = np.log(self.sizes) - np.log(self.sizes).mean()
+        errors = (self.errors * self.photos + 0.5) / (self.photos + 1)
+        return -float(away @ np.log(errors / (1 - errors))) / max(float(away @ away), 1e-9)
+
+
+def measure(fit: Fit, classes: Array) -> Curve:
+    """The curve on one photo of each group of near-duplicates.
+
+    Args:
+        fit: the training; its learner has not changed since.
+        classes: of its photos, int [m].
+    """
+    number = len(fit.head.labels)
+    _, first = np.unique(classes * (fit.bursts.max() + 1) + fit.bursts, return_index=True)
+    bursts = np.bincount(classes[first], minlength=number)
+    among = np.argsort(-bursts, kind="stable")[:_CLASSES]
+    first = first[np.isin(classes[first], among)]
+    place = places(fit.ids[first], classes[first], fit.bursts[first], 0)
+    limit = max(_POOL, _EACH * len(among))
+    if len(first) > limit:
+        kept = place < quota(bursts[among], limit)
+        first, place = first[kept], place[kept]
+    own, y = np.unique(classes[first], return_inverse=True)
+    x = fit.whole.view.x[np.flatnonzero(fit.whole.view.evidence)[first]]
+    # The heads see inner products only, so the rows of the Gram matrix's factor give the same answers as the embeddings, in fewer values.
+    # In float64: near-duplicates would leave a float32 product with eigenvalues below zero.
+    with single_thread():
+        gram = (doubled := x.astype(np.float64)) @ doubled.T
+        x = np.linalg.cholesky(gram + 1e-6 * np.eye(len(x))).astype(np.float32)
+        steps = [_part(fit, x, y, place, part) for part in _PARTS]
+    last = fit.held[np.ix_(first, own)].argmax(1) != y
+    errors = np.array([*(step[0] for step in steps), last])
+    sizes = np.array([*(step[1].mean() for step in steps), bursts[own].mean()])
+    tested = ~np.isnan(errors).any(0)
+    return Curve(sizes, errors[:, tested].mean(1) if tested.any() else np.zeros(len(sizes)), int(tested.sum()))
+
+
+def _part(fit: Fit, x: Embeddings, y: Array, place: Array, part: int) -> tuple[Array, Array]:
+    """Trains on each of `part` parts of the photos; returns how often each of the others was missed, and the mean bursts per class."""
+    bursts = np.bincount(y)
+    wrong, tried, size = np.zeros(len(y)), np.zeros(len(y)), np.zeros(len(bursts))
+    for number in range(part):
+        # A class with fewer photos than there are parts lends them to several, so that none lacks a class.
+        inside = place % part == (number % np.minimum(bursts, part))[y]
+        weight, bias = _train(fit, x[inside], y[inside])
+        said = (x @ weight.T + bias).argmax(1)
+        wrong += ~inside & (said != y)
+        tried += ~inside
+        size += np.bincount(y[inside])
+    return np.divide(wrong, tried, out=np.full(len(y), np.nan), where=tried > 0), size / part
+
+
+def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
+    counts = np.bincount(y)
+    average = np.eye(len(counts))[y].T / counts[:, None]
+    space = scaled(x, fit.alpha)
+    each = np.arange(len(y))
+    view = View(x, y, counts, average @ x, average @ space.changes, each, np.ones(len(y)), each % FOLDS, each, space, fit.alpha)
+    return READERS[fit.kind](view).linear()
+
+
+Range = tuple[float, float, float]
+"""10 %, 50 % and 90 % quantile: the 80 % interval with its middle."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """The accuracy on new photos, all classes together; an inverse power law with a normal spread of level and exponent.
+
+    Attributes:
+        level: logarithm of the odds of an error now.
+        variance: of the level as it was measured.
+        exponent: b, the slope of the level against the logarithm of the number of photos of every class.
+        law: the constants.
+    """
+
+    level: float
+    variance: float
+    exponent: float
+    law: Law = LAW
+
+    @classmethod
+    def of(cls, accuracy: Proportion, exponent: float, law: Law = LAW) -> Forecast:
+        """The forecast for a leave-one-out accuracy and the exponent of its :class:`Curve`."""
+        missed, hits = accuracy.n - accuracy.hits + 0.5, accuracy.hits + 0.5
+        level, variance = math.log(missed / hits), 1 / missed + 1 / hits
+        level += (law.level + law.shrink * level) * variance / (variance + _CERTAIN)
+        trust = law.trust * law.doubt / (law.doubt + variance)
+        return cls(level, variance, max(0.0, law.exponent + trust * (exponent - law.exponent)), law)
+
+    def accuracy(self, times: float) -> Range:
+        """With `times` as many photos of every class, in [0, 1]."""
+        further = math.log(times)
+        law, middle = self.law, self.level - self.exponent * further
+        spread = _TENTH * math.sqrt(law.base**2 + law.noise**2 * self.variance + (law.spread * further) ** 2)
+        low, half, high = (1 / (1 + math.exp(middle + away)) for away in (spread, 0.0, -spread))
+        return low, half, high

@@ -1,0 +1,58 @@
+"""Heads by the formulas as they stand in the books, from samples that are read once: slow to choose by, simple enough to prove by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from edgetl.errors import TrainError
+from edgetl.heads.linalg.threads import single_thread
+from edgetl.types import Array, Embeddings, HeadKind
+
+KINDS: tuple[HeadKind, ...] = ("lda", "ridge", "ncm")
+
+
+def fit(kind: HeadKind, alpha: float, names: Sequence[str], blocks: Iterable[tuple[Embeddings, Sequence[str]]]) -> tuple[Array, Array]:
+    """A head of one kind at one regularisation, without choosing, leaving out or calibrating anything.
+
+    It shares no code with :mod:`edgetl.heads.learner`: sums and products of all rows, and one solve (Hastie, Tibshirani and Friedman 2009,
+    sections 4.2 and 4.3; Hoerl and Kennard 1970).
+
+    Args:
+        kind: one of KINDS.
+        alpha: in units of squared power-normalised embeddings.
+        names: of the classes, in the order of the head's rows.
+        blocks: power-normalised embeddings float32 [k, d] and the class of each row.
+
+    Returns:
+        Weight float64 [c, d] and bias float64 [c], so that a row's logits sum to zero.
+
+    Raises:
+        TrainError: a kind that has no formula, or a class without a sample.
+    """
+    if kind not in KINDS:
+        raise TrainError(f"{kind} has no formula; expected one of {', '.join(KINDS)}")
+    number = {name: i for i, name in enumerate(names)}
+    counts, sums, squares = np.zeros(len(names)), 0.0, 0.0
+    with single_thread():
+        for x, labels in blocks:
+            member = np.eye(len(names))[[number[label] for label in labels]]
+            rows = x.astype(np.float64)
+            counts, sums, squares = counts + member.sum(0), sums + member.T @ rows, squares + rows.T @ rows
+        if not counts.all():
+            raise TrainError(f"no sample of {names[int(counts.argmin())]!r} is left")
+        weight, bias = _solve(kind, alpha, counts, np.asarray(sums) / counts[:, None], np.asarray(squares))
+    return weight - weight.mean(0), bias - bias.mean()
+
+
+def _solve(kind: HeadKind, alpha: float, counts: Array, means: Array, squares: Array) -> tuple[Array, Array]:
+    if kind == "ncm":
+        return means, -np.square(means).sum(1) / 2
+    ridge = alpha * np.eye(means.shape[1])
+    if kind == "lda":
+        weight = np.linalg.solve(squares - (means.T * counts) @ means + ridge, means.T).T
+        return weight, -(weight * means).sum(1) / 2
+    mean = counts @ means / counts.sum()
+    weight = np.linalg.solve(squares - counts.sum() * np.outer(mean, mean) + ridge, (counts[:, None] * (means - mean)).T).T
+    return weight, counts / counts.sum() - weight @ mean

@@ -1,0 +1,1 @@
+"""How sure a head is, and when it rejects."""

@@ -1,0 +1,1 @@
+"""What can be learned from, one kind a folder."""

@@ -1,0 +1,1 @@
+"""Photos: opening, preparing, measuring."""

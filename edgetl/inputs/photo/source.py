@@ -1,0 +1,174 @@
+"""Photos as they arrive: bytes with a name and a digest, or pixels; and folders of them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+
+from edgetl.errors import PhotoError
+from edgetl.types import ColorOrder, Photo, Pixels
+
+if TYPE_CHECKING:  # Pillow is imported where a photo is at hand: training, forgetting and rolling back need none
+    from PIL import Image
+
+MAX_PIXELS = 24 * 2**20
+"""A photo of more pixels is refused before it is decoded (24 Mpx: a decompression bomb costs memory, not only time)."""
+
+MAX_BYTES = 256 * 2**20
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+"""What is decoded (MPO opens as JPEG). Pillow knows more, but some of those start other programs (EPS) or are not photos."""
+
+_EXIF_ORIENTATION = 0x0112
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One photo before decoding.
+
+    Attributes:
+        name: its path, or a word for its kind; for messages and the store.
+        content: the encoded bytes, a PIL image, or RGB or gray uint8 pixels [h, w, 3] or [h, w].
+    """
+
+    name: str
+    content: Union[bytes, Image.Image, Pixels]
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """sha256 of the encoded bytes, or of everything that makes the picture where there are none; 32 bytes.
+
+        Raises:
+            PhotoError: a PIL image that cannot be decoded.
+        """
+        if isinstance(self.content, bytes):
+            return hashlib.sha256(self.content).digest()
+        if isinstance(self.content, np.ndarray):
+            return hashlib.sha256(f"{self.content.shape}".encode() + self.content.tobytes()).digest()
+        with decoding(self.name):
+            image = self.image()
+            kind = f"{image.mode} {image.size} {orientation(image)}"
+            # Two palette images may share every index and no colour.
+            pixels = image.convert("RGB") if image.mode in ("P", "PA") else image
+            return hashlib.sha256(kind.encode() + pixels.tobytes()).digest()
+
+    def image(self) -> Image.Image:
+        """Opens the photo without decoding it yet.
+
+        Raises:
+            PhotoError: not an image of a known format, empty, animated, or of more than 24 Mpx.
+        """
+        from PIL import Image
+
+        if isinstance(self.content, Image.Image):
+            opened = self.content
+        elif isinstance(self.content, bytes):
+            opened = self._open(self.content)
+        else:
+            opened = Image.fromarray(self.content)
+        if opened.width * opened.height > MAX_PIXELS:
+            raise self._too_large(f"{opened.width}x{opened.height}")
+        with decoding(self.name):
+            # An MPO file is a phone's JPEG with a depth map or a second view behind it; its first frame is the photo.
+            if opened.format != "MPO" and getattr(opened, "is_animated", False):
+                raise PhotoError(f"{self.name}: animated, or of many pages; give one frame as a photo")
+        return opened
+
+    def _open(self, content: bytes) -> Image.Image:
+        from PIL import Image, UnidentifiedImageError
+
+        if not content:
+            raise PhotoError(f"{self.name}: an empty file (0 bytes); copy the photo again")
+        with decoding(self.name):
+            try:
+                return Image.open(io.BytesIO(content), formats=FORMATS)
+            except UnidentifiedImageError:
+                raise PhotoError(f"{self.name}: not a photo of a known format ({', '.join(FORMATS)})") from None
+            except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+                raise self._too_large("its size") from None
+
+    def _too_large(self, size: str) -> PhotoError:
+        return PhotoError(f"{self.name}: {size} is more than {MAX_PIXELS / 2**20:.0f} Mpx; scale the photo down before adding it")
+
+
+@contextlib.contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """Turns what a decoder raises on damaged bytes into one error; Pillow's raise TypeError, IndexError and struct.error among others.
+
+    Raises:
+        PhotoError: naming the photo.
+    """
+    try:
+        yield
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:
+        raise PhotoError(f"{name}: corrupt or truncated ({error}); take or copy the photo again") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read."""
+    try:
+        said = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # whatever is wrong with the notes on a photo, its picture is still good
+        return 1
+    return said if said in range(1, 9) else 1
+
+
+def load(photo: Photo, *, color: ColorOrder = "rgb") -> Source:
+    """Takes a photo in any of its forms; a file is read once, here.
+
+    Args:
+        photo: a path, encoded bytes, a PIL image, or uint8 pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4].
+        color: the channel order of pixels; `bgr` is for arrays only (OpenCV's order), since every file states its own.
+
+    Raises:
+        PhotoError: a missing or unreadable file, or an array of another shape or dtype.
+    """
+    if isinstance(photo, np.ndarray):
+        return Source("array", _rgb(photo, color))
+    if color != "rgb":
+        raise PhotoError(f"color={color!r} is for uint8 arrays; files and PIL images state their own colour order")
+    if isinstance(photo, bytes):
+        return Source("bytes", photo)
+    if isinstance(photo, (str, os.PathLike)):
+        return Source(os.fspath(photo), _read(Path(photo)))
+    from PIL import Image
+
+    if isinstance(photo, Image.Image):
+        return Source(str(getattr(photo, "filename", "") or "image"), photo)
+    raise PhotoError(f"a photo is a path, bytes, a PIL image or a uint8 array, not {type(photo).__name__}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size <= MAX_BYTES:
+            return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise PhotoError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    raise PhotoError(f"{path}: more than {MAX_BYTES // 2**20} MiB is no photo; scale it down before adding it")
+
+
+def _rgb(pixels: Pixels, color: ColorOrder) -> Pixels:
+    if pixels.dtype != np.uint8:
+        raise PhotoError(f"array: dtype {pixels.dtype}, expected uint8 in [0, 255]; floats are not guessed at")
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    if pixels.size == 0 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        raise PhotoError(f"array: shape {list(pixels.shape)}, expected [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]")
+    if color not in ("rgb", "bgr"):
+        raise PhotoError(f"color={color!r}: expected 'rgb' or 'bgr'")
+    if pixels.ndim == 2:
+        return pixels
+    return pixels[:, :, :3] if color == "rgb" else pixels[:, :, 2::-1]

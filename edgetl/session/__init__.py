@@ -1,0 +1,1 @@
+"""What a classifier does with a store and a bundle: train, evaluate, move heads."""

@@ -1,0 +1,180 @@
+"""What the verbs that change something report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from edgetl.stats import Proportion
+
+if TYPE_CHECKING:  # values only: whoever makes one has its module loaded
+    from edgetl.diagnostics import Finding
+    from edgetl.diagnostics.forecast import Assessment
+    from edgetl.diagnostics.regression import Change
+    from edgetl.heads.confidence.acceptance import RejectionReport
+    from edgetl.heads.confidence.calibration import CalibrationError
+
+
+@dataclasses.dataclass(frozen=True)
+class Added:
+    """What became of one photo.
+
+    Attributes:
+        source: the photo's path, or a word for its kind.
+        label: its class.
+        status: `added`; `known` (the same bytes under the same label: nothing was computed); or `relabelled`.
+        previous: the label it had before, when `relabelled`.
+        findings: what the doctor saw on it, when `added`.
+    """
+
+    source: str
+    label: str
+    status: Literal["added", "known", "relabelled"]
+    previous: str | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class AddReport:
+    """What became of many photos.
+
+    Attributes:
+        photos: one entry per photo that is in the store now.
+        failed: (source, reason) per photo that could not be used; the others were not affected.
+        counts: samples per class in the whole store afterwards.
+        seconds: wall time, s.
+    """
+
+    photos: tuple[Added, ...]
+    failed: tuple[tuple[str, str], ...]
+    counts: Mapping[str, int]
+    seconds: float
+
+    def number(self, status: str) -> int:
+        """How many photos have this status."""
+        return sum(photo.status == status for photo in self.photos)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the doctor saw on all of them."""
+        return tuple(finding for photo in self.photos for finding in photo.findings)
+
+
+@dataclasses.dataclass(frozen=True)
+class AssessReport:
+    """What a head trained now would be worth.
+
+    Attributes:
+        accuracy: over all bursts, each judged by a head that never saw it: near-duplicate photos are one burst and count once.
+        method: how: `leave-one-out`, or `5-fold` for logistic.
+        assessment: the same per class, what more photos would give, and what to photograph next.
+        findings: what the doctor says of the classes.
+        warnings: what the person should know, in sentences.
+    """
+
+    accuracy: Proportion
+    method: str
+    assessment: Assessment
+    findings: tuple[Finding, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainReport:
+    """What a training gave.
+
+    Attributes:
+        code: `trained` (a new head, active), `not-activated` (a new head, saved only), or `unchanged`: the active head was trained by this
+            version from the same photos and background, for the same algorithm and operating point, so it stays and no head was saved.
+        head: the head id of the new head, or of the one that stays.
+        inputs: sha256 (hex) of what was trained from (:meth:`edgetl.store.Store.digest`).
+        kind: the algorithm that was used.
+        reason: why this one, in a sentence.
+        active: whether the new head is the active one; if not, `kept` says why.
+        kept: why the head is kept without being active, and what can be done; empty where it is active.
+        method: how every photo was judged by a head that never saw its burst: `leave-one-out`, or `5-fold` for logistic.
+        accuracy: the accuracy by that method, over all bursts: near-duplicate photos are one burst and count once. Of a single class it is
+            the share of its photos that get their label.
+        per_class: the same per class.
+        candidates: the same for every algorithm that was tried, some on a part of the samples; its n says so.
+        assessment: what more photos would give, and what to photograph next.
+        change: what it does to the classes that the head before knew; None where none was active, or it kept no record.
+        rejection: whether a photo that is like nothing taught can be told from the others here.
+        calibration: how honest the probabilities are; None where nothing could be left out.
+        findings: what the doctor says of the classes.
+        warnings: what the person should know, in sentences.
+        seconds: wall time, s.
+    """
+
+    code: Literal["trained", "not-activated", "unchanged"]
+    head: int
+    inputs: str
+    kind: str
+    reason: str
+    active: bool
+    kept: str
+    method: str
+    accuracy: Proportion
+    per_class: Mapping[str, Proportion]
+    candidates: Mapping[str, Proportion]
+    assessment: Assessment
+    change: Change | None
+    rejection: RejectionReport
+    calibration: CalibrationError | None
+    findings: tuple[Finding, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ForgetReport:
+    """What a `forget` removed, and the proof.
+
+    Attributes:
+        removed: samples removed, per class.
+        counts: samples per class that remain.
+        head: the head trained without them, or None where none can be trained from what remains (then no head is active).
+        difference: largest absolute difference between the logits of that head and of one fitted afresh to what remains, over what
+            remains; None without a head.
+        traces: pieces of the removed embeddings and thumbnails that are still in the store's file; 0 unless a reader has it open.
+        freed: bytes by which the file shrank, where that was asked for.
+    """
+
+    removed: Mapping[str, int]
+    counts: Mapping[str, int]
+    head: int | None
+    difference: float | None
+    traces: int
+    freed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalReport:
+    """How the active head answers labelled photos, those it was not trained on and does not know counted apart.
+
+    Attributes:
+        accuracy: photos of trained classes that got their own label; n counts every readable photo of a trained class.
+        per_class: the same per trained class.
+        wrong: photos of trained classes that got the label of another class, of as many.
+        refused: photos of trained classes that were rejected as unknown, of as many. Hits of `accuracy`, `wrong` and `refused` add up to n.
+        best_guess: photos of trained classes whose most probable class is their own, rejected or not, of as many. Leave-one-out accuracy,
+            which knows no rejection, compares with this one.
+        unknown_refused: photos of classes that the head does not know, or of its reject classes, that were rejected, which is right; the
+            others got a label, which is wrong.
+        labels: the classes: the rows of `confusion` and all of its columns but the last.
+        confusion: [true class][label given], count, int [c, c + 1]; the last column counts photos that were rejected as unknown.
+        failed: (source, reason) per photo that could not be used.
+        warnings: what the person should know, in sentences.
+    """
+
+    accuracy: Proportion
+    per_class: Mapping[str, Proportion]
+    wrong: Proportion
+    refused: Proportion
+    best_guess: Proportion
+    unknown_refused: Proportion
+    labels: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    failed: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]

@@ -1,0 +1,213 @@
+"""What a classifier remembers: the store, the learner that holds the same samples, and the active head, kept in step."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from edgetl.errors import HeadError, NotTrained, StoreCorrupt, StoreError
+from edgetl.heads import Head
+from edgetl.store import NewSample, Removed, Store
+
+if TYPE_CHECKING:  # the doctor and the reports are loaded when the first photo is added, the learner when it first learns
+    from edgetl.diagnostics import Finding, Past
+    from edgetl.embedding.embedder import Embedded, Embedder
+    from edgetl.heads import Learner
+    from edgetl.inputs.photo.source import Source
+    from edgetl.session.reports import Added
+
+log = logging.getLogger("edgetl")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """A photo on its way into the store; its pixels are already let go.
+
+    Attributes:
+        name: where it came from.
+        digest: sha256, 32 bytes.
+        label: its class.
+        made: its embeddings and what was measured; None where the store has the photo.
+        findings: what the doctor saw on it.
+    """
+
+    name: str
+    digest: bytes
+    label: str
+    made: Embedded | None
+    findings: tuple[Finding, ...] = ()
+
+
+class Memory:
+    """Store, learner and active head of one classifier; safe to use from several threads.
+
+    Attributes:
+        store: what is on the disk.
+        head: the active head, read; None where there is none, or none that can be read.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Reads the active head; the samples are read when a learner is first asked for."""
+        self.store = store
+        self._lock = threading.RLock()
+        self._learner: Learner | None = None
+        self._seen = 0
+        self._past: Past | None = None
+        self.head = self._readable_head()
+
+    @contextmanager
+    def changing(self, doing: str) -> Iterator[None]:
+        """One change of store, learner and head: durable when it ends, or none of it happened, in memory neither."""
+        with self._lock:
+            try:
+                with self.store.transaction(doing):
+                    yield
+            except BaseException:
+                self._learner, self._seen, self._past = None, 0, None
+                self.head = self._readable_head()
+                raise
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Nobody else changes anything meanwhile."""
+        with self._lock:
+            yield
+
+    def trained(self) -> Head:
+        """The active head.
+
+        Raises:
+            NotTrained: there is none.
+        """
+        if self.head is None:
+            raise NotTrained(f"{self.store.path}: no head is active; train one with: edgetl train -s {self.store.path}")
+        return self.head
+
+    def learner(self) -> Learner:
+        """The learner with every sample of the store; what the store holds is what it learns from, rounding included.
+
+        Raises:
+            OutOfMemory: a training of all of them does not fit.
+        """
+        if self._learner is None:
+            from edgetl.heads import Learner
+            from edgetl.session import capacity
+
+            counts = self.store.counts()
+            capacity.check(self.store.path, sum(counts.values()), self.store.fingerprint.dim, len(counts))
+            self._learner = Learner(self.store.fingerprint.dim, self.store.fingerprint.levels)
+            self._learner.reserve(sum(counts.values()))
+        for fresh in self.store.blocks(after=self._seen):
+            self._learner.add(fresh.ids, fresh.embeddings, fresh.labels, fresh.taken)
+            self._seen = int(fresh.ids[-1])
+        return self._learner
+
+    def knows(self, photo: Source) -> bool:
+        """Whether the store has this photo, by its bytes.
+
+        Raises:
+            PhotoError: it cannot be read.
+        """
+        return self.store.find(photo.digest) is not None
+
+    def examine(self, photo: Ready) -> Ready:
+        """The photo with what the doctor sees on it, beside the photos before it; it is then one of those."""
+        if photo.made is None:
+            return photo
+        from edgetl.diagnostics import admit
+
+        with self._lock:
+            past, embedding, capture = self.past(), photo.made.views[0], photo.made.capture
+            odds = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
+            findings = admit(photo.name, photo.label, capture, embedding, past, odds, photo.digest)
+        return dataclasses.replace(photo, findings=findings)
+
+    def past(self) -> Past:
+        """What a new photo is compared with."""
+        if self._past is None:
+            from edgetl.diagnostics import Past
+
+            self._past = Past.of(self.store)
+        return self._past
+
+    def put(self, ready: Sequence[Ready]) -> list[Added]:
+        """Stores a batch in one transaction: all of it is durable on return, or none of it happened."""
+        fresh: dict[bytes, NewSample] = {}
+        moved: dict[int, str] = {}
+        with self.changing("adding photos"):
+            outcomes = [self._place(photo, fresh, moved) for photo in ready]
+            numbers = dict(zip(fresh, self.store.add(fresh.values())))
+            if self._past is not None and numbers:
+                self._past.name(numbers)
+                self._past.keep_in(self.store)
+            for sample, label in moved.items():
+                self.store.relabel(sample, label)
+                if self._learner is not None and sample <= self._seen:
+                    self._learner.relabel(sample, label)
+            if moved:
+                self._past = None  # it knows photos by their classes
+            for label, n in Counter(moved.values()).items():
+                self.store.log("relabel", f"{n} photo{'s are' if n > 1 else ' is'} {label!r} now")
+        return outcomes
+
+    def remove(self, *, label: str | None = None, photo: bytes | None = None) -> Removed:
+        """Removes a class or a photo from store and learner; returns the samples it removed, id to label."""
+        removed = self.store.remove(label=label, photo=photo)
+        if self._learner is not None:
+            self._learner.remove([sample for sample in removed if sample <= self._seen])
+        self._past = None
+        return removed
+
+    def use_active(self) -> None:
+        """Reads the head that the store calls active.
+
+        Raises:
+            StoreCorrupt: its bytes are damaged.
+        """
+        self.head = self._active_head()
+
+    def _active_head(self) -> Head | None:
+        active = self.store.active()
+        return None if active is None else Head.from_bytes(self.store.head_bytes(active.head))
+
+    def _readable_head(self) -> Head | None:
+        """The active head, or none, said aloud, where its bytes are damaged: the photos are not, so a training mends it."""
+        try:
+            return self._active_head()
+        except (StoreCorrupt, HeadError) as error:
+            log.warning("%s: the active head cannot be read (%s); train again, or go back to one before", self.store.path, error)
+            return None
+
+    def _place(self, photo: Ready, fresh: dict[bytes, NewSample], moved: dict[int, str]) -> Added:
+        """Decides what becomes of one photo: new, known, or moved to another class."""
+        from edgetl.session.reports import Added
+
+        kept = self.store.find(photo.digest)
+        here = fresh.get(photo.digest)
+        if kept is None and here is None:
+            if photo.made is None:
+                raise StoreError(f"{photo.name} was forgotten while it was being added; add it again")
+            fresh[photo.digest] = NewSample(photo.digest, photo.label, photo.made.views, photo.name, photo.made.capture)
+            return Added(photo.name, photo.label, "added", findings=photo.findings)
+        previous = here.label if here is not None else moved.get(kept.id, kept.label) if kept is not None else ""
+        if previous == photo.label:
+            return Added(photo.name, photo.label, "known")
+        if here is not None:
+            fresh[photo.digest] = dataclasses.replace(here, label=photo.label)
+        elif kept is not None:
+            moved[kept.id] = photo.label
+        return Added(photo.name, photo.label, "relabelled", previous)
+
+
+def copy_background(embedder: Embedder, store: Store) -> None:
+    """Copies the bundle's background into the store, which then trains without the bundle; again where the bundle brings another one."""
+    file, before = embedder.variant.background, store.background_digest()
+    if file is None or store.read_only or before == file.sha256:
+        return
+    if before is None or embedder.fingerprint == store.fingerprint:
+        store.set_background(file.sha256, embedder.bundle.background(embedder.variant))

@@ -1,0 +1,1 @@
+"""Backbones and where their weights come from."""

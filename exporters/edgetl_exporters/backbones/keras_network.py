@@ -1,0 +1,251 @@
+"""Keras networks that embed: a network of keras.applications by its name, or any `.keras` file."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgetl.errors import ExportError, WeightsMissing
+from edgetl.types import Array
+from edgetl_exporters import pictures
+from edgetl_exporters.backbones import keras_graph, keras_import
+from edgetl_exporters.backbones.keras_graph import Normalisation
+from edgetl_exporters.quiet import quiet
+from edgetl_exporters.sources.base import Weights
+
+_TOPLESS = ("MobileNet", "MobileNetV3Large", "MobileNetV3Small", "VGG16", "VGG19")
+"""Their classifiers are more than one dense layer behind the pooled last stage, so they are built without."""
+
+_SHAPE = (224, 224, 3)
+"""Of their input: without a classifier it would be of any size."""
+
+_SETTLED_ON = 16
+"""Pictures that untrained weights see."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A Keras network that yields an embedding.
+
+    Attributes:
+        model: the functional Keras model, image [None, h, w, 3] -> [None, d].
+        weights: where its weights come from.
+        before: what has to become of pixels before it, where it has a preprocessing of its own; None otherwise.
+        inside: the normalisation with which it begins; None where there is none.
+        last: the classifier that was cut off, weights float32 [c, d] and bias [c]; None where there was none.
+        cut: what the manifest says of the cut; empty where nothing was cut.
+    """
+
+    model: Any
+    weights: Weights
+    before: Normalisation | None
+    inside: Normalisation | None
+    last: tuple[Array, Array] | None = None
+    cut: str = ""
+
+
+def application(name: str, *, file: str | os.PathLike[str] | None = None, random: bool = False, seed: int = 0) -> Network:
+    """A network of keras.applications, cut before its classifier.
+
+    Args:
+        name: e.g. `MobileNetV2`.
+        file: local weights (`.weights.h5`, `.h5` or `.keras`), with or without the classifier, instead of the published ones.
+        random: untrained weights instead.
+        seed: of the random weights.
+
+    Raises:
+        ExportError: no such network, or weights that do not fit.
+        WeightsMissing: the weights are not here and could not be downloaded.
+    """
+    if random and file is not None:
+        raise ExportError(f"--weights {file} and --random-weights exclude each other; give one")
+    build = _builder(name)
+    top = name not in _TOPLESS
+    if random:
+        whole, weights = _untrained(build, top, seed), Weights(f"random, seed {seed}", None, True)
+    elif file is not None:
+        path = Path(file)
+        whole, top = _filled(build, name, path, top)
+        weights = Weights(f"local file {path.name}", _sha256(path), False)
+    else:
+        whole, path = _published(build, name, top)
+        weights = Weights(f"keras.applications {path.name}", _sha256(path), False)
+    model, last, layer = keras_graph.before_last_dense(whole, name) if top else (whole, None, "")
+    before = keras_graph.affine(sys.modules[build.__module__].preprocess_input)
+    if random:
+        _settle(model, before, seed)
+    _refuse_broken(model, weights.source)
+    inside = keras_graph.inside(model)
+    return Network(model, weights, before if inside is None else None, inside, last, f"before {layer}" if layer else "")
+
+
+def from_file(path: Path, cut: str) -> Network:
+    """Reads a `.keras` file without running code of others.
+
+    Args:
+        path: of the file.
+        cut: `none` where the network yields the embedding, `auto` to cut a classifier before its last dense layer, or the name of the
+            layer whose output is the embedding.
+
+    Raises:
+        ExportError: not such a file, code of others, several inputs or outputs, NaN weights, or class scores.
+    """
+    model, last, said = _read(path), None, ""
+    if cut == "auto":
+        model, last, layer = keras_graph.before_last_dense(model, os.fspath(path))
+        said = f"before {layer}"
+    elif cut != "none":
+        model, said = keras_graph.behind(model, cut, os.fspath(path)), f"after {cut}"
+    elif keras_graph.ends_in_softmax(model):
+        raise ExportError(f"{path}: ends in softmax: class scores are no embedding; cut its classifier off with --cut auto")
+    _refuse_broken(model, os.fspath(path))
+    weights = Weights(f"local file {path.name}", _sha256(path), False)
+    return Network(model, weights, None, keras_graph.inside(model), last, said)
+
+
+def _builder(name: str) -> Callable[..., Any]:
+    _, keras = keras_import.load()
+    known = [word for word in dir(keras.applications) if word[0].isupper()]
+    if name not in known:
+        lower = {word.lower(): word for word in known}
+        near = [lower[word] for word in difflib.get_close_matches(name.lower(), lower, 3)]
+        raise ExportError(
+            f"keras.applications has no network {name!r}; " + (f"near are {', '.join(near)}" if near else f"it has {', '.join(known)}")
+        )
+    build: Callable[..., Any] = getattr(keras.applications, name)
+    return build
+
+
+def _built(build: Callable[..., Any], top: bool, weights: str | None = None) -> Any:
+    with quiet():
+        return build(weights=weights) if top else build(weights=weights, include_top=False, pooling="avg", input_shape=_SHAPE)
+
+
+def _untrained(build: Callable[..., Any], top: bool, seed: int) -> Any:
+    _, keras = keras_import.load()
+    keras.utils.set_random_seed(seed)
+    return _built(build, top)
+
+
+def _filled(build: Callable[..., Any], name: str, path: Path, top: bool) -> tuple[Any, bool]:
+    """The network with the weights of a file, and whether they are those of the network with its classifier."""
+    if not path.is_file():
+        raise WeightsMissing(f"{path}: no such file; --weights takes weights of {name} saved by Keras (.weights.h5, .h5 or .keras)")
+    reasons = []
+    for with_top in (True, False) if top else (False,):
+        model = _built(build, with_top)
+        for weight in model.weights:  # what the file leaves out is found by it
+            weight.assign(np.full(weight.shape, np.nan, weight.dtype))
+        with quiet():
+            try:
+                model.load_weights(path)
+                return model, with_top
+            except Exception as error:  # Keras and h5py have no common exception for a file that does not fit
+                reasons.append(_first_line(error))
+    raise ExportError(f"{path}: not weights of {name}: {reasons[0]}")
+
+
+def _published(build: Callable[..., Any], name: str, top: bool) -> tuple[Any, Path]:
+    """The network with the published weights, downloaded and checked by Keras, and their file."""
+    try:
+        with quiet(), _fetched() as files:
+            model = _built(build, top, "imagenet")
+        return model, files[0]
+    except Exception as error:  # what keras.utils.get_file raises
+        address = re.search(r"https?://\S+?(?=:?\s|$)", str(error))
+        if address is None:
+            raise
+        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+        file = address.group().rpartition("/")[2]
+        raise WeightsMissing(
+            f"{name}: its weights {file} are not on this machine and could not be downloaded ({_first_line(error)}). "
+            f"Put that file into {folder}, or give it with --weights FILE"
+        ) from error
+
+
+@contextlib.contextmanager
+def _fetched() -> Iterator[list[Path]]:
+    """The files that Keras fetches meanwhile: keras.applications says nowhere which file it read."""
+    from keras.src.utils import file_utils
+
+    original, files = file_utils.get_file, []
+
+    def fetch(*args: Any, **options: Any) -> Any:
+        files.append(Path(original(*args, **options)))
+        return os.fspath(files[-1])
+
+    file_utils.get_file = fetch
+    try:
+        yield files
+    finally:
+        file_utils.get_file = original
+
+
+def _settle(model: Any, before: Normalisation, seed: int) -> None:
+    """Lets the batch normalisations of untrained weights see pictures; as they are made, the signal fades and int8 holds zeros."""
+    tensorflow, keras = keras_import.load()
+    _, height, width, _ = model.inputs[0].shape
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0  # these pictures alone
+    seen = before(pictures.scenes(_SETTLED_ON, width, height, seed).astype(np.float32))
+    tensorflow.function(lambda images: model(images, training=True))(seen)
+    for norm, momentum in zip(norms, kept):
+        norm.momentum = momentum
+
+
+def _read(path: Path) -> Any:
+    """The functional model of a `.keras` file."""
+    _, keras = keras_import.load()
+    if not path.is_file():
+        raise ExportError(f"{path}: no such file")
+    if not zipfile.is_zipfile(path):
+        raise ExportError(f"{path}: not a .keras file, or cut short; save it with model.save('NAME.keras')")
+    try:
+        with quiet():
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras has no common exception for what it does not read
+        raise ExportError(f"{path}: Keras does not read it: {_reason(error)}") from error
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs:
+        raise ExportError(
+            f"{path}: a {type(model).__name__} without a graph; expected a functional or sequential model with an input shape"
+        )
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ExportError(f"{path}: {len(inputs)} inputs and {len(outputs)} outputs, expected one image and one embedding")
+    return keras_graph.functional(model)
+
+
+def _refuse_broken(model: Any, name: str) -> None:
+    for weight in model.weights:
+        if not np.isfinite(weight.numpy().astype(np.float32)).all():
+            raise ExportError(f"{name}: {weight.path} holds NaN or infinity; these weights are damaged")
+
+
+def _reason(error: BaseException) -> str:
+    """The first sentences of the innermost error, where Keras says what it did not read."""
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]  # one of them is there
+    if "Lambda" in str(error):
+        return "it holds a Lambda layer, whose Python code is not run here; replace it with layers of Keras"
+    return _first_line(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

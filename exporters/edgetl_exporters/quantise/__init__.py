@@ -1,0 +1,1 @@
+"""Integer recipes, calibration and what prepares a network for them."""

@@ -1,0 +1,126 @@
+"""Named recipes: how a format is quantised, which machines it suits, and how far its embeddings may move."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from edgetl.errors import ExportError
+
+FORMATS = ("onnx", "tflite", "openvino")
+PRECISIONS = ("fp32", "fp16", "int8")
+FP32_BOUND = 0.9999
+FP16_BOUND = 0.999
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One way to make a variant.
+
+    Attributes:
+        name: as the manifest states it.
+        format: `onnx`, `tflite` or `openvino`.
+        precision: `fp32`, `fp16` or `int8`.
+        suits: the instruction sets it keeps its accuracy on, in words.
+        levels: the largest integer weight; None where weights stay float.
+        ranges: what the integers of activations span, one of :data:`edgetl_exporters.quantise.ranges.RANGES`.
+        floats: the numbers of the layers that stay in float, in the order they run (see :mod:`edgetl_exporters.quantise.ranges`).
+        equalised: whether channels are scaled and biases corrected before it is quantised (:mod:`edgetl_exporters.quantise.equalisation`).
+        correction: what undoes the shift that rounding weights gives to a layer's mean output: `rounding`
+            (:mod:`edgetl_exporters.quantise.rounding`, before the export) or `none`.
+        settings: what else the manifest states.
+    """
+
+    name: str
+    format: str
+    precision: str
+    suits: str
+    levels: int | None = None
+    ranges: str = "minmax"
+    floats: tuple[int, ...] = ()
+    equalised: bool = False
+    correction: str = "rounding"
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether the integer weights are stored as uint8 around 128 instead of as int8 around 0."""
+        return bool(self.settings.get("weights") == _UNSIGNED["weights"])
+
+    def stated(self) -> dict[str, Any]:
+        """What the manifest states."""
+        if self.levels is None:
+            return dict(self.settings)
+        own = {"ranges": self.ranges, "equalised": self.equalised, "correction": self.correction, "float_layers": len(self.floats)}
+        return {**self.settings, **own}
+
+
+_SIGNED: Mapping[str, Any] = {"weights": "int8 per channel"}
+_UNSIGNED: Mapping[str, Any] = {"weights": "uint8 per channel, zero point 128"}
+_QDQ: Mapping[str, Any] = {"activations": "uint8", "normalisation": "float", "quantizer": "onnxruntime"}
+_ANY = "every machine"
+_ADAPTED = "every machine that runs it through edgetl; in other programs x86 with VNNI, and Arm"
+
+# A recipe never depends on the machine that exports. x86 without VNNI adds products of uint8 by int8 in 16 bits, which saturates; the
+# runtime adapters avoid that on the device, where the processor is known. The same integers stored as uint8 around 128 saturate in no
+# program, but take twice the time with VNNI: docs/evidence/int8-instruction-sets.md.
+#
+# OpenVINO runs what ONNX Runtime's quantiser made better than what NNCF makes of the same rounded weights: on an x86 with VNNI, one
+# thread, fastest of 150 runs in turns, 31 photos: EfficientNet-Lite0 3.5 instead of 5.2 ms, mean cosine 0.9974 instead of 0.9945; Lite2
+# 8.6 instead of 12.3 ms, 0.9958 instead of 0.9931.
+_RECIPES = (
+    Recipe("onnx-fp32", "onnx", "fp32", _ANY),
+    Recipe("tflite-fp32", "tflite", "fp32", _ANY),
+    Recipe("openvino-fp32", "openvino", "fp32", _ANY),
+    Recipe("openvino-fp16", "openvino", "fp16", _ANY, settings={"weights": "float16, computed in float32"}),
+    Recipe("onnx-u8s8", "onnx", "int8", _ADAPTED, 127, settings={**_SIGNED, **_QDQ}),
+    Recipe("onnx-u8u8", "onnx", "int8", _ANY, 127, settings={**_UNSIGNED, **_QDQ}),
+    Recipe("tflite-full-integer", "tflite", "int8", _ANY, 127, settings={**_SIGNED, "quantizer": "static_wi8_ai8"}),
+    Recipe("openvino-u8s8", "openvino", "int8", _ADAPTED, 127, settings={**_SIGNED, **_QDQ}),
+    Recipe("openvino-u8u8", "openvino", "int8", _ANY, 127, settings={**_UNSIGNED, **_QDQ}),
+    Recipe("openvino-nncf", "openvino", "int8", _ADAPTED, 127, settings={**_SIGNED, "quantizer": "nncf"}),
+)
+
+
+def signed(stated: Mapping[str, Any]) -> bool:
+    """Whether a variant's integer weights are int8, as its recipe in the manifest states it."""
+    return bool(stated.get("settings", {}).get("weights") == _SIGNED["weights"])
+
+
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    format_: tuple(dict.fromkeys(made.precision for made in _RECIPES if made.format == format_)) for format_ in FORMATS
+}
+"""Format -> the precisions it is offered in."""
+
+
+def _int8(format_: str) -> tuple[str, ...]:
+    return ("auto", *(recipe.name for recipe in _RECIPES if recipe.format == format_ and recipe.precision == "int8"))
+
+
+ONNX_RECIPES = _int8("onnx")
+OPENVINO_RECIPES = _int8("openvino")
+
+
+def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
+    """The recipe for a variant.
+
+    Args:
+        format_: one of :data:`FORMATS`.
+        precision: one of :data:`PRECISIONS`.
+        wanted: the name of an int8 recipe of this format; `auto` is the first of :data:`ONNX_RECIPES` or :data:`OPENVINO_RECIPES` after it.
+
+    Raises:
+        ExportError: an unknown word, or a precision the format does not offer.
+    """
+    for word, known in ((format_, FORMATS), (precision, PRECISIONS)):
+        if word not in known:
+            raise ExportError(f"unknown {word!r}; known are {', '.join(known)}")
+    if wanted not in _int8(format_):
+        raise ExportError(f"{format_} has no int8 recipe {wanted!r}; it has {', '.join(_int8(format_))}")
+    found = [made for made in _RECIPES if (made.format, made.precision) == (format_, precision)]
+    if not found:
+        raise ExportError(f"{format_} is not offered in {precision}; it is offered in {', '.join(OFFERED[format_])}")
+    if precision == "int8" and wanted != "auto":
+        return next(made for made in found if made.name == wanted)
+    return found[0]
