@@ -41,10 +41,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "bundle": ("Bundle",),
+    "bundle.bundle": ("Bundle",),
     "classifier": ("Classifier",),
-    "reports": ("AddReport", "Added", "AssessReport", "ForgetReport", "TrainReport"),
-    "types": ("EvalReport", "Guess", "HeadInfo", "ImageSpec", "Proportion"),
+    "session.reports": ("AddReport", "Added", "AssessReport", "EvalReport", "ForgetReport", "TrainReport"),
+    "stats": ("Proportion",),
+    "types": ("Guess", "HeadInfo", "ImageSpec"),
 }
 """Where the public names are defined; each module is loaded when one of its names is first used (PEP 562)."""
 

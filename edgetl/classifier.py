@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from edgetl.errors import BundleMissing, LabelError, PhotoError, TrainError
-from edgetl.session.reports import EvalReport
 from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, Guess, HeadInfo, HeadKind, Photo, check_label
 
 if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import costs nothing of what a program does not use
@@ -23,7 +22,7 @@ if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import c
     from edgetl.heads import Head
     from edgetl.heads.confidence.rejection import Point
     from edgetl.inputs.photo.folders import Labelled, Progress
-    from edgetl.session.reports import Added, AddReport, AssessReport, ForgetReport, TrainReport
+    from edgetl.session.reports import Added, AddReport, AssessReport, EvalReport, ForgetReport, TrainReport
     from edgetl.store import Event, Store
 
 

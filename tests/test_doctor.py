@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgetl.bundle.bundle import Bundle
-from edgetl.diagnostics import Diagnosis, Finding, Past, check_classes, diagnose, photo_check
+from edgetl.diagnostics import Diagnosis, Finding, Past, check, check_classes, diagnose
 from edgetl.diagnostics.label_errors import suspicion
 from edgetl.diagnostics.photo_history import LIMIT, RECENT, SPREAD, Kept
 from edgetl.embedding.embedder import Embedder
@@ -47,7 +47,7 @@ def said(
     capture: Capture | None = GOOD, x: Embeddings | None = None, label: str = "mug", past: Past | None = None, **more: float
 ) -> list[str]:
     chosen = embedding(label, 999) if x is None else x
-    return [finding.kind for finding in photo_check("new.jpg", label, capture, chosen, taught() if past is None else past, more or None)]
+    return [finding.kind for finding in check("new.jpg", label, capture, chosen, taught() if past is None else past, more or None)]
 
 
 def batch(x: Array, labels: list[str], captures: dict[int, Capture] | None = None, sources: dict[int, str] | None = None) -> Batch:
@@ -115,7 +115,7 @@ def test_what_is_sharp_enough_depends_on_the_photos_before() -> None:
 
 def test_an_embedding_outside_everything_seen_is_named_once_there_is_enough_to_compare() -> None:
     covered = np.eye(1, DIM, 3, dtype=np.float32)[0] * 9
-    (finding,) = photo_check("new.jpg", "mug", GOOD, covered, taught())
+    (finding,) = check("new.jpg", "mug", GOOD, covered, taught())
     assert finding.kind == "unlike"
     assert "the density of its embedding is 0.125, of the 60 different photos before" in finding.text
     assert said(x=covered, past=taught(19)) == []
@@ -124,7 +124,7 @@ def test_an_embedding_outside_everything_seen_is_named_once_there_is_enough_to_c
 
 @pytest.mark.parametrize(("warmth", "usual"), [(-0.9, -0.15), (1.3, 0.35)])
 def test_another_lamp_or_camera_is_named_by_its_colour(warmth: float, usual: float) -> None:
-    (finding,) = photo_check("new.jpg", "mug", dataclasses.replace(GOOD, warmth=warmth), embedding("mug", 999), taught())
+    (finding,) = check("new.jpg", "mug", dataclasses.replace(GOOD, warmth=warmth), embedding("mug", 999), taught())
     assert finding.kind == "unlike"
     assert f"its warmth (log of red over blue) is {warmth}, of the 60 different photos before mostly -0.0" in finding.text
     assert said(dataclasses.replace(GOOD, warmth=usual)) == []
@@ -161,7 +161,7 @@ def test_the_first_photos_of_a_new_class_may_be_far_from_all_others() -> None:
 def test_a_repeated_photo_is_named_with_the_one_it_repeats() -> None:
     past = taught()
     again = embedding("mug", 56) * 1.01
-    (finding,) = photo_check("new.jpg", "mug", GOOD, again, past)
+    (finding,) = check("new.jpg", "mug", GOOD, again, past)
     assert finding.kind == "repeated"
     assert "56.jpg, 4 photos before" in finding.text
     for i in range(RECENT):
@@ -377,12 +377,12 @@ def test_on_real_flowers_changed_labels_come_first_and_good_photos_are_left_alon
         pixels = tensor(source, embedder.bundle.image)
         capture = measure(pixels, source)
         x.append(embedder.infer(pixels))
-        seen += bool({finding.kind for finding in photo_check(str(path), label, capture, x[-1], past)} - {"repeated", "two-labels"})
+        seen += bool({finding.kind for finding in check(str(path), label, capture, x[-1], past)} - {"repeated", "two-labels"})
         past.add(str(path), label, capture, x[-1])
     assert seen <= 0.03 * len(photos)
     covered = np.clip(np.random.default_rng(0).normal(4, 1.5, pixels.shape), 0, 255).astype(np.uint8)
     for bad, kind in ((pixels * 0.15).astype(np.uint8), "dark"), (covered, "dark"), (covered, "unlike"):
-        assert kind in {f.kind for f in photo_check("bad", label, measure(bad, source), embedder.infer(bad), past)}
+        assert kind in {f.kind for f in check("bad", label, measure(bad, source), embedder.infer(bad), past)}
     embedder.close()
     hits = 0
     for seed in range(5):

@@ -44,7 +44,7 @@ def test_the_choice_is_the_seeds_alone_and_held_back_photos_calibrate_nothing(tm
 def test_the_hash_is_of_the_contents_and_not_of_their_names(tmp_path: Path) -> None:
     folder = fill(tmp_path / "photos", 120)
     digests = calibration.collect(folder, SPEC).digests
-    assert set(digests) < {calibration.photos.load(path).digest.hex() for path in folder.iterdir()}
+    assert set(digests) < {calibration.source.load(path).digest.hex() for path in folder.iterdir()}
     assert list(digests) == sorted(digests)
 
 
@@ -84,7 +84,7 @@ def test_a_folder_of_noise_or_of_one_colour_is_refused_and_the_message_says_how_
 @pytest.mark.parametrize("size", [224, 256, 500])
 def test_noise_is_recognised_at_every_size_and_pictures_are_not(size: int) -> None:
     spec = ImageSpec(224, 224, 256)
-    photo = calibration.photos.load(encoded(noise(size), quality=95))
+    photo = calibration.source.load(encoded(noise(size), quality=95))
     assert "noise" in (calibration.judge(calibration.preprocess.tensor(photo, spec)) or "")
     assert all(calibration.judge(scene) is None for scene in scenes(20, 224, 224, seed=size))
 

@@ -325,7 +325,8 @@ def test_wrong_words_are_answered_with_the_right_ones(mobilenet: KerasSource) ->
 
 @pytest.mark.parametrize("blocked", ["tensorflow", "keras"])
 def test_without_tensorflow_the_command_that_installs_it_is_named(blocked: str) -> None:
-    code = f"import sys; sys.modules['{blocked}'] = None\nfrom edgetl_exporters.sources.keras_source import KerasSource\nKerasSource('keras/Xception')"
+    module = "edgetl_exporters.sources.keras_source"
+    code = f"import sys; sys.modules['{blocked}'] = None\nfrom {module} import KerasSource\nKerasSource('keras/Xception')"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert said.returncode == 1
     assert "ExportError" in said.stderr.splitlines()[-1]

@@ -59,9 +59,15 @@ def loaded(code: str, *arguments: str, all_names: bool = False) -> set[str]:
     return set(modules if all_names else (name.partition(".")[0] for name in modules))
 
 
-def test_importing_the_classifier_loads_four_modules_and_no_library_but_numpy() -> None:
+def test_importing_the_classifier_loads_five_modules_and_no_library_but_numpy() -> None:
     modules = loaded("from edgetl import Classifier", all_names=True)
-    assert {name for name in modules if name.startswith("edgetl")} == {"edgetl", "edgetl.errors", "edgetl.types", "edgetl.classifier"}
+    assert {name for name in modules if name.startswith("edgetl")} == {
+        "edgetl",
+        "edgetl.errors",
+        "edgetl.stats",
+        "edgetl.types",
+        "edgetl.classifier",
+    }
     ours = {name.partition(".")[0] for name in modules - loaded("import numpy", all_names=True)}
     assert ours - set(sys.stdlib_module_names) == {"edgetl", "numpy"}
     # Each takes 1 to 10 ms to import, and whoever only imports edgetl uses none of them.
@@ -76,7 +82,15 @@ def test_predicting_loads_nothing_of_training_adding_or_the_doctor(tmp_path: Pat
     modules = loaded(PREDICT, str(bundle), str(tmp_path / "shop.db"), str(folder / "red" / "0.jpg"), all_names=True)
     edgetl_modules = {name.removeprefix("edgetl.") for name in modules if name.startswith("edgetl.")}
     assert edgetl_modules.isdisjoint(
-        ["adding", "training", "reports", "intake", "quality", "evaluation", "doctor", "heads.learner", "guard"]
+        [
+            "session.adding",
+            "session.training",
+            "session.reports",
+            "inputs.photo.capture",
+            "session.evaluation",
+            "diagnostics",
+            "heads.learner",
+        ]
     )
     assert modules.isdisjoint([*WORKSTATION, *RUNTIMES, "concurrent.futures", "click"])
 

@@ -121,8 +121,7 @@ class Network(Protocol):
 
 
 class FileSource(Source):
-    """A file that yields an embedding, or a classifier that is cut before its last layer (see
-    :class:`edgetl_exporters.sources.base.Source`).
+    """A file that yields an embedding, or a classifier that is cut before its last layer.
 
     Attributes:
         offered: format -> the precisions it can become.

@@ -27,8 +27,7 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
 
 
 class TorchSource(Source):
-    """A network of the table; each conversion that several variants need is done once (see
-    :class:`edgetl_exporters.sources.base.Source`)."""
+    """A network of the table; each conversion that several variants need is done once."""
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ def embed(
         folder = Path(scratch)
         # A link, because the folder that holds edgetl may hold this machine's numpy too.
         (folder / "packages").mkdir()
-        (folder / "packages" / "edgetl").symlink_to(Path(bundle.__file__).parent.resolve())
+        (folder / "packages" / "edgetl").symlink_to(Path(bundle.__file__).parents[1].resolve())
         for name, content in files.items():
             (folder / name).write_bytes(content)
         (folder / "settings.json").write_text(json.dumps(settings))
