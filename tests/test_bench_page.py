@@ -23,8 +23,8 @@ from edgetl.bench.judging.pick import pick
 from edgetl.bench.measuring.loop import Loop
 from edgetl.bench.measuring.stand import Options, Stand
 from edgetl.bundle import bundle as bundles
+from edgetl.bundle.proofs import Proof
 from edgetl.errors import BenchError, RecordError
-from edgetl.types import Proof
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "edgetl" / "bench" / "README.md").read_text("utf-8")

@@ -22,10 +22,11 @@ from pictures import encoded, picture
 
 from edgetl import Bundle, ImageSpec
 from edgetl.bundle import bundle as bundles
+from edgetl.bundle.proofs import UNPROVED, Parity, Proof
 from edgetl.errors import BundleError, BundleMissing
 from edgetl.runtimes import fake
 from edgetl.stats import Proportion
-from edgetl.types import UNPROVED, Parity, Proof, digest, to_json
+from edgetl.types import digest, to_json
 
 PHOTO = encoded(picture(seed=9))
 FILES = ("fake-fp32/model.json", "golden/0.jpg", "golden/golden.safetensors", "manifest.json")

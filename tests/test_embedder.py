@@ -16,12 +16,13 @@ from pictures import coloured, encoded, picture
 
 from edgetl import Bundle, Classifier, ImageSpec
 from edgetl.bundle import bundle as bundles
+from edgetl.bundle.proofs import Parity
 from edgetl.embedding.embedder import Embedder
 from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, PhotoError, RuntimeUnavailable
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import Source, load
 from edgetl.runtimes import fake, fastest, open_runtime
-from edgetl.types import Embeddings, Parity, Pixels
+from edgetl.types import Embeddings, Pixels
 
 SPEC = ImageSpec(8, 8, 9)
 FORMATS = {"openvino-fp32": "openvino", "onnx-fp32": "onnxruntime", "tflite-fp32": "litert float", "tflite-int8": "litert int8"}

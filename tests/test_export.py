@@ -14,6 +14,7 @@ import pytest
 import tiny_onnx
 import torch
 from edgetl_exporters.backbones import graph, table, weights
+from edgetl_exporters.backbones.backbone import Backbone
 from edgetl_exporters.convert import to_onnx
 from edgetl_exporters.pictures import scenes
 from edgetl_exporters.quantise import calibration, recipes
@@ -63,7 +64,7 @@ TINY = dataclasses.replace(table.BACKBONES[V2], name="tiny", image=ImageSpec(wid
 
 
 @pytest.fixture(scope="module", params=[TINY, pytest.param(table.BACKBONES[SMALL], marks=pytest.mark.slow)], ids=lambda row: row.name)
-def row(request: pytest.FixtureRequest) -> Iterator[table.Backbone]:
+def row(request: pytest.FixtureRequest) -> Iterator[Backbone]:
     """A network of the table; the tiny one is put into it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(table.BACKBONES, request.param.name, request.param)
@@ -71,9 +72,7 @@ def row(request: pytest.FixtureRequest) -> Iterator[table.Backbone]:
 
 
 @pytest.fixture(scope="module")
-def exported(
-    row: table.Backbone, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, edgetl_exporters.ExportResult, list[tuple[int, int]]]:
+def exported(row: Backbone, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, edgetl_exporters.ExportResult, list[tuple[int, int]]]:
     path = tmp_path_factory.mktemp("export") / "small.edgetl"
     steps: list[tuple[int, int]] = []
     result = edgetl_exporters.export(

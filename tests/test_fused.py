@@ -25,6 +25,7 @@ from safetensors.numpy import save
 
 from edgetl import Bundle, Classifier, ImageSpec
 from edgetl.bundle import bundle as bundles
+from edgetl.bundle.proofs import Parity
 from edgetl.cli.deploy_classifier import export_classifier
 from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, NotTrained, ParityError, PhotoError
 from edgetl.heads import Head
@@ -35,7 +36,7 @@ from edgetl.runtimes import open_runtime
 from edgetl.runtimes.openvino import saturates
 from edgetl.stats import Proportion
 from edgetl.store import NewSample, Store
-from edgetl.types import Array, Parity, Pixels
+from edgetl.types import Array, Pixels
 
 DIM = tiny_models.DIM
 BATCH = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)

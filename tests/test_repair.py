@@ -11,12 +11,13 @@ import pytest
 import tiny_onnx
 import torch
 from edgetl_exporters import parity
+from edgetl_exporters.backbones.backbone import Weights
 from edgetl_exporters.backbones.graph import Graph, embed
 from edgetl_exporters.convert import to_onnx
 from edgetl_exporters.pictures import scenes
 from edgetl_exporters.quantise import equalisation, ranges, recipes, rounding
 from edgetl_exporters.quantise.recipes import Recipe
-from edgetl_exporters.sources.base import Source, Weights
+from edgetl_exporters.sources.base import Source
 from edgetl_exporters.variants import noise, repair
 from torch import nn
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import tiny_models
 from edgetl_exporters import plugins, targets
+from edgetl_exporters.backbones.backbone import Weights
 from edgetl_exporters.convert import to_onnx
 from edgetl_exporters.quantise.recipes import Recipe
 from edgetl_exporters.sources import extended
-from edgetl_exporters.sources.base import Source, Weights
+from edgetl_exporters.sources.base import Source
 from edgetl_exporters.targets import emulated, ethos, matrix, nvidia, qnn
 from edgetl_exporters.targets.job import Job
 from edgetl_exporters.variants.maker import Maker
@@ -26,11 +27,12 @@ from pictures import encoded, picture
 from edgetl import Bundle, ImageSpec, machine
 from edgetl.bundle import bundle as bundles
 from edgetl.bundle import proofs
+from edgetl.bundle.proofs import Proof
 from edgetl.errors import ExportError, RuntimeUnavailable
 from edgetl.inputs.photo import preprocess
 from edgetl.inputs.photo.source import load
 from edgetl.runtimes import open_runtime
-from edgetl.types import Embeddings, Pixels, Proof
+from edgetl.types import Embeddings, Pixels
 
 N = 6
 

@@ -7,9 +7,9 @@ import time
 from edgetl.bench.method import Method
 from edgetl.bench.record import Record, Result, Row, Subject
 from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.proofs import Proof
 from edgetl.errors import BenchError
 from edgetl.machine import libraries
-from edgetl.types import Proof
 
 METHOD = Method("estimated", queries=1, seconds=0.0, rounds=1, lessons=0, photos=0)
 """One number per target, and nobody measured it."""

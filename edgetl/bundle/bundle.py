@@ -3,7 +3,7 @@
 A folder, or the same folder as one stored (uncompressed) zip named `NAME.edgetl`::
 
     manifest.json                what this is: backbone, image spec, calibration, and per variant its files, recipe and parity;
-                                 `proofs`, where there are any, is the table target x variant (:class:`edgetl.types.Proof`);
+                                 `proofs`, where there are any, is the table target x variant (:class:`edgetl.bundle.proofs.Proof`);
                                  its own `sha256` is that of the rest as canonical JSON
     VARIANT/model.*              the model; OpenVINO's weights lie beside its graph
     golden/N.jpg                 test charts, encoded
@@ -29,8 +29,9 @@ import numpy as np
 import safetensors.numpy
 
 from edgetl.bundle import background_file, container
+from edgetl.bundle.proofs import UNPROVED, Parity, Proof
 from edgetl.errors import BundleError, BundleMissing
-from edgetl.types import UNPROVED, Embeddings, Fingerprint, ImageSpec, Parity, Pixels, Proof, digest, to_json
+from edgetl.types import Embeddings, Fingerprint, ImageSpec, Pixels, digest, to_json
 
 FORMAT = "edgetl-bundle"
 VERSION = 1

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from edgetl.bundle import bundle
+from edgetl.bundle.proofs import Proof
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.inputs.photo import preprocess
 from edgetl.inputs.photo.source import load
-from edgetl.types import Array, ImageSpec, Pixels, Proof, to_json
+from edgetl.types import Array, ImageSpec, Pixels, to_json
 from edgetl_exporters import pictures
 from edgetl_exporters.quantise import calibration
 from edgetl_exporters.quantise.recipes import Recipe

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgetl import machine
+from edgetl.bundle.proofs import Parity
 from edgetl.errors import ParityError
-from edgetl.types import Array, Embeddings, Parity
+from edgetl.types import Array, Embeddings
 
 
 def measure(expected: Embeddings, made: Embeddings, bound: float) -> Parity:

@@ -14,7 +14,7 @@ from edgetl.errors import ExportError
 from edgetl.types import Embeddings, Pixels
 from edgetl_exporters import pictures
 from edgetl_exporters.backbones import folding
-from edgetl_exporters.backbones.table import Backbone
+from edgetl_exporters.backbones.backbone import Backbone
 
 _FOLDED = 1e-3
 """How far folding may move an embedding, of its length."""

@@ -20,9 +20,9 @@ from edgetl.errors import ExportError, WeightsMissing
 from edgetl.types import Array
 from edgetl_exporters import pictures
 from edgetl_exporters.backbones import keras_graph, keras_import
+from edgetl_exporters.backbones.backbone import Weights
 from edgetl_exporters.backbones.keras_graph import Normalisation
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.sources.base import Weights
 
 _TOPLESS = ("MobileNet", "MobileNetV3Large", "MobileNetV3Small", "VGG16", "VGG19")
 """Their classifiers are more than one dense layer behind the pooled last stage, so they are built without."""

@@ -15,7 +15,7 @@ from torch import nn
 from edgetl.errors import ExportError
 from edgetl.types import ImageSpec
 from edgetl_exporters.backbones import torchvision_import
-from edgetl_exporters.backbones.table import Backbone
+from edgetl_exporters.backbones.backbone import Backbone
 
 PREFIX = "timm/"
 

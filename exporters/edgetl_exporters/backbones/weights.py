@@ -14,8 +14,7 @@ from torch import nn
 
 from edgetl.errors import ExportError, WeightsMissing
 from edgetl_exporters import pictures
-from edgetl_exporters.backbones.table import Backbone
-from edgetl_exporters.sources.base import Weights
+from edgetl_exporters.backbones.backbone import Backbone, Weights
 
 _SETTLED_ON = 16
 """Pictures that untrained weights see."""

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 from edgetl.types import Array, Embeddings, ImageSpec, Pixels
+from edgetl_exporters.backbones.backbone import Weights
 from edgetl_exporters.quantise import recipes
 from edgetl_exporters.quantise.recipes import Recipe
-
-
-@dataclasses.dataclass(frozen=True)
-class Weights:
-    """Where a network's weights come from, for the manifest.
-
-    Attributes:
-        source: the package or enum, `local file NAME`, or `random, seed N`.
-        sha256: the file's sha256 (hex); None for random weights.
-        random: whether nothing was ever trained: for plumbing tests only.
-    """
-
-    source: str
-    sha256: str | None
-    random: bool
 
 
 class Source(abc.ABC):

@@ -20,12 +20,13 @@ from edgetl.errors import CalibrationError, EdgetlError, ExportError
 from edgetl.runtimes import open_runtime
 from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters import pictures
+from edgetl_exporters.backbones.backbone import Weights
 from edgetl_exporters.convert import to_onnx, to_openvino, to_tflite
 from edgetl_exporters.metadata import Stated
 from edgetl_exporters.quantise import equalisation, recipes
 from edgetl_exporters.quantise.recipes import Recipe
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.sources.base import Source, Weights
+from edgetl_exporters.sources.base import Source
 from edgetl_exporters.sources.given import Channels, Given, channels
 
 SUFFIXES = (".onnx", ".tflite")

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.proofs import Proof
 from edgetl.errors import ExportError
-from edgetl.types import Proof
 from edgetl_exporters import plugins
 from edgetl_exporters.targets.emulated import Emulated
 from edgetl_exporters.targets.ethos import Ethos

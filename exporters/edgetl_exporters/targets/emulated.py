@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.proofs import Proof
 from edgetl.errors import RuntimeUnavailable
-from edgetl.types import Proof
 from edgetl_exporters.targets import child
 from edgetl_exporters.targets.job import Job
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.proofs import Proof
 from edgetl.errors import ExportError, RuntimeUnavailable
-from edgetl.types import Proof
 from edgetl_exporters.targets.job import Job
 
 NPUS = ("ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u65-512", "ethos-u85-256")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.proofs import Proof, ProofKind
 from edgetl.stats import Proportion
-from edgetl.types import Array, Embeddings, Pixels, Proof, ProofKind, to_json
+from edgetl.types import Array, Embeddings, Pixels, to_json
 from edgetl_exporters import parity
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from edgetl.bundle import bundle as bundles
 from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.proofs import Proof, ProofKind
 from edgetl.errors import EdgetlError, ExportError, RuntimeUnavailable
-from edgetl.types import Array, Embeddings, Pixels, Proof, ProofKind
+from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters import targets as all_targets
 from edgetl_exporters.targets import Target
 from edgetl_exporters.targets.job import Job

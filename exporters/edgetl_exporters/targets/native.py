@@ -9,8 +9,8 @@ import numpy as np
 
 from edgetl import machine
 from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.proofs import Proof
 from edgetl.runtimes import open_runtime
-from edgetl.types import Proof
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.targets.job import Job
 

@@ -8,9 +8,9 @@ from time import perf_counter
 import numpy as np
 
 from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.proofs import Proof
 from edgetl.errors import RuntimeUnavailable
 from edgetl.runtimes import onnxruntime
-from edgetl.types import Proof
 from edgetl_exporters.quiet import quiet
 from edgetl_exporters.targets.job import Job
 

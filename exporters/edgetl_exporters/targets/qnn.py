@@ -11,8 +11,8 @@ from pathlib import Path
 
 from edgetl import machine
 from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.proofs import Proof
 from edgetl.errors import RuntimeUnavailable
-from edgetl.types import Proof
 from edgetl_exporters import parity
 from edgetl_exporters.targets import child
 from edgetl_exporters.targets.job import Job

@@ -11,10 +11,11 @@ from importlib.metadata import version
 import numpy as np
 
 from edgetl.bundle.bundle import FAMILIES, NewVariant
+from edgetl.bundle.proofs import Parity
 from edgetl.errors import ParityError
 from edgetl.inputs.photo import faults
 from edgetl.runtimes import open_runtime
-from edgetl.types import Embeddings, Parity, Pixels, to_json
+from edgetl.types import Embeddings, Pixels, to_json
 from edgetl_exporters import metadata, parity, pictures
 from edgetl_exporters.quantise import recipes
 from edgetl_exporters.quantise.calibration import Calibration
