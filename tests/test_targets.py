@@ -213,7 +213,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 
 MY_NPU = '''
-from edgetl.types import Proof
+from edgetl.bundle.proofs import Proof
 
 class Npu:
     """An NPU that reads every photo as its mean colour."""
