@@ -41,7 +41,7 @@ def main() -> None:
             name, record = board.target(), measured(asked.bundle, asked.variant, asked.labelled)
         keep(record, FOLDER / f"bench-{name}.json")
     except EdgetlError as error:
-        sys.exit(f"refused: {error}")
+        sys.exit(f"error: {error}")
 
 
 def keep(record: bench.Record, path: Path) -> None:

@@ -17,72 +17,112 @@ Each class also refines the builtin that a caller who does not know edgetl would
     │   └── OutOfMemory (MemoryError)           a training needs more memory than there is
     ├── HeadError (ValueError)                  a head file that is not one, or an embedding that no head can read
     ├── NotTrained (LookupError)                no head is active
-    ├── BenchError (RuntimeError)               a measurement that was refused
+    ├── BenchError (RuntimeError)               a measurement that failed
     │   ├── RecordError (ValueError)            a bench record that cannot be read, or compared with another
     │   └── RemoteError (ConnectionError)       another machine that cannot be measured from here
-    └── ExportError (RuntimeError)              an export that was refused
+    └── ExportError (RuntimeError)              an export that failed
         ├── WeightsMissing (FileNotFoundError)  backbone weights that are not on this machine
         ├── CalibrationError (ValueError)       calibration photos that cannot calibrate
         └── ParityError                         a variant outside its recipe's bound
 
-A message says what was given, what was expected, the file's name, and the command that fixes it where there is one.
+A message says what was given, what was expected, the file's name, and the command that fixes it, if any. Every class has a stable `code`.
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 
 class EdgetlError(Exception):
-    """The root: catch this to catch everything edgetl refuses on purpose."""
+    """The root: catch this to catch every error that edgetl raises on purpose.
+
+    Attributes:
+        code: for programs, kebab-case, the same in every version: the class's own, or a narrower one given with the error.
+        values: what went in, e.g. a path, a count or a limit; JSON-able.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, code: str | None = None, **values: Any) -> None:
+        """An error with its message; `code` narrows the class's."""
+        super().__init__(message)
+        self.values = values
+        if code is not None:
+            self.code = code
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints: code, message and values."""
+        return {"code": self.code, "message": str(self), **self.values}
 
 
 class PhotoError(EdgetlError, ValueError):
     """A photo that cannot be used: corrupt, truncated, animated, too large, or not an image."""
 
+    code = "photo-unusable"
+
 
 class LabelError(EdgetlError, ValueError):
     """A class name that is not allowed (see :func:`edgetl.types.check_label`)."""
+
+    code = "label-not-allowed"
 
 
 class BundleError(EdgetlError, ValueError):
     """A bundle that is not what it says: changed bytes, an unknown version, a malformed manifest."""
 
+    code = "bundle-damaged"
+
 
 class BundleMissing(BundleError, FileNotFoundError):
     """A bundle, or a file or variant that it should hold, is not there."""
+
+    code = "bundle-missing"
 
 
 class GoldenMismatch(BundleError):
     """The golden photo embeds to something else here than where the bundle was exported."""
 
+    code = "self-test-failed"
+
 
 class RuntimeUnavailable(EdgetlError, ImportError):
     """A runtime that is not installed, or is installed and does not work on this machine."""
+
+    code = "runtime-unavailable"
 
 
 class StoreError(EdgetlError, OSError):
     """The embedding store cannot do what was asked: unreadable, full, or read-only after an I/O error."""
 
+    code = "store-failed"
+
 
 class StoreLocked(StoreError, BlockingIOError):
     """Another process has the store open for writing."""
+
+    code = "store-locked"
 
 
 class StoreCorrupt(StoreError):
     """A row, or the whole file, fails its check."""
 
+    code = "store-damaged"
+
 
 class FingerprintMismatch(StoreError, ValueError):
     """The store holds embeddings that another model, image spec, runtime or precision computed."""
+
+    code = "model-mismatch"
 
 
 class TrainError(EdgetlError, ValueError):
     """There is not enough to train from: no sample, or a single class."""
 
+    code = "not-trainable"
+
 
 class OutOfMemory(TrainError, MemoryError):
-    """A training needs more memory than there is; it was not begun.
-
-    Attributes:
-        code: for programs, in every version the same.
-    """
+    """A training needs more memory than there is; it was not begun."""
 
     code = "out-of-memory"
 
@@ -90,34 +130,52 @@ class OutOfMemory(TrainError, MemoryError):
 class HeadError(EdgetlError, ValueError):
     """A head file that is not what it says, or an embedding of another length or with a NaN."""
 
+    code = "head-unusable"
+
 
 class NotTrained(EdgetlError, LookupError):
     """No head is active, so there is nothing to predict with."""
 
+    code = "not-trained"
+
 
 class BenchError(EdgetlError, RuntimeError):
-    """A measurement that was refused, or could not be made."""
+    """A measurement that could not be made."""
+
+    code = "not-measured"
 
 
 class RecordError(BenchError, ValueError):
     """A bench record that is damaged, changed by hand, of a newer version, or of another machine than its counterpart."""
 
+    code = "record-unusable"
+
 
 class RemoteError(BenchError, ConnectionError):
     """A machine that cannot be reached, cannot run edgetl, or was lost on the way."""
 
+    code = "remote-failed"
+
 
 class ExportError(EdgetlError, RuntimeError):
-    """An export that was refused."""
+    """An export that failed."""
+
+    code = "not-exported"
 
 
 class WeightsMissing(ExportError, FileNotFoundError):
     """Backbone weights that are not on this machine and could not be downloaded."""
 
+    code = "weights-missing"
+
 
 class CalibrationError(ExportError, ValueError):
     """Calibration photos that are missing, too few, random or constant."""
 
+    code = "calibration-photos-unusable"
+
 
 class ParityError(ExportError):
     """A variant whose embeddings are further from the float ones than its recipe allows."""
+
+    code = "parity-below-bound"

@@ -312,7 +312,7 @@ def test_a_record_that_could_not_be_written_is_refused_before_anything_is_measur
 def test_what_could_never_be_measured_is_refused_before_minutes_are_spent(opened: bundle.Bundle) -> None:
     assert invoked(str(opened.path), "--seed", "-1").exit_code == 2
     needy = invoked(str(opened.path), "--scenario", "n-shot")
-    assert (needy.exit_code, needy.output) == (1, "refused: n-shot needs labelled photos; give a folder ROOT/CLASS/PHOTO with --labelled\n")
+    assert (needy.exit_code, needy.output) == (1, "error: n-shot needs labelled photos; give a folder ROOT/CLASS/PHOTO with --labelled\n")
 
 
 def test_a_folder_that_does_not_exist_is_refused_and_not_made(opened: bundle.Bundle, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_an_emulated_record_replaces_no_measured_one_and_refusals_are_sentences(
     before, done = path.read_bytes(), made(bundle)
     assert (done.returncode, path.read_bytes()) == (1, before)
     assert f"{path.name} stays as it was: it is measured, this is emulated" in done.stderr
-    assert made(tmp_path / "missing.edgetl").stderr.startswith(f"refused: {tmp_path / 'missing.edgetl'}: no such bundle")
+    assert made(tmp_path / "missing.edgetl").stderr.startswith(f"error: {tmp_path / 'missing.edgetl'}: no such bundle")
 
 
 def test_a_compilers_cycles_become_a_row_of_their_own_kind(bundle: Path, tmp_path: Path):

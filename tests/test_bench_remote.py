@@ -397,7 +397,7 @@ def test_a_killed_connection_fails_clearly_and_leaves_nothing(board, bundle):
         board.cut()
         _, errors = process.communicate(timeout=300)
     assert process.returncode == 1
-    assert "refused: ssh://board: the connection was lost" in errors
+    assert "error: ssh://board: the connection was lost" in errors
     assert "Start it again" in errors
 
 
@@ -452,7 +452,7 @@ def test_an_environment_that_cannot_be_made_has_its_own_sentence(board, bundle, 
 def test_what_the_bench_refuses_over_there_is_passed_on(board, bundle):
     done = subprocess.run(command(board, bundle, "--scenario", "n-shot", "--labelled", str(bundle)), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.search(r"^refused: ssh://board: .*fake\.edgetl", done.stderr, re.MULTILINE)
+    assert re.search(r"^error: ssh://board: .*fake\.edgetl", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
 
 
@@ -471,9 +471,9 @@ def test_what_can_be_refused_here_is_not_sent(bundle, tmp_path):
     [
         (("--python", "python3"), 2, "give --on too"),
         (("--keep",), 2, "give --on too"),
-        (("--on", "pi@host"), 1, "refused: 'pi@host' is no machine to measure on; expected ssh://HOST"),
-        (("--on", "ssh://nowhere.invalid", "-i", "no-such-folder"), 1, "refused: no-such-folder: no such file or folder to copy to"),
-        (("--on", "adb:pixel"), 1, "refused: adb:pixel: adb is not installed here"),
+        (("--on", "pi@host"), 1, "error: 'pi@host' is no machine to measure on; expected ssh://HOST"),
+        (("--on", "ssh://nowhere.invalid", "-i", "no-such-folder"), 1, "error: no-such-folder: no such file or folder to copy to"),
+        (("--on", "adb:pixel"), 1, "error: adb:pixel: adb is not installed here"),
     ],
 )
 def test_the_command_line_refuses_in_a_sentence_what_can_be_refused_here(bundle, monkeypatch, options, code, said):

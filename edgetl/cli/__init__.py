@@ -1,4 +1,4 @@
-"""The command line: the same verbs as :class:`edgetl.Classifier`. Results on stdout, talk on stderr; 0 ok, 1 refused, 2 usage."""
+"""The command line: the verbs of :class:`edgetl.Classifier`. Results on stdout, messages on stderr; exit codes 0 ok, 1 error, 2 usage."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from typing import Any
 import click
 
 from edgetl.cli import bench, bench_records, bundle, deploy_classifier, deploy_trainer, export, head, learn, query
+from edgetl.cli.options import AS_JSON
+from edgetl.cli.output import print_json
 from edgetl.errors import EdgetlError
 
 
-class _Refusing(click.Group):
-    """Turns every error that edgetl raises on purpose into a sentence and exit code 1."""
+class _Group(click.Group):
+    """Turns every error that edgetl raises on purpose into a message, or JSON, and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except EdgetlError as error:
-            click.echo(f"refused: {error}", err=True)
+            click.echo(f"error: {error}", err=True)
+            if AS_JSON in ctx.meta:
+                print_json({"error": error.to_json()})
             ctx.exit(1)
 
 
-@click.group(cls=_Refusing, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(metadata.version("edgetl"), prog_name="edgetl")
 def main() -> None:
     """Teach a camera new things where it stands."""

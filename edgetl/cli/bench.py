@@ -237,7 +237,7 @@ def _written(record: Record, output: str) -> bool:
     try:
         files.write(record, output)
     except RecordError as error:
-        click.echo(f"refused: {error}", err=True)
+        click.echo(f"error: {error}", err=True)
         return False
     return True
 

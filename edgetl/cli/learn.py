@@ -154,7 +154,7 @@ def adapt(folder: str, kind: Any, labelled: bool, same_shares: bool, as_json: bo
         click.echo(render(("adapter", "", "answers changed", "of", "%", "95 % interval", "why"), rows))
         say_warnings(report.warnings)
     if report.kind is None:
-        click.echo(f"refused: {report.reason}", err=True)
+        click.echo(f"error: {report.reason}", err=True)
         sys.exit(1)
     click.echo("the adapted head is active; the next training begins without it, and `edgetl rollback` undoes it", err=True)
 

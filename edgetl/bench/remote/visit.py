@@ -156,7 +156,7 @@ class Visit:
             raise KeyboardInterrupt
         lines = unstyle(self._heard).splitlines()
         ended = f"edgetl bench ended there with {said['code']}; its last words: {self._tail()}"
-        refused = next((line.partition("refused: ")[2] for line in reversed(lines) if line.startswith("refused: ")), "")
+        refused = next((line.partition("error: ")[2] for line in reversed(lines) if line.startswith("error: ")), "")
         raise RemoteError(f"{self._where}: {refused or ended}")
 
     def _failed(self, content: bytes) -> RemoteError:
