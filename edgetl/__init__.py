@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from edgetl.classifier import Classifier
     from edgetl.session.reports import Added, AddReport, AssessReport, EvalReport, ForgetReport, TrainReport
     from edgetl.stats import Proportion
-    from edgetl.types import Guess, HeadInfo, ImageSpec
+    from edgetl.types import HeadInfo, ImageSpec, Prediction
 
 __all__ = [
     "AddReport",
@@ -32,9 +32,9 @@ __all__ = [
     "Classifier",
     "EvalReport",
     "ForgetReport",
-    "Guess",
     "HeadInfo",
     "ImageSpec",
+    "Prediction",
     "Proportion",
     "TrainReport",
     "errors",
@@ -45,7 +45,7 @@ _MODULES = {
     "classifier": ("Classifier",),
     "session.reports": ("AddReport", "Added", "AssessReport", "EvalReport", "ForgetReport", "TrainReport"),
     "stats": ("Proportion",),
-    "types": ("Guess", "HeadInfo", "ImageSpec"),
+    "types": ("Prediction", "HeadInfo", "ImageSpec"),
 }
 """Where the public names are defined; each module is loaded when one of its names is first used (PEP 562)."""
 

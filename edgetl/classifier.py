@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from edgetl.errors import BundleMissing, LabelError, PhotoError, TrainError
-from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, Guess, HeadInfo, HeadKind, Photo, check_label
+from edgetl.types import ALLOWED_LOSS, ColorOrder, Embeddings, HeadInfo, HeadKind, Photo, Prediction, check_label
 
 if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import costs nothing of what a program does not use
     from edgetl.adaptation.adapters import AdapterKind
@@ -166,7 +166,7 @@ class Classifier:
     def train(self, kind: HeadKind = "auto", *, allow_loss: float = ALLOWED_LOSS, unknown: Point | None = None) -> TrainReport:
         """Trains a head from the cached embeddings and makes it active; no backbone pass.
 
-        A head that harms classes known before is kept without being active; `TrainReport.kept` says why.
+        A head that harms classes known before is kept without being active; `TrainReport.not_activated_because` says why.
 
         Args:
             kind: `ncm`, `lda`, `ridge`, `logistic`, or `auto`, which chooses by answers to photos left out (:mod:`edgetl.heads.selection`).
@@ -184,7 +184,7 @@ class Classifier:
 
     def predict(
         self, photo: Photo, *, top: int = 5, color: ColorOrder = "rgb", confidence: float | None = None, unknown: Point | None = None
-    ) -> Guess:
+    ) -> Prediction:
         """Says what is on a photo; no label, with the reason, where it is like nothing taught or like a reject class.
 
         `none`, `background` and `unknown` are reject classes. Whether other unknown things can be rejected here is measured at every
@@ -192,9 +192,9 @@ class Classifier:
 
         Args:
             photo: a path, bytes, a PIL image, or uint8 pixels.
-            top: how many classes `Guess.top` lists.
+            top: how many classes `Prediction.top` lists.
             color: the channel order of pixels.
-            confidence: how often `Guess.candidates` shall hold the right class, in (0, 1), e.g. 0.9 (see
+            confidence: how often `Prediction.candidates` shall hold the right class, in (0, 1), e.g. 0.9 (see
             :mod:`edgetl.heads.confidence.conformal`).
             unknown: `strict`, `balanced` or `lenient`, for this photo; None is what the head was trained for.
 
@@ -233,7 +233,7 @@ class Classifier:
             guess(head, embedding, len(head.labels)), embedding, made.capture, taught, k, None if kept is None else kept.id
         )
 
-    def eval(self, photos: Labelled, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
+    def evaluate(self, photos: Labelled, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
         """Measures accuracy on labelled photos; stores nothing.
 
         Photos of a class that the head does not know count apart: rejecting them is right, and a warning names the class.
@@ -368,7 +368,7 @@ class Classifier:
         with self._memory.changing("going back"):
             info = self.store.rollback()
             self._memory.use_active()
-            self.store.log("rollback", f"back to head {info.head}", info.head)
+            self.store.log("rollback", f"back to head {info.id}", info.id)
         return info
 
     def activate(self, head: int) -> HeadInfo:
@@ -429,7 +429,7 @@ class Classifier:
         """
         return self.store.events(last)
 
-    def doctor(self) -> Diagnosis:
+    def diagnose(self) -> Diagnosis:
         """Examines every photo of the store: findings, and the photos that look like another class than their own, ranked."""
         from edgetl.diagnostics import diagnose
 
@@ -463,17 +463,17 @@ class Classifier:
         return self.embedder
 
     def _info(self, head: int) -> HeadInfo:
-        return next(info for info in self.store.heads() if info.head == head)
+        return next(info for info in self.store.heads() if info.id == head)
 
     def _asked(self) -> HeadKind:
         """What the active head was asked to be."""
         active = self.store.active()
-        return "auto" if active is None else cast(HeadKind, self.store.head_report(active.head)["asked"])
+        return "auto" if active is None else cast(HeadKind, self.store.head_report(active.id)["asked"])
 
     def _unknown(self) -> Point:
         """The active head's operating point."""
         active = self.store.active()
-        return "balanced" if active is None else cast("Point", self.store.head_report(active.head).get("unknown", "balanced"))
+        return "balanced" if active is None else cast("Point", self.store.head_report(active.id).get("unknown", "balanced"))
 
     def _train_again(self, why: str) -> int | None:
         from edgetl.session import training
@@ -481,7 +481,7 @@ class Classifier:
         if self.store.active() is None:
             return None
         try:
-            return training.train(self._memory, self._asked(), None, why, self._unknown()).head
+            return training.train(self._memory, self._asked(), None, why, self._unknown()).head_id
         except TrainError:
             self.store.activate(None)
             self._memory.head = None
@@ -492,9 +492,9 @@ def _exists(store: str | os.PathLike[str]) -> bool:
     return os.path.exists(store) and os.path.getsize(store) > 0  # noqa: PTH110, PTH202 - pathlib takes 3 ms to import
 
 
-def guess(head: Head, embedding: Embeddings, top: int, confidence: float | None = None, unknown: Point | None = None) -> Guess:
+def guess(head: Head, embedding: Embeddings, top: int, confidence: float | None = None, unknown: Point | None = None) -> Prediction:
     """What a head says of one embedding float32 [d], its `top` best classes listed, and those it may be at a confidence."""
     probabilities, reason = head.decide(embedding, unknown)
     ranked = tuple((head.labels[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable")[: max(top, 1)])
     candidates = None if confidence is None else head.candidates(embedding, confidence)
-    return Guess(None if reason else ranked[0][0], ranked[0][1], ranked, reason, candidates)
+    return Prediction(None if reason else ranked[0][0], ranked[0][1], ranked, reason, candidates)

@@ -181,19 +181,19 @@ class Capture:
 
 
 @dataclasses.dataclass(frozen=True)
-class Guess:
+class Prediction:
     """One prediction.
 
     Attributes:
         label: the best class; None where the photo is like nothing taught, or like a reject class (`reason` says which).
-        score: the best class's probability, in [0, 1].
+        probability: the best class's probability, in [0, 1].
         top: classes with their probabilities, best first; also where `label` is None.
         reason: why there is no label, in a sentence; empty where there is one.
         candidates: the conformal set: the classes it may be at the confidence asked for; None where none was asked for.
     """
 
     label: str | None
-    score: float
+    probability: float
     top: tuple[tuple[str, float], ...]
     reason: str = ""
     candidates: tuple[str, ...] | None = None
@@ -204,19 +204,19 @@ class HeadInfo:
     """One row of the head history.
 
     Attributes:
-        head: its number; they only grow.
+        id: its number; they only grow.
         kind: the algorithm.
         labels: the classes it knows.
         samples: how many samples it was trained from.
         accuracy: its leave-one-out (logistic: 5-fold) accuracy when it was trained; n is 0 where that is not known: it came from a file, or
             was adapted to another place.
-        created: seconds since 1970 by the device's clock, which may be wrong; `head` orders, this only informs.
+        created: seconds since 1970 by the device's clock, which may be wrong; `id` orders, this only informs.
         size: its bytes in the store.
         active: whether `predict` uses it.
-        kept: why it was kept without being made active, in a sentence; empty where it was made active.
+        not_activated_because: why it was saved but not activated, in a sentence; empty if it was activated.
     """
 
-    head: int
+    id: int
     kind: str
     labels: tuple[str, ...]
     samples: int
@@ -224,4 +224,4 @@ class HeadInfo:
     created: float
     size: int
     active: bool
-    kept: str = ""
+    not_activated_because: str = ""

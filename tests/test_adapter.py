@@ -311,12 +311,12 @@ def test_adapting_on_the_device_is_one_head_more_and_rollback_undoes_it(shop: Cl
     shop.train()
     before = shop.heads()
     asked = [(faint(label, 100 + seed, warmth=30), label) for label in FAINT for seed in range(20)]
-    cold = shop.eval(asked).accuracy
+    cold = shop.evaluate(asked).accuracy
     report = shop.adapt([(faint(label, seed, warmth=30), "not known") for label in FAINT for seed in range(30, 50)])
     assert report.kind is not None, report.reason
-    assert shop.eval(asked).accuracy.value > cold.value + 0.2
+    assert shop.evaluate(asked).accuracy.value > cold.value + 0.2
     assert len(shop.heads()) == len(before) + 1
     shop.rollback()
-    assert shop.eval(asked).accuracy == cold
+    assert shop.evaluate(asked).accuracy == cold
     assert shop.adapt([(faint("a", seed), "not known") for seed in range(50)]).kind is None
     assert len(shop.heads()) == len(before) + 1

@@ -130,7 +130,7 @@ def test_a_bad_photo_is_refused_by_every_verb_and_loses_nothing(shop: Classifier
             use()
         assert words in str(caught.value)
         assert isinstance(caught.value, ValueError)
-    evaluated = shop.eval([(photo, "red"), *good])  # type: ignore[list-item]  # the fault under test
+    evaluated = shop.evaluate([(photo, "red"), *good])  # type: ignore[list-item]  # the fault under test
     assert (evaluated.accuracy.n, len(evaluated.failed)) == (4, 1)
     assert shop.counts == {"red": 2, "green": 2}
     assert shop.predict(coloured("red", 7)) == before

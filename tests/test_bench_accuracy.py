@@ -93,7 +93,7 @@ def test_the_answers_are_those_of_the_classifier(folder: Path, embedder: Embedde
     with Classifier.open(embedder.bundle.path, tmp_path / "shop.db") as shop:
         shop.add_many(list(split.taught))
         shop.train()
-        report = shop.eval(list(split.asked))
+        report = shop.evaluate(list(split.asked))
         said = "".join("01"[shop.predict(path).top[0][0] == label] for path, label in split.asked)
     assert report.best_guess == measured.top1
     assert said == measured.right

@@ -38,7 +38,7 @@ from edgetl.errors import BenchError, PhotoError
 from edgetl.inputs.photo.preprocess import cropped, decoded, tensor
 from edgetl.inputs.photo.source import Source, load
 from edgetl.runtimes import fake
-from edgetl.types import Embeddings, Guess, ImageSpec, Pixels
+from edgetl.types import Embeddings, ImageSpec, Pixels, Prediction
 
 MS = 1_000_000
 TINY = Method("tiny", queries=4, seconds=0.0, rounds=1, lessons=2, window=2, warm_up_seconds=0.0)
@@ -105,11 +105,11 @@ def clock(stand: Stand) -> Iterator[Planted]:
     stand.embedder.runtime = runtime
 
 
-def state(stand: Stand) -> tuple[dict[str, int], int, list[Guess]]:
+def state(stand: Stand) -> tuple[dict[str, int], int, list[Prediction]]:
     """Everything that a scenario has to leave as it was."""
     active = stand.shop.store.active()
     assert active is not None
-    return stand.shop.counts, active.head, [stand.shop.predict(path) for path in (*stand.photos, *stand.lessons[:3])]
+    return stand.shop.counts, active.id, [stand.shop.predict(path) for path in (*stand.photos, *stand.lessons[:3])]
 
 
 @pytest.mark.parametrize("name", [name for name, one in SCENARIOS.items() if not one.labelled and name != "operators"])
@@ -209,7 +209,7 @@ def test_a_swap_of_heads_leads_to_the_other_head(stand: Stand, monkeypatch: pyte
     monkeypatch.setattr(stand.shop, "activate", lambda head: (activated.append(head), activate(head))[1])
     _, mine, _ = state(stand)
     measured = learning.head_swap(stand, Loop(TINY))
-    other = max(head.head for head in stand.shop.heads())
+    other = max(head.id for head in stand.shop.heads())
     assert activated == [mine, *[other, mine] * (1 + TINY.queries)]
     assert len(measured.samples[None]) == TINY.queries
 

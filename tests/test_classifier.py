@@ -41,7 +41,7 @@ def test_the_ten_lines(shop: Classifier, tmp_path: Path) -> None:
     assert report.accuracy.n == 10
     guess = shop.predict(tmp_path / "red0.jpg")
     assert guess.label == "red"
-    assert guess.score == guess.top[0][1] > 0.5
+    assert guess.probability == guess.top[0][1] > 0.5
     assert [label for label, _ in guess.top] == ["red", "green"]
     assert sum(score for _, score in guess.top) == pytest.approx(1)
     shop.add(coloured("blue", 0), "blue")
@@ -147,13 +147,13 @@ def test_a_folder_is_taught_with_its_names_as_labels(shop: Classifier, folder: P
 def test_eval_counts_what_is_right_and_teaches_nothing(shop: Classifier, folder: Path) -> None:
     teach(shop, "red", "green")
     with pytest.raises(NotTrained, match="no head is active; train one with: edgetl train"):
-        shop.eval(folder)
+        shop.evaluate(folder)
     shop.train()
     before = shop.counts
     truth = {"red": 6, "green": 6, "blue": 6}
     (folder / "red" / "bad.jpg").write_bytes(b"")
     seen: list[tuple[int, int]] = []
-    report = shop.eval(folder, progress=lambda done, total: seen.append((done, total)))
+    report = shop.evaluate(folder, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 19) for done in range(1, 20)]
     guesses = {label: [shop.predict(folder / label / f"{i}.jpg") for i in range(6)] for label in truth}
     answers = {label: [guess.label for guess in rows] for label, rows in guesses.items()}
@@ -163,10 +163,10 @@ def test_eval_counts_what_is_right_and_teaches_nothing(shop: Classifier, folder:
         assert row == tuple(answers[label].count(given) for given in (*report.labels, None))
     assert report.per_class == {label: Proportion(answers[label].count(label), 6) for label in ("green", "red")}
     assert report.accuracy == Proportion(sum(label == answer for label, answer in known), 12)
-    assert report.refused == Proportion(sum(answer is None for _, answer in known), 12)
+    assert report.rejected == Proportion(sum(answer is None for _, answer in known), 12)
     assert report.wrong == Proportion(sum(answer not in (label, None) for label, answer in known), 12)
     assert report.best_guess == Proportion(sum(guess.top[0][0] == label for label in ("green", "red") for guess in guesses[label]), 12)
-    assert report.unknown_refused == Proportion(answers["blue"].count(None), 6)
+    assert report.unknown_rejected == Proportion(answers["blue"].count(None), 6)
     assert [Path(name).name for name, _ in report.failed] == ["bad.jpg"]
     assert any("does not know 'blue': its 6 photos" in warning for warning in report.warnings)
     assert any("8 of these photos were used for training" in warning for warning in report.warnings)
@@ -179,7 +179,7 @@ def test_a_bad_label_in_a_batch_is_one_photos_fault(shop: Classifier) -> None:
     assert shop.counts == {"red": 1, "green": 1}
     assert [(name, "path separator" in reason) for name, reason in report.failed] == [("bytes", True)]
     shop.train("ncm")
-    assert shop.eval(pairs).accuracy.n == 2
+    assert shop.evaluate(pairs).accuracy.n == 2
 
 
 def test_one_label_is_for_a_folder(shop: Classifier, folder: Path) -> None:
@@ -231,9 +231,9 @@ def test_the_history_tells_what_each_head_is(shop: Classifier, open_shop: OpenSh
     teach(shop, "blue")
     second = shop.train("ridge")
     infos = shop.heads()
-    assert [(info.head, info.kind, info.labels, info.samples, info.active) for info in infos] == [
-        (first.head, "ncm", ("green", "red"), 8, False),
-        (second.head, "ridge", ("blue", "green", "red"), 12, True),
+    assert [(info.id, info.kind, info.labels, info.samples, info.active) for info in infos] == [
+        (first.head_id, "ncm", ("green", "red"), 8, False),
+        (second.head_id, "ridge", ("blue", "green", "red"), 12, True),
     ]
     assert [info.accuracy for info in infos] == [first.accuracy, second.accuracy]
     before = shop.predict(coloured("blue", 8))
@@ -267,7 +267,7 @@ def test_forgetting_down_to_one_class_leaves_no_head_active(shop: Classifier) ->
     teach(shop, "red", "green")
     shop.train()
     report = shop.forget(label="green")
-    assert report.head is None
+    assert report.head_id is None
     assert report.counts == {"red": 4}
     with pytest.raises(NotTrained):
         shop.predict(coloured("red", 0))
@@ -423,7 +423,7 @@ def test_a_damaged_head_is_said_aloud_and_mended_by_a_training(
     assert any("the active head cannot be read" in line and "train again" in line for line in caplog.messages)
     with pytest.raises(NotTrained):
         damaged.predict(coloured("red", 9))
-    assert damaged.rollback().head == good.head
+    assert damaged.rollback().id == good.head_id
     assert damaged.predict(coloured("red", 9)).label == "red"
     damaged.train()
     assert damaged.predict(coloured("red", 9)).label == "red"
@@ -529,7 +529,7 @@ class Shop(RuleBasedStateMachine):
         with Classifier.open(self.bundle, self.folder / f"{Shop.number}.db") as fresh:
             fresh.add_many([(PHOTOS[number], label) for number, label in sorted(self.taught.items())])
             expected = fresh.train(kind)  # type: ignore[arg-type]  # one of EXACT
-            ours, theirs = self.logits(self.shop, report.head), self.logits(fresh, expected.head)
+            ours, theirs = self.logits(self.shop, report.head_id), self.logits(fresh, expected.head_id)
         assert report.accuracy == expected.accuracy
         assert report.per_class == expected.per_class
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)

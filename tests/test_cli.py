@@ -66,7 +66,7 @@ def test_the_job_from_teaching_to_rolling_back(taught, folder: Path):
     assert label in json.loads(taught("forget", "--label", label, "--json").stdout)["removed"]
     history = json.loads(taught("heads", "--json").stdout)
     assert [head["active"] for head in history] == [False, True]
-    assert json.loads(taught("rollback", "--json").stdout)["head"] == history[0]["head"]
+    assert json.loads(taught("rollback", "--json").stdout)["id"] == history[0]["id"]
 
 
 def test_tables_go_to_stdout_and_talk_to_stderr(taught, folder: Path):

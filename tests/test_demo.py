@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from edgetl import Guess, Proportion, bench, demo, machine
+from edgetl import Prediction, Proportion, bench, demo, machine
 from edgetl.demo import cells, report, speed
 from edgetl.demo.record import Example, Figure, Latency, Record, Step, merged, subset
 from edgetl.errors import EdgetlError, ExportError, PhotoError
@@ -108,7 +108,7 @@ def test_every_number_of_the_record_stands_on_the_page_and_on_the_screen(ran: Ra
         shares = " ".join(f"{n} {100 * n / sum(row):.0f} %" for n in row)
         assert shares in ran.page.text
     for example in ran.record["examples"]:
-        assert f"{example['guess']['label']} {example['guess']['score']:.2f}" in ran.page.text
+        assert f"{example['guess']['label']} {example['guess']['probability']:.2f}" in ran.page.text
     for version in ran.record["machine"]["libraries"].values():
         assert version in ran.page.text
 
@@ -204,12 +204,12 @@ def made_up() -> Record:
     labels = ("mono defective", "mono functional", "poly defective", "poly functional")
     per_class = {label: Proportion(row[i], sum(row)) for i, (label, row) in enumerate(zip(labels, confusion))}
     evaluation = EvalReport(
-        accuracy=Proportion(34, 45), per_class=per_class, wrong=Proportion(10, 45), refused=Proportion(1, 45),
-        best_guess=Proportion(34, 45), unknown_refused=Proportion(0, 0), labels=labels, confusion=confusion, failed=(), warnings=(),
+        accuracy=Proportion(34, 45), per_class=per_class, wrong=Proportion(10, 45), rejected=Proportion(1, 45),
+        best_guess=Proportion(34, 45), unknown_rejected=Proportion(0, 0), labels=labels, confusion=confusion, failed=(), warnings=(),
     )  # fmt: skip
     step = Step("bench", "<b>bold</b>", "words & <script>alert(1)</script>", ("a", "b"), (("x", "1.5 ms"),), 1.25)
     latency = Latency("tflite-int8", "a library 1", 2, 5.5, None, None, 9, None, None, None)
-    example = Example(str(cells.cells()[0].path), "<i>mono</i>", Guess("poly", 0.5, (("poly", 0.5),)))
+    example = Example(str(cells.cells()[0].path), "<i>mono</i>", Prediction("poly", 0.5, (("poly", 0.5),)))
     return Record("edgetl demo", demo.QUICK, "net", "tflite-int8", "a library 1", (Figure("1", "one", "n 1"),), (step,), evaluation,
                   (latency,), (example,), machine.describe(), 3.0)  # fmt: skip
 

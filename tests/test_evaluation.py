@@ -20,13 +20,13 @@ answers = st.builds(Answer, st.sampled_from(KNOWN + REJECTS + NEW), st.sampled_f
 def test_every_photo_is_counted_once_in_the_cell_that_it_belongs_to(photos: list[Answer]) -> None:
     report = evaluate(photos, KNOWN, REJECTS, [], 0)
     own = [photo for photo in photos if photo.truth in KNOWN]
-    assert report.accuracy.hits + report.wrong.hits + report.refused.hits == len(own)
-    assert {report.accuracy.n, report.wrong.n, report.refused.n, report.best_guess.n} == {len(own)}
+    assert report.accuracy.hits + report.wrong.hits + report.rejected.hits == len(own)
+    assert {report.accuracy.n, report.wrong.n, report.rejected.n, report.best_guess.n} == {len(own)}
     assert report.accuracy.hits == sum(photo.truth == photo.best and not photo.rejected for photo in own)
-    assert report.refused.hits == sum(photo.rejected for photo in own)
+    assert report.rejected.hits == sum(photo.rejected for photo in own)
     assert report.best_guess.hits == sum(photo.truth == photo.best for photo in own)
     others = [photo for photo in photos if photo.truth not in KNOWN]
-    assert report.unknown_refused == Proportion(sum(photo.rejected for photo in others), len(others))
+    assert report.unknown_rejected == Proportion(sum(photo.rejected for photo in others), len(others))
     for truth, row in zip(report.labels, report.confusion):
         given = [(photo.best, photo.rejected) for photo in photos if photo.truth == truth]
         assert row == (*(given.count((label, False)) for label in report.labels), sum(rejected for _, rejected in given))
@@ -37,7 +37,7 @@ def test_every_photo_is_counted_once_in_the_cell_that_it_belongs_to(photos: list
 def test_a_known_photo_that_is_rejected_as_unknown_is_not_correct() -> None:
     photos = [Answer("cup", "cup", False)] * 563 + [Answer("cup", "cup", True)] * 4 + [Answer("cup", "mug", False)] * 33
     report = evaluate(photos, KNOWN, REJECTS, [], 0)
-    assert (report.accuracy.hits, report.best_guess.hits, report.refused.hits, report.wrong.hits) == (563, 567, 4, 33)
+    assert (report.accuracy.hits, report.best_guess.hits, report.rejected.hits, report.wrong.hits) == (563, 567, 4, 33)
 
 
 def test_the_command_prints_the_counts_the_classes_and_the_confusions(capsys) -> None:

@@ -22,7 +22,7 @@ from edgetl.inputs.photo.source import load
 from edgetl.stats import student
 from edgetl.store import Batch
 from edgetl.store.captures import pack, unpack
-from edgetl.types import Capture, Guess, to_json
+from edgetl.types import Capture, Prediction, to_json
 
 DIM = 32
 LABELS = ("cup", "pot", "tea", "jug")
@@ -55,16 +55,16 @@ def taught(counts: dict[str, int], views: int = 1, captures: bool = True) -> Tau
     return Taught.of([batch(rows.repeat(views, 0) + noise, labels, kept, [f"{label}/{i}.jpg" for i, label in enumerate(labels)], views)])
 
 
-def guessed(**shares: float) -> Guess:
+def guessed(**shares: float) -> Prediction:
     top = tuple(sorted(shares.items(), key=lambda pair: -pair[1]))
-    return Guess(top[0][0], top[0][1], top)
+    return Prediction(top[0][0], top[0][1], top)
 
 
 SURE = guessed(cup=0.9, pot=0.06, tea=0.03, jug=0.01)
 MANY = dict.fromkeys(LABELS, 20)
 
 
-def ask(known: Taught, guess: Guess = SURE, label: str = "cup", seed: int = 5, **changes: float) -> Explanation:
+def ask(known: Taught, guess: Prediction = SURE, label: str = "cup", seed: int = 5, **changes: float) -> Explanation:
     random = np.random.default_rng(seed)
     return explain(guess, embeddings(random, label, 1)[0], capture(random, **changes), known)
 
@@ -231,7 +231,7 @@ class _Page(HTMLParser):
 def test_the_page_is_whole_loads_nothing_and_takes_hostile_names_as_text():
     known = taught(MANY)
     evil = '<script>alert("&")</script>'
-    guess = Guess(evil, 0.5, ((evil, 0.5), ("pot", 0.45)))
+    guess = Prediction(evil, 0.5, ((evil, 0.5), ("pot", 0.45)))
     known = dataclasses.replace(known, labels={sample: label if label == "pot" else evil for sample, label in known.labels.items()})
     shown = ask(known, guess)
     html = render(shown, b"photo", {shown.neighbours[0].sample: b"thumbnail"})
@@ -268,7 +268,7 @@ def test_real_photos_darkened_blurred_and_of_another_kind_are_found_and_others_l
             made = embedder.teach(load(file.getvalue()))
             shares = head.probabilities(made.views[0])
             top = tuple((head.labels[i], float(shares[i])) for i in np.argsort(-shares)[:5])
-            return {one.code for one in explain(Guess(*top[0], top), made.views[0], made.capture, known).findings}
+            return {one.code for one in explain(Prediction(*top[0], top), made.views[0], made.capture, known).findings}
 
         fresh = [Image.open(path).convert("RGB") for all_of in paths.values() for path in all_of[12:]]
         usual = [codes(image) for image in fresh]

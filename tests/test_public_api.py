@@ -22,15 +22,29 @@ NAMES = [
     "Classifier",
     "EvalReport",
     "ForgetReport",
-    "Guess",
     "HeadInfo",
     "ImageSpec",
+    "Prediction",
     "Proportion",
     "TrainReport",
     "errors",
 ]
 VERBS = [
-    *("activate", "adapt", "add", "add_many", "assess", "close", "counts", "doctor", "eval", "events", "explain", "export_head", "forget"),
+    *(
+        "activate",
+        "adapt",
+        "add",
+        "add_many",
+        "assess",
+        "close",
+        "counts",
+        "diagnose",
+        "evaluate",
+        "events",
+        "explain",
+        "export_head",
+        "forget",
+    ),
     *("heads", "import_head", "open", "predict", "rollback", "train"),
 ]
 
@@ -111,7 +125,7 @@ with Classifier.open(bundle, store) as shop:
     shop.add_many(folder)
     for kind in ("ncm", "lda", "ridge", "logistic", "auto"):
         shop.train(kind)
-    shop.predict(photo), shop.eval(folder), shop.forget(label="blue"), shop.rollback(), shop.heads()
+    shop.predict(photo), shop.evaluate(folder), shop.forget(label="blue"), shop.rollback(), shop.heads()
 """
 
 

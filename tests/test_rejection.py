@@ -376,9 +376,9 @@ def test_the_store_keeps_the_bundles_background_and_one_class_is_enough_to_train
         shop.add_many(folder / "blue", label="blue")
         assert shop.train(unknown="strict").active
         gone = shop.forget(label="blue")
-        assert gone.head is not None
+        assert gone.head_id is not None
         assert (gone.difference, gone.traces) == (pytest.approx(0, abs=1e-5), 0)
-        assert shop.store.head_report(gone.head)["unknown"] == "strict"
+        assert shop.store.head_report(gone.head_id)["unknown"] == "strict"
 
 
 def test_one_class_is_no_classifier_file_and_cannot_be_trained_without_a_background(

@@ -282,7 +282,7 @@ def test_vacuum_gives_the_room_of_removed_photos_back(store, path):
     before, kept, size = store.events(), store.samples(), path.stat().st_size
     given_back = store.vacuum()
     assert given_back == size - path.stat().st_size > size / 3
-    assert (store.events(), store.active().head, store.vacuum()) == (before, 1, 0)
+    assert (store.events(), store.active().id, store.vacuum()) == (before, 1, 0)
     assert store.samples().embeddings.tobytes() == kept.embeddings.tobytes()
     assert store.add([seen(400)]) == [101]
     with store.transaction("a change"), pytest.raises(StoreError, match="smaller is refused in the midst of another change"):
@@ -306,18 +306,18 @@ def test_relabel_changes_the_class_and_nothing_else(store):
 def test_going_back_undoes_trainings_one_by_one(store):
     for step in range(3):
         train(store, f"c{step}")
-    assert [store.rollback().head, store.rollback().head] == [2, 1]
+    assert [store.rollback().id, store.rollback().id] == [2, 1]
     with pytest.raises(NotTrained, match=r"shop\.db: no head was active before"):
         store.rollback()
-    assert store.active().head == 1
+    assert store.active().id == 1
 
 
 def test_a_head_trained_after_going_back_has_the_head_of_that_moment_before_it(store):
     a, b = train(store, "a"), train(store, "b")
     store.rollback()
     c = train(store, "c")
-    assert [info.head for info in store.heads()] == [a, b, c]
-    assert store.rollback().head == a
+    assert [info.id for info in store.heads()] == [a, b, c]
+    assert store.rollback().id == a
 
 
 def test_going_back_passes_over_a_time_without_a_head(store):
@@ -325,12 +325,12 @@ def test_going_back_passes_over_a_time_without_a_head(store):
     store.activate(None)
     assert store.active() is None
     b = train(store, "b")
-    assert store.rollback().head == a
+    assert store.rollback().id == a
     store.activate(None)
-    assert store.rollback().head == a
+    assert store.rollback().id == a
     store.activate(b)
     store.activate(b)
-    assert store.rollback().head == a
+    assert store.rollback().id == a
 
 
 def test_a_head_keeps_its_weights_report_and_numbers(store, path):
@@ -345,7 +345,7 @@ def test_a_head_keeps_its_weights_report_and_numbers(store, path):
     )
     kept = train(store, "x", activate=False)
     info = store.active()
-    assert (info.head, info.kind, info.labels, info.samples, info.accuracy) == (head, "lda", ("b", "a"), 9, Proportion(8, 9))
+    assert (info.id, info.kind, info.labels, info.samples, info.accuracy) == (head, "lda", ("b", "a"), 9, Proportion(8, 9))
     assert (info.size, info.active) == (len(weights), True)
     assert abs(info.created - time.time()) < 60
     assert [info.active for info in store.heads()] == [True, False]

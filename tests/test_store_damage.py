@@ -60,7 +60,7 @@ def read(path: Path) -> tuple[object, ...]:
             kept.embeddings.tobytes(),
             heads,
             store.active(),
-            [store.head_bytes(info.head) for info in heads],
+            [store.head_bytes(info.id) for info in heads],
             kept.taken.tobytes(),
             store.captures(),
             [store.thumbnail(sample) for sample in dict.fromkeys(kept.ids.tolist())],

@@ -34,7 +34,7 @@ def relabel_what_is_not_there(store: Store) -> None:
 
 
 def told(store: Store, last: int | None = None) -> list[tuple[object, ...]]:
-    return [(event.event, event.what, event.why, event.head) for event in store.events(last)]
+    return [(event.id, event.what, event.why, event.head_id) for event in store.events(last)]
 
 
 def test_the_order_is_the_numbers_even_where_the_clock_goes_back(store, monkeypatch):
@@ -43,7 +43,7 @@ def test_the_order_is_the_numbers_even_where_the_clock_goes_back(store, monkeypa
     store.log("import", "head of the other camera")
     store.log("adapt", "the lamp was changed")
     store.log("forget", "class 'mug'")
-    assert [(event.event, event.clock, event.what) for event in store.events()] == [
+    assert [(event.id, event.clock, event.what) for event in store.events()] == [
         (1, 1.7e9, "import"),
         (2, 0.0, "adapt"),
         (3, 1.8e9, "forget"),

@@ -124,7 +124,7 @@ class StoreModel(RuleBasedStateMachine):
                 raise AssertionError(f"went back to {self.store.rollback()}")
             return
         self.actives = self.actives[: earlier[-1] + 1]
-        assert self.store.rollback().head == self.active
+        assert self.store.rollback().id == self.active
 
     @rule()
     def log(self) -> None:
@@ -154,13 +154,11 @@ class StoreModel(RuleBasedStateMachine):
         taken = [(seen and seen.taken) or np.nan for seen in map(measured.__getitem__, kept.ids.tolist())]
         assert np.array_equal(kept.taken, taken, equal_nan=True)
         assert self.store.sources(photos) == [str(photo) for photo in photos.values()]
-        assert [(event.event, event.what, event.why) for event in self.store.events()] == [
-            (k, *told) for k, told in enumerate(self.events, 1)
-        ]
-        assert {info.head: self.store.head_bytes(info.head) for info in self.store.heads()} == self.heads
-        assert [info.head for info in self.store.heads() if info.active] == [self.active] * (self.active is not None)
+        assert [(event.id, event.what, event.why) for event in self.store.events()] == [(k, *told) for k, told in enumerate(self.events, 1)]
+        assert {info.id: self.store.head_bytes(info.id) for info in self.store.heads()} == self.heads
+        assert [info.id for info in self.store.heads() if info.active] == [self.active] * (self.active is not None)
         active = self.store.active()
-        assert (active and active.head) == self.active
+        assert (active and active.id) == self.active
 
 
 TestStoreModel = StoreModel.TestCase

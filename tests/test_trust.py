@@ -33,7 +33,7 @@ def logits(shop: Classifier) -> Embeddings:
     """Of the active head, over everything in the store."""
     active = shop.store.active()
     assert active is not None
-    return Head.from_bytes(shop.store.head_bytes(active.head)).logits(shop.store.samples().embeddings)
+    return Head.from_bytes(shop.store.head_bytes(active.id)).logits(shop.store.samples().embeddings)
 
 
 @pytest.fixture
@@ -116,14 +116,14 @@ def test_a_head_that_harms_an_old_class_is_kept_and_not_used(harmed: Classifier)
     assert report.change.harmful == ("red",)
     assert report.change.new == ("crimson",)
     assert any(pair.truth == "red" and pair.taken_for == "crimson" for pair in report.change.confused)
-    assert f"edgetl activate {report.head}" in report.kept
+    assert f"edgetl activate {report.head_id}" in report.not_activated_because
     assert [head.active for head in harmed.heads()] == [True, False]
     assert harmed.predict(photo) == guess
     assert (logits(harmed) == before).all()
 
-    assert harmed.activate(report.head).active
+    assert harmed.activate(report.head_id).active
     assert "crimson" in [label for label, _ in harmed.predict(photo).top]
-    assert harmed.rollback().head == 1
+    assert harmed.rollback().id == 1
     assert harmed.predict(photo) == guess
     assert harmed.train(allow_loss=1).active
 
@@ -136,7 +136,7 @@ def test_the_command_line_refuses_such_a_head_with_the_reason_and_the_way_out(ha
     assert "edgetl activate 2" in done.stderr
     assert run("train", "--allow-loss", "1").exit_code == 0
     log = json.loads(run("log", "--json").stdout)
-    assert [event["event"] for event in log] == list(range(1, len(log) + 1))
+    assert [event["id"] for event in log] == list(range(1, len(log) + 1))
     assert [event["what"] for event in log[-2:]] == ["train", "train"]
     assert "kept inactive: 'red' fell from" in log[-2]["why"]
     assert {event["who"] for event in log[-2:]} == {"ada"}
@@ -147,8 +147,8 @@ def test_training_an_unchanged_store_keeps_its_head_and_any_change_trains_anothe
     first = shop.train()
     again = shop.train()
     assert (first.code, again.code) == ("trained", "unchanged")
-    assert (again.head, again.active, again.inputs, again.accuracy) == (first.head, True, first.inputs, first.accuracy)
-    assert [head.head for head in shop.heads()] == [first.head]
+    assert (again.head_id, again.active, again.inputs, again.accuracy) == (first.head_id, True, first.inputs, first.accuracy)
+    assert [head.id for head in shop.heads()] == [first.head_id]
     assert shop.train("ncm").code == "trained"
     assert shop.train("ncm", unknown="strict").code == "trained"
     assert shop.train("ncm").code == "unchanged"  # the operating point stays what the active head has
@@ -170,7 +170,7 @@ def test_adding_a_class_that_harms_none_is_used_at_once(shop: Classifier) -> Non
     teach(shop, 12, "blue")
     report = shop.train()
     assert report.active
-    assert report.kept == ""
+    assert report.not_activated_because == ""
     assert report.change is not None
     assert report.change.harmful == ()
     assert set(report.change.classes) == {"red", "green"}
@@ -243,7 +243,7 @@ def test_the_doctor_of_a_store_finds_the_photo_with_the_wrong_label(shop: Classi
     wrong = tmp_path / "wrong.jpg"
     wrong.write_bytes(coloured("red", 70))
     shop.add(wrong, "green")
-    diagnosis = shop.doctor()
+    diagnosis = shop.diagnose()
     assert diagnosis.photos == 31
     assert diagnosis.suspects[0].source == str(wrong)
     assert diagnosis.suspects[0].looks == "red"

@@ -61,13 +61,13 @@ def _active(store: Store) -> tuple[int, Head]:
     active = store.active()
     if active is None:
         raise NotTrained(f"{store.path}: no head is active; train one with: edgetl train -s {store.path}")
-    head = Head.from_bytes(store.head_bytes(active.head), f"{store.path}: head {active.head}")
+    head = Head.from_bytes(store.head_bytes(active.id), f"{store.path}: head {active.id}")
     if len(head.labels) == 1:
         raise ExportError(
-            f"{store.path}: head {active.head} knows one class, {head.labels[0]!r}, and a classifier file, which cannot reject, would give "
+            f"{store.path}: head {active.id} knows one class, {head.labels[0]!r}, and a classifier file, which cannot reject, would give "
             "it to everything; add a second class (or one named 'background') and train again"
         )
-    return active.head, head
+    return active.id, head
 
 
 def _variants(bundle: Bundle, store: Store, name: str | None, format_: str | None, *, checked: bool) -> tuple[Variant, Variant]:

@@ -39,7 +39,7 @@ def log(store: str, last: int | None, as_json: bool) -> None:
     if as_json:
         print_json(events)
     else:
-        rows = [(one.event, one.who, one.what, one.head or "", one.why, _when(one.clock)) for one in events]
+        rows = [(one.id, one.who, one.what, one.head_id or "", one.why, _when(one.clock)) for one in events]
         click.echo(render(("event", "who", "what", "head", "why", "when (device clock)"), rows))
 
 
@@ -81,7 +81,7 @@ def export_head(number: int | None, store: str, output: str, as_json: bool) -> N
     if as_json:
         print_json(info)
     else:
-        click.echo(f"{output}: head {info.head}, {info.kind}, classes {named(info.labels)}, {info.size / 1e3:.0f} kB")
+        click.echo(f"{output}: head {info.id}, {info.kind}, classes {named(info.labels)}, {info.size / 1e3:.0f} kB")
 
 
 @head.command("import")
@@ -99,12 +99,12 @@ def _say_active(info: HeadInfo, as_json: bool) -> None:
     if as_json:
         print_json(info)
     else:
-        click.echo(f"head {info.head} is active: {info.kind}, classes {named(info.labels)}")
+        click.echo(f"head {info.id} is active: {info.kind}, classes {named(info.labels)}")
 
 
 def _head(info: HeadInfo) -> tuple[object, ...]:
-    state = "*" if info.active else "kept" if info.kept else ""
-    return state, info.head, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), _when(info.created)
+    state = "*" if info.active else "kept" if info.not_activated_because else ""
+    return state, info.id, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), _when(info.created)
 
 
 def _when(clock: float) -> str:

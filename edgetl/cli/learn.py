@@ -88,8 +88,8 @@ def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool)
         if len(report.per_class) > 1:
             print_assessment(report.accuracy, report.assessment, advise=report.active)
         if report.code == "unchanged":
-            click.echo(f"unchanged: head {report.head} was trained from the same photos with the same settings; it stays active", err=True)
-        click.echo(f"head {report.head}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
+            click.echo(f"unchanged: head {report.head_id} was trained from the same photos and settings", err=True)
+        click.echo(f"head {report.head_id}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
         print_change(report)
         click.echo(f"unknown objects ({report.rejection.point}): {report.rejection.reason}", err=True)
         if report.rejection.coverage.n:
@@ -99,7 +99,7 @@ def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool)
         say_findings(report.findings)
         say_warnings(report.warnings)
     if not report.active:
-        click.echo(f"not activated: {report.kept}", err=True)
+        click.echo(f"not activated: {report.not_activated_because}", err=True)
         sys.exit(1)
 
 
@@ -127,11 +127,11 @@ def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: 
         else f"{report.traces} pieces of them are left while another program reads it; any change after that erases them"
     )
     click.echo(gone + (f", which shrank by {report.freed / 1e3:.0f} kB" if vacuum else ""), err=True)
-    if report.head is None:
+    if report.head_id is None:
         click.echo("no head is active now", err=True)
     else:
         click.echo(
-            f"head {report.head} is active, trained without them; it differs from one fitted afresh by {report.difference:.1e} at most",
+            f"head {report.head_id} is active, trained without them; it differs from one fitted afresh by {report.difference:.1e} at most",
             err=True,
         )
 

@@ -63,9 +63,9 @@ def print_change(report: TrainReport) -> None:
 
 def print_evaluation(report: EvalReport, *, matrix: bool) -> None:
     """The accuracy, each class, and the most frequent confusions; with `matrix` all of them."""
-    accuracy, unknown = report.accuracy, report.unknown_refused
+    accuracy, unknown = report.accuracy, report.unknown_rejected
     if accuracy.n:
-        counts = f"{accuracy.hits} correct, {report.wrong.hits} wrong label, {report.refused.hits} rejected as unknown"
+        counts = f"{accuracy.hits} correct, {report.wrong.hits} wrong label, {report.rejected.hits} rejected as unknown"
         click.echo(f"accuracy {accuracy}\n{counts}")
     if unknown.n:
         got = unknown.n - unknown.hits

@@ -63,7 +63,7 @@ def predict(
 def evaluate(folder: str, verbose: bool, as_json: bool, **model: Any) -> None:
     """Measure accuracy on a folder ROOT/CLASS/PHOTO of new photos."""
     with opened(model, read_only=True) as shop, progress_bar("evaluating") as progress:
-        report = shop.eval(folder, progress=progress)
+        report = shop.evaluate(folder, progress=progress)
     if as_json:
         return print_json(report)
     print_evaluation(report, matrix=verbose)
@@ -104,7 +104,7 @@ def explain(photo: str, neighbours: int, output: str | None, as_json: bool, **mo
 def doctor(store: str, top: int, as_json: bool) -> None:
     """Examine every photo of a store: light, sharpness, repetitions, and labels that are likely wrong."""
     with Classifier.open(None, store, read_only=True) as shop:
-        report = shop.doctor()
+        report = shop.diagnose()
     if as_json:
         return print_json(report)
     click.echo(render(("class", "photos", "views"), [(one.label, one.photos, one.bursts) for one in report.classes]))

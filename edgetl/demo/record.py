@@ -9,7 +9,7 @@ from typing import Any
 from edgetl.bench import Method
 from edgetl.session.reports import EvalReport
 from edgetl.stats import Proportion
-from edgetl.types import Guess
+from edgetl.types import Prediction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Example:
 
     path: str
     label: str
-    guess: Guess
+    guess: Prediction
 
     @property
     def right(self) -> bool:

@@ -85,7 +85,7 @@ class Camera:
     def evaluate(self, pairs: Pairs, what: str) -> EvalReport:
         """Measures the accuracy on held-out photos."""
         with bar(f"evaluating {what}") as progress:
-            return self.shop.eval(pairs, progress=progress)
+            return self.shop.evaluate(pairs, progress=progress)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _verdict(camera: Camera, report: TrainReport) -> str:
     if report.change is None:
         return ""
     if not report.active:
-        camera.shop.activate(report.head)
+        camera.shop.activate(report.head_id)
         return f"It was saved but not activated ({report.change.reason}); the demo activated it anyway."
     return f"What it does to the old classes: {report.change.reason}."
 
@@ -206,7 +206,7 @@ def forget(camera: Camera, label: str) -> tuple[Step, float]:
     shop, before = camera.shop, camera.backbone.passes
     samples = shop.store.samples()
     report = shop.forget(label=label)
-    assert report.head is not None
+    assert report.head_id is not None
     passes = camera.backbone.passes - before
     forgetting = _since(started)
 
@@ -215,7 +215,7 @@ def forget(camera: Camera, label: str) -> tuple[Step, float]:
     learner.add(samples.ids[keep], samples.embeddings[keep], [samples.labels[i] for i in keep], samples.taken[keep])
     fit = learner.fit()
     never = fit.head.logits(samples.embeddings)
-    made = Head.from_bytes(shop.store.head_bytes(report.head)).logits(samples.embeddings)
+    made = Head.from_bytes(shop.store.head_bytes(report.head_id)).logits(samples.embeddings)
     difference = float(np.abs(made - never).max())
     rows = (
         ("photos forgotten", str(report.removed[label])),
@@ -241,7 +241,7 @@ def rollback(camera: Camera, pairs: Pairs, before: EvalReport) -> Step:
     now = camera.evaluate(pairs, "after the rollback")
     same = "exactly as before" if now.confusion == before.confusion else f"but it gave {before.accuracy} before"
     words = (
-        f"One command made head {info.head} active again, {len(info.labels)} classes included; the forgotten photos stay forgotten. "
+        f"One command made head {info.id} active again, {len(info.labels)} classes included; the forgotten photos stay forgotten. "
         f"Evaluated again it gives {now.accuracy} on the held-out cells, {same}."
     )
     headers = ("", "head", "algorithm", "classes", "trained from", *_ACCURACY)
@@ -279,7 +279,7 @@ def _accuracy(part: Proportion) -> tuple[str, str, str, str]:
 
 def _head(info: HeadInfo) -> tuple[str, ...]:
     active = "active" if info.active else ""
-    return active, str(info.head), info.kind, str(len(info.labels)), str(info.samples), *_accuracy(info.accuracy)
+    return active, str(info.id), info.kind, str(len(info.labels)), str(info.samples), *_accuracy(info.accuracy)
 
 
 def _since(started: float) -> float:

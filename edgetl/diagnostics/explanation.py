@@ -17,7 +17,7 @@ from edgetl.heads.linalg.threads import single_thread
 from edgetl.stats import student
 from edgetl.store import Batch
 from edgetl.store.captures import LAYOUT
-from edgetl.types import Array, Capture, Embeddings, Guess
+from edgetl.types import Array, Capture, Embeddings, Prediction
 
 Code = Literal["differs", "outside", "few", "two", "clear"]
 
@@ -179,7 +179,7 @@ class Explanation:
 
 
 def explain(
-    guess: Guess, embedding: Embeddings, capture: Capture | None, taught: Taught, k: int = 5, itself: int | None = None
+    guess: Prediction, embedding: Embeddings, capture: Capture | None, taught: Taught, k: int = 5, itself: int | None = None
 ) -> Explanation:
     """Explains an answer.
 
@@ -198,7 +198,7 @@ def explain(
     return Explanation(guess.label, guess.top, _margin(guess), neighbours, findings)
 
 
-def _margin(guess: Guess) -> float:
+def _margin(guess: Prediction) -> float:
     return guess.top[0][1] - (guess.top[1][1] if len(guess.top) > 1 else 0.0)
 
 
@@ -259,7 +259,7 @@ def _linked(x: Embeddings, taken: Array, itself: int) -> bool:
     return bool(near.any())
 
 
-def _outside(guess: Guess, neighbours: tuple[Neighbour, ...], taught: Taught) -> Finding | None:
+def _outside(guess: Prediction, neighbours: tuple[Neighbour, ...], taught: Taught) -> Finding | None:
     advice = "If it was never taught, teach it as a class of its own, or as 'unknown'. If it was, add photos of it that look like this one."
     n, nearest = len(taught.usual), neighbours[0].cosine if neighbours else math.nan
     if n >= _LEAST_OUTSIDE and nearest < (limit := float(np.quantile(taught.usual, OUTSIDE))):
@@ -268,11 +268,11 @@ def _outside(guess: Guess, neighbours: tuple[Neighbour, ...], taught: Taught) ->
         said += f"; among the stored ones it is {usual:.2f} usually, and below {limit:.2f} for {100 * OUTSIDE:g} % (n={n})"
         return Finding("outside", said, advice, {"cosine": nearest, "limit": limit, "usual": usual, "n": n})
     if guess.label is None:
-        return Finding("outside", guess.reason or "the head gives it no label", advice, {"cosine": nearest, "score": guess.score})
+        return Finding("outside", guess.reason or "the head gives it no label", advice, {"cosine": nearest, "score": guess.probability})
     return None
 
 
-def _few(guess: Guess, taught: Taught) -> Finding | None:
+def _few(guess: Prediction, taught: Taught) -> Finding | None:
     """The best class has too few photos, or the second where it is a rival."""
     rivals = [guess.top[0][0]] + [label for label, _ in guess.top[1:2] if _margin(guess) < MARGIN]
     few = {label: number for label in rivals if (number := taught.bursts(label)) < FEW}
@@ -284,7 +284,7 @@ def _few(guess: Guess, taught: Taught) -> Finding | None:
     return Finding("few", said, f"{advice}, each from another view, and train again.", dict(few))
 
 
-def _two(guess: Guess, neighbours: tuple[Neighbour, ...]) -> Finding | None:
+def _two(guess: Prediction, neighbours: tuple[Neighbour, ...]) -> Finding | None:
     if len(guess.top) < 2 or _margin(guess) >= MARGIN:
         return None
     (first, p), (second, q) = guess.top[:2]
@@ -297,7 +297,7 @@ def _two(guess: Guess, neighbours: tuple[Neighbour, ...]) -> Finding | None:
     return Finding("two", said, advice, {first: p, second: q, "margin": p - q})
 
 
-def _clear(guess: Guess, neighbours: tuple[Neighbour, ...]) -> Finding:
+def _clear(guess: Prediction, neighbours: tuple[Neighbour, ...]) -> Finding:
     label, p = guess.top[0]
     same = sum(neighbour.label == label for neighbour in neighbours)
     said = f"it is clear: {label!r} with {100 * p:.0f} %, {100 * _margin(guess):.0f} points before the next class"

@@ -22,7 +22,7 @@ def write_head(memory: Memory, path: str | os.PathLike[str], head: int | None) -
         memory.trained()
         active = memory.store.active()
         assert active is not None
-        head = active.head
+        head = active.id
     content, target = memory.store.head_bytes(head), Path(path)
     draft = target.with_name(target.name + ".new")
     try:

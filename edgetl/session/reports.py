@@ -87,12 +87,12 @@ class TrainReport:
     Attributes:
         code: `trained` (a new head, active), `not-activated` (a new head, saved only), or `unchanged`: the active head was trained by this
             version from the same photos and background, for the same algorithm and operating point, so it stays and no head was saved.
-        head: the head id of the new head, or of the one that stays.
+        head_id: the head id of the new head, or of the one that stays.
         inputs: sha256 (hex) of what was trained from (:meth:`edgetl.store.Store.digest`).
         kind: the algorithm that was used.
         reason: why this one, in a sentence.
-        active: whether the new head is the active one; if not, `kept` says why.
-        kept: why the head is kept without being active, and what can be done; empty where it is active.
+        active: whether the new head is the active one; if not, `not_activated_because` says why.
+        not_activated_because: why the head is saved but not activated, and what can be done; empty if it is active.
         method: how every photo was judged by a head that never saw its burst: `leave-one-out`, or `5-fold` for logistic.
         accuracy: the accuracy by that method, over all bursts: near-duplicate photos are one burst and count once. Of a single class it is
             the share of its photos that get their label.
@@ -108,12 +108,12 @@ class TrainReport:
     """
 
     code: Literal["trained", "not-activated", "unchanged"]
-    head: int
+    head_id: int
     inputs: str
     kind: str
     reason: str
     active: bool
-    kept: str
+    not_activated_because: str
     method: str
     accuracy: Proportion
     per_class: Mapping[str, Proportion]
@@ -134,7 +134,7 @@ class ForgetReport:
     Attributes:
         removed: samples removed, per class.
         counts: samples per class that remain.
-        head: the head trained without them, or None where none can be trained from what remains (then no head is active).
+        head_id: the head trained without them, or None where none can be trained from what remains (then no head is active).
         difference: largest absolute difference between the logits of that head and of one fitted afresh to what remains, over what
             remains; None without a head.
         traces: pieces of the removed embeddings and thumbnails that are still in the store's file; 0 unless a reader has it open.
@@ -143,7 +143,7 @@ class ForgetReport:
 
     removed: Mapping[str, int]
     counts: Mapping[str, int]
-    head: int | None
+    head_id: int | None
     difference: float | None
     traces: int
     freed: int
@@ -157,10 +157,10 @@ class EvalReport:
         accuracy: photos of trained classes that got their own label; n counts every readable photo of a trained class.
         per_class: the same per trained class.
         wrong: photos of trained classes that got the label of another class, of as many.
-        refused: photos of trained classes that were rejected as unknown, of as many. Hits of `accuracy`, `wrong` and `refused` add up to n.
+        rejected: photos of trained classes that were rejected as unknown, of as many. Hits of `accuracy`, `wrong` and `rejected` sum to n.
         best_guess: photos of trained classes whose most probable class is their own, rejected or not, of as many. Leave-one-out accuracy,
             which knows no rejection, compares with this one.
-        unknown_refused: photos of classes that the head does not know, or of its reject classes, that were rejected, which is right; the
+        unknown_rejected: photos of classes that the head does not know, or of its reject classes, that were rejected, which is right; the
             others got a label, which is wrong.
         labels: the classes: the rows of `confusion` and all of its columns but the last.
         confusion: [true class][label given], count, int [c, c + 1]; the last column counts photos that were rejected as unknown.
@@ -171,9 +171,9 @@ class EvalReport:
     accuracy: Proportion
     per_class: Mapping[str, Proportion]
     wrong: Proportion
-    refused: Proportion
+    rejected: Proportion
     best_guess: Proportion
-    unknown_refused: Proportion
+    unknown_rejected: Proportion
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     failed: tuple[tuple[str, str], ...]

@@ -83,12 +83,12 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str, un
         memory.store.log("train", f"{why}: {fit.reason}" + (f"; kept inactive: {change.reason}" if change and harmful else ""), number)
     return TrainReport(
         code="unchanged" if unchanged is not None else "not-activated" if harmful else "trained",
-        head=number,
+        head_id=number,
         inputs=inputs,
         kind=fit.kind,
         reason=fit.reason,
         active=not harmful,
-        kept=kept,
+        not_activated_because=kept,
         method=fit.method,
         accuracy=accuracy,
         per_class=per_class,
@@ -174,7 +174,7 @@ def distance(memory: Memory) -> float:
     from edgetl.heads.linalg.threads import single_thread
 
     store, head, active = memory.store, memory.trained(), memory.store.active()
-    alpha = None if active is None else store.head_report(active.head).get("alpha")
+    alpha = None if active is None else store.head_report(active.id).get("alpha")
     if head.kind in textbook.KINDS and alpha is not None:
         samples = ((power_normalised(block.embeddings, head.rooted), block.labels) for block in store.blocks())
         weight, bias = textbook.fit(head.kind, alpha, head.labels, samples)
@@ -233,7 +233,7 @@ def _change(memory: Memory, fit: Fit, allow_loss: float | None) -> Change | None
     from edgetl.diagnostics import regression
 
     active = memory.store.active()
-    record = None if active is None else memory.store.head_report(active.head).get("record")
+    record = None if active is None else memory.store.head_report(active.id).get("record")
     if record is None:
         return None
     return regression.compare(regression.Record.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
@@ -244,8 +244,8 @@ def _trained_before(memory: Memory, asked: Mapping[str, str | None]) -> int | No
     active = memory.store.active()
     if active is None or memory.head is None:
         return None
-    report = memory.store.head_report(active.head)
-    return active.head if all(report.get(name) == value for name, value in asked.items()) else None
+    report = memory.store.head_report(active.id)
+    return active.id if all(report.get(name) == value for name, value in asked.items()) else None
 
 
 def _keep(memory: Memory, head: Head, accuracy: Proportion, report: Mapping[str, Any], *, activate: bool, kind: str = "") -> int:

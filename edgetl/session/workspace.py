@@ -173,7 +173,7 @@ class Memory:
 
     def _active_head(self) -> Head | None:
         active = self.store.active()
-        return None if active is None else Head.from_bytes(self.store.head_bytes(active.head))
+        return None if active is None else Head.from_bytes(self.store.head_bytes(active.id))
 
     def _readable_head(self) -> Head | None:
         """The active head, or none, said aloud, where its bytes are damaged: the photos are not, so a training mends it."""

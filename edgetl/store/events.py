@@ -21,20 +21,20 @@ class Event:
     """One line of the log.
 
     Attributes:
-        event: its number; numbers grow by one, and they say the order.
+        id: its number; numbers grow by one, and they say the order.
         clock: seconds since 1970 by the device's clock, which may be wrong.
         who: the environment variable EDGETL_USER, or `user@host`.
         what: one word: `add`, `train`, `forget`, `rollback`, `activate`, `merge`, `import`, `adapt`, `relabel`.
         why: a sentence.
-        head: the head that it made or chose; None where it is about none.
+        head_id: the head that it made or chose, if any.
     """
 
-    event: int
+    id: int
     clock: float
     who: str
     what: str
     why: str
-    head: int | None
+    head_id: int | None
 
 
 def insert(db: sqlite3.Connection, what: str, why: str, head: int | None) -> None:

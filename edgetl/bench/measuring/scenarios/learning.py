@@ -111,7 +111,7 @@ def add_a_class(stand: Stand, loop: Loop) -> Measured:
 def head_swap(stand: Stand, loop: Loop) -> Measured:
     """A head of the history -> it is active, durably, and what the next prediction asks: `Classifier.activate`."""
     with undone(stand):
-        other = stand.shop.train("ncm").head
+        other = stand.shop.train("ncm").head_id
 
     def lesson(number: int) -> Mapping[str | None, int]:
         start = loop.clock()

@@ -47,5 +47,5 @@ def undone(stand: Stand, photos: Sequence[Path] = ()) -> Iterator[None]:
                 for photo in photos:
                     memory.remove(photo=load(photo).digest)
         if active is not None:
-            shop.activate(active.head)
+            shop.activate(active.id)
         memory.past()  # forgetting lets go of it, and a lesson is not the first after that
