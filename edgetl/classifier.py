@@ -107,8 +107,7 @@ class Classifier:
             label: its class; a new one needs nothing else.
             color: the channel order of pixels.
             views: how many embeddings of it, its own included; the others are augmented copies (see
-            :func:`edgetl.inputs.photo.preprocess.views` for
-                what they gain), and each costs a backbone pass.
+                :func:`edgetl.inputs.photo.preprocess.views` for what they gain), and each costs a backbone pass.
             strict: refuse a photo on which the doctor sees something, instead of saying so in `Added.findings`.
 
         Raises:
@@ -195,7 +194,7 @@ class Classifier:
             top: how many classes `Prediction.top` lists.
             color: the channel order of pixels.
             confidence: how often `Prediction.candidates` shall hold the right class, in (0, 1), e.g. 0.9 (see
-            :mod:`edgetl.heads.confidence.conformal`).
+                :mod:`edgetl.heads.confidence.conformal`).
             unknown: `strict`, `balanced` or `lenient`, for this photo; None is what the head was trained for.
 
         Raises:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv"
-EXTRAS = ("demo", "test")
-"""Each holds the ones before it."""
+EXTRAS = {"docs": ("docs", "test"), "demo": ("demo", "test"), "test": ("test",)}
+"""An extra -> the extras that hold everything in it."""
 
 
 def install(extra: str) -> Path:
@@ -21,7 +21,7 @@ def install(extra: str) -> Path:
         sys.exit(f"edgetl needs Python 3.10 or newer; {sys.executable} is {sys.version.split()[0]}")
     inputs = (ROOT / "pyproject.toml", ROOT / "constraints.txt")
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in inputs)).hexdigest()
-    enough = [HOME / f"installed-{name}" for name in EXTRAS[EXTRAS.index(extra) :]]
+    enough = [HOME / f"installed-{name}" for name in EXTRAS[extra]]
     if any(stamp.exists() and stamp.read_text() == wanted for stamp in enough):
         return HOME / "bin"
     if not (HOME / "bin" / "python").exists():

@@ -163,7 +163,7 @@ class EvalReport:
         unknown_rejected: photos of classes that the head does not know, or of its reject classes, that were rejected, which is right; the
             others got a label, which is wrong.
         labels: the classes: the rows of `confusion` and all of its columns but the last.
-        confusion: [true class][label given], count, int [c, c + 1]; the last column counts photos that were rejected as unknown.
+        confusion: `[true class][label]`, count, int [c, c + 1]; the last column counts photos that were rejected as unknown.
         failed: (source, reason) per photo that could not be used.
         warnings: what the person should know, in sentences.
     """
