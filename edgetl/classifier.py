@@ -273,7 +273,7 @@ class Classifier:
         kind: AdapterKind | Literal["auto"] = "auto",
         *,
         labelled: bool = False,
-        same_shares: bool = False,
+        same_balance: bool = False,
         progress: Progress | None = None,
     ) -> AdaptReport:
         """Adapts the head to photos of a new place or camera, which need no labels, if that helps; otherwise nothing changes.
@@ -284,7 +284,7 @@ class Classifier:
             photos: a folder of photos as the camera sees them now, or pairs of photo and label.
             kind: which adapter; `auto` tries all (see :mod:`edgetl.adaptation.adapters` and :mod:`edgetl.adaptation.gate`).
             labelled: the folder is `root/<class>/<photo>`, or the pairs' labels are true; they train nothing, they judge.
-            same_shares: you vouch that every class is among the new photos, about as often as it was taught, which is checked otherwise.
+            same_balance: you confirm that the new photos have the classes in the same balance as the training; otherwise this is checked.
             progress: called with (photos done, photos in all or 0).
 
         Raises:
@@ -314,7 +314,7 @@ class Classifier:
                 embeddings,
                 labels if labelled else None,
                 kind,
-                same_shares=same_shares,
+                same_balance=same_balance,
                 unknown=self._unknown(),
             )
 

@@ -26,7 +26,7 @@ from safetensors.numpy import save
 from edgetl import Bundle, Classifier, ImageSpec
 from edgetl.bundle import bundle as bundles
 from edgetl.bundle.proofs import Parity
-from edgetl.cli.deploy_classifier import export_classifier
+from edgetl.cli.deploy import classifier
 from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, NotTrained, ParityError, PhotoError
 from edgetl.heads import Head
 from edgetl.inputs.photo.folders import labelled_photos_in
@@ -187,13 +187,13 @@ def store_of(path: Path, bundle: Bundle, variant: str, trained: Head | None, wei
 
 def exported(*arguments: object) -> Result:
     # click keeps a verb's help option once it was asked for, and the group's verbs have -h too.
-    return CliRunner().invoke(export_classifier, [str(argument) for argument in arguments], help_option_names=["-h", "--help"])
+    return CliRunner().invoke(classifier, [str(argument) for argument in arguments], help_option_names=["-h", "--help"])
 
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_labels_come_through_as_each_ecosystem_reads_them(format_: str, tiny: Bundle, shops: Path, tmp_path: Path) -> None:
     output = tmp_path / FORMATS[format_]
-    done = exported(shops / "right.db", "-m", tiny.path, "--format", format_, "-o", output, "--json")
+    done = exported("-s", shops / "right.db", "-m", tiny.path, "--format", format_, "-o", output, "--json")
     assert done.exception is None, done.output
     assert json.loads(done.stdout)["labels"] == list(LABELS)
     if format_ == "onnx":
@@ -219,7 +219,7 @@ def test_the_report_says_what_was_proved_what_the_file_expects_and_what_it_canno
     assert done.exception is None, done.output
     assert "100.0 % [86.7, 100.0] n=25 pictures" in done.stdout  # the store's own variant is another, proved equal to it
     assert "uint8 RGB [n, 8, 8, 3]" in done.stderr
-    assert "Ordinary classes here, which edgetl answers with no label: none." in done.stderr
+    assert "Ordinary classes here, for which edgetl gives no label: none." in done.stderr
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["shop.tflite"]
 
 
@@ -228,7 +228,7 @@ def test_a_head_from_before_there_were_roots_is_fused_too(tiny: Bundle, tmp_path
     stated = {"format": "edgetl-head-1", "kind": "lda", "labels": json.dumps(LABELS), "counts": "[]", "fingerprint": ""}
     arrays = {"weight": old.weight, "bias": old.bias, "temperature": np.array([old.temperature])}
     shop = store_of(tmp_path / "old.db", tiny, "tflite-int8", old, bytes(save(arrays, stated)))
-    done = exported(shop, "-m", tiny.path, "--format", "tflite", "-o", tmp_path / "old.tflite")
+    done = exported("-s", shop, "-m", tiny.path, "--format", "tflite", "-o", tmp_path / "old.tflite")
     assert done.exception is None, done.output
     content = {"model.tflite": (tmp_path / "old.tflite").read_bytes()}
     embeddings = open_runtime("litert", tiny.model(tiny.variant("tflite-int8")), 1).embed(BATCH)
@@ -249,7 +249,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def checked(store: Path, bundle: Bundle, photos: Path, output: Path, *options: str) -> dict[str, Any]:
-    done = exported(store, "-m", bundle.path, "--check", photos, *options, "-o", output, "--json")
+    done = exported("-s", store, "-m", bundle.path, "--check", photos, *options, "-o", output, "--json")
     assert done.exception is None, done.output
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
@@ -277,14 +277,14 @@ def test_the_own_variant_names_the_class_of_edgetl_always(tiny: Bundle, shops: P
     check = checked(shops / "int8.db", tiny, photos, tmp_path / "a.tflite", "--format", "tflite")["check"]
     assert (check["top1"]["hits"], check["top1"]["n"]) == (59, 59)
     assert check["max_abs"] < 1e-6
-    done = exported(shops / "int8.db", "-m", tiny.path, "--format", "tflite", "--check", photos, "-o", tmp_path / "b.tflite")
+    done = exported("-s", shops / "int8.db", "-m", tiny.path, "--format", "tflite", "--check", photos, "-o", tmp_path / "b.tflite")
     assert "same class as edgetl with tflite-int8 on 100.0 % [93.9, 100.0] n=59 photos" in done.stdout
     assert "broken.jpg: an empty file" in done.stderr
 
 
 def test_another_variant_that_too_often_names_another_class_is_not_written(tiny: Bundle, photos: Path, tmp_path: Path) -> None:
     shop = store_of(tmp_path / "crowded.db", tiny, "tflite-int8", crowded(1000))
-    done = exported(shop, "-m", tiny.path, "--format", "onnx", "--check", photos, "-o", tmp_path / "out" / "a.onnx")
+    done = exported("-s", shop, "-m", tiny.path, "--format", "onnx", "--check", photos, "-o", tmp_path / "out" / "a.onnx")
     assert isinstance(done.exception, ParityError)
     assert re.search(
         r"fused onnx-int8 .* with tflite-int8 on [5-8]\d\.\d % .* n=60 .* 95 % or more; export tflite-int8, or teach", str(done.exception)
@@ -306,21 +306,21 @@ def shops(tiny: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 REFUSED: dict[str, tuple[str, str, type[Exception], str]] = {
     "a store of an int8 model asked for another format": (
-        "int8.db --format onnx", "a.onnx", FingerprintMismatch, "taught with tflite-int8.*--variant onnx-int8.*--check"),
+        "int8.db --format onnx", "a.onnx", FingerprintMismatch, "trained with tflite-int8.*--variant onnx-int8.*--check"),
     "a bundle that the store was not taught with": ("foreign.db --format onnx", "a.onnx", FingerprintMismatch, "image: "),
     "a store without a head": ("empty.db --format onnx", "a.onnx", NotTrained, "edgetl train -s"),
     "a variant that is not there": ("right.db --variant onnx-fp16", "a.onnx", BundleMissing, "it holds onnx-fp32"),
-    "a variant of another format": ("right.db --variant onnx-fp32 --format tflite", "a.tflite", ExportError, "no variant in the format"),
+    "a variant of another format": ("right.db --variant onnx-fp32 --format tflite", "a.tflite", ExportError, "has the format tflite"),
     "another variant and too few photos to check it": (
         "int8.db --format onnx --check {photos}/0", "a.onnx", ExportError, "20 different photos .* 50 or more; passed over: 0 that were"),
     "another variant and no photos": ("int8.db --format onnx --check {photos}/none", "a.onnx", PhotoError, "no such folder"),
     "a bundle that it was not taught with, photos or none": (
-        "foreign.db --format onnx --check {photos}", "a.onnx", FingerprintMismatch, "give its own bundle"),
+        "foreign.db --format onnx --check {photos}", "a.onnx", FingerprintMismatch, "Give the store's own bundle"),
     "a name that ends otherwise": ("right.db --format onnx", "a.tflite", ExportError, r"ends in \.onnx"),
     "a file that is there": ("right.db --format onnx", "taken.onnx", ExportError, "taken.onnx is there already"),
     "weights that are there": ("right.db --format openvino", "taken.xml", ExportError, "taken.bin is there already"),
     "a folder that cannot be made": ("right.db --format onnx", "taken.onnx/a.onnx", ExportError, "cannot be written"),
-    "Frigate and another size": ("right.db --target frigate", "folder", ExportError, "224x224 pixels, and tflite-fp32 takes 8x8"),
+    "Frigate and another size": ("right.db --program frigate", "folder", ExportError, "224x224 pixels, and tflite-fp32 takes 8x8"),
 }  # fmt: skip
 
 
@@ -332,16 +332,16 @@ def test_what_cannot_be_right_is_refused_with_a_sentence_and_writes_nothing(
         (tmp_path / name).write_text("precious")
     arguments, output, kind, sentence = REFUSED[reason]
     store, *options = arguments.format(photos=photos).split()
-    done = exported(shops / store, "-m", tiny.path, *options, "-o", tmp_path / output)
+    done = exported("-s", shops / store, "-m", tiny.path, *options, "-o", tmp_path / output)
     assert type(done.exception) is kind
     with pytest.raises(kind, match=sentence):
         raise done.exception
     assert {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()} == {"taken.onnx": "precious", "taken.bin": "precious"}
 
 
-@pytest.mark.parametrize("options", [[], ["--format", "coreml"], ["--target", "frigate", "--format", "onnx"], ["--target", "mynpu"]])
+@pytest.mark.parametrize("options", [[], ["--format", "coreml"], ["--program", "frigate", "--format", "onnx"], ["--program", "mynpu"]])
 def test_options_that_say_nothing_or_two_things_are_misuse(options: list[str], tiny: Bundle, shops: Path, tmp_path: Path) -> None:
-    assert exported(shops / "right.db", "-m", tiny.path, *options, "-o", tmp_path / "a.onnx").exit_code == 2
+    assert exported("-s", shops / "right.db", "-m", tiny.path, *options, "-o", tmp_path / "a.onnx").exit_code == 2
 
 
 def test_a_file_that_says_something_else_than_its_head_is_not_handed_over(tiny: Bundle, tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def taught(lite0: Path, flowers, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 def fuse(lite0: Path, known: Taught, output: Path, *options: str) -> dict[str, Any]:
-    done = exported(known.store, "-m", lite0, *options, "-o", output, "--json")
+    done = exported("-s", known.store, "-m", lite0, *options, "-o", output, "--json")
     assert done.exception is None, done.output
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
@@ -506,7 +506,7 @@ def test_the_model_api_reads_labels_and_colours_and_says_the_same_of_200_flowers
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_frigate_reads_its_folder_and_says_the_same_of_200_flowers(precision: str, lite0: Path, taught, tmp_path: Path) -> None:
     known = taught(f"tflite-{precision}")
-    report = fuse(lite0, known, tmp_path / "flowers", "--target", "frigate")
+    report = fuse(lite0, known, tmp_path / "flowers", "--program", "frigate")
     assert "Frigate squashes" in report["expects"][-1]
     frigate = Frigate(tmp_path / "flowers")
     answers = [frigate.classify(pixels) for pixels in known.tensors]

@@ -102,7 +102,7 @@ def test_a_class_that_loses_too_much_is_named_with_its_numbers_its_rival_and_the
     assert change.new == ("mug",)
     assert change.reason == "'cup' fell from 100 to 75 % (n=20; 25 points, 10 are allowed); 5 are now called 'mug'"
     advice = change.advice(7)
-    assert "`edgetl activate 7`" in advice
+    assert "`edgetl head activate 7`" in advice
     assert "'cup' and 'mug'" in advice
     allowed = float(advice.split("--allow-loss ")[1].split("`")[0])
     assert compare(Record.of(before), after, allowed).harmful == ()

@@ -18,7 +18,6 @@ from sklearn.metrics import roc_auc_score
 from edgetl import Classifier
 from edgetl.bundle.background_file import pack, unpack
 from edgetl.bundle.bundle import Bundle
-from edgetl.cli import deploy_classifier
 from edgetl.errors import BundleError, ExportError, HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner
 from edgetl.heads.confidence.acceptance import ClassMean, RejectionReport
@@ -26,6 +25,7 @@ from edgetl.heads.confidence.rejection import POINTS, SCORES
 from edgetl.heads.leave_class_out import Absence
 from edgetl.heads.open_set import auroc, calibrate, fitted, scores, state
 from edgetl.runtimes import fake
+from edgetl.session import deployment
 from edgetl.types import to_json
 
 DIM = 24
@@ -392,8 +392,8 @@ def test_one_class_is_no_classifier_file_and_cannot_be_trained_without_a_backgro
     with Classifier.open(brought, tmp_path / "with.db") as shop:
         shop.add_many(folder / "red", label="red")
         shop.train()
-        with pytest.raises(ExportError, match=r"knows one class, 'red'.*add a second class"):
-            deploy_classifier._active(shop.store)
+        with pytest.raises(ExportError, match=r"one class, 'red'"):
+            deployment.active_head(shop.store)
         shop.store.set_background("ef" * 32, shop.store.samples().embeddings[np.arange(80) % 6])
         with pytest.raises(TrainError, match=r"80 of the background's 80 look like it.*--background FOLDER"):
             shop.train()

@@ -23,7 +23,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from edgetl import Classifier, ImageSpec
 from edgetl.bundle import bundle as bundles
 from edgetl.bundle.bundle import Bundle, NewVariant
-from edgetl.cli import deploy_trainer as verbs
+from edgetl.cli import deploy
+from edgetl.cli.head import import_head
 from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, HeadError
 from edgetl.heads import Learner
 from edgetl.inputs.photo.preprocess import tensor
@@ -274,7 +275,7 @@ def run(verb: click.Command, *arguments: object) -> Result:
 
 def test_the_verb_prints_the_signatures(tmp_path: Path) -> None:
     arguments = ["-m", str(tiny_bundle(tmp_path, "int8")), "-o", str(tmp_path / "trainer.tflite"), "--slots", "4"]
-    shown = run(verbs.export_trainer, *arguments)
+    shown = run(deploy.trainer, *arguments)
     assert [line.split()[:5] for line in shown.stdout.splitlines() if line.startswith("predict  ")] == [
         ["predict", "in", "embedding", "float32", "1x5"],
         ["predict", "in", "counts", "float32", "4"],
@@ -284,7 +285,7 @@ def test_the_verb_prints_the_signatures(tmp_path: Path) -> None:
         ["predict", "out", "logits", "float32", "4"],
         ["predict", "out", "probabilities", "float32", "4"],
     ]
-    assert json.loads(run(verbs.export_trainer, *arguments, "--json").stdout)["state_size"] == 4 * (4 + 4 * 5 + 4 + 5 * 5)
+    assert json.loads(run(deploy.trainer, *arguments, "--json").stdout)["state_size"] == 4 * (4 + 4 * 5 + 4 + 5 * 5)
 
 
 @pytest.fixture
@@ -301,7 +302,7 @@ def taught(tmp_path: Path) -> tuple[Path, Path]:
 def test_an_app_begins_with_a_store_and_what_it_learns_comes_back_as_a_head(taught: tuple[Path, Path], tmp_path: Path) -> None:
     bundle, store = taught
     output, learnt, file = tmp_path / "trainer.tflite", tmp_path / "learnt.safetensors", tmp_path / "head.safetensors"
-    told = json.loads(run(verbs.export_trainer, "-m", bundle, "-s", store, "-o", output, "--slots", 6, "--json").stdout)
+    told = json.loads(run(deploy.trainer, "-m", bundle, "-s", store, "-o", output, "--slots", 6, "--json").stdout)
     app, image = App(output.read_bytes()), ImageSpec(8, 8, 8)
 
     def embed(photo: bytes) -> Array:
@@ -319,7 +320,7 @@ def test_an_app_begins_with_a_store_and_what_it_learns_comes_back_as_a_head(taug
         for seed in range(5):
             app.learn(embed(coloured("yellow", seed)), [3])
         safetensors.numpy.save_file(app.state, learnt, {"labels": json.dumps([*told["labels"], "yellow"])})
-        run(verbs.import_trainer, output, learnt, "-o", file)
+        run(import_head, learnt, "--trainer", output, "-o", file)
         assert shop.import_head(file).labels == ("blue", "green", "red", "yellow")
         for photo in [*test, coloured("yellow", 8)]:
             guess = shop.predict(photo)
@@ -331,12 +332,12 @@ def test_an_app_begins_with_a_store_and_what_it_learns_comes_back_as_a_head(taug
 def test_a_store_of_another_model_or_of_too_many_classes_is_refused(taught: tuple[Path, Path], tmp_path: Path) -> None:
     bundle, store = taught
     output, other = tmp_path / "trainer.tflite", tmp_path / "other.db"
-    with pytest.raises(ExportError, match=r"shop\.db: 3 classes are more than 2 slots; use --slots 6"):
-        run(verbs.export_trainer, "-m", bundle, "-s", store, "-o", output, "--slots", 2)
+    with pytest.raises(ExportError, match=r"shop\.db: 3 classes do not fit into 2 slots; pass --slots 6"):
+        run(deploy.trainer, "-m", bundle, "-s", store, "-o", output, "--slots", 2)
     with Classifier.open(bundle, other, variant="onnx-onnx") as shop:
         shop.add(coloured("red", 0), "red")
     with pytest.raises(FingerprintMismatch, match="tflite-int8 embeds otherwise than the store's onnxruntime fp32 model"):
-        run(verbs.export_trainer, "-m", bundle, "-s", other, "-o", output)
+        run(deploy.trainer, "-m", bundle, "-s", other, "-o", output)
     assert not output.exists()
 
 
@@ -360,14 +361,14 @@ def test_a_state_that_no_app_can_have_learnt_is_refused(change: dict[str, Array]
     arrays = {name: array.astype(np.float32) for name, array in fine.items()} | change
     safetensors.numpy.save_file(arrays, state, {"labels": json.dumps(labels)})
     with pytest.raises((ExportError, HeadError), match=said):
-        run(verbs.import_trainer, output, state, "-o", tmp_path / "head.safetensors")
+        run(import_head, state, "--trainer", output, "-o", tmp_path / "head.safetensors")
     for wrong in (b"", b"\xff" * 40, output.read_bytes()):
         state.write_bytes(wrong)
         with pytest.raises(ExportError, match="not a state"):
-            run(verbs.import_trainer, output, state, "-o", tmp_path / "head.safetensors")
+            run(import_head, state, "--trainer", output, "-o", tmp_path / "head.safetensors")
     output.write_bytes(tiny_models.tflite("int8")["model.tflite"])
     with pytest.raises(ExportError, match="no trainer file"):
-        run(verbs.import_trainer, output, state, "-o", tmp_path / "head.safetensors")
+        run(import_head, state, "--trainer", output, "-o", tmp_path / "head.safetensors")
 
 
 PHONE = """

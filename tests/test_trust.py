@@ -116,7 +116,7 @@ def test_a_head_that_harms_an_old_class_is_kept_and_not_used(harmed: Classifier)
     assert report.change.harmful == ("red",)
     assert report.change.new == ("crimson",)
     assert any(pair.truth == "red" and pair.taken_for == "crimson" for pair in report.change.confused)
-    assert f"edgetl activate {report.head_id}" in report.not_activated_because
+    assert f"edgetl head activate {report.head_id}" in report.not_activated_because
     assert [head.active for head in harmed.heads()] == [True, False]
     assert harmed.predict(photo) == guess
     assert (logits(harmed) == before).all()
@@ -133,9 +133,9 @@ def test_the_command_line_refuses_such_a_head_with_the_reason_and_the_way_out(ha
     done = run("train")
     assert done.exit_code == 1
     assert "'red' fell from" in done.stderr
-    assert "edgetl activate 2" in done.stderr
+    assert "edgetl head activate 2" in done.stderr
     assert run("train", "--allow-loss", "1").exit_code == 0
-    log = json.loads(run("log", "--json").stdout)
+    log = json.loads(run("store", "log", "--json").stdout)
     assert [event["id"] for event in log] == list(range(1, len(log) + 1))
     assert [event["what"] for event in log[-2:]] == ["train", "train"]
     assert "kept inactive: 'red' fell from" in log[-2]["why"]
@@ -211,11 +211,11 @@ def test_stores_of_two_cameras_merged_train_the_head_of_one_that_saw_everything(
         heads = [Head.from_bytes(one.store.head_bytes(1)) for one in (shop, whole)]
         samples = shop.store.samples().embeddings
         assert np.abs(heads[0].logits(samples) - heads[1].logits(samples)).max() <= 1e-5
-    done = run("merge", tmp_path / "a.db", tmp_path / "b.db", "-o", tmp_path / "c.db")
+    done = run("store", "merge", "-s", tmp_path / "a.db", "-s", tmp_path / "b.db", "-o", tmp_path / "c.db")
     assert done.exit_code == 0
     assert "renamed: 'Red' -> 'red'" in done.stderr
-    assert run("merge", tmp_path / "a.db", "-o", tmp_path / "c.db").exit_code == 1
-    assert run("merge", tmp_path / "a.db", "-o", tmp_path / "d.db", "--rename", "red").exit_code == 2
+    assert run("store", "merge", "-s", tmp_path / "a.db", "-o", tmp_path / "c.db").exit_code == 1
+    assert run("store", "merge", "-s", tmp_path / "a.db", "-o", tmp_path / "d.db", "--rename", "red").exit_code == 2
 
 
 def test_an_explanation_shows_the_nearest_photos_and_writes_a_page(shop: Classifier, run: Run, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_an_explanation_shows_the_nearest_photos_and_writes_a_page(shop: Classif
     shop.close()
     photo = tmp_path / "question.jpg"
     photo.write_bytes(coloured("red", 30))
-    done = run("explain", photo, "-k", 3, "-o", tmp_path / "why.html", "--json")
+    done = run("explain", photo, "--neighbours", 3, "-o", tmp_path / "why.html", "--json")
     assert done.exit_code == 0
     said = json.loads(done.stdout)
     assert said["verdict"] == report.verdict

@@ -62,7 +62,7 @@ class _Duration(click.FloatRange):
 
 @click.group(cls=_Defaulting, subcommand_metavar="BUNDLE [OPTIONS] | COMMAND [ARGS]...", options_metavar="")
 def bench() -> None:
-    """Measure latency on this machine, variant by variant; compare, choose from and show the records."""
+    """Measure latency and memory; compare and show the records."""
 
 
 @bench.command()

@@ -10,18 +10,23 @@ import click
 
 from edgetl.bundle import bundle as bundles
 from edgetl.cli.bundles import print_bundle
-from edgetl.cli.options import JSON, progress_bar, required
+from edgetl.cli.group import Ordered
+from edgetl.cli.options import BUNDLE, JSON, progress_bar
 from edgetl.cli.output import print_json
 from edgetl.types import to_json
 
 
-@click.command()
-@click.argument("bundle", required=False, type=click.Path())
-@click.option("-m", "--bundle", "named", envvar="EDGETL_BUNDLE", type=click.Path(), help="The bundle (or EDGETL_BUNDLE).")
+@click.group(cls=Ordered)
+def bundle() -> None:
+    """Inspect a bundle, or choose among several."""
+
+
+@bundle.command()
+@BUNDLE
 @JSON
-def inspect(bundle: str | None, named: str | None, as_json: bool) -> None:
+def inspect(bundle: str, as_json: bool) -> None:
     """Show what a bundle holds, and check every byte of it."""
-    opened = bundles.Bundle.open(required(bundle or named, "BUNDLE"))
+    opened = bundles.Bundle.open(bundle)
     files = opened.verify()
     if as_json:
         variants = {
@@ -33,19 +38,28 @@ def inspect(bundle: str | None, named: str | None, as_json: bool) -> None:
                      "variants": variants, "proofs": opened.proofs, "files_checked": files})  # fmt: skip
     else:
         print_bundle(opened)
-        click.echo(f"{files} files, every sha256 is right", err=True)
+        click.echo(f"{files} files, all checksums match", err=True)
 
 
-@click.command()
-@click.argument("bundles", nargs=-1, required=True, type=click.Path())
-@click.option("-i", "--photos", required=True, type=click.Path(), help="A folder ROOT/CLASS/PHOTO of what will be taught.")
+@bundle.command()
+@click.option(
+    "-m",
+    "--bundle",
+    "bundles",
+    multiple=True,
+    required=True,
+    envvar="EDGETL_BUNDLE",
+    type=click.Path(),
+    help="A bundle (or EDGETL_BUNDLE); give each with its own -m.",
+)
+@click.option("-i", "--photos", required=True, type=click.Path(), help="A folder ROOT/CLASS/PHOTO of the classes to train.")
 @click.option("--per-class", type=click.IntRange(2), help="Use at most this many photos of a class.")
-@click.option("--runtime", help="litert, onnxruntime or openvino; a bundle for which it does not work here is left out, with the reason.")
+@click.option("--runtime", help="litert, onnxruntime or openvino; a bundle for which it does not work here is skipped, with the reason.")
 @click.option("-t", "--threads", type=click.IntRange(1), help="Threads of the runtime; every core, at most 4, when not given.")
 @click.option("--seed", default=0, show_default=True, help="Picks the photos where there are more.")
 @JSON
 def choose(bundles: tuple[str, ...], photos: str, as_json: bool, **settings: Any) -> None:
-    """Rank backbones for these photos: accuracy, latency and size, measured here."""
+    """Rank bundles on your photos: accuracy, latency and size."""
     from edgetl.choose import choose as chooser
 
     with progress_bar("choosing") as progress:
@@ -60,10 +74,10 @@ def choose(bundles: tuple[str, ...], photos: str, as_json: bool, **settings: Any
 
 @click.command()
 @click.option("-o", "--output", default="demo", show_default=True, type=click.Path(), help="A folder for the report and the bundle.")
-@click.option("--bundle", type=click.Path(), help="Use this bundle instead of exporting one.")
+@click.option("-m", "--bundle", type=click.Path(), help="Use this bundle instead of exporting one.")
 @click.option("--quick", is_flag=True, help="Fewer formats and photos.")
 def demo(output: str, bundle: str | None, quick: bool) -> None:
-    """The whole job on real photos: export, teach, add a class, forget, roll back, bench, report."""
+    """See the whole job on real photos, and write a report."""
     from edgetl import demo as demonstration
 
     demonstration.run(Path(output), quick=quick, bundle=Path(bundle) if bundle else None)

@@ -10,8 +10,9 @@ import click
 
 from edgetl.bundle import bundle as bundles
 from edgetl.cli.bundles import print_bundle
-from edgetl.cli.options import JSON, options, progress_bar, workstation
+from edgetl.cli.options import JSON, options, progress_bar
 from edgetl.cli.output import print_json
+from edgetl.session.deployment import workstation
 
 
 class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
@@ -88,7 +89,7 @@ _MATRIX = options(
 @JSON
 def export(formats: str | None, precisions: str | None, calibrate: str | None, output: str, as_json: bool, matrix: bool,
            targets: tuple[str, ...], background: str | None, no_background: bool, **settings: Any) -> None:  # fmt: skip
-    """Export and quantise a frozen backbone to a bundle (on a workstation)."""
+    """Make a bundle of a backbone (on a workstation)."""
     if background is not None and no_background:
         raise click.UsageError("give either --background FOLDER or --no-background")
     exporters = workstation("edgetl_exporters")
@@ -106,7 +107,7 @@ def export(formats: str | None, precisions: str | None, calibrate: str | None, o
             click.echo(line)
         click.echo(f"{result.seconds:.0f} s, peak memory {result.peak_memory / 2**20:.0f} MiB", err=True)
     if failed := [f"{row.target} {row.variant}" for row in result.proofs if row.kind == "failed"]:
-        click.echo(f"failed: {', '.join(failed)}; {output} is written, and says why (edgetl inspect {output})", err=True)
+        click.echo(f"failed: {', '.join(failed)}; {output} is written, and says why (edgetl bundle inspect -m {output})", err=True)
         sys.exit(1)
 
 

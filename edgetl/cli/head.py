@@ -1,25 +1,33 @@
-"""Verbs about the heads there were: heads, rollback, activate, head export and import."""
+"""Verbs about heads: rollback, and head list, activate, export and import."""
 
 from __future__ import annotations
 
-import time
+import tempfile
+from pathlib import Path
 
 import click
 
 from edgetl.classifier import Classifier
+from edgetl.cli.group import Ordered
 from edgetl.cli.options import JSON, STORE
-from edgetl.cli.output import PROPORTION, named, print_json, proportion
+from edgetl.cli.output import PROPORTION, named, print_json, proportion, when
+from edgetl.session import deployment
 from edgetl.tables import render
 from edgetl.types import HeadInfo
 
 
-@click.command()
+@click.group(cls=Ordered)
+def head() -> None:
+    """List, activate, export or import heads."""
+
+
+@head.command("list")
 @STORE
 @JSON
-def heads(store: str, as_json: bool) -> None:
+def list_heads(store: str, as_json: bool) -> None:
     """List every head ever trained."""
-    with Classifier.open(None, store, read_only=True) as shop:
-        history = shop.heads()
+    with Classifier.open(None, store, read_only=True) as classifier:
+        history = classifier.heads()
     if as_json:
         print_json(history)
     else:
@@ -30,54 +38,34 @@ def heads(store: str, as_json: bool) -> None:
 
 @click.command()
 @STORE
-@click.option("-n", "--last", type=click.IntRange(1), help="Only so many of the latest.")
-@JSON
-def log(store: str, last: int | None, as_json: bool) -> None:
-    """Show what was done to a store, in which order, by whom and why."""
-    with Classifier.open(None, store, read_only=True) as shop:
-        events = shop.events(last)
-    if as_json:
-        print_json(events)
-    else:
-        rows = [(one.id, one.who, one.what, one.head_id or "", one.why, _when(one.clock)) for one in events]
-        click.echo(render(("event", "who", "what", "head", "why", "when (device clock)"), rows))
-
-
-@click.command()
-@STORE
 @JSON
 def rollback(store: str, as_json: bool) -> None:
-    """Go back to the head that was active before this one."""
-    with Classifier.open(None, store) as shop:
-        info = shop.rollback()
+    """Go back to the head that was active before."""
+    with Classifier.open(None, store) as classifier:
+        info = classifier.rollback()
     _say_active(info, as_json)
 
 
-@click.command()
-@click.argument("head", type=click.IntRange(1))
+@head.command()
+@click.argument("head_id", metavar="HEAD_ID", type=click.IntRange(1))
 @STORE
 @JSON
-def activate(head: int, store: str, as_json: bool) -> None:
-    """Make HEAD of the history the active one; rollback undoes it."""
-    with Classifier.open(None, store) as shop:
-        info = shop.activate(head)
+def activate(head_id: int, store: str, as_json: bool) -> None:
+    """Make a head of the history the active one."""
+    with Classifier.open(None, store) as classifier:
+        info = classifier.activate(head_id)
     _say_active(info, as_json)
-
-
-@click.group()
-def head() -> None:
-    """Copy a head to a file, or take one from a file."""
 
 
 @head.command("export")
-@click.argument("number", required=False, type=click.IntRange(1))
+@click.argument("head_id", metavar="[HEAD_ID]", required=False, type=click.IntRange(1))
 @STORE
 @click.option("-o", "--output", required=True, type=click.Path(), help="The safetensors file.")
 @JSON
-def export_head(number: int | None, store: str, output: str, as_json: bool) -> None:
-    """Write head NUMBER, or the active one, to a file: labels, counts and fingerprint are inside."""
-    with Classifier.open(None, store, read_only=True) as shop:
-        info = shop.export_head(output, number)
+def export_head(head_id: int | None, store: str, output: str, as_json: bool) -> None:
+    """Write a head to a file: the active one, or HEAD_ID."""
+    with Classifier.open(None, store, read_only=True) as classifier:
+        info = classifier.export_head(output, head_id)
     if as_json:
         print_json(info)
     else:
@@ -86,13 +74,31 @@ def export_head(number: int | None, store: str, output: str, as_json: bool) -> N
 
 @head.command("import")
 @click.argument("file", type=click.Path())
-@STORE
+@click.option("-s", "--store", envvar="EDGETL_STORE", type=click.Path(), help="The store (or EDGETL_STORE).")
+@click.option("--trainer", type=click.Path(), help="FILE is what an app has learned with this file of `edgetl deploy trainer`.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="With --trainer: write a head file instead of changing a store.")
 @JSON
-def import_head(file: str, store: str, as_json: bool) -> None:
-    """Add a head that another store of the same model exported, and make it active; rollback undoes it."""
-    with Classifier.open(None, store) as shop:
-        info = shop.import_head(file)
+def import_head(file: str, store: str | None, trainer: str | None, output: str | None, as_json: bool) -> None:
+    """Add a head from a file and make it active."""
+    if output is not None:
+        if trainer is None:
+            raise click.UsageError("-o needs --trainer: it writes the head that an app has learned to a file")
+        return _say_converted(deployment.import_trainer(trainer, file, output), output, as_json)
+    if store is None:
+        raise click.UsageError("Missing option '-s' / '--store'.")
+    with Classifier.open(None, store) as classifier, tempfile.TemporaryDirectory() as folder:
+        if trainer is not None:
+            converted = str(Path(folder) / "head.safetensors")
+            deployment.import_trainer(trainer, file, converted)
+        info = classifier.import_head(file if trainer is None else converted)
     _say_active(info, as_json)
+
+
+def _say_converted(head: deployment.TrainerHead, output: str, as_json: bool) -> None:
+    if as_json:
+        print_json(head)
+    else:
+        click.echo(f"{output}: classes {named(head.labels)}, {sum(head.counts)} photos. Next: edgetl head import {output} -s STORE")
 
 
 def _say_active(info: HeadInfo, as_json: bool) -> None:
@@ -104,8 +110,4 @@ def _say_active(info: HeadInfo, as_json: bool) -> None:
 
 def _head(info: HeadInfo) -> tuple[object, ...]:
     state = "*" if info.active else "kept" if info.not_activated_because else ""
-    return state, info.id, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), _when(info.created)
-
-
-def _when(clock: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(clock))
+    return state, info.id, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), when(info.created)

@@ -1,4 +1,4 @@
-"""Verbs that change what is known: add, train, forget, adapt, merge."""
+"""Verbs that change a store: add, train, forget, adapt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from edgetl.adaptation.adapters import KINDS
 from edgetl.classifier import Classifier
-from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, given, opened, progress_bar
+from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, opened, progress_bar
 from edgetl.cli.output import print_assessment, print_change, print_json, proportion, say_failed, say_findings, say_warnings
 from edgetl.errors import PhotoError
 from edgetl.heads.confidence.rejection import POINTS
@@ -30,18 +30,18 @@ _SHORT = 20
 @click.option("--strict", is_flag=True, help="Leave out photos on which the doctor sees something.")
 @click.option("--views", type=click.IntRange(1), default=1, show_default=True, help="Embeddings per photo; each costs a backbone pass.")
 @JSON
-def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, strict: bool, views: int, as_json: bool, **model: Any) -> None:
-    """Teach photos: embed each once and keep it, and say whether they are enough. Train afterwards."""
-    missing = [path for path in given(photos, more) if not Path(path).exists()]
+def add(photos: tuple[str, ...], label: str | None, strict: bool, views: int, as_json: bool, **model: Any) -> None:
+    """Add labelled photos to the store."""
+    missing = [path for path in photos if not Path(path).exists()]
     if missing:  # asked before a store is made for them
         raise PhotoError(f"{missing[0]}: no such file or folder")
-    with opened(model) as shop, progress_bar("adding") as progress:
+    with opened(model) as classifier, progress_bar("adding") as progress:
         options = {"views": views, "strict": strict, "progress": progress}
-        reports = [_add(shop, Path(path), label, options) for path in given(photos, more)]
-        counts = shop.counts
+        reports = [_add(classifier, Path(path), label, options) for path in photos]
+        counts = classifier.counts
         changed = sum(photo.status != "known" for report in reports for photo in report.photos)
         judged = len(counts) > 1 and _worth_judging(changed, sum(counts.values()))
-        standing = shop.assess() if judged else None
+        standing = classifier.assess() if judged else None
     added = tuple(photo for report in reports for photo in report.photos)
     failed = tuple(failure for report in reports for failure in report.failed)
     whole = AddReport(added, failed, counts, sum(report.seconds for report in reports))
@@ -79,9 +79,9 @@ def add(photos: tuple[str, ...], more: tuple[str, ...], label: str | None, stric
 )  # fmt: skip
 @JSON
 def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool) -> None:
-    """Train a head from the kept embeddings; no photo is touched."""
-    with Classifier.open(None, store) as shop:
-        report = shop.train(kind, allow_loss=allow_loss, unknown=unknown)
+    """Train a head from the stored photos."""
+    with Classifier.open(None, store) as classifier:
+        report = classifier.train(kind, allow_loss=allow_loss, unknown=unknown)
     if as_json:
         print_json(report)
     else:
@@ -106,18 +106,20 @@ def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool)
 @click.command()
 @STORE
 @click.option("-l", "--label", help="Every photo of this class.")
-@click.option("-i", "--input", "photo", type=click.Path(), help="This photo.")
+@click.option("--photo", type=click.Path(), help="This photo.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--vacuum", is_flag=True, help="Give the freed room back to the disk.")
 @JSON
 def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: bool, as_json: bool) -> None:
-    """Remove a class or a photo, exactly; the head is trained again without it."""
+    """Remove a class or a photo, and retrain without it."""
     if (label is None) == (photo is None):
-        raise click.UsageError("give either --label CLASS or --input PHOTO")
-    if not yes and sys.stdin.isatty():
+        raise click.UsageError("give either --label CLASS or --photo PHOTO")
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nothing was changed: pass --yes to forget without a terminal to ask on")
+    if not yes:
         click.confirm(f"forget {label or photo}? Its embeddings cannot be brought back.", abort=True, err=True)
-    with Classifier.open(None, store) as shop:
-        report = shop.forget(label=label, photo=photo, vacuum=vacuum)
+    with Classifier.open(None, store) as classifier:
+        report = classifier.forget(label=label, photo=photo, vacuum=vacuum)
     if as_json:
         return print_json(report)
     click.echo(render(("class", "forgotten", "left"), [(name, n, report.counts.get(name, 0)) for name, n in report.removed.items()]))
@@ -137,16 +139,19 @@ def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: 
 
 
 @click.command()
-@click.argument("folder", type=click.Path())
+@click.argument("folder", required=False, type=click.Path())
 @MODEL
 @click.option("--kind", type=click.Choice(("auto", *KINDS)), default="auto", show_default=True, help="Which adapter.")
-@click.option("--labelled", is_flag=True, help="The folder is FOLDER/CLASS/PHOTO; the labels train nothing, they judge.")
-@click.option("--same-shares", is_flag=True, help="You vouch that every class is among these photos, about as often as it was taught.")
+@click.option("--labelled", type=click.Path(), help="A folder ROOT/CLASS/PHOTO instead: its labels only check the adapted head.")
+@click.option("--same-balance", is_flag=True, help="You confirm that these photos have the classes in the same balance as the training.")
 @JSON
-def adapt(folder: str, kind: Any, labelled: bool, same_shares: bool, as_json: bool, **model: Any) -> None:
-    """Adapt the head to unlabelled photos of a new place or camera, if that helps; rollback undoes it."""
-    with opened(model) as shop, progress_bar("embedding") as progress:
-        report = shop.adapt(folder, kind, labelled=labelled, same_shares=same_shares, progress=progress)
+def adapt(folder: str | None, kind: Any, labelled: str | None, same_balance: bool, as_json: bool, **model: Any) -> None:
+    """Adapt to unlabelled photos of a new place or camera."""
+    photos = labelled or folder
+    if photos is None or (labelled and folder):
+        raise click.UsageError("give either a FOLDER of photos or --labelled FOLDER")
+    with opened(model) as classifier, progress_bar("embedding") as progress:
+        report = classifier.adapt(photos, kind, labelled=labelled is not None, same_balance=same_balance, progress=progress)
     if as_json:
         print_json(report)
     else:
@@ -159,40 +164,14 @@ def adapt(folder: str, kind: Any, labelled: bool, same_shares: bool, as_json: bo
     click.echo("the adapted head is active; the next training begins without it, and `edgetl rollback` undoes it", err=True)
 
 
-@click.command()
-@click.argument("stores", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--output", required=True, type=click.Path(), help="The store to make.")
-@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Give a class another name; may be repeated.")
-@JSON
-def merge(stores: tuple[str, ...], output: str, rename: tuple[str, ...], as_json: bool) -> None:
-    """Make one store of the photos of several, from devices with the same model; train it afterwards."""
-    from edgetl.store.merge import merge as merged
-
-    pairs = [pair.partition("=") for pair in rename]
-    if any(not (old and equals and new) for old, equals, new in pairs):
-        raise click.UsageError("--rename takes OLD=NEW")
-    report = merged(stores, output, rename={old: new for old, _, new in pairs})
-    if as_json:
-        return print_json(report)
-    click.echo(render(("store", "photos", "new in it"), [(one.store, one.photos, one.added) for one in report.stores]))
-    click.echo()
-    click.echo(render(("class", "photos"), list(report.counts.items())))
-    click.echo(f"{report.target}: {sum(report.counts.values())} photos; {report.duplicates} were in several stores", err=True)
-    for old, new in report.renamed.items():
-        click.echo(f"renamed: {old!r} -> {new!r}", err=True)
-    for conflict in report.conflicts:
-        kept, dropped = conflict.kept, conflict.dropped
-        click.echo(f"conflict: {kept.source} is {kept.label!r} in {kept.store} (kept), {dropped.label!r} in {dropped.store}", err=True)
-
-
 def _worth_judging(changed: int, photos: int) -> bool:
     """Whether the accuracy is measured after `changed` of `photos` photos were added or moved: it takes as long as a training."""
     return changed > 0 and (photos <= _QUICK or changed >= photos / 10)
 
 
-def _add(shop: Classifier, path: Path, label: str | None, options: dict[str, Any]) -> AddReport:
+def _add(classifier: Classifier, path: Path, label: str | None, options: dict[str, Any]) -> AddReport:
     if path.is_dir():
-        return shop.add_many(path, label=label, **options)
+        return classifier.add_many(path, label=label, **options)
     if label is None:
         raise click.UsageError(f"{path}: give the class of single photos with --label CLASS, or a folder ROOT/CLASS/PHOTO")
-    return shop.add_many([(path, label)], **options)
+    return classifier.add_many([(path, label)], **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from typing import Any, TypeVar
 import click
 
 from edgetl.classifier import Classifier
-from edgetl.errors import ExportError
 from edgetl.inputs.photo.folders import Progress
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -44,22 +42,22 @@ def _as_json(ctx: click.Context, option: click.Parameter, value: bool) -> bool:
 
 
 JSON = click.option("--json", "as_json", is_flag=True, callback=_as_json, help="Print the result as JSON.")
-PHOTOS = options(
-    click.argument("photos", nargs=-1, type=click.Path()),
-    click.option("-i", "--input", "more", multiple=True, type=click.Path(), help="A photo or folder; may be repeated."),
-)
+PHOTOS = click.argument("photos", nargs=-1, required=True, type=click.Path())
 
 
 @contextmanager
 def opened(model: dict[str, Any], *, read_only: bool = False) -> Iterator[Classifier]:
     """The classifier that the options of MODEL name."""
-    with Classifier.open(**model, read_only=read_only) as shop:
-        yield shop
+    with Classifier.open(**model, read_only=read_only) as classifier:
+        yield classifier
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Progress]:
-    """A bar on stderr that is drawn from the first call on; its label alone where stderr is no terminal."""
+def progress_bar(label: str, *, drawn: bool = True) -> Iterator[Progress]:
+    """A bar on stderr, drawn from the first call on; if stderr is not a terminal, only its label; nothing unless `drawn`."""
+    if not drawn:
+        yield lambda done, total: None
+        return
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
 
         def advance(done: int, total: int) -> None:
@@ -69,30 +67,11 @@ def progress_bar(label: str) -> Iterator[Progress]:
         yield advance
 
 
-def workstation(module: str) -> Any:
-    """A module of the workstation's side.
-
-    Raises:
-        ExportError: it, or a library that it imports, is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ExportError(f"this needs the workstation part, which is not installed ({error}); pip install 'edgetl[export]'") from error
-
-
 def files(path: Path) -> Sequence[Path]:
     """The photos of a folder, or the one file."""
     from edgetl.inputs.photo.folders import photos_in
 
     return photos_in(path)[0] if path.is_dir() else [path]
-
-
-def given(photos: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
-    """What both forms of PHOTOS named."""
-    if not photos and not more:
-        raise click.UsageError("give at least one photo or folder")
-    return (*photos, *more)
 
 
 def required(value: str | None, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,11 @@ def proportion(value: Proportion) -> tuple[object, ...]:
     """The cells under the headers PROPORTION."""
     low, high = value.interval
     return value.hits, value.n, f"{100 * value.value:.1f}" if value.n else "-", f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def when(clock: float) -> str:
+    """Seconds since 1970 as the device's local time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(clock))
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from edgetl.classifier import Classifier
-from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, files, given, opened, progress_bar
+from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, files, opened, progress_bar
 from edgetl.cli.output import print_evaluation, print_json, say_failed, say_findings, say_warnings, write_text
 from edgetl.errors import PhotoError
 from edgetl.heads.confidence.rejection import POINTS
@@ -29,16 +29,14 @@ _SIDE = 480
 @click.option("-c", "--confidence", type=float, help="Print the set of classes that holds the right one with this chance, e.g. 0.9.")
 @click.option("--unknown", type=click.Choice(POINTS), help="For these photos only; what the head was trained for when not given.")
 @JSON
-def predict(
-    photos: tuple[str, ...], more: tuple[str, ...], top: int, confidence: float | None, unknown: Any, as_json: bool, **model: Any
-) -> None:
-    """Say what is on photos."""
+def predict(photos: tuple[str, ...], top: int, confidence: float | None, unknown: Any, as_json: bool, **model: Any) -> None:
+    """Classify photos."""
     guesses: dict[str, Any] = {}
     failed: list[tuple[str, str]] = []
-    with opened(model, read_only=True) as shop:
-        for path in (file for start in given(photos, more) for file in files(Path(start))):
+    with opened(model, read_only=True) as classifier:
+        for path in (file for start in photos for file in files(Path(start))):
             try:
-                guesses[str(path)] = shop.predict(path, top=top, confidence=confidence, unknown=unknown)
+                guesses[str(path)] = classifier.predict(path, top=top, confidence=confidence, unknown=unknown)
             except PhotoError as error:
                 failed.append((str(path), str(error)))
     if as_json:
@@ -61,9 +59,9 @@ def predict(
 @click.option("-v", "--verbose", is_flag=True, help="Print the confusion matrix too.")
 @JSON
 def evaluate(folder: str, verbose: bool, as_json: bool, **model: Any) -> None:
-    """Measure accuracy on a folder ROOT/CLASS/PHOTO of new photos."""
-    with opened(model, read_only=True) as shop, progress_bar("evaluating") as progress:
-        report = shop.evaluate(folder, progress=progress)
+    """Measure the accuracy on labelled new photos."""
+    with opened(model, read_only=True) as classifier, progress_bar("evaluating") as progress:
+        report = classifier.evaluate(folder, progress=progress)
     if as_json:
         return print_json(report)
     print_evaluation(report, matrix=verbose)
@@ -74,16 +72,16 @@ def evaluate(folder: str, verbose: bool, as_json: bool, **model: Any) -> None:
 @click.command()
 @click.argument("photo", type=click.Path())
 @MODEL
-@click.option("-k", "--neighbours", type=click.IntRange(1), default=5, show_default=True, help="How many stored photos to show.")
+@click.option("--neighbours", type=click.IntRange(1), default=5, show_default=True, help="How many stored photos to show.")
 @click.option("-o", "--output", type=click.Path(), help="Write a page with the photo and its neighbours' thumbnails.")
 @JSON
 def explain(photo: str, neighbours: int, output: str | None, as_json: bool, **model: Any) -> None:
-    """Say why a photo gets its answer: the stored photos most like it, and what is the trouble, if anything is."""
+    """Show why a photo gets its label."""
     from edgetl.diagnostics import page
 
-    with opened(model, read_only=True) as shop:
-        report = shop.explain(photo, k=neighbours)
-        thumbnails = {one.sample: shop.store.thumbnail(one.sample) for one in report.neighbours}
+    with opened(model, read_only=True) as classifier:
+        report = classifier.explain(photo, k=neighbours)
+        thumbnails = {one.sample: classifier.store.thumbnail(one.sample) for one in report.neighbours}
     if output:
         write_text(output, page.render(report, _picture(photo), thumbnails))
     if as_json:
@@ -99,12 +97,12 @@ def explain(photo: str, neighbours: int, output: str | None, as_json: bool, **mo
 
 @click.command()
 @STORE
-@click.option("-k", "--top", type=click.IntRange(1), default=20, show_default=True, help="How many suspects to print.")
+@click.option("--suspects", "top", type=click.IntRange(1), default=20, show_default=True, help="How many suspects to print.")
 @JSON
 def doctor(store: str, top: int, as_json: bool) -> None:
-    """Examine every photo of a store: light, sharpness, repetitions, and labels that are likely wrong."""
-    with Classifier.open(None, store, read_only=True) as shop:
-        report = shop.diagnose()
+    """Find bad photos and likely wrong labels."""
+    with Classifier.open(None, store, read_only=True) as classifier:
+        report = classifier.diagnose()
     if as_json:
         return print_json(report)
     click.echo(render(("class", "photos", "views"), [(one.label, one.photos, one.bursts) for one in report.classes]))
@@ -112,8 +110,8 @@ def doctor(store: str, top: int, as_json: bool) -> None:
         rows = [(place, one.source, one.label, one.looks, f"{one.score:.3f}") for place, one in enumerate(report.suspects[:top], 1)]
         click.echo()
         click.echo(render(("", "suspect photo", "label", "looks like", "score"), rows))
-        more = f"{len(report.suspects) - top} more with -k; " if len(report.suspects) > top else ""
-        click.echo(f"{more}right a label with `edgetl add -l CLASS PHOTO`, drop a photo with `edgetl forget -i PHOTO`", err=True)
+        more = f"{len(report.suspects) - top} more with --suspects; " if len(report.suspects) > top else ""
+        click.echo(f"{more}right a label with `edgetl add -l CLASS PHOTO`, drop a photo with `edgetl forget --photo PHOTO`", err=True)
     say_findings(report.findings)
     say_failed(report.failed)
     say_warnings(report.notes)

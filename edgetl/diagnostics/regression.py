@@ -191,7 +191,7 @@ class Change:
         return (
             f"Head {head} is saved but not activated; the one before still answers. "
             f"Photograph {show} where they look alike and train again. "
-            f"To use it anyway: `edgetl activate {head}`, or `edgetl train --allow-loss {enough:g}`."
+            f"To use it anyway: `edgetl head activate {head}`, or `edgetl train --allow-loss {enough:g}`."
         )
 
 

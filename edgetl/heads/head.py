@@ -177,7 +177,7 @@ class Head:
 
 def _check_norm(norm: float) -> None:
     if not math.isfinite(norm):
-        raise HeadError("the embedding holds a NaN or an infinity (or overflows float32); check the runtime with `edgetl inspect`")
+        raise HeadError("the embedding holds a NaN or an infinity (or overflows float32); check the runtime with `edgetl bundle inspect`")
 
 
 def _crc(stated: Mapping[str, str], arrays: Mapping[str, bytes]) -> int:

@@ -31,7 +31,7 @@ def oddities(x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...
     if (x[-1] == x[0]).all() and (x == x[0]).all():
         said.append(f"all {len(x)} embeddings are the same, so the classes cannot be told apart; check the camera and the runtime")
     elif zeros := int((np.einsum("nd,nd->n", x, x) == 0).sum()):
-        said.append(f"{zeros} of {len(x)} embeddings are all zero; check the runtime with `edgetl inspect`")
+        said.append(f"{zeros} of {len(x)} embeddings are all zero; check the runtime with `edgetl bundle inspect`")
     if lone.any():
         shown = _listed(names[i] for i in np.flatnonzero(lone))
         said.append(f"one photo only of {shown}: left out, nothing of its class remains, so it counts as missed; add a second photo")

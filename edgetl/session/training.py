@@ -119,7 +119,7 @@ def adapt(
     labels: Sequence[str | None] | None,
     kind: AdapterKind | Literal["auto"],
     *,
-    same_shares: bool,
+    same_balance: bool,
     unknown: Point = "balanced",
 ) -> AdaptReport:
     """Adapts a head to new photos and makes it active, if that is expected to help. Within a change of the memory.
@@ -130,7 +130,7 @@ def adapt(
         target: embeddings of the new photos, float32 [m, d].
         labels: the class of each, None where it is not known.
         kind: which adapter; `auto` tries all.
-        same_shares: the person vouches that the classes have about the shares that were taught.
+        same_balance: the person confirms that the class balance is that of the training.
         unknown: the operating point.
 
     Raises:
@@ -142,7 +142,7 @@ def adapt(
 
     fit = memory.learner().fit(asked)
     made = gate.adapt(
-        open_set.calibrate(fit, memory.store.background(), unknown)[0], fit, target, kind=kind, labels=labels, same_shares=same_shares
+        open_set.calibrate(fit, memory.store.background(), unknown)[0], fit, target, kind=kind, labels=labels, same_shares=same_balance
     )
     if made.report.kind is not None:
         head = dataclasses.replace(made.head, fingerprint=memory.store.fingerprint.digest)

@@ -117,7 +117,7 @@ def go_back(db: sqlite3.Connection, path: Path) -> int:
         if head is not None and head != active:
             db.execute("DELETE FROM activation WHERE id > ?", (step,))
             return head
-    raise NotTrained(f"{path}: no head was active before the present one; 'edgetl heads' lists the history")
+    raise NotTrained(f"{path}: no head was active before the present one; list the history: edgetl head list -s {path}")
 
 
 def _stack(db: sqlite3.Connection, path: Path) -> Iterator[tuple[int, int | None]]:
@@ -140,7 +140,7 @@ def _fields(
 def _row(db: sqlite3.Connection, path: Path, head: int) -> HeadRow:
     row = db.execute(f"SELECT {COLUMNS} FROM head WHERE id = ?", (head,)).fetchone()
     if row is None:
-        raise StoreError(f"{path} holds no head {head}; 'edgetl heads' lists the history")
+        raise StoreError(f"{path} holds no head {head}; list the history: edgetl head list -s {path}")
     return _checked(path, row)
 
 

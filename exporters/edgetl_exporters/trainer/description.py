@@ -138,4 +138,4 @@ def read_trainer(path: str | os.PathLike[str]) -> Mapping[str, Any]:
             stated: Mapping[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data)) if entry.name == METADATA.encode() else {}
             if stated.get("format") == FORMAT:
                 return stated
-    raise ExportError(f"{path}: no trainer file (no {FORMAT!r} in its metadata); edgetl export-trainer makes one")
+    raise ExportError(f"{path}: no trainer file (no {FORMAT!r} in its metadata); edgetl deploy trainer makes one")
