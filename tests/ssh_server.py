@@ -78,24 +78,6 @@ class Board:
         """A new key that the server does not know."""
         return _key(self._root / "stranger")
 
-    @contextlib.contextmanager
-    def program(self, name: str, text: str) -> Iterator[str]:
-        """A program over there; its path."""
-        path = self._root / name
-        path.write_text(text)
-        path.chmod(0o755)
-        yield str(path)
-        path.unlink()
-
-    @contextlib.contextmanager
-    def environment(self, **variables: str) -> Iterator[None]:
-        """Variables that whoever logs in has (man 8 sshd: ~/.ssh/environment)."""
-        folder = self.home / ".ssh"
-        folder.mkdir()
-        (folder / "environment").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
-        yield
-        shutil.rmtree(folder)
-
     def processes(self) -> list[str]:
         """The command lines of what runs in the home folder or names it: what the server started for somebody."""
         found = []

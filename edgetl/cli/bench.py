@@ -99,7 +99,7 @@ def bench() -> None:
 @click.option("--md", "form", flag_value="md", help="Print a Markdown table to paste: format, size, top-1, ms, FPS.")
 @click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
 @click.option("-o", "--output", type=click.Path(), help="Write the record, raw samples included, to this JSON file.")
-@click.option("--on", "target", metavar="TARGET", help="Measure on another machine: ssh://USER@HOST:PORT or adb:SERIAL.")
+@click.option("--on", "target", metavar="MACHINE", help="Measure on another machine: ssh://USER@HOST:PORT.")
 @click.option("--python", help="With --on: an interpreter there that has all it needs; a virtual environment is made when not given.")
 @click.option("--keep", is_flag=True, help="With --on: leave the folder there.")
 @JSON
