@@ -31,7 +31,7 @@ for seed in range(10_000):
 def test_the_golden_charts_come_out_as_at_export_and_as_on_the_reference(bundle_path, variant, open_shop, tmp_path, results, pytestconfig):
     bundle = Bundle.open(bundle_path)
     chosen = bundle.variant(variant)
-    golden = bundle.golden(chosen)
+    golden = bundle.self_test(chosen)
     with open_shop(tmp_path / "store.db") as shop:  # which refuses what it computes if that is not the golden embedding
         made = [shop.embedder.infer(tensor) for tensor in golden.tensors]
         library = shop.embedder.runtime.library

@@ -65,7 +65,7 @@ class Classifier:
             read_only: predict only; works beside another process that writes.
 
         Raises:
-            BundleError: as :meth:`Bundle.open`, or the golden photos come out differently here.
+            BundleError: as :meth:`Bundle.open`, or the self-test fails here.
             RuntimeUnavailable: no allowed runtime works.
             StoreError: the store is damaged, locked by another writer, or of another fingerprint.
         """

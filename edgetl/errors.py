@@ -7,7 +7,7 @@ Each class also refines the builtin that a caller who does not know edgetl would
     ├── LabelError (ValueError)                 a class name that is not allowed
     ├── BundleError (ValueError)                a bundle that is not what it says
     │   ├── BundleMissing (FileNotFoundError)   a bundle, or a file it lists, is not there
-    │   └── GoldenMismatch                      this machine computes something else than the exporter did
+    │   └── SelfTestFailed                      this machine computes something else than the exporter did
     ├── RuntimeUnavailable (ImportError)        a runtime that is not installed or does not work here
     ├── StoreError (OSError)                    the embedding store cannot do what was asked
     │   ├── StoreLocked (BlockingIOError)       another process is writing to it
@@ -79,8 +79,8 @@ class BundleMissing(BundleError, FileNotFoundError):
     code = "bundle-missing"
 
 
-class GoldenMismatch(BundleError):
-    """The golden photo embeds to something else here than where the bundle was exported."""
+class SelfTestFailed(BundleError):
+    """The self-test image embeds to something else here than where the bundle was exported."""
 
     code = "self-test-failed"
 

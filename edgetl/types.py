@@ -96,6 +96,7 @@ class ImageSpec:
         resize: the short side to which the whole photo is scaled before the centre crop, pixels (256 for a 0.875 crop of 224).
         filter: resampling filter, antialiased when it shrinks.
         draft: JPEGs are decoded at the smallest DCT scale whose short side is still at least `draft * resize` pixels; 0 decodes in full.
+        kind: what is fed in. Other kinds of input will have specs of their own, told apart by this.
     """
 
     width: int
@@ -103,12 +104,13 @@ class ImageSpec:
     resize: int
     filter: Literal["bicubic", "bilinear"] = "bicubic"
     draft: int = 2
+    kind: Literal["photo"] = "photo"
 
     def __post_init__(self) -> None:
-        """Refuses a spec that no photo can follow.
+        """Rejects a spec that no photo can follow.
 
         Raises:
-            ValueError: a size that is not positive, a crop larger than the short side it is cut from, or an unknown filter.
+            ValueError: a size that is not positive, a crop larger than the short side it is cut from, an unknown filter, or another kind.
         """
         if not all(isinstance(value, int) for value in (self.width, self.height, self.resize, self.draft)) or self.draft < 0:
             raise ValueError(f"sizes are whole pixels and draft is 0 or more: {self}")
@@ -116,6 +118,8 @@ class ImageSpec:
             raise ValueError(f"the crop must fit into the short side, width and height between 1 and resize: {self}")
         if self.filter not in ("bicubic", "bilinear"):
             raise ValueError(f"filter {self.filter!r}, expected bicubic or bilinear")
+        if self.kind != "photo":
+            raise ValueError(f"kind {self.kind!r}, expected photo")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +128,7 @@ class Fingerprint:
 
     Attributes:
         model: sha256 (hex) of the model file.
-        image: the image spec.
+        input: how a photo becomes the model's input.
         family: the runtime family that computes it (`litert`, `onnxruntime`, `openvino`, `fake`).
         precision: `fp32`, `fp16` or `int8`.
         dim: the embedding's length d, values.
@@ -133,7 +137,7 @@ class Fingerprint:
     """
 
     model: str
-    image: ImageSpec
+    input: ImageSpec
     family: str
     precision: str
     dim: int
@@ -141,8 +145,8 @@ class Fingerprint:
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) over all fields; `levels` only where there are any, so that it is what it was before there were levels."""
-        return digest({name: value for name, value in to_json(self).items() if name != "levels" or value})
+        """sha256 (hex) over all fields."""
+        return digest(self)
 
     def differences(self, other: Fingerprint) -> list[str]:
         """One line per field that differs, `name: mine != theirs`."""
@@ -152,7 +156,7 @@ class Fingerprint:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Fingerprint:
         """The inverse of :func:`to_json`."""
-        return cls(**{**value, "image": ImageSpec(**value["image"]), "levels": tuple(value.get("levels", ()))})
+        return cls(**{**value, "input": ImageSpec(**value["input"]), "levels": tuple(value["levels"])})
 
 
 @dataclasses.dataclass(frozen=True)

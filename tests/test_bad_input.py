@@ -168,7 +168,7 @@ def test_a_store_of_another_fingerprint_is_refused_with_what_differs(shop: Class
             Classifier.open(other.path, tmp_path / "shop.db")
         said = str(caught.value)
         assert "model: " in said
-        assert ("image: " in said) == (name == "size")
+        assert ("input: " in said) == (name == "size")
         assert ("dim: 64 != 32" in said) == (name == "dim")
         assert str(other.path) in said
         assert isinstance(caught.value, (StoreError, ValueError))

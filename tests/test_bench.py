@@ -22,7 +22,7 @@ from edgetl import bench
 from edgetl.bench import files
 from edgetl.bench.measuring import charts, runner
 from edgetl.bench.measuring.photos import Photos
-from edgetl.bundle import bundle
+from edgetl.bundle import bundle, writer
 from edgetl.cli import main
 from edgetl.cli.bench import _Duration, _method, _unmet
 from edgetl.errors import BenchError, BundleMissing, PhotoError
@@ -43,9 +43,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
     folder = tmp_path_factory.mktemp("bundles")
     made = fake.write_bundle(str(folder / "good"), photo())
     good = made.variant("fake-fp32")
-    golden, model = made.golden(good), made.model(good)
+    golden, model = made.self_test(good), made.model(good)
     new = [
-        bundle.NewVariant(name, family, "fp32", content, {"name": "fake"}, None, golden.embeddings)
+        writer.NewVariant(name, family, "fp32", content, {"name": "fake"}, None, golden.embeddings)
         for name, family, content in (
             ("fake-fp32", "fake", model),
             ("slow-fp32", "fake", {"model.json": fake.model(latency={"shape": "constant", "ms": 4.0})}),
@@ -54,9 +54,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
             ("openvino-fp32", "openvino", {"model.xml": b"", "model.bin": b""}),
         )
     ]
-    return bundle.write(
-        folder / "five.edgetl", backbone=made.backbone, image=made.image, dim=made.dim, calibration=None, golden_photos=golden.photos,
-        golden_tensors=golden.tensors, variants=new,
+    return writer.write(
+        folder / "five.edgetl", backbone=made.backbone, input=made.input, dim=made.dim, calibration=None, self_test_inputs=golden.inputs,
+        self_test_tensors=golden.tensors, variants=new,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from edgetl.bench.judging.compare import compare
 from edgetl.bench.judging.pick import pick
 from edgetl.bench.measuring.loop import Loop
 from edgetl.bench.measuring.stand import Options, Stand
-from edgetl.bundle import bundle as bundles
+from edgetl.bundle import writer
 from edgetl.bundle.proofs import Proof
 from edgetl.errors import BenchError, RecordError
 
@@ -127,7 +127,7 @@ def test_an_emulated_record_replaces_no_measured_one_and_refusals_are_sentences(
 def test_a_compilers_cycles_become_a_row_of_their_own_kind(bundle: Path, tmp_path: Path):
     details = {"cycles": 6_171_547, "npu_operators": {"Conv2D": 33}, "cpu_operators": {"Mul": 1}, "summary": "94 operators"}
     proof = Proof("ethos-u55-256", "fake-fp32", "vela 5", "estimated", 0, None, None, None, details)
-    bundles.add_proofs(bundle, [proof, Proof("here", "fake-fp32", "fake 1", "measured", 9, 1.0, 1.0, None, {})])
+    writer.add_proofs(bundle, [proof, Proof("here", "fake-fp32", "fake 1", "measured", 9, 1.0, 1.0, None, {})])
     bench.write(estimated(Bundle.open(bundle)), tmp_path / "record.json")
     (result,) = bench.read(tmp_path / "record.json").results
     (row,) = result.rows

@@ -92,7 +92,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         asked, known = taught["green"], photos(folder, "blue", 4, first=100)
         lesson = photos(folder, "yellow", 21, first=20)
         frames = [tensor(load(path), ImageSpec(64, 64, 64)) for path in asked]
-        tensors = [tensor(load(path), shop.embedder.bundle.image) for path in asked]
+        tensors = [tensor(load(path), shop.embedder.bundle.input) for path in asked]
         yield Stand(shop, asked, frames, tensors, lesson, known, folder / "work", Options(fps=100.0, minutes=0.0001), None)
 
 
@@ -140,7 +140,7 @@ def test_whole_queries_and_their_stages_both_go_through_every_photo(stand: Stand
 
 
 def test_the_first_half_of_a_tensor_decodes_and_the_second_does_not(stand: Stand) -> None:
-    spec, photo = stand.embedder.bundle.image, stand.photos[0].read_bytes()
+    spec, photo = stand.embedder.bundle.input, stand.photos[0].read_bytes()
     with pytest.raises(PhotoError, match=r"cut\.jpg: corrupt or truncated"):
         decoded(Source("cut.jpg", photo[:700]), spec)
     pixels = np.zeros((spec.height, spec.width, 3), np.uint8)
@@ -339,7 +339,7 @@ def test_a_runtime_without_a_profiler_is_skipped_with_those_that_have_one(stand:
 def test_real_profilers_find_the_convolutions_of_the_real_model(lite0: Path, stand: Stand, tmp_path: Path, variant: str) -> None:
     with Classifier.open(lite0, tmp_path / "bench.db", variant=variant, threads=1) as shop:
         assert shop.embedder is not None
-        tensors = [tensor(load(path), shop.embedder.bundle.image) for path in stand.photos[:2]]
+        tensors = [tensor(load(path), shop.embedder.bundle.input) for path in stand.photos[:2]]
         asked = dataclasses.replace(stand, shop=shop, tensors=tensors, folder=tmp_path)
         measured = operators.operators(asked, Loop(dataclasses.replace(TINY, queries=6)))
     assert list(tmp_path.glob("profile*")) == [], "the trace is read and removed"

@@ -19,7 +19,7 @@ from edgetl_exporters.sources.given import Given
 from edgetl_exporters.variants.maker import Maker
 
 from edgetl import Classifier
-from edgetl.bundle import bundle
+from edgetl.bundle import bundle, writer
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.inputs.photo import preprocess
 from edgetl.inputs.photo.source import load
@@ -118,14 +118,14 @@ def made(source: Source, path: Path) -> Path:
     maker = Maker(source, None, golden, 0)
     plan = [source.recipe(format_, kind) for format_, kinds in source.offered.items() for kind in kinds]  # type: ignore[attr-defined]
     variants = [maker.make(recipe)[0] for recipe in plan if recipe.levels is None]
-    bundle.write(
+    writer.write(
         path,
         backbone={"name": source.name, "source": source.package, "weights": to_json(source.weights), **source.notes},
-        image=source.image,
+        input=source.image,
         dim=source.dim,
         calibration=None,
-        golden_photos=pictures.charts(),
-        golden_tensors=golden,
+        self_test_inputs=pictures.charts(),
+        self_test_tensors=golden,
         variants=variants,
     )
     return path
@@ -255,7 +255,7 @@ def test_a_file_out_of_a_bundle_comes_back_as_itself_again_and_again(tmp_path: P
         (model,) = packed.model(variant).values()
         embedded.append(open_runtime(variant.family, {"model": model}, 1).embed(images))
         source = FileSource(written(tmp_path, f"{generation}.{format_}", model))
-        assert source.image == packed.image
+        assert source.image == packed.input
     for again in embedded[1:]:
         np.testing.assert_array_equal(again, embedded[0])
 

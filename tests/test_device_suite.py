@@ -14,6 +14,7 @@ import pytest
 from pictures import encoded, picture
 
 from edgetl.bundle import bundle as bundles
+from edgetl.bundle import writer
 from edgetl.runtimes import fake
 
 SUITE = Path(__file__).parent.parent / "device_tests"
@@ -72,39 +73,39 @@ def test_it_says_where_it_runs_and_compares_with_its_own_reference(bundle: Path,
 def test_it_fails_on_a_wrong_golden_by_every_one_of_its_tests(bundle: Path, tmp_path: Path):
     right = bundles.Bundle.open(bundle)
     variant = right.variant("fake-fp32")
-    golden = right.golden(variant)
+    golden = right.self_test(variant)
     other = fake.Model({"model.json": fake.model(size=32, seed=1)}, 1).embed(golden.tensors)
-    bundles.write(
+    writer.write(
         tmp_path / "wrong.edgetl",
         backbone=right.backbone,
-        image=right.image,
+        input=right.input,
         dim=right.dim,
         calibration=None,
-        golden_photos=golden.photos,
-        golden_tensors=golden.tensors,
-        variants=[bundles.NewVariant("fake-fp32", "fake", "fp32", right.model(variant), variant.recipe, None, other)],
+        self_test_inputs=golden.inputs,
+        self_test_tensors=golden.tensors,
+        variants=[writer.NewVariant("fake-fp32", "fake", "fp32", right.model(variant), variant.recipe, None, other)],
     )
     done = run(tmp_path / "wrong.edgetl", tmp_path)
     assert done.returncode == 1
     assert f"{TESTS} failed" in done.stdout
     assert passed(done) == 0
-    assert "GoldenMismatch" in done.stdout
+    assert "SelfTestFailed" in done.stdout
 
 
 @pytest.mark.slow
 def test_a_board_on_which_nothing_runs_does_not_pass(tmp_path: Path):
     photo = encoded(picture(seed=9))
     made = fake.write_bundle(str(tmp_path / "none.edgetl"), photo)
-    variant, golden = made.variant("fake-fp32"), made.golden(made.variant("fake-fp32"))
-    bundles.write(
+    variant, golden = made.variant("fake-fp32"), made.self_test(made.variant("fake-fp32"))
+    writer.write(
         made.path,
         backbone=made.backbone,
-        image=made.image,
+        input=made.input,
         dim=made.dim,
         calibration=None,
-        golden_photos=golden.photos,
-        golden_tensors=golden.tensors,
-        variants=[bundles.NewVariant("onnx-fp32", "onnx", "fp32", {"model.onnx": b"no model"}, variant.recipe, None, golden.embeddings)],
+        self_test_inputs=golden.inputs,
+        self_test_tensors=golden.tensors,
+        variants=[writer.NewVariant("onnx-fp32", "onnx", "fp32", {"model.onnx": b"no model"}, variant.recipe, None, golden.embeddings)],
     )
     done = run(made.path, tmp_path)
     assert done.returncode == 1

@@ -374,7 +374,7 @@ def test_on_real_flowers_changed_labels_come_first_and_good_photos_are_left_alon
     past, seen, x = Past(embedder.fingerprint.dim), 0, []
     for path, label in (photos[i] for i in order):
         source = load(path)
-        pixels = tensor(source, embedder.bundle.image)
+        pixels = tensor(source, embedder.bundle.input)
         capture = measure(pixels, source)
         x.append(embedder.infer(pixels))
         seen += bool({finding.kind for finding in check(str(path), label, capture, x[-1], past)} - {"repeated", "two-labels"})

@@ -15,10 +15,10 @@ import tiny_models
 from pictures import coloured, encoded, picture
 
 from edgetl import Bundle, Classifier, ImageSpec
-from edgetl.bundle import bundle as bundles
+from edgetl.bundle import writer
 from edgetl.bundle.proofs import Parity
 from edgetl.embedding.embedder import Embedder
-from edgetl.errors import BundleError, FingerprintMismatch, GoldenMismatch, PhotoError, RuntimeUnavailable
+from edgetl.errors import BundleError, FingerprintMismatch, PhotoError, RuntimeUnavailable, SelfTestFailed
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import Source, load
 from edgetl.runtimes import fake, fastest, open_runtime
@@ -44,15 +44,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         golden = open_runtime(family, files(), 1).embed(tensors)
         format, precision = name.split("-")
         parity = Parity(1.0, 1.0 if precision == "fp32" else 0.99, 0.0, 1.0, 10, 0.98, "x86_64 avx2")
-        variants.append(bundles.NewVariant(name, format, precision, files(), {"name": "tiny"}, parity, golden))
-    return bundles.write(
+        variants.append(writer.NewVariant(name, format, precision, files(), {"name": "tiny"}, parity, golden))
+    return writer.write(
         tmp_path_factory.mktemp("tiny") / "tiny.edgetl",
         backbone={"name": "tiny"},
-        image=SPEC,
+        input=SPEC,
         dim=tiny_models.DIM,
         calibration=None,
-        golden_photos=[photo],
-        golden_tensors=tensors,
+        self_test_inputs=[photo],
+        self_test_tensors=tensors,
         variants=variants,
     )
 
@@ -195,7 +195,7 @@ def test_a_device_that_computes_something_else_is_refused_before_anything_is_wri
     monkeypatch.setattr(model, "close", lambda self: closed.append(self), raising=False)
     monkeypatch.setattr(fake, "Model", model)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(GoldenMismatch, match=words) as caught:
+    with pytest.raises(SelfTestFailed, match=words) as caught:
         Classifier.open(bundle, tmp_path / "shop.db")
     assert "fake.edgetl: fake-fp32 on fake 1" in str(caught.value)
     assert isinstance(caught.value, BundleError)

@@ -19,6 +19,7 @@ from pictures import encoded, picture
 
 from edgetl import ImageSpec
 from edgetl.bundle import bundle as bundles
+from edgetl.bundle import writer
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import Source
 from edgetl.runtimes import open_runtime
@@ -84,15 +85,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
             files = make()
             golden = open_runtime(family, files).embed(tensors)
             precision = "int8" if "int8" in name else "fp32"
-            variants.append(bundles.NewVariant(name.replace(" ", "-"), formats[family], precision, files, {"name": "tiny"}, None, golden))
-    made = bundles.write(
+            variants.append(writer.NewVariant(name.replace(" ", "-"), formats[family], precision, files, {"name": "tiny"}, None, golden))
+    made = writer.write(
         tmp_path_factory.mktemp("tiny") / "tiny.edgetl",
         backbone={"name": "tiny", "source": "tests", "weights": {"source": "seed 0", "sha256": "0" * 64, "random": True}},
-        image=spec,
+        input=spec,
         dim=dim,
         calibration=None,
-        golden_photos=photos,
-        golden_tensors=tensors,
+        self_test_inputs=photos,
+        self_test_tensors=tensors,
         variants=variants,
     )
     return made.path

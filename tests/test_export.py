@@ -138,7 +138,7 @@ def test_the_manifest_says_that_nothing_was_trained_and_on_what_parity_was_measu
     }
     assert bundle.calibration is None
     assert bundle.dim == row.dim
-    assert bundle.image == row.image
+    assert bundle.input == row.image
     for variant in bundle.variants.values():
         assert variant.recipe["proved_on"] == "24 drawn scenes"
         assert "torch" in variant.recipe["libraries"]
@@ -148,10 +148,10 @@ def test_the_manifest_says_that_nothing_was_trained_and_on_what_parity_was_measu
     assert bundle.verify() == 6
 
 
-def test_the_golden_embeddings_are_the_variants_own(exported) -> None:
+def test_the_self_test_embeddings_are_the_variants_own(exported) -> None:
     bundle = Bundle.open(exported[0])
     for variant in bundle.variants.values():
-        golden = bundle.golden(variant)
+        golden = bundle.self_test(variant)
         runtime = open_runtime(variant.family, bundle.model(variant), 1)
         np.testing.assert_allclose(runtime.embed(golden.tensors[:1]), golden.embeddings[:1], rtol=1e-4, atol=1e-5)
         runtime.close()
@@ -238,14 +238,12 @@ def test_int8_without_photos_and_words_that_are_not_known_are_refused_before_any
             edgetl_exporters.export(output=tmp_path / "x", **{"backbone": SMALL, "precisions": ("fp32",), "random_weights": True, **asked})
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_an_error_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "report.edgetl").write_text("somebody's own")
-    for output, said in (
-        (tmp_path / "report.edgetl", "is there already and is no bundle"),
-        (Path("/proc/x.edgetl"), "cannot be written there"),
-    ):
-        with pytest.raises(BundleError, match=said):
+    for output, code in ((tmp_path / "report.edgetl", "target-exists"), (Path("/proc/x.edgetl"), "target-not-writable")):
+        with pytest.raises(BundleError) as caught:
             edgetl_exporters.export(output=output, backbone="alexnet", precisions=("fp32",))
+        assert (caught.value.code, caught.value.values["path"]) == (code, str(output))
 
 
 def test_labelled_photos_without_a_target_and_tables_that_are_none_are_refused_before_any_work(tmp_path: Path) -> None:

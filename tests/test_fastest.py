@@ -14,7 +14,7 @@ from pictures import encoded, picture
 
 from edgetl import Bundle
 from edgetl.embedding.embedder import Embedder, kept_choice
-from edgetl.errors import GoldenMismatch
+from edgetl.errors import SelfTestFailed
 from edgetl.machine import libraries
 from edgetl.runtimes import default_threads, fake, fastest, planted
 from edgetl.types import Embeddings, Pixels
@@ -207,7 +207,7 @@ def test_where_every_candidate_embeds_otherwise_that_is_the_error(three: Bundle,
     closed: list[object] = []
     monkeypatch.setattr(Wrong, "close", lambda self: closed.append(self), raising=False)
     monkeypatch.setattr(fake, "Model", Wrong)
-    with pytest.raises(GoldenMismatch):
+    with pytest.raises(SelfTestFailed):
         Embedder.open(three, threads=1)
     assert len(closed) == 3
     assert not cache.exists()

@@ -24,7 +24,7 @@ from pictures import encoded, picture
 from safetensors.numpy import save
 
 from edgetl import Bundle, Classifier, ImageSpec
-from edgetl.bundle import bundle as bundles
+from edgetl.bundle import writer
 from edgetl.bundle.proofs import Parity
 from edgetl.cli.deploy import classifier
 from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, NotTrained, ParityError, PhotoError
@@ -168,9 +168,9 @@ def tiny_bundle(path: Path, seed: int = 9) -> Bundle:
         format_, precision = name.split("-")
         parity = Parity(1.0, 1.0 if precision == "fp32" else 0.99, 0.0, 1.0, 10, 0.98, "x86_64 avx2")
         golden = open_runtime(family, files(), 1).embed(tensors)
-        variants.append(bundles.NewVariant(name, format_, precision, files(), {"name": "tiny"}, parity, golden))
-    return bundles.write(
-        path, backbone={"name": "tiny"}, image=image, dim=DIM, calibration=None, golden_photos=[photo], golden_tensors=tensors,
+        variants.append(writer.NewVariant(name, format_, precision, files(), {"name": "tiny"}, parity, golden))
+    return writer.write(
+        path, backbone={"name": "tiny"}, input=image, dim=DIM, calibration=None, self_test_inputs=[photo], self_test_tensors=tensors,
         variants=variants,
     )  # fmt: skip
 
@@ -262,7 +262,7 @@ def test_another_variant_is_written_with_how_often_it_names_the_class_of_edgetl(
     report = checked(shops / "int8.db", tiny, photos, output, *options)
     assert report["variant"] == ("onnx-int8" if "onnx" in options else "openvino-fp32")  # the store's precision, where nothing is asked
     counted = [path for path in photos.glob("?/*.jpg") if path.name != "1.jpg"]
-    tensors = np.stack([tensor(load(path), tiny.image) for path in counted])
+    tensors = np.stack([tensor(load(path), tiny.input) for path in counted])
     own = defined(crowded(10), open_runtime("litert", tiny.model(tiny.variant("tflite-int8")), 1).embed(tensors))
     made = by_its_library(written(tmp_path), tensors)
     same = int((own.argmax(1) == made.argmax(1)).sum())
@@ -307,9 +307,9 @@ def shops(tiny: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 REFUSED: dict[str, tuple[str, str, type[Exception], str]] = {
     "a store of an int8 model asked for another format": (
         "int8.db --format onnx", "a.onnx", FingerprintMismatch, "trained with tflite-int8.*--variant onnx-int8.*--check"),
-    "a bundle that the store was not taught with": ("foreign.db --format onnx", "a.onnx", FingerprintMismatch, "image: "),
+    "a bundle that the store was not taught with": ("foreign.db --format onnx", "a.onnx", FingerprintMismatch, "input: "),
     "a store without a head": ("empty.db --format onnx", "a.onnx", NotTrained, "edgetl train -s"),
-    "a variant that is not there": ("right.db --variant onnx-fp16", "a.onnx", BundleMissing, "it holds onnx-fp32"),
+    "a variant that is not there": ("right.db --variant onnx-fp16", "a.onnx", BundleMissing, "onnx-fp32"),
     "a variant of another format": ("right.db --variant onnx-fp32 --format tflite", "a.tflite", ExportError, "has the format tflite"),
     "another variant and too few photos to check it": (
         "int8.db --format onnx --check {photos}/0", "a.onnx", ExportError, "20 different photos .* 50 or more; passed over: 0 that were"),
@@ -405,7 +405,7 @@ class Taught:
 
 @pytest.fixture(scope="module")
 def taught(lite0: Path, flowers, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Taught]:
-    folder, image = tmp_path_factory.mktemp("taught"), Bundle.open(lite0).image
+    folder, image = tmp_path_factory.mktemp("taught"), Bundle.open(lite0).input
     tensors = np.stack([tensor(load(path), image) for path in flowers[1]])
 
     @functools.lru_cache(None)

@@ -14,8 +14,8 @@ from edgetl_exporters import pictures
 from PIL import Image
 
 from edgetl import Bundle, Classifier, ImageSpec
-from edgetl.bundle import bundle as bundles
-from edgetl.errors import GoldenMismatch
+from edgetl.bundle import writer
+from edgetl.errors import SelfTestFailed
 from edgetl.inputs.photo import faults
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import Source
@@ -91,7 +91,7 @@ def inject(monkeypatch: pytest.MonkeyPatch, fault: str) -> str:
 
 def refuses(bundle: Path, family: str, words: str, store: Path) -> None:
     """Opening says the fault and the file, and leaves no store."""
-    with pytest.raises(GoldenMismatch, match=words) as caught:
+    with pytest.raises(SelfTestFailed, match=words) as caught:
         Classifier.open(bundle, store, runtime=family)
     assert str(bundle) in str(caught.value)
     assert not list(store.parent.glob(f"{store.name}*"))
@@ -107,15 +107,15 @@ def write(path: Path, *, named: bool = True) -> Path:
         files = make()
         embed = open_runtime(family, files, 1).embed
         wrong = {fault: embed(pixels) for fault, pixels in faults.of_tensors(tensors).items()} if named else {}
-        variants.append(bundles.NewVariant(name, *name.split("-"), files, {"name": "tiny"}, None, embed(tensors), wrong))
-    return bundles.write(
+        variants.append(writer.NewVariant(name, *name.split("-"), files, {"name": "tiny"}, None, embed(tensors), wrong))
+    return writer.write(
         path,
         backbone={},
-        image=SPEC,
+        input=SPEC,
         dim=tiny_models.DIM,
         calibration=None,
-        golden_photos=photos,
-        golden_tensors=tensors,
+        self_test_inputs=photos,
+        self_test_tensors=tensors,
         variants=variants,
     ).path
 
@@ -150,13 +150,13 @@ def test_the_charts_show_every_fault_of_the_real_backbone_far_beyond_the_bounds(
     """Bounds: cosine 0.999 and 0.98, and 1.5 levels. A fault that only just passes them would be missed on the next machine."""
     bundle = Bundle.open(lite0)
     for variant in bundle.variants.values():
-        golden = bundle.golden(variant)
+        golden = bundle.self_test(variant)
         for made in golden.faults.values():
             cosines = (made * golden.embeddings).sum(1) / np.linalg.norm(made, axis=1) / np.linalg.norm(golden.embeddings, axis=1)
             assert cosines.min() < 0.93
     for wrong in (squashed, nearest):
-        photos = [Source("chart", photo) for photo in golden.photos]
-        levels = [np.abs(wrong(photo, bundle.image) - right.astype(float)).mean() for photo, right in zip(photos, golden.tensors)]
+        photos = [Source("chart", photo) for photo in golden.inputs]
+        levels = [np.abs(wrong(photo, bundle.input) - right.astype(float)).mean() for photo, right in zip(photos, golden.tensors)]
         assert max(levels) > 20
 
 

@@ -81,7 +81,7 @@ def recipes(lite0: Path, cell_photos: list[Path], tmp_path_factory: pytest.TempP
         (folder / name).mkdir()
         for file, content in contents.items():
             (folder / name / file).write_bytes(content)
-    tensors = np.stack([preprocess.tensor(load(photo), bundle.image) for photo in cell_photos[5::500][:PHOTOS]])
+    tensors = np.stack([preprocess.tensor(load(photo), bundle.input) for photo in cell_photos[5::500][:PHOTOS]])
     save_file({"tensors": tensors}, folder / "photos.safetensors")
     (folder / "float.onnx").write_bytes(float_)
     return folder

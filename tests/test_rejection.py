@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from edgetl import Classifier
-from edgetl.bundle.background_file import pack, unpack
+from edgetl.bundle.background import pack, unpack
 from edgetl.bundle.bundle import Bundle
 from edgetl.errors import BundleError, ExportError, HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner

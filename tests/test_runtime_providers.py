@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pictures import encoded, picture
 
 from edgetl import Bundle, ImageSpec
-from edgetl.bundle import bundle as bundles
+from edgetl.bundle import writer
 from edgetl.embedding.embedder import Embedder
 from edgetl.errors import RuntimeUnavailable
 from edgetl.inputs.photo.preprocess import tensor
@@ -32,10 +32,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     for name, case in {"openvino-fp32": "openvino", "onnx-fp32": "onnxruntime", "tflite-fp32": "litert float"}.items():
         family, files, _ = tiny_models.ALL[case]
         golden = open_runtime(family, files(), 1).embed(tensors)
-        variants.append(bundles.NewVariant(name, name.split("-")[0], "fp32", files(), {"name": "tiny"}, None, golden))
-    return bundles.write(
-        tmp_path_factory.mktemp("tiny") / "tiny.edgetl", backbone={"name": "tiny"}, image=spec, dim=tiny_models.DIM, calibration=None,
-        golden_photos=[photo], golden_tensors=tensors, variants=variants,
+        variants.append(writer.NewVariant(name, name.split("-")[0], "fp32", files(), {"name": "tiny"}, None, golden))
+    return writer.write(
+        tmp_path_factory.mktemp("tiny") / "tiny.edgetl", backbone={"name": "tiny"}, input=spec, dim=tiny_models.DIM, calibration=None,
+        self_test_inputs=[photo], self_test_tensors=tensors, variants=variants,
     )  # fmt: skip
 
 

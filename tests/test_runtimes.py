@@ -187,15 +187,17 @@ CELLS = [(case, check) for case in CASES for check in CHECKS]
 
 def _bundle() -> Bundle:
     """The smallest bundle an embedder can be told it came from."""
-    variant = {"format": "fake", "precision": "fp32", "recipe": {}, "parity": None}
+    variant = {"format": "fake", "precision": "fp32", "recipe": {}, "parity": None, "background": None}
     manifest = {
         "backbone": {},
-        "image": {"width": 8, "height": 8, "resize": 8},
+        "input": {"width": 8, "height": 8, "resize": 8},
         "dim": 5,
+        "levels": [],
         "calibration": None,
         "created_by": "a test",
         "variants": {"fake-fp32": {**variant, "files": [{"path": "m", "size": 0, "sha256": ""}]}},
-        "golden": [{"path": "golden/golden.safetensors", "size": 0, "sha256": ""}],
+        "self_test": [{"path": bundles.SELF_TEST, "size": 0, "sha256": ""}],
+        "proofs": [],
     }
     return Bundle(Path("memory"), manifest)
 

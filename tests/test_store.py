@@ -386,13 +386,13 @@ def test_several_changes_in_one_transaction_happen_together_or_not_at_all(store,
 
 def test_a_store_of_another_model_is_refused_with_every_difference(path):
     Store.open(path, FINGERPRINT).close()
-    other = dataclasses.replace(FINGERPRINT, family="litert", image=ImageSpec(240, 240, 260))
+    other = dataclasses.replace(FINGERPRINT, family="litert", input=ImageSpec(240, 240, 260))
     with pytest.raises(FingerprintMismatch) as caught:
         Store.open(path, other)
     message = str(caught.value)
     assert "shop.db" in message
     assert "family: fake != litert" in message
-    assert "image: " in message
+    assert "input: " in message
     assert "model" not in message.split("(store != now)")[1].split("Open it")[0]
     Store.open(path, FINGERPRINT).close()
 

@@ -25,8 +25,7 @@ from edgetl_exporters.variants.maker import Maker
 from pictures import encoded, picture
 
 from edgetl import Bundle, ImageSpec, machine
-from edgetl.bundle import bundle as bundles
-from edgetl.bundle import proofs
+from edgetl.bundle import proofs, writer
 from edgetl.bundle.proofs import Proof
 from edgetl.errors import ExportError, RuntimeUnavailable
 from edgetl.inputs.photo import preprocess
@@ -53,18 +52,18 @@ def expected(tensors: Pixels) -> Embeddings:
 def tiny(tmp_path: Path) -> Bundle:
     """A bundle of the tiny network: a float and an integer variant."""
 
-    def variant(name: str, files: dict[str, bytes]) -> bundles.NewVariant:
+    def variant(name: str, files: dict[str, bytes]) -> writer.NewVariant:
         format_, precision = name.split("-")
-        return bundles.NewVariant(name, format_, precision, files, {"name": name}, None, np.zeros((1, tiny_models.DIM), np.float32))
+        return writer.NewVariant(name, format_, precision, files, {"name": name}, None, np.zeros((1, tiny_models.DIM), np.float32))
 
-    return bundles.write(
+    return writer.write(
         tmp_path / "tiny.edgetl",
         backbone={"name": "tiny"},
-        image=ImageSpec(tiny_models.SIDE, tiny_models.SIDE, tiny_models.SIDE),
+        input=ImageSpec(tiny_models.SIDE, tiny_models.SIDE, tiny_models.SIDE),
         dim=tiny_models.DIM,
         calibration=None,
-        golden_photos=[encoded(picture(seed=1))],
-        golden_tensors=np.zeros((1, tiny_models.SIDE, tiny_models.SIDE, 3), np.uint8),
+        self_test_inputs=[encoded(picture(seed=1))],
+        self_test_tensors=np.zeros((1, tiny_models.SIDE, tiny_models.SIDE, 3), np.uint8),
         variants=[variant("onnx-fp32", tiny_models.onnx()), variant("tflite-int8", tiny_models.tflite("int8"))],
     )
 
@@ -301,7 +300,7 @@ def test_another_distribution_adds_a_format_which_is_proved_like_any_other(insta
     variant, exported = maker.make(source.recipe("onnx", "fp16"))
     assert (variant.name, exported.recipe) == ("onnx-fp16", "halves")
     float_, _ = maker.make(source.recipe("onnx", "fp32"))
-    assert 0 < np.abs(variant.golden - float_.golden).max() < 0.01
+    assert 0 < np.abs(variant.self_test - float_.self_test).max() < 0.01
     assert 0.999 < exported.parity.cosine_mean < 1
     with pytest.raises(ExportError, match="tflite is not offered in fp16"):
         source.recipe("tflite", "fp16")
@@ -369,7 +368,7 @@ def test_each_npu_is_offered_what_it_can_take(tiny: Bundle) -> None:
 def real(lite0: Path, cell_photos: list[Path]) -> Job:
     """EfficientNet-Lite0 with photos that calibrated nothing."""
     bundle = Bundle.open(lite0)
-    tensors = np.stack([preprocess.tensor(load(photo), bundle.image) for photo in cell_photos[5::300]])
+    tensors = np.stack([preprocess.tensor(load(photo), bundle.input) for photo in cell_photos[5::300]])
     float_ = bundle.variant("onnx-fp32")
     runtime = open_runtime(float_.family, bundle.model(float_))
     return Job(bundle, tensors, np.concatenate([runtime.embed(tensor[None]) for tensor in tensors]), few=2)

@@ -22,7 +22,9 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from edgetl import Classifier, ImageSpec
 from edgetl.bundle import bundle as bundles
-from edgetl.bundle.bundle import Bundle, NewVariant
+from edgetl.bundle import writer
+from edgetl.bundle.bundle import Bundle
+from edgetl.bundle.writer import NewVariant
 from edgetl.cli import deploy
 from edgetl.cli.head import import_head
 from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch, HeadError
@@ -200,14 +202,14 @@ def tiny_bundle(folder: Path, *kinds: str, levels: Sequence[int] = ()) -> Path:
         form, precision = ("onnx", "fp32") if kind == "onnx" else ("tflite", "fp32" if kind == "float" else "int8")
         golden = open_runtime(bundles.FAMILIES[form], files).embed(tensors)
         variants.append(NewVariant(f"{form}-{kind}", form, precision, files, {}, None, golden))
-    bundles.write(
+    writer.write(
         folder / "tiny.edgetl",
         backbone={"name": "tiny"},
-        image=image,
+        input=image,
         dim=tiny_models.DIM,
         calibration=None,
-        golden_photos=[photo],
-        golden_tensors=tensors,
+        self_test_inputs=[photo],
+        self_test_tensors=tensors,
         variants=variants,
         levels=levels,
     )
@@ -432,10 +434,10 @@ def test_500_steps_on_real_photos_give_the_batch_state_and_edgetls_accuracy(lite
     opened = Bundle.open(lite0)
     folders = sorted(path for path in (data / "sign-digits").iterdir() if path.is_dir())
     paths = [(path, number) for number, folder in enumerate(folders) for path in sorted(folder.iterdir())[:25]]
-    tensors = np.stack([tensor(load(path), opened.image) for path, _ in paths])
+    tensors = np.stack([tensor(load(path), opened.input) for path, _ in paths])
     y = np.array([number for _, number in paths])
     x = np.stack([app.run["embed"](image=photo[None])["embedding"][0] for photo in tensors])
-    golden = opened.golden(opened.variant(made.variant))
+    golden = opened.self_test(opened.variant(made.variant))
     np.testing.assert_array_equal(app.run["embed"](image=golden.tensors[:1])["embedding"], golden.embeddings[:1])
     order = np.random.default_rng(0).permutation(len(y))
     taught, test, passing = order[:150], order[150:], order[150:]

@@ -1,4 +1,4 @@
-"""What a bundle lies in: a folder, or the same folder as one stored (uncompressed) zip."""
+"""The container of a bundle: a folder, or the same folder as one stored (uncompressed) zip."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ def read(path: Path, name: str) -> bytes:
     """A member's bytes.
 
     Raises:
-        BundleMissing: there is no such member.
-        BundleError: it cannot be read, or is not stored.
+        BundleMissing: there is no such member (`bundle-file-missing`).
+        BundleError: it cannot be read (`bundle-damaged`), or is compressed (`bundle-compressed`).
     """
     try:
         return (path / name).read_bytes() if path.is_dir() else _unzip(path, name)
     except (KeyError, FileNotFoundError):
-        raise BundleMissing(f"{path}: {name} is missing from the bundle; copy or export it again") from None
+        message = f"{path}: {name} is missing from the bundle. Copy or export it again."
+        raise BundleMissing(message, code="bundle-file-missing", path=str(path), file=name) from None
     except OSError as error:
-        raise BundleError(f"{path}: {name} cannot be read ({error})") from error
+        raise BundleError(f"{path}: {name} cannot be read ({error})", path=str(path), file=name, reason=str(error)) from error
 
 
 def _unzip(path: Path, name: str) -> bytes:
@@ -42,8 +43,11 @@ def _unzip(path: Path, name: str) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(name)
-            if member.compress_type != zipfile.ZIP_STORED:
-                raise zipfile.BadZipFile(f"{name} is compressed, expected stored")
-            return archive.read(member)
+            if member.compress_type == zipfile.ZIP_STORED:
+                return archive.read(member)
     except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error) as error:
-        raise BundleError(f"{path}: not a bundle, or damaged ({error}); copy or export it again") from error
+        message = f"{path}: not a bundle, or damaged ({error}). Copy or export it again."
+        raise BundleError(message, path=str(path), reason=str(error)) from error
+    # Decompressing a stranger's zip may fill the memory.
+    message = f"{path}: {name} is compressed; a bundle's files are stored. Pack it without compression, or export it again."
+    raise BundleError(message, code="bundle-compressed", path=str(path), file=name)

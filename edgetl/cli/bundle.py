@@ -33,7 +33,7 @@ def inspect(bundle: str, as_json: bool) -> None:
             name: {**to_json(v), "size": v.size, "sha256": v.sha256, "fingerprint": opened.fingerprint(v).digest}
             for name, v in opened.variants.items()
         }
-        print_json({"backbone": opened.backbone, "image": opened.image, "dim": opened.dim, "levels": opened.levels,
+        print_json({"backbone": opened.backbone, "input": opened.input, "dim": opened.dim, "levels": opened.levels,
                      "calibration": opened.calibration,
                      "variants": variants, "proofs": opened.proofs, "files_checked": files})  # fmt: skip
     else:

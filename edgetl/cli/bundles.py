@@ -12,7 +12,7 @@ from edgetl.tables import render
 
 def print_bundle(opened: bundles.Bundle) -> None:
     """What it holds, how each variant was made, and what proves it."""
-    image, weights = opened.image, opened.backbone.get("weights", {})
+    image, weights = opened.input, opened.backbone.get("weights", {})
     counts = [len(opened.background(variant)) for variant in opened.variants.values()]
     levels = f" ({' + '.join(map(str, opened.levels))})" if opened.levels else ""
     click.echo(f"backbone   {opened.backbone['name']}, {opened.dim} values{levels}, weights {weights.get('source', '?')}")

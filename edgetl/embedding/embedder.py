@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 import numpy as np
 
 from edgetl import machine
-from edgetl.bundle.bundle import PRECISIONS, Bundle, Golden, Variant
-from edgetl.errors import FingerprintMismatch, GoldenMismatch, LabelError, PhotoError, RuntimeUnavailable
+from edgetl.bundle.bundle import PRECISIONS, Bundle, SelfTest, Variant
+from edgetl.errors import FingerprintMismatch, LabelError, PhotoError, RuntimeUnavailable, SelfTestFailed
 from edgetl.inputs.photo.preprocess import tensor, views
 from edgetl.inputs.photo.source import Source
 from edgetl.runtimes import FAMILIES, Runtime, default_threads, fastest, open_runtime, providers
@@ -98,7 +98,7 @@ class Embedder:
 
         Raises:
             RuntimeUnavailable: nothing that was allowed could be opened.
-            GoldenMismatch: it opened and computes something else than on the exporter's machine.
+            SelfTestFailed: it opened and computes something else than on the exporter's machine.
             FingerprintMismatch: no variant of this bundle belongs to the store.
         """
         asked = runtime or (None if variant else _environment())
@@ -123,7 +123,7 @@ class Embedder:
         opened = open_runtime(variant.family, bundle.model(variant), threads)
         embedder = cls(bundle, variant, opened, _sentence(variant, opened, why))
         try:
-            embedder.prove(bundle.golden(variant))
+            embedder.prove(bundle.self_test(variant))
         except BaseException:
             embedder.close()
             raise
@@ -161,7 +161,7 @@ class Embedder:
                 return None
             best = next(iter(opened.values()))
             if len(opened) > 1:
-                photo = bundle.golden(best.variant).tensors[:1]
+                photo = bundle.self_test(best.variant).tensors[:1]
                 times = fastest.compare({name: functools.partial(one.runtime.embed, photo) for name, one in opened.items()})
                 best = opened[fastest.first(times)]
                 failure = fastest.save(key, times)
@@ -178,7 +178,7 @@ class Embedder:
         """Every candidate that works here and embeds the self-test image as at export.
 
         Raises:
-            GoldenMismatch: no candidate does, and at least one embeds it differently.
+            SelfTestFailed: no candidate does, and at least one embeds it differently.
         """
         count, wrong = 0, None
         for candidate in candidates:
@@ -187,7 +187,7 @@ class Embedder:
                 count += 1
             except RuntimeUnavailable as error:
                 falls.append(f"{candidate.name} passed over: {error}")
-            except GoldenMismatch as error:
+            except SelfTestFailed as error:
                 falls.append(f"{candidate.name} passed over: {error}")
                 wrong = wrong or error
         if wrong and not count:
@@ -199,7 +199,7 @@ class Embedder:
         Raises:
             PhotoError: the photo cannot be used.
         """
-        return self.infer(tensor(source, self.bundle.image), source.name)
+        return self.infer(tensor(source, self.bundle.input), source.name)
 
     def teach(self, source: Source, views: int = 1) -> Embedded:
         """Embeds one photo that is to be taught, with augmented copies, and measures it.
@@ -284,7 +284,7 @@ class Embedder:
     def _prepare(self, photo: Source, number: int, *, measured: bool) -> Prepared:
         from edgetl.inputs.photo.capture import measure
 
-        spec = self.bundle.image
+        spec = self.bundle.input
         pixels = tensor(photo, spec)[None] if number == 1 else views(photo, spec, number)
         return pixels, measure(pixels[0], photo) if measured else None
 
@@ -306,32 +306,32 @@ class Embedder:
                 self._closed = True
                 self.runtime.close()
 
-    def prove(self, golden: Golden) -> None:
+    def prove(self, golden: SelfTest) -> None:
         """Refuses a machine on which the golden photos become something else than they were at export; :meth:`open` asks for it.
 
         Raises:
-            GoldenMismatch: what they become, and what is likely to be at fault.
+            SelfTestFailed: what they become, and what is likely to be at fault.
         """
         where = f"{self.bundle.path}: {self.variant.name} on {self.runtime.library}"
-        for photo, expected in zip(golden.photos, golden.tensors):
+        for photo, expected in zip(golden.inputs, golden.tensors):
             self._prove_pixels(where, Source("golden photo", photo), expected)
         try:
             made = self.runtime.embed(golden.tensors)
         except Exception as error:  # each library has its own exception types
-            raise GoldenMismatch(f"{where}: cannot embed the golden photo ({error}); export the bundle again") from error
+            raise SelfTestFailed(f"{where}: cannot embed the golden photo ({error}); export the bundle again") from error
         if made.shape != golden.embeddings.shape:
             shapes = f"{list(made.shape)}, expected {list(golden.embeddings.shape)}"
-            raise GoldenMismatch(f"{where}: the embedding has shape {shapes}; this is another model")
+            raise SelfTestFailed(f"{where}: the embedding has shape {shapes}; this is another model")
         if not made.any(axis=1).all():
-            raise GoldenMismatch(
+            raise SelfTestFailed(
                 f"{where}: the runtime or its delegate returns all zeros for the golden photo; it is broken here: choose another runtime"
             )
         if not np.isfinite(made).all():
-            raise GoldenMismatch(f"{where}: the embedding of the golden photo is not finite: the runtime or its delegate is broken here")
+            raise SelfTestFailed(f"{where}: the embedding of the golden photo is not finite: the runtime or its delegate is broken here")
         self._prove_embeddings(where, made, golden)
 
     def _prove_pixels(self, where: str, photo: Source, expected: Pixels) -> None:
-        spec = self.bundle.image
+        spec = self.bundle.input
         pixels = tensor(photo, spec)
         levels = _levels(pixels, expected)
         if levels <= _GOLDEN_LEVELS:
@@ -340,27 +340,27 @@ class Embedder:
 
         distances = {name: _levels(pixels, wrong) for name, wrong in faults.of_photo(photo, spec).items()}
         said = faults.named(distances, levels, spec) or "the golden photo decodes to other pixels than at export"
-        raise GoldenMismatch(
+        raise SelfTestFailed(
             f"{where}: {said} (mean difference {levels:.1f} of 255 levels, at most {_GOLDEN_LEVELS} expected): Pillow here decodes or "
             "resizes differently; pip install --upgrade pillow"
         )
 
-    def _prove_embeddings(self, where: str, made: Embeddings, golden: Golden) -> None:
+    def _prove_embeddings(self, where: str, made: Embeddings, golden: SelfTest) -> None:
         cosines = _cosines(made, golden.embeddings)
         cosine, bound = float(cosines.min()), _GOLDEN_COSINE[self.variant.precision]
         distances = {name: _distance(_cosines(made, wrong)) for name, wrong in golden.faults.items()}
         # Asked within the bound too: to a network that hardly looks at colour, BGR is not far from RGB.
         right = _distance(cosines)
-        said = _fault(distances, right, self.bundle.image)
+        said = _fault(distances, right, self.bundle.input)
         numbers = f"cosine {cosine:.4f}, at least {bound} expected"
         if said:
-            raise GoldenMismatch(
+            raise SelfTestFailed(
                 f"{where}: {said}: the golden photo embeds as with that fault, not as at export ({numbers}). The fault lies between the "
                 "tensor and the model: choose another variant or runtime, or export the bundle again"
             )
         if cosine < bound:
             parity = self.variant.parity
-            raise GoldenMismatch(
+            raise SelfTestFailed(
                 f"{where}: the golden photo embeds to something else than at export ({numbers}). "
                 f"Exported on {parity.machine if parity else 'another machine'} with recipe {self.variant.recipe.get('name')}; this is "
                 f"{machine.instruction_set()}: choose another variant, or export with a recipe for this instruction set"

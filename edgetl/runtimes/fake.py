@@ -13,7 +13,8 @@ from typing import Any, Union
 
 import numpy as np
 
-from edgetl.bundle import bundle
+from edgetl.bundle import writer
+from edgetl.bundle.bundle import Bundle
 from edgetl.inputs.photo import faults
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import Source
@@ -66,19 +67,19 @@ class Model:
 
 def write_bundle(
     path: str,
-    golden_photo: bytes,
+    photo: bytes,
     *,
     dim: int = 64,
     size: int = 32,
     seed: int = 0,
     latencies: Latencies | None = None,
     background: Pixels | None = None,
-) -> bundle.Bundle:
+) -> Bundle:
     """Writes a bundle with one variant, `fake-fp32`, or with those that `latencies` names.
 
     Args:
-        path: as :func:`edgetl.bundle.bundle.write`.
-        golden_photo: an encoded photo.
+        path: as :func:`edgetl.bundle.writer.write`.
+        photo: an encoded photo.
         dim: the embedding's length.
         size: the input's width and height, a multiple of 8 pixels.
         seed: of the projection.
@@ -88,12 +89,12 @@ def write_bundle(
     models = {name: model(dim, size=size, seed=seed, latency=one) for name, one in (latencies or {"fake-fp32": None}).items()}
     content = model(dim, size=size, seed=seed)
     image = ImageSpec(width=size, height=size, resize=size * 8 // 7)
-    tensors = tensor(Source("golden", golden_photo), image)[None]
+    tensors = tensor(Source("golden", photo), image)[None]
     embed = Model({"model.json": content}, 1).embed
     golden, wrong = embed(tensors), {name: embed(one) for name, one in faults.of_tensors(tensors).items()}
     others = None if background is None else np.concatenate([embed(photo[None]) for photo in background])
     variants = [
-        bundle.NewVariant(name, "fake", "fp32", {"model.json": one}, {"name": "fake"}, None, golden, wrong, others)
+        writer.NewVariant(name, "fake", "fp32", {"model.json": one}, {"name": "fake"}, None, golden, wrong, others)
         for name, one in models.items()
     ]
     backbone = {
@@ -101,13 +102,13 @@ def write_bundle(
         "source": "edgetl",
         "weights": {"source": f"seed {seed}", "sha256": hashlib.sha256(content).hexdigest(), "random": True},
     }
-    return bundle.write(
+    return writer.write(
         path,
         backbone=backbone,
-        image=image,
+        input=image,
         dim=dim,
         calibration=None,
-        golden_photos=[golden_photo],
-        golden_tensors=tensors,
+        self_test_inputs=[photo],
+        self_test_tensors=tensors,
         variants=variants,
     )

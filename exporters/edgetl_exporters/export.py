@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgetl.bundle import bundle
+from edgetl.bundle import bundle, writer
 from edgetl.bundle.proofs import Proof
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.inputs.photo import preprocess
@@ -142,7 +142,7 @@ def export(
         raise ExportError("labelled photos are for the targets' top-1; add --matrix, or --target NAME")
     wanted_targets = None if "all" in targets else targets
     chosen(wanted_targets)  # an unknown one is refused before anything is made
-    bundle.check_target(output)
+    writer.check_target(output)
     source = extended(open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed, given=Given(**given)))
     plan = _plan(source, formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe})
     if photos is None and any(recipe.levels for recipe in plan):
@@ -165,15 +165,15 @@ def export(
     int8 = next((recipe for recipe in plan if recipe.levels), None)
     diagnosed, enough = (None, None) if int8 is None else (maker.diagnose(int8), maker.adequacy(int8))
     stated = None if found is None else {**found.manifest(), "diagnosis": to_json(diagnosed), "adequacy": to_json(enough)}
-    written = bundle.write(
+    written = writer.write(
         output,
         backbone={"name": source.name, "source": source.package, "weights": to_json(source.weights), **source.notes},
-        image=image,
+        input=image,
         dim=source.dim,
         levels=source.levels,
         calibration=stated,
-        golden_photos=pictures.charts(),
-        golden_tensors=golden,
+        self_test_inputs=pictures.charts(),
+        self_test_tensors=golden,
         variants=[variant for variant, _ in made],
     )
     return ExportResult(

@@ -68,7 +68,7 @@ class Stand:
         The shop's first class is charts of kind 0 (:mod:`edgetl.bench.measuring.charts`), fewer than 1000 of them.
         """
         frames = [tensor(load(path), _FRAME) for path in photos]
-        tensors = [tensor(load(path), _embedder(shop).bundle.image) for path in photos]
+        tensors = [tensor(load(path), _embedder(shop).bundle.input) for path in photos]
         known = [folder / f"known-{number}.jpg" for number in range(_MORE)]
         for number, path in enumerate(known):
             charts.draw(0, 1000 + number).save(path, quality=90)

@@ -97,7 +97,7 @@ def compare(bundle: Bundle, variant: Variant, files: Mapping[str, bytes], answer
                 if photo.digest in shown or answers.taught(photo.digest):
                     known += 1
                 else:
-                    pixels = tensor(photo, bundle.image)
+                    pixels = tensor(photo, bundle.input)
                     expected, made = answers.probabilities(pixels), runtime.embed(pixels[None])[0]
                     shown.add(photo.digest)
                     same += int(made.argmax() == expected.argmax())

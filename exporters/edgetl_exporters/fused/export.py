@@ -74,9 +74,9 @@ def fuse(
         RuntimeUnavailable: the variant's runtime is not installed.
     """
     _check(bundle, variant, head, output, target)
-    expects = _expects(bundle.image, variant, target)
+    expects = _expects(bundle.input, variant, target)
     said = (f"{bundle.backbone['name']} ({variant.name}) with {head.about}.", *expects, *head.left_out)
-    info = metadata.Info(str(bundle.backbone["name"]), " ".join(said), bundle.image, head.labels)
+    info = metadata.Info(str(bundle.backbone["name"]), " ".join(said), bundle.input, head.labels)
     model = metadata.write(variant.format, _appended(variant.format, bundle.model(variant), head, target), info)
     agreement = prove(bundle, variant, head, model)
     check = compare(bundle, variant, model, answers) if answers else None
@@ -129,7 +129,7 @@ def _check(bundle: Bundle, variant: Variant, head: Classes, output: Path, target
     if taken is not None:
         raise ExportError(f"{taken} is there already; choose another name with -o, or remove it")
     if target == "frigate":
-        frigate.check(variant, bundle.image)
+        frigate.check(variant, bundle.input)
 
 
 def _write(files: Mapping[str, bytes], folder: Path) -> None:

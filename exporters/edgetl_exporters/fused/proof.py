@@ -53,9 +53,9 @@ def prove(bundle: Bundle, variant: Variant, head: Classes, files: Mapping[str, b
         ParityError: a probability differs by more than BOUND.
         RuntimeUnavailable: the runtime cannot open the fused model, or is not installed.
     """
-    image = bundle.image
+    image = bundle.input
     scenes = pictures.scenes(_SCENES, image.width, image.height, _SEED)
-    tensors = np.concatenate([bundle.golden(variant).tensors, scenes])
+    tensors = np.concatenate([bundle.self_test(variant).tensors, scenes])
     embeddings, _ = _run(variant.family, bundle.model(variant), tensors)
     expected = head.probabilities(embeddings)
     made, library = _run(variant.family, files, tensors)

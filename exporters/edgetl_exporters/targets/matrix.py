@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgetl.bundle import bundle as bundles
+from edgetl.bundle import writer
 from edgetl.bundle.bundle import Bundle
 from edgetl.bundle.proofs import Proof, ProofKind
 from edgetl.errors import EdgetlError, ExportError, RuntimeUnavailable
@@ -60,7 +60,7 @@ def prove(
         rows.append(_row(target, job, *cell))
         if progress:
             progress(done, len(cells))
-    bundles.add_proofs(bundle.path, rows)
+    writer.add_proofs(bundle.path, rows)
     return tuple(rows)
 
 

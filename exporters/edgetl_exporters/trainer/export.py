@@ -57,7 +57,7 @@ def export_trainer(
         variant=chosen.name,
         model=chosen.sha256,
         fingerprint=opened.fingerprint(chosen).digest,
-        image=opened.image,
+        image=opened.input,
         dim=opened.dim,
         rooted=rooted,
         slots=slots,

@@ -10,8 +10,9 @@ from importlib.metadata import version
 
 import numpy as np
 
-from edgetl.bundle.bundle import FAMILIES, NewVariant
+from edgetl.bundle.bundle import FAMILIES
 from edgetl.bundle.proofs import Parity
+from edgetl.bundle.writer import NewVariant
 from edgetl.errors import ParityError
 from edgetl.inputs.photo import faults
 from edgetl.runtimes import open_runtime

@@ -25,7 +25,7 @@ def main() -> None:
     library = clock()
     runtime = open_runtime(variant.family, files, json.loads(threads))
     opened = clock()
-    golden = bundle.golden(variant)
+    golden = bundle.self_test(variant)
     ready = clock()
     runtime.embed(golden.tensors[:1])
     inferred = clock()

@@ -34,7 +34,7 @@ def predict_array(stand: Stand, loop: Loop) -> Measured:
 
 
 def _predict(stand: Stand, loop: Loop, photos: Sequence[Photo], first: str) -> Measured:
-    embedder, head, clock, spec = stand.embedder, stand.head(), loop.clock, stand.embedder.bundle.image
+    embedder, head, clock, spec = stand.embedder, stand.head(), loop.clock, stand.embedder.bundle.input
 
     def turn(number: int) -> Photo:
         # Even queries are timed whole and odd ones in stages: both go through all photos, half a rotation apart.

@@ -33,7 +33,7 @@ def learn_one(stand: Stand, loop: Loop) -> Measured:
     - `train`: head, calibration, judgement, comparison with the head before; and the head's row is on the disk
     """
     shop, memory, embedder, clock = stand.shop, stand.memory, stand.embedder, loop.clock
-    label, spec = next(iter(shop.counts)), embedder.bundle.image
+    label, spec = next(iter(shop.counts)), embedder.bundle.input
     active: list[bool] = []
 
     def whole(number: int) -> Mapping[str | None, int]:
