@@ -202,7 +202,7 @@ class Learner:
     def _fit(self, kind: HeadKind, seed: int, names: tuple[str, ...], counts: Array, means: Array) -> Fit:
         rows, sample = self._rows(names, seed)
         views = _Views(rows, counts, means, sample, self._space)
-        everything = dataclasses.replace(views, asked=np.arange(len(rows.x)))
+        everything = dataclasses.replace(views, asked=np.arange(len(rows.x)), part=views)
         if kind == "auto":
             part, reason, candidates = choose(views, len(self))
         else:
@@ -312,13 +312,14 @@ class _Rows:
 
 @dataclasses.dataclass(frozen=True)
 class _Views(Mapping[float, View]):
-    """The view at every alpha that is tried, made when it is asked for."""
+    """The view at every alpha that is tried, made when it is asked for: from the one of `part`, whose rows are others, if there is one."""
 
     rows: _Rows
     counts: Array
     means: Array
     asked: Array
     space: Callable[[float], Whitening]
+    part: _Views | None = None
     _made: dict[float, View] = dataclasses.field(default_factory=dict, init=False)
 
     def __getitem__(self, alpha: float) -> View:
@@ -327,6 +328,8 @@ class _Views(Mapping[float, View]):
         return self._made[alpha]
 
     def _view(self, alpha: float) -> View:
+        if self.part is not None:
+            return self.part[alpha].asking(self.asked)
         rows, space = self.rows, self.space(alpha)
         centres = space.project(self.means)
         state = rows.x, rows.classes, self.counts, self.means, centres, rows.bursts, self.evidence, rows.folds, self.asked

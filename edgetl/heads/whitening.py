@@ -53,7 +53,7 @@ class Whitening:
         changes: q of samples that went since and, after them, of those that came since and are still there, float64 [k, r]. One that came
             and went is neither: beside each other the two would cancel, and take the digits of all others with them.
         signs: -1 for one that went, +1 for one that came, [k].
-        squares: |q|^2 of every sample, float64 [n]; NaN until it is asked for.
+        squares: |q|^2 of every sample, float64 [n]; NaN for one of the founders until it is asked for.
         kind: the precision in which coordinates of samples are worked out.
     """
 
@@ -118,9 +118,10 @@ class Whitening:
 
     def add(self, x: Embeddings) -> None:
         """Appends samples [k, d]."""
-        self.changes = np.concatenate([self.changes, self.project(x)])
+        came = self.project(x)
+        self.changes = np.concatenate([self.changes, came])
         self.signs = np.concatenate([self.signs, np.ones(len(x))])
-        self.squares = np.concatenate([self.squares, np.full(len(x), np.nan)])
+        self.squares = np.concatenate([self.squares, np.einsum("nr,nr->n", came, came)])
 
     def remove(self, keep: Array, gone: Embeddings) -> None:
         """Drops the samples `gone` [k, d], in the order of the rows; `keep`, bool [n], says which rows stay."""
