@@ -87,7 +87,10 @@ class Trial:
 
     @property
     def guesses(self) -> bool:
-        """Whether the classes' mean accuracy is within two standard errors of what guessing gives; False below 5 bursts of a class."""
+        """Whether the classes' mean accuracy is within two standard errors of what guessing gives.
+
+        False for one class, and below 5 bursts of a class.
+        """
         _, classes, cell = self._judged
         number = len(self.view.counts)
         of = np.empty(len(self.hits), np.intp)
@@ -95,7 +98,7 @@ class Trial:
         n = np.bincount(of, minlength=number)
         right = np.bincount(of, self.hits, minlength=number) / np.maximum(n, 1)
         error = np.sqrt((right * (1 - right) / np.maximum(n, 1)).sum()) / number
-        return bool(n.min() >= _FEWEST and right.mean() - 2 * error <= 1 / number)
+        return bool(number > 1 and n.min() >= _FEWEST and right.mean() - 2 * error <= 1 / number)
 
     def temperature(self) -> float:
         """The temperature that fits what was held out; NaN where nothing could be."""
@@ -133,7 +136,7 @@ def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
 
 
 def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[str, Proportion]]:
-    """Tries every candidate; returns the one to use, why, and each one's leave-one-out accuracy.
+    """Tries every candidate; returns the one to use, why, and each one's leave-one-out accuracy. With one class there is nothing to try.
 
     LDA is used unless the Brier score of another is lower by more than 2 standard errors of the difference. Counts of hits see less, and
     taking whichever is ahead, however narrowly, is worse (docs/evidence/head-choice.md).
@@ -142,6 +145,8 @@ def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[st
         views: the samples, at each alpha.
         total: how many photos there are in all.
     """
+    if len(views[ALPHAS[0]].counts) == 1:
+        return Trial.of(CANDIDATES[0], views[ALPHAS[0]]), "one class: every photo gets its label that is not rejected as unknown", {}
     trials = [tune(kind, views) for kind in CANDIDATES]
     chosen = trials[0]
     if not chosen.says_something:
