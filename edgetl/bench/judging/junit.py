@@ -20,7 +20,8 @@ def write(comparison: Comparison, path: str | os.PathLike[str]) -> None:
 
     A case fails where a headline number became worse and that holds among all of them (exit code 1 of `edgetl bench compare`). It is an
     error where a headline number could not be judged because the machine was busy, where none could be judged at all, or where a
-    requirement is not met (exit code 3); any other `cannot tell` passes. The elements are those of Jenkins' schema (https://github.com/jenkinsci/xunit-plugin, junit-10.xsd).
+    requirement is not met (exit code 3); any other `cannot tell` passes. The elements are those of Jenkins' schema
+    (https://github.com/jenkinsci/xunit-plugin, junit-10.xsd).
 
     Raises:
         BenchError: the file cannot be written.
