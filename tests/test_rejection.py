@@ -24,7 +24,7 @@ from edgetl.errors import BundleError, ExportError, HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner
 from edgetl.heads.absence import Absence
 from edgetl.heads.acceptance import ClassMean, RejectionReport
-from edgetl.heads.limits import limits_of_one_class
+from edgetl.heads.limits import FEW, limits_beside
 from edgetl.heads.rejection import POINTS, SCORES
 from edgetl.heads.unknowns import auroc, calibrate, fitted, scores, state
 from edgetl.runtimes import fake
@@ -323,23 +323,23 @@ def test_with_a_background_unrelated_things_are_rejected_from_the_first_class_an
 @pytest.mark.parametrize(
     ("n", "normal"), [(2, (0.85, 0.95, 0.99)), (3, (0.85, 0.95, 0.99)), (12, (0.85, 0.95, 0.99)), (30, (None, 0.95, 0.99))]
 )
-def test_the_thresholds_of_one_class_are_students_tail_or_the_place_among_enough_scores(n: int, normal: tuple[float | None, ...]) -> None:
+def test_thresholds_are_students_tail_or_the_place_among_enough_scores(n: int, normal: tuple[float | None, ...]) -> None:
     rng = np.random.default_rng(n)
     known, far = rng.standard_normal(n), 0.5 * rng.standard_normal(136) - 20
     spread = np.sqrt((((known - known.mean()) ** 2).sum() + 8 * (0.5 * far.std()) ** 2) / (n - 1 + 8) * (1 + 1 / n))
     expected = [np.sort(known)[3] if p is None else known.mean() - student.ppf(p, n - 1 + 8) * spread for p in normal]
-    np.testing.assert_allclose(limits_of_one_class(known, far), expected, rtol=1e-6)
+    np.testing.assert_allclose(limits_beside(far, known, n < FEW), expected, rtol=1e-6)
 
 
-def test_the_thresholds_of_one_class_rise_where_the_background_would_get_a_label() -> None:
+def test_thresholds_rise_where_the_background_would_get_a_label() -> None:
     known, far = np.array([-1.0, 0.0, 1.0]), np.linspace(-3, 1.5, 136)
-    limits = limits_of_one_class(known, far)
-    apart = limits_of_one_class(known, far - 100)
+    limits = limits_beside(far, known, few=True)
+    apart = limits_beside(far - 100, known, few=True)
     assert limits[0] == known.mean()  # half of the known photos are kept
     assert limits[0] > limits[1] > limits[2]
     assert all(limit > other for limit, other in zip(limits, apart))
-    assert limits_of_one_class(known[:0], far)[1] > np.quantile(far, 0.94)
-    assert set(limits_of_one_class(np.zeros(3), np.full(50, -1.0))) == {0.0}
+    assert limits_beside(far, known[:0], few=True)[1] > np.quantile(far, 0.94)
+    assert set(limits_beside(np.full(50, -1.0), np.zeros(3), few=True)) == {0.0}
 
 
 def test_three_photos_of_one_class_do_not_reject_most_others_and_the_points_differ() -> None:

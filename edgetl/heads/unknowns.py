@@ -22,9 +22,9 @@ from edgetl.heads.acceptance import CANNOT, LEAST_HELD, LEAST_PHOTOS, ClassMean,
 from edgetl.heads.background import Background
 from edgetl.heads.calibration import CalibrationError, calibration_error, temperature
 from edgetl.heads.conformal import conformal
-from edgetl.heads.limits import LOWEST, TIMID, UNRELATED, limits_of_one_class, limits_of_several, threshold
+from edgetl.heads.limits import FEW, LOWEST, UNRELATED, limits_beside, threshold
 from edgetl.heads.reading import View
-from edgetl.heads.rejection import POINTS, REACH, SCORES, Point, Rejection, Score, is_nothing
+from edgetl.heads.rejection import COVERAGE, POINTS, REACH, SCORES, Point, Rejection, Score, is_nothing
 from edgetl.heads.threads import single_thread
 from edgetl.heads.whitening import Strangers
 from edgetl.types import Array, Embeddings, Proportion
@@ -37,7 +37,7 @@ KNOWN, TRIED, HELD, _MOST_UNKNOWN, _LONG = 256, 96, 10, 12, 256
 """The threshold is set on at most KNOWN photos. At most HELD classes are left out in turn, and at most _MOST_UNKNOWN photos of each judged
 against at most TRIED known ones. Leaving out a burst costs the cube of its rows each time, so one of more than _LONG, which is a single
 photo among all these, is not judged."""
-_NEEDED, _FEW = 19, 20
+_NEEDED, _MANY = 19, 20
 """Without a background, with fewer than _NEEDED photos no threshold accepts a new known one with the chance COVERAGE of `balanced`."""
 LEAST_ALPHA = 0.03
 """What tells classes apart best is not what knows unknown things best. On photos of magnetic tiles held back the AUROC of `mahalanobis` was
@@ -98,11 +98,11 @@ def _mended(fit: Fit) -> float:
     With tau the expected squared distance to the true mean, that to the mean of n photos is tau (1 + 1 / n). Left out, a photo is measured
     against n - 1 of its own class and n of each other, and loses tau (1 / (n - 1) - 1 / n) / 2 in its logit. On photos never taught (8
     draws) that took the calibration error from 24 / 22 / 8 to 15 / 14 / 7 points at 3 / 5 / 10 photos per class on flowers, from 18 / 6 / 4
-    to 7 / 4 / 4 on sign digits and from 16 / 17 / 13 to 12 / 14 / 12 on magnetic tiles; beyond _FEW per class it changes nothing. Where
+    to 7 / 4 / 4 on sign digits and from 16 / 17 / 13 to 12 / 14 / 12 on magnetic tiles; beyond _MANY per class it changes nothing. Where
     hardly a photo is missed the temperature says how large logits are, not how often they err; so it is only ever lowered.
     """
     view = fit.whole.view
-    if fit.kind != "lda" or len(np.unique(fit.bursts)) > _FEW * len(view.counts):
+    if fit.kind != "lda" or len(np.unique(fit.bursts)) > _MANY * len(view.counts):
         return 1.0
     photos = _spread(_photos(view, np.zeros(len(view.counts), bool)), view.classes, _MENDING)
     counts = np.bincount(view.classes[photos], minlength=len(view.counts))
@@ -157,7 +157,7 @@ class _Tried:
 
     Attributes:
         model: of everything that was trained.
-        reach: known photos that are further from every class than nearly all others are not accepted.
+        reach: photos that are further from every class are not accepted.
         known: scores of known photos, each from a model without its burst, [m].
         far: scores of background photos that no model has seen, [j].
         limits: the threshold at each of POINTS.
@@ -179,17 +179,15 @@ def _try(view: View, photos: Array, nothing: Array, held: Array, ground: Strange
     score: Score = "mahalanobis"
     rows = _spread(photos, view.classes, KNOWN)
     model = Absence(view, rows, ground, others)
-    answer, single = model.without(), len(nothing) == 1
-    near = answer.nearness[: len(rows)].max(1)
-    reach = threshold(near, REACH) if len(rows) >= _NEEDED and not single else LOWEST
+    answer, reach = model.without(), LOWEST
+    if ground is None and len(rows) >= _NEEDED:  # then nothing else in the score tells what is far from everything
+        reach = threshold(answer.nearness[: len(rows)].max(1), REACH)
     known, far = np.split(scores(answer, 1.0, nothing, reach)[score], [len(rows)])
-    if single:
-        return _Tried(model, reach, known, far, limits_of_one_class(known, far), np.empty((0, len(POINTS))), np.empty(0))
-    few = len(photos) < TIMID * (~nothing).sum()
+    few = len(photos) < FEW * (~nothing).sum()
     pairs = [pair[score] for pair in _leave_out(view, photos, held, nothing, 1.0, reach, ground, others)]
-    wrong = np.array([[(other >= limit).mean() for limit in limits_of_several(own, apart, few)] for own, other, apart in pairs])
+    wrong = np.array([[(other >= limit).mean() for limit in limits_beside(apart, own, few)] for own, other, apart in pairs])
     areas = np.array([auroc(own, other) for own, other, _ in pairs])
-    return _Tried(model, reach, known, far, limits_of_several(known, far, few), wrong, areas)
+    return _Tried(model, reach, known, far, limits_beside(far, known, few), wrong, areas)
 
 
 def _with_background(view: View, photos: Array, nothing: Array, background: Background, point: Point) -> tuple[Rejection, RejectionReport]:
@@ -242,7 +240,7 @@ def _without_background(view: View, photos: Array, nothing: Array, point: Point)
     known = scores(answer, heat, nothing, reach)[chosen]
 
     def limits_of(own: Array) -> tuple[float, ...]:
-        return limits_of_several(own, own[:0], False) if reliable else (LOWEST,) * len(POINTS)
+        return tuple(threshold(own, COVERAGE[point]) for point in POINTS) if reliable else (LOWEST,) * len(POINTS)
 
     limits = limits_of(known)
     wrong = np.array([[(other >= limit).mean() for limit in limits_of(own)] for own, other, _ in (pair[chosen] for pair in pairs)])
