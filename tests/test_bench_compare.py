@@ -411,6 +411,13 @@ def test_exit_codes_tell_no_regression_a_regression_and_what_cannot_be_judged_ap
         assert words in output
 
 
+def test_too_few_processes_are_an_error_in_junit(tmp_path: Path) -> None:
+    one = record(result(row(rounds(0, count=2)), row(rounds(2, count=2), "predict-file")))
+    code, cases, _ = compared(tmp_path, one, one)
+    assert code == 3
+    assert {cases["embed"], cases["predict-file"]} == {"error few-processes"}
+
+
 def test_a_missing_folder_for_junit_is_not_the_exit_code_of_a_regression(tmp_path: Path) -> None:
     files.write(record(result(row(rounds(0)))), tmp_path / "a.json")
     ran = CliRunner().invoke(main, ["bench", "compare", *[f"{tmp_path}/a.json"] * 2, "--junit", f"{tmp_path}/missing/junit.xml"])

@@ -19,7 +19,7 @@ from edgetl.bench.measuring.gathering import Gathering
 from edgetl.bench.measuring.job import Answer, Job
 from edgetl.bench.measuring.loop import Loop, Measured
 from edgetl.bench.measuring.plan import PHASES, Turn, asked, plan
-from edgetl.bench.measuring.runner import _Walked
+from edgetl.bench.measuring.runner import _screened, _Walked
 from edgetl.bench.measuring.spending import spend
 from edgetl.bench.measuring.stand import Options
 from edgetl.bench.measuring.stop import Stop
@@ -159,6 +159,11 @@ def test_a_budget_screens_every_configuration_once_and_spends_the_rest_on_those_
     longer = Answering({A: 100, B: 124, C: 126}).spend(60, "embed")
     assert [sum(turn.configuration == one for turn in longer) for one in (A, B, C)] == [29, 29, 1]
     assert len(longer) <= 60
+
+
+def test_a_budget_shorter_than_the_screening_is_told_with_both_times() -> None:
+    assert all(number in _screened("6 configurations", "embed", 38.0, 1.0) for number in ("6 ", " 38 s", " 1 s"))
+    assert "38" not in _screened("6 configurations", "embed", 38.0, 90.0)
 
 
 def test_a_budget_that_screening_uses_up_begins_no_round_and_nothing_that_works_ends_it() -> None:

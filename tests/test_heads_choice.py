@@ -29,18 +29,23 @@ def photos(classes: int, shots: int, clipped: bool, seed: int) -> tuple[np.ndarr
     return (np.clip(2 * x, 0, 6) if clipped else np.sign(x) * x**2).astype(np.float32), y
 
 
-def accuracy(kind: HeadKind, taught: tuple[np.ndarray, np.ndarray], asked: tuple[np.ndarray, np.ndarray]) -> float:
-    """Percent of the photos asked that a head names."""
+def correct(kind: HeadKind, taught: tuple[np.ndarray, np.ndarray], asked: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Which of the photos asked a head names."""
     learner = Learner(DIM)
     learner.add(np.arange(len(taught[1])), taught[0], [f"{label:03d}" for label in taught[1]])
-    return 100 * float((learner.fit(kind).head.logits(asked[0]).argmax(1) == asked[1]).mean())
+    hits: np.ndarray = learner.fit(kind).head.logits(asked[0]).argmax(1) == asked[1]
+    return hits
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clipped", [True, False], ids=["ReLU6", "signed"])
 @pytest.mark.parametrize(("classes", "shots"), [(20, 30), (81, 8), (81, 16), (200, 5)])
 def test_auto_is_within_a_point_of_the_best_head_with_many_classes(classes: int, shots: int, clipped: bool) -> None:
-    """The mean of three draws, 4,000 photos asked; it is 0.9 at most (docs/evidence/head-choice.md)."""
+    """The mean of three draws, 4,000 photos asked; nor is it surely more than half a point below (docs/evidence/head-choice.md)."""
     asked = photos(classes, 4000 // classes, clipped, 0)
-    means = {kind: np.mean([accuracy(kind, photos(classes, shots, clipped, seed), asked) for seed in (1, 2, 3)]) for kind in KINDS}
-    assert means["auto"] >= max(means.values()) - 1, means
+    hits = {kind: np.mean([correct(kind, photos(classes, shots, clipped, seed), asked) for seed in (1, 2, 3)], 0) for kind in KINDS}
+    best = max(KINDS, key=lambda kind: float(hits[kind].mean()))
+    lost = 100 * (hits[best] - hits["auto"])
+    error = lost.std() / np.sqrt(len(lost))
+    assert lost.mean() <= 1, best
+    assert lost.mean() - 2 * error <= 0.5, best

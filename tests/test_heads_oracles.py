@@ -37,9 +37,9 @@ def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | No
 def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:
     """The same samples by eigenvectors, by Cholesky's triangle, and with rows that came and went since the triangle was made."""
     third = len(x) // 3
-    moved = Scatter(np.concatenate([x[third:], x[:5] + 0.01])).at(alpha)
+    moved = Scatter(np.concatenate([x[:-third], x[:5] + 0.01])).at(alpha)
     moved.remove(np.arange(len(x) - third + 5) < len(x) - third, x[:5] + np.float32(0.01))
-    moved.add(x[:third])
+    moved.add(x[-third:])
     return [Spectrum(x).at(alpha), Scatter(x).at(alpha), moved]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encoded, picture
@@ -18,9 +19,11 @@ from sklearn.metrics import roc_auc_score
 from edgetl import Classifier
 from edgetl.bundle.background import pack, unpack
 from edgetl.bundle.bundle import Bundle
+from edgetl.cli import main
 from edgetl.errors import BundleError, ExportError, HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner
 from edgetl.heads.confidence.acceptance import ClassMean, RejectionReport
+from edgetl.heads.confidence.limits import FEW, limits_beside
 from edgetl.heads.confidence.rejection import POINTS, SCORES
 from edgetl.heads.leave_class_out import Absence
 from edgetl.heads.open_set import auroc, calibrate, fitted, scores, state
@@ -318,6 +321,66 @@ def test_with_a_background_unrelated_things_are_rejected_from_the_first_class_an
     assert strict.rejection.threshold == strict.rejection.limit("strict")
 
 
+@pytest.mark.parametrize(
+    ("n", "normal"), [(2, (0.85, 0.95, 0.99)), (3, (0.85, 0.95, 0.99)), (12, (0.85, 0.95, 0.99)), (30, (None, 0.95, 0.99))]
+)
+def test_thresholds_are_students_tail_or_the_place_among_enough_scores(n: int, normal: tuple[float | None, ...]) -> None:
+    rng = np.random.default_rng(n)
+    known, far = rng.standard_normal(n), 0.5 * rng.standard_normal(136) - 20
+    spread = np.sqrt((((known - known.mean()) ** 2).sum() + 8 * (0.5 * far.std()) ** 2) / (n - 1 + 8) * (1 + 1 / n))
+    expected = [np.sort(known)[3] if p is None else known.mean() - student.ppf(p, n - 1 + 8) * spread for p in normal]
+    np.testing.assert_allclose(limits_beside(far, known, n < FEW), expected, rtol=1e-6)
+
+
+def test_thresholds_rise_where_the_background_would_get_a_label() -> None:
+    known, far = np.array([-1.0, 0.0, 1.0]), np.linspace(-3, 1.5, 136)
+    limits = limits_beside(far, known, few=True)
+    apart = limits_beside(far - 100, known, few=True)
+    assert limits[0] == known.mean()  # half of the known photos are kept
+    assert limits[0] > limits[1] > limits[2]
+    assert all(limit > other for limit, other in zip(limits, apart))
+    assert limits_beside(far, known[:0], few=True)[1] > np.quantile(far, 0.94)
+    assert set(limits_beside(np.full(50, -1.0), np.zeros(3), few=True)) == {0.0}
+
+
+def test_three_photos_of_one_class_do_not_reject_most_others_and_the_points_differ() -> None:
+    shares = []
+    for seed in range(20):
+        centres, rng = world(seed, 1, 3.0)
+        head, report, calibration = calibrate(taught({"part": drawn(centres[0], rng, 3)}, "auto"), far_away(rng))
+        assert (report.code, report.false_accept, calibration) == ("unrelated-only", None, None)
+        assert head.rejection is not None
+        strict, balanced, lenient = head.rejection.limits or (0, 0, 0)
+        assert strict > balanced > lenient
+        known = head.normalised(drawn(centres[0], rng, 100))
+        shares.append([np.mean([head.rejection.measure(x) >= head.rejection.limit(point) for x in known]) for point in POINTS])
+    assert np.min(shares, 0)[1] > 0.5
+    assert np.mean(shares, 0)[1] > 0.85
+
+
+def test_one_class_has_no_choice_of_algorithms_and_no_warning_of_guessing() -> None:
+    centres, rng = world(12, 1, 3.0)
+    fit = taught({"part": drawn(centres[0], rng, 12)}, "auto")
+    assert (fit.kind, fit.candidates, fit.warnings) == ("lda", {}, ())
+
+
+@pytest.mark.parametrize("hard", [False, True], ids=["photos alike", "some photos harder"])
+def test_the_background_leaves_the_score_where_classes_left_out_are_rejected_better_without(hard: bool) -> None:
+    """Where some photos are far from everything, the scatter of the classes alone says so, and a wide background hides it."""
+    centres, rng = world(0, 8, 0.8)
+    photos = {}
+    for i, centre in enumerate(centres + 0.7 * hard):
+        scale = np.exp(0.7 * hard * rng.standard_normal((60, 1)))
+        photos[f"c{i}"] = (centre + scale * rng.standard_normal((60, DIM)) * np.linspace(1, 0.3, DIM)).astype(np.float32)
+    fit = taught(photos)
+    head, report, _ = calibrate(fit, far_away(rng))
+    assert head.rejection is not None
+    assert (len(head.rejection.offset) > 8) == (not hard)
+    if hard:
+        assert report.points["balanced"].background.value <= 0.05
+        assert report.auroc["mahalanobis"].value == pytest.approx(calibrate(fit)[1].auroc["mahalanobis"].value, abs=1e-6)
+
+
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_a_background_that_shows_what_is_trained_does_not_reject_it(share: float) -> None:
     centres, rng = world(13, 2, 3.0)
@@ -369,6 +432,10 @@ def test_the_store_keeps_the_bundles_background_and_one_class_is_enough_to_train
         assert report.active
         assert (report.rejection.code, report.rejection.point, report.rejection.background) == ("unrelated-only", "lenient", 150)
         assert report.accuracy == report.rejection.coverage
+        assert (report.calibration, report.candidates, report.warnings) == (None, {}, ())
+    photos = [str(folder / colour / "0.jpg") for colour in ("red", "blue")]
+    shown = CliRunner().invoke(main, ["predict", "-m", str(brought), "-s", str(path), *photos])
+    assert shown.stdout.splitlines() == [f"{photos[0]}  red", f"{photos[1]}  unknown"]
     with Classifier.open(brought, path) as shop:
         assert shop.predict(folder / "red" / "0.jpg").label == "red"
         assert shop.predict(folder / "blue" / "0.jpg").label is None

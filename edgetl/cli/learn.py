@@ -90,7 +90,8 @@ def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool)
         if report.code == "unchanged":
             click.echo(f"unchanged: head {report.head_id} was trained from the same photos and settings", err=True)
         click.echo(f"head {report.head_id}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
-        print_change(report)
+        if len(report.per_class) > 1:
+            print_change(report)
         click.echo(f"unknown objects ({report.rejection.point}): {report.rejection.reason}", err=True)
         if report.rejection.coverage.n:
             click.echo(f"known photos that get a label: {report.rejection.coverage}", err=True)

@@ -39,12 +39,15 @@ def predict(photos: tuple[str, ...], top: int, confidence: float | None, unknown
                 guesses[str(path)] = classifier.predict(path, top=top, confidence=confidence, unknown=unknown)
             except PhotoError as error:
                 failed.append((str(path), str(error)))
+        active = classifier.store.active()
     if as_json:
         print_json({"guesses": guesses, "failed": failed})
     else:
+        single = active is not None and len(active.labels) == 1  # its probability is 1 whatever the photo shows
         for name, guess in guesses.items():
-            click.echo(f"{name}  " + ("" if guess.label else "unknown: ") + "  ".join(f"{label} {score:.3f}" for label, score in guess.top))
-            if guess.candidates is not None:
+            classes = "  ".join(f"{label} {score:.3f}" for label, score in guess.top)
+            click.echo(f"{name}  " + (guess.label or "unknown" if single else classes if guess.label else f"unknown: {classes}"))
+            if guess.candidates is not None and not single:
                 click.echo(f"{name}  one of: {', '.join(guess.candidates)}")
             if guess.reason:
                 click.echo(f"{name}: {guess.reason}", err=True)

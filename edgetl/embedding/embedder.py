@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 import functools
@@ -10,20 +9,18 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import Any, TypeVar, Union
 
 import numpy as np
 
 from edgetl import machine
+from edgetl.ahead import ahead
 from edgetl.bundle.bundle import PRECISIONS, Bundle, SelfTest, Variant
 from edgetl.errors import FingerprintMismatch, LabelError, PhotoError, RuntimeUnavailable, SelfTestFailed
 from edgetl.inputs.photo.preprocess import tensor, views
 from edgetl.inputs.photo.source import Source
 from edgetl.runtimes import FAMILIES, Runtime, default_threads, fastest, open_runtime, providers
 from edgetl.types import Capture, Embeddings, Fingerprint, ImageSpec, Pixels
-
-if TYPE_CHECKING:  # loaded by the first batch of photos: whoever predicts one needs no pool
-    from concurrent.futures import Future, ThreadPoolExecutor
 
 log = logging.getLogger("edgetl")
 Item = TypeVar("Item")
@@ -277,7 +274,7 @@ class Embedder:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(machine.cores(), thread_name_prefix="edgetl-decode") as pool:
-            for item, future in _ahead(pool, prepare, items, 2 * machine.cores() + _AHEAD):
+            for item, future in ahead(pool, prepare, items, 2 * machine.cores() + _AHEAD):
                 photo, prepared = future.result()
                 yield item, photo, finish(photo, prepared)
 
@@ -390,23 +387,6 @@ def _cosines(made: Embeddings, expected: Embeddings) -> Embeddings:
 def _distance(cosines: Embeddings) -> float:
     """Mean distance on the unit sphere."""
     return float(np.sqrt(np.maximum(2 - 2 * cosines.astype(np.float64), 0)).mean())
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Opened], items: Iterable[Item], most: int
-) -> Iterator[tuple[Item, Future[Opened]]]:
-    """Like `pool.map`, with at most `most` results waiting: the photos of a big folder must not pile up in memory."""
-    pending: collections.deque[tuple[Item, Future[Opened]]] = collections.deque()
-    try:
-        for item in items:
-            pending.append((item, pool.submit(work, item)))
-            if len(pending) > most:
-                yield pending.popleft()
-        while pending:
-            yield pending.popleft()
-    finally:
-        for _, future in pending:
-            future.cancel()
 
 
 def _environment() -> str | None:

@@ -30,8 +30,9 @@ CROWD = 30
 _LIMIT = 2 - 2 * ROOTED
 _DOUBT = 1e-5
 """Squared distances that differ from the limit by less are computed again in float64; float32 products err by about a tenth of this."""
-_BLOCK, _MOST, _WIDTH, _MANY, _DENSE = 256, 4096, 192, 2**23, 0.02
-"""With 192 directions 4,300 photos of flowers took half the time of comparing all pairs in full; below 2^23 pairs they save nothing."""
+_BLOCK, _MOST, _WIDTH, _MANY, _DENSE = 256, 4096, 160, 3 * 2**20, 0.02
+"""With _WIDTH directions 2,000 photos take 0.6 to 0.95 of the time of comparing all pairs in full; of fewer than _MANY pairs they save
+little (docs/evidence/head-choice.md)."""
 
 
 EXACT = 12_000

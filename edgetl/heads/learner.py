@@ -16,12 +16,12 @@ from edgetl.heads.linalg.threads import single_thread
 from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening, source
 from edgetl.heads.samples import Samples, asked, cells_of, folds
 from edgetl.heads.selection import (
-    ALPHAS,
     LIMIT,
     LOGISTIC_ALPHA,
     READERS,
     ROWS,
     Trial,
+    alphas_for,
     choose,
     compare_levels,
     deserves_logistic,
@@ -56,7 +56,7 @@ class Fit:
         method: how `predicted` came about, `leave-one-out` (of whole bursts; exact, at the chosen regularisation) or `5-fold`.
         warnings: what the person should know, in sentences.
         whole: the algorithm that was used, asked about all samples; valid until the learner changes, as `views` are.
-        views: all samples at each alpha of `selection.ALPHAS`.
+        views: all samples at each alpha that is tried, and at any of `selection.ALPHAS` that is asked for.
     """
 
     head: Head
@@ -98,7 +98,7 @@ class Learner:
     A photo may come as several views of itself, rows with one id: the photo first, then augmented copies. Every row weighs the same in a
     fit. What is left out to judge a head is always a whole burst (:mod:`edgetl.heads.bursts`), with all views of its photos.
 
-    Memory: the embeddings as float32 [n, d], half of it for the bursts, and a float64 [d, d] for each regularisation (2,000 x 1280: 54 MB).
+    Memory: the embeddings as float32 [n, d], half of it for the bursts, and a float64 [d, d] for each regularisation (2,000 x 1280: 41 MB).
     """
 
     def __init__(self, dim: int, levels: Sequence[int] = ()) -> None:
@@ -204,7 +204,7 @@ class Learner:
     def _fit(self, kind: HeadKind, seed: int, names: tuple[str, ...], counts: Array, means: Array) -> Fit:
         rows, sample = self._rows(names, seed)
         views = _Views(rows, counts, means, sample, self._space)
-        everything = dataclasses.replace(views, asked=np.arange(len(rows.x)))
+        everything = dataclasses.replace(views, asked=np.arange(len(rows.x)), part=views)
         if kind == "auto":
             part, reason, candidates = choose(views, len(self))
         else:
@@ -314,13 +314,14 @@ class _Rows:
 
 @dataclasses.dataclass(frozen=True)
 class _Views(Mapping[float, View]):
-    """The view at every alpha that is tried, made when it is asked for."""
+    """The view at every alpha that is tried, made when it is asked for: from the one of `part`, whose rows are others, if there is one."""
 
     rows: _Rows
     counts: Array
     means: Array
     asked: Array
     space: Callable[[float], Whitening]
+    part: _Views | None = None
     _made: dict[float, View] = dataclasses.field(default_factory=dict, init=False)
 
     def __getitem__(self, alpha: float) -> View:
@@ -329,16 +330,18 @@ class _Views(Mapping[float, View]):
         return self._made[alpha]
 
     def _view(self, alpha: float) -> View:
+        if self.part is not None:
+            return self.part[alpha].asking(self.asked)
         rows, space = self.rows, self.space(alpha)
         centres = space.project(self.means)
         state = rows.x, rows.classes, self.counts, self.means, centres, rows.bursts, self.evidence, rows.folds, self.asked
         return View(*state, space, alpha)
 
     def __iter__(self) -> Iterator[float]:
-        return iter(ALPHAS)
+        return iter(alphas_for(int(self.rows.bursts.max()) + 1, self.rows.x.shape[1]))
 
     def __len__(self) -> int:
-        return len(ALPHAS)
+        return sum(1 for _ in self)
 
     @functools.cached_property
     def evidence(self) -> Array:

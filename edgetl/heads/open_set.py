@@ -19,9 +19,21 @@ import numpy as np
 
 from edgetl.errors import TrainError
 from edgetl.heads.background import Background
-from edgetl.heads.confidence.acceptance import CANNOT, LEAST_PHOTOS, ClassMean, Code, Rates, RejectionReport, judged, too_little, verdict
+from edgetl.heads.confidence.acceptance import (
+    CANNOT,
+    LEAST_HELD,
+    LEAST_PHOTOS,
+    ClassMean,
+    Code,
+    Rates,
+    RejectionReport,
+    judged,
+    too_little,
+    verdict,
+)
 from edgetl.heads.confidence.calibration import CalibrationError, calibration_error, temperature
 from edgetl.heads.confidence.conformal import conformal
+from edgetl.heads.confidence.limits import FEW, LOWEST, UNRELATED, limits_beside, threshold
 from edgetl.heads.confidence.rejection import COVERAGE, POINTS, REACH, SCORES, Point, Rejection, Score, is_nothing
 from edgetl.heads.leave_class_out import Absence, Answer
 from edgetl.heads.linalg.threads import single_thread
@@ -38,21 +50,13 @@ KNOWN, TRIED, HELD, _MOST_UNKNOWN, _LONG = 256, 96, 10, 12, 256
 """The threshold is set on at most KNOWN photos. At most HELD classes are left out in turn, and at most _MOST_UNKNOWN photos of each judged
 against at most TRIED known ones. Leaving out a burst costs the cube of its rows each time, so one of more than _LONG, which is a single
 photo among all these, is not judged."""
-_NEEDED, _FEW = 19, 20
-"""With fewer than _NEEDED photos no threshold accepts a new known one with the chance COVERAGE of `balanced`."""
+_NEEDED, _MANY = 19, 20
+"""Without a background, with fewer than _NEEDED photos no threshold accepts a new known one with the chance COVERAGE of `balanced`."""
 LEAST_ALPHA = 0.03
 """What tells classes apart best is not what knows unknown things best. On photos of magnetic tiles held back the AUROC of `mahalanobis` was
 0.70 / 0.73 / 0.73 at 20 / 60 / 200 photos per class with alpha = 0.1, and 0.70 / 0.71 / 0.70 with 0.003, which LDA chooses there; on sign
 digits 0.87 / 0.90 / 0.90 against 0.87 / 0.89 / 0.89, on flowers 0.59 / 0.61 / 0.61 against 0.59 / 0.58 / 0.58. At 0.03 and 0.3 it was
 within 0.03 of 0.1. All on the part that the choice saw; with all photos sign digits had 0.92 / 0.93 at 60 / 200, flowers 0.62 / 0.65."""
-UNRELATED: Mapping[Point, float] = {"strict": 0.01, "balanced": 0.05, "lenient": 0.2}
-"""The share of the background that may get a label at each operating point: docs/evidence/rejection.md."""
-FLOOR: Mapping[Point, float] = {"strict": 0.8, "balanced": 0.9, "lenient": 0.95}
-"""The coverage that rejecting the background may not cost: docs/evidence/rejection.md."""
-TIMID_FLOOR, _TIMID = 0.5, 8
-"""The same for classes with fewer than _TIMID photos: docs/evidence/rejection.md."""
-LOWEST = float(np.finfo(np.float64).min)
-"""The threshold that every photo in reach exceeds."""
 _CROWD = 64
 """Of more classes than this fewer are left out in turn."""
 _ONE_SIDED = 1.6448536269514722
@@ -82,7 +86,7 @@ def calibrate(
         point: the operating point to make active.
 
     Returns:
-        The head, what its rejection is worth, and how honest its probabilities are.
+        The head, what its rejection is worth, and how honest its probabilities are (None where that cannot be said).
 
     Raises:
         TrainError: an unknown operating point.
@@ -97,7 +101,8 @@ def calibrate(
         heat = fit.head.temperature * _mended(fit)
         sets = conformal(fit.held, classes, fit.bursts, heat)
         head = dataclasses.replace(fit.head, temperature=heat, rejection=rejection, conformal=sets)
-        return head, report, calibration_error(fit.held, classes, fit.bursts)
+        several = len(fit.head.labels) > 1  # the probability of a single class is 1
+        return head, report, calibration_error(fit.held, classes, fit.bursts) if several else None
 
 
 def _mended(fit: Fit) -> float:
@@ -106,11 +111,11 @@ def _mended(fit: Fit) -> float:
     With tau the expected squared distance to the true mean, that to the mean of n photos is tau (1 + 1 / n). Left out, a photo is measured
     against n - 1 of its own class and n of each other, and loses tau (1 / (n - 1) - 1 / n) / 2 in its logit. On photos never taught (8
     draws) that took the calibration error from 24 / 22 / 8 to 15 / 14 / 7 points at 3 / 5 / 10 photos per class on flowers, from 18 / 6 / 4
-    to 7 / 4 / 4 on sign digits and from 16 / 17 / 13 to 12 / 14 / 12 on magnetic tiles; beyond _FEW per class it changes nothing. Where
+    to 7 / 4 / 4 on sign digits and from 16 / 17 / 13 to 12 / 14 / 12 on magnetic tiles; beyond _MANY per class it changes nothing. Where
     hardly a photo is missed the temperature says how large logits are, not how often they err; so it is only ever lowered.
     """
     view = fit.whole.view
-    if fit.kind != "lda" or len(np.unique(fit.bursts)) > _FEW * len(view.counts):
+    if fit.kind != "lda" or len(np.unique(fit.bursts)) > _MANY * len(view.counts):
         return 1.0
     photos = _spread(_photos(view, np.zeros(len(view.counts), bool)), view.classes, _MENDING)
     counts = np.bincount(view.classes[photos], minlength=len(view.counts))
@@ -159,29 +164,70 @@ def reject(
     return rejection, dataclasses.replace(report, reason=why, near=background.near)
 
 
-def _with_background(view: View, photos: Array, nothing: Array, background: Background, point: Point) -> tuple[Rejection, RejectionReport]:
-    """The relative Mahalanobis distance, whose total scatter the background widens: docs/evidence/rejection.md compares it with others."""
+@dataclasses.dataclass(frozen=True)
+class _Tried:
+    """The relative Mahalanobis distance, with or without background photos in the total scatter.
+
+    Attributes:
+        model: of everything that was trained.
+        reach: photos that are further from every class are not accepted.
+        known: scores of known photos, each from a model without its burst, [m].
+        far: scores of background photos that no model has seen, [j].
+        limits: the threshold at each of POINTS.
+        wrong: for each class left out, the share of its photos that each operating point accepts, [h, 3].
+        areas: for each class left out, the AUROC, [h].
+    """
+
+    model: Absence
+    reach: float
+    known: Array
+    far: Array
+    limits: tuple[float, ...]
+    wrong: Array
+    areas: Array
+
+
+def _try(view: View, photos: Array, nothing: Array, held: Array, ground: Strangers | None, others: Strangers) -> _Tried:
+    """Scores known photos, those of classes left out, and `others`; `ground` is in the total scatter."""
     score: Score = "mahalanobis"
     rows = _spread(photos, view.classes, KNOWN)
-    ground, others = view.whitening.strangers(background.ground), view.whitening.strangers(background.held_out)
     model = Absence(view, rows, ground, others)
-    answer = model.without()
-    reach = _threshold(answer.nearness[: len(rows)].max(1), REACH) if len(rows) >= _NEEDED else LOWEST
+    answer, reach = model.without(), LOWEST
+    if ground is None and len(rows) >= _NEEDED:  # then nothing else in the score tells what is far from everything
+        reach = threshold(answer.nearness[: len(rows)].max(1), REACH)
     known, far = np.split(scores(answer, 1.0, nothing, reach)[score], [len(rows)])
-    few = len(photos) < _TIMID * (~nothing).sum()
-    limits = _limits(known, far, few)
-    held = _held(view, photos, 2)
+    few = len(photos) < FEW * (~nothing).sum()
     pairs = [pair[score] for pair in _leave_out(view, photos, held, nothing, 1.0, reach, ground, others)]
-    areas = ClassMean.of(np.array([auroc(own, other) for own, other, _ in pairs])) if pairs else None
-    wrong = np.array([[(other >= limit).mean() for limit in _limits(own, apart, few)] for own, other, apart in pairs])
+    wrong = np.array([[(other >= limit).mean() for limit in limits_beside(apart, own, few)] for own, other, apart in pairs])
+    areas = np.array([auroc(own, other) for own, other, _ in pairs])
+    return _Tried(model, reach, known, far, limits_beside(far, known, few), wrong, areas)
+
+
+def _with_background(view: View, photos: Array, nothing: Array, background: Background, point: Point) -> tuple[Rejection, RejectionReport]:
+    """The relative Mahalanobis distance; docs/evidence/rejection.md compares it with others.
+
+    The background widens its total scatter, unless classes left out are rejected better without, by more than chance, and unrelated photos
+    are rejected anyway.
+    """
+    score: Score = "mahalanobis"
+    held = _held(view, photos, 2)
+    ground, others = view.whitening.strangers(background.ground), view.whitening.strangers(background.held_out)
+    tried = _try(view, photos, nothing, held, ground, others)
+    if len(tried.areas) >= LEAST_HELD:
+        narrow, balanced = _try(view, photos, nothing, held, None, others), POINTS.index("balanced")
+        rejects = _share(narrow.far, narrow.limits[balanced]).value <= UNRELATED["balanced"]
+        if rejects and len(narrow.areas) == len(tried.areas) and _better(narrow.areas, tried.areas):
+            tried = narrow
+    wrong, limits = tried.wrong, tried.limits
     points = {
-        name: Rates(_share(known, limits[i]), ClassMean.of(wrong[:, i]) if pairs else None, _share(far, limits[i]))
+        name: Rates(_share(tried.known, limits[i]), ClassMean.of(wrong[:, i]) if len(wrong) else None, _share(tried.far, limits[i]))
         for i, name in enumerate(POINTS)
     }
-    code, reason = judged(points[point])
-    measured: dict[str, ClassMean] = {} if areas is None else {score: areas}
-    report = RejectionReport(code, reason, point, points, score, measured, len(pairs), len(rows), len(background), background.near)
-    return fitted(view, score, 1.0, limits[POINTS.index(point)], reach, limits, model), report
+    code, reason = judged(points[point], len(nothing))
+    areas: dict[str, ClassMean] = {score: ClassMean.of(tried.areas)} if len(wrong) else {}
+    known = len(tried.known)
+    report = RejectionReport(code, reason, point, points, score, areas, len(wrong), known, len(background), background.near)
+    return fitted(view, score, 1.0, limits[POINTS.index(point)], tried.reach, limits, tried.model), report
 
 
 def _without_background(view: View, photos: Array, nothing: Array, point: Point) -> tuple[Rejection | None, RejectionReport]:
@@ -193,7 +239,7 @@ def _without_background(view: View, photos: Array, nothing: Array, point: Point)
     model = Absence(view, rows)
     answer = model.without()
     near = answer.nearness.max(1)
-    reach = _threshold(near, REACH)
+    reach = threshold(near, REACH)
     far_only = fitted(view, "distance", 1.0, reach, reach, (reach,) * len(POINTS))
     possible = int((np.bincount(view.classes[photos]) >= LEAST_PHOTOS).sum())
     if (why := too_little(int((~nothing).sum()), possible)) is not None:
@@ -207,7 +253,7 @@ def _without_background(view: View, photos: Array, nothing: Array, point: Point)
     known = scores(answer, heat, nothing, reach)[chosen]
 
     def limits_of(own: Array) -> tuple[float, ...]:
-        return _limits(own, own[:0], False) if reliable else (LOWEST,) * len(POINTS)
+        return tuple(threshold(own, COVERAGE[point]) for point in POINTS) if reliable else (LOWEST,) * len(POINTS)
 
     limits = limits_of(known)
     wrong = np.array([[(other >= limit).mean() for limit in limits_of(own)] for own, other, _ in (pair[chosen] for pair in pairs)])
@@ -338,46 +384,18 @@ def _leave_out(
 
 
 def _best(areas: Mapping[Score, Array]) -> Score:
-    """`mahalanobis`, unless another is better by more than chance over the classes left out (a one-sided t test at 5 %)."""
+    """`mahalanobis`, unless another is better."""
     chosen = SCORES[0]
     for rival in SCORES[1:]:
-        gain = areas[rival] - areas[chosen]
-        if gain.mean() > student(_ONE_SIDED, len(gain) - 1) * gain.std(ddof=1) / math.sqrt(len(gain)):
+        if _better(areas[rival], areas[chosen]):
             chosen = rival
     return chosen
 
 
-def _threshold(known: Array, coverage: float) -> float:
-    """The k-th lowest of n scores, k = (1 - coverage)(n + 1): a new known photo is below it with a chance of at most k / (n + 1).
-
-    With too few scores it is the lowest, for which that is 1 / (n + 1).
-    """
-    k = max(1, int((1 - coverage) * (len(known) + 1) + 1e-9))
-    return max(float(np.sort(known)[k - 1]), LOWEST)
-
-
-def _limits(known: Array, far: Array, few: bool) -> tuple[float, ...]:
-    """The threshold at each of POINTS, which accepts COVERAGE of the known photos.
-
-    Where more than UNRELATED of the background would get a label then, it is raised until they do not, as far as the upper end of the
-    coverage's interval stays at FLOOR; with few photos at TIMID_FLOOR, because leaving one of few out makes its score read low.
-
-    Args:
-        known: scores of known photos, each from a model without its burst, [m].
-        far: scores of photos of the background, [j].
-        few: whether the classes have few photos.
-    """
-    known, far = np.sort(known), np.sort(far)[::-1]
-    made = []
-    for point in POINTS:
-        least = _threshold(known, COVERAGE[point]) if len(known) else LOWEST
-        if len(far):
-            floor = TIMID_FLOOR if few else FLOOR[point]
-            lost = bisect_right(range(len(known)), -floor, key=lambda k: -Proportion(len(known) - k, len(known)).interval[1]) - 1
-            most = known[max(lost, 0)] if len(known) else np.inf
-            least = max(least, min(float(np.nextafter(far[int(UNRELATED[point] * len(far))], np.inf)), float(most)))
-        made.append(least)
-    return tuple(made)
+def _better(rival: Array, chosen: Array) -> bool:
+    """Whether it is better by more than chance over the classes left out, [h] each (a one-sided t test at 5 %)."""
+    gain = rival - chosen
+    return bool(gain.mean() > student(_ONE_SIDED, len(gain) - 1) * gain.std(ddof=1) / math.sqrt(len(gain)))
 
 
 def _share(values: Array, limit: float) -> Proportion:

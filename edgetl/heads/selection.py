@@ -22,6 +22,9 @@ ALPHAS = (0.3, 0.03, 0.003)
 of half a decade from 0.003 to 3 were hardly more accurate (mean top-1 of flowers, sign digits and magnetic tiles at 5 / 20 / 100 / 70 % of
 the photos per class 56.6 / 73.8 / 85.3 / 87.1 against 56.6 / 73.5 / 85.0 / 87.3 for these three, 5 seeds), and with few steps a new class
 seldom changes alpha, which costs a new factorisation."""
+PLENTY = 0.6
+"""With at least this share of the embedding's values in bursts the weakest of ALPHAS is not tried: it won once in 640 choices, by a Brier
+score lower by 0.0008 (docs/evidence/head-choice.md)."""
 LIMIT, ROWS = 512, 4
 """Every candidate is trained on all photos, and judged by its answers to at most LIMIT of their bursts, or one of each class, of at most
 ROWS times as many rows (docs/evidence/head-choice.md)."""
@@ -88,7 +91,10 @@ class Trial:
 
     @property
     def guesses(self) -> bool:
-        """Whether the classes' mean accuracy is within two standard errors of what guessing gives; False below 5 bursts of a class."""
+        """Whether the classes' mean accuracy is within two standard errors of what guessing gives.
+
+        False for one class, and below 5 bursts of a class.
+        """
         _, classes, cell = self._judged
         number = len(self.view.counts)
         of = np.empty(len(self.hits), np.intp)
@@ -96,7 +102,7 @@ class Trial:
         n = np.bincount(of, minlength=number)
         right = np.bincount(of, self.hits, minlength=number) / np.maximum(n, 1)
         error = np.sqrt((right * (1 - right) / np.maximum(n, 1)).sum()) / number
-        return bool(n.min() >= _FEWEST and right.mean() - 2 * error <= 1 / number)
+        return bool(number > 1 and n.min() >= _FEWEST and right.mean() - 2 * error <= 1 / number)
 
     def temperature(self) -> float:
         """The temperature that fits what was held out; NaN where nothing could be."""
@@ -108,6 +114,11 @@ class Trial:
         """Whether any photo has others of its class left when its burst is left out."""
         held, classes, _ = self._judged
         return bool(np.isfinite(held[np.arange(len(held)), classes]).any())
+
+
+def alphas_for(bursts: int, dim: int) -> tuple[float, ...]:
+    """What is tried on so many bursts of embeddings of `dim` values."""
+    return ALPHAS if bursts < PLENTY * dim else ALPHAS[:-1]
 
 
 def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
@@ -134,7 +145,7 @@ def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
 
 
 def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[str, Proportion]]:
-    """Tries every candidate; returns the one to use, why, and each one's leave-one-out accuracy.
+    """Tries every candidate; returns the one to use, why, and each one's leave-one-out accuracy. With one class there is nothing to try.
 
     LDA is used unless the Brier score of another is lower by more than 2 standard errors of the difference. Counts of hits see less, and
     taking whichever is ahead, however narrowly, is worse (docs/evidence/head-choice.md).
@@ -143,6 +154,8 @@ def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[st
         views: the samples, at each alpha.
         total: how many photos there are in all.
     """
+    if len(views[ALPHAS[0]].counts) == 1:
+        return Trial.of(CANDIDATES[0], views[ALPHAS[0]]), "one class: every photo gets its label that is not rejected as unknown", {}
     trials = [tune(kind, views) for kind in CANDIDATES]
     chosen = trials[0]
     if not chosen.says_something:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -67,10 +67,16 @@ class View:
 
     def at(self, alpha: float) -> View:
         """The same coordinates, and those of all rows where they are known, for another alpha."""
-        made = dataclasses.replace(self, alpha=alpha)
-        if "points" in self.__dict__:
-            made.__dict__["points"] = self.points
-        return made
+        return self._shared(dataclasses.replace(self, alpha=alpha))
+
+    def asking(self, rows: Array) -> View:
+        """The same samples and coordinates, judged by other rows, ascending, int [m]."""
+        return self._shared(dataclasses.replace(self, asked=rows))
+
+    def _shared(self, other: View) -> View:
+        """Gives another view what was worked out here and depends on neither alpha nor the rows that are asked."""
+        other.__dict__.update((name, self.__dict__[name]) for name in ("points", "_product") if name in self.__dict__)
+        return other
 
     def products(self, places: Array | slice) -> tuple[Array, Array]:
         """Products of some asked rows' coordinates with those of the changes, float64 [..., k], and with the centres, [..., c].
@@ -114,12 +120,13 @@ class View:
         return list(self._grams())
 
     def _grams(self) -> Iterator[tuple[Array, Array]]:
-        for places in groups_of(self.bursts[self.asked], self.most):
-            rows = self.asked[places]
-            points = self.points_of(rows.reshape(-1))
-            self.whitening.note(rows.reshape(-1), points)
-            points = points.reshape(*rows.shape, points.shape[1])
-            yield places, points @ points.swapaxes(1, 2)
+        for some in _together(groups_of(self.bursts[self.asked], self.most)):
+            rows = self.asked[np.concatenate([places.reshape(-1) for places in some])]
+            points = self.points_of(rows)
+            self.whitening.note(rows, points)
+            for places, part in zip(some, np.split(points, np.cumsum([places.size for places in some])[:-1])):
+                own = part.reshape(*places.shape, part.shape[1])
+                yield places, own @ own.swapaxes(1, 2)
 
     @property
     def most(self) -> int:
@@ -199,3 +206,15 @@ def groups_of(numbers: Array, most: int) -> Iterator[Array]:
         step = max(1, _TOGETHER // size)
         for begin in range(0, len(rows), step):
             yield rows[begin : begin + step]
+
+
+def _together(groups: Iterable[Array]) -> Iterator[list[Array]]:
+    """Groups of several sizes, about _TOGETHER rows at a time: coordinates of few rows take hardly less time than of many."""
+    some: list[Array] = []
+    for places in groups:
+        if some and sum(other.size for other in some) + places.size > _TOGETHER:
+            yield some
+            some = []
+        some.append(places)
+    if some:
+        yield some

@@ -205,7 +205,7 @@ def _timid(made: Assessment) -> tuple[str, ...]:
     photos per class, sign digits 47 / 68 / 80 / 84 against 67 / 76 / 83 / 87.
     """
     few = [label for label, one in made.per_class.items() if one.bursts < FEW]
-    if not few:
+    if not few or len(made.per_class) == 1:
         return ()
     shown = ", ".join(map(repr, few[:5])) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
     return (f"fewer than {FEW} different photos of {shown}: the accuracy reads low, by about 20 points at 3 a class and 8 at 5",)

@@ -188,9 +188,15 @@ def regressed(comparison: Comparison) -> bool:
 
 def judgeable(comparison: Comparison) -> bool:
     """Whether a build may pass by it: some headline number was judged, no machine was too busy for another, nothing required is missing."""
+    return not (unjudged(comparison) or comparison.unmet)
+
+
+def unjudged(comparison: Comparison) -> list[Change]:
+    """The headline numbers that keep a build from passing: those of a busy machine, or all of them where none could be judged."""
     headline = [change for change in comparison.changes if change.headline]
-    busy = any(change.cause == "machine-busy" for change in headline)
-    return not (busy or comparison.unmet) and any(change.judged for change in headline)
+    if not any(change.judged for change in headline):
+        return headline
+    return [change for change in headline if change.cause == "machine-busy"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from edgetl.bench.files import check_folder
-from edgetl.bench.judging.compare import Change, Comparison
+from edgetl.bench.judging.compare import Change, Comparison, unjudged
 from edgetl.bench.judging.screen import around, interval, shown
 from edgetl.errors import BenchError
 
@@ -19,8 +19,9 @@ def write(comparison: Comparison, path: str | os.PathLike[str]) -> None:
     """Writes one test case per configuration and scenario, with every number in its output.
 
     A case fails where a headline number became worse and that holds among all of them (exit code 1 of `edgetl bench compare`). It is an
-    error where a headline number could not be judged because the machine was busy, or where a requirement is not met (exit code 3);
-    `cannot tell` passes. The elements are those of Jenkins' schema (https://github.com/jenkinsci/xunit-plugin, junit-10.xsd).
+    error where a headline number could not be judged because the machine was busy, where none could be judged at all, or where a
+    requirement is not met (exit code 3); any other `cannot tell` passes. The elements are those of Jenkins' schema
+    (https://github.com/jenkinsci/xunit-plugin, junit-10.xsd).
 
     Raises:
         BenchError: the file cannot be written.
@@ -51,14 +52,14 @@ def refuse(reason: str, names: tuple[str, str], path: str | os.PathLike[str]) ->
 
 def _case(suite: ElementTree.Element, comparison: Comparison, configuration: str, scenario: str, changes: list[Change]) -> None:
     case = ElementTree.SubElement(suite, "testcase", classname=_clean(configuration), name=_clean(scenario), time="0")
-    busy = [change for change in changes if change.headline and change.cause == "machine-busy"]
+    blocking = [change for change in unjudged(comparison) if (change.configuration, change.scenario) == (configuration, scenario)]
     missing = [one for one in comparison.unmet if (one.configuration, one.scenario) == (configuration, scenario)]
     if worse := [change for change in changes if change.regressed]:
         _say(case, "failure", worse[0].verdict, "; ".join(map(_line, worse)))
     elif missing:
         _say(case, "error", missing[0].code, "; ".join(one.words for one in missing))
-    elif busy:
-        _say(case, "error", busy[0].cause, busy[0].reason)
+    elif blocking:
+        _say(case, "error", blocking[0].cause, blocking[0].reason)
     ElementTree.SubElement(case, "system-out").text = _clean("\n".join(map(_line, changes)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import shutil
@@ -23,7 +24,7 @@ from edgetl.bench.measuring.job import SCRATCH, Job
 from edgetl.bench.measuring.meter import open_meter
 from edgetl.bench.measuring.photos import Photos
 from edgetl.bench.measuring.plan import Turn, asked, counted, plan, told
-from edgetl.bench.measuring.spending import leading, spend
+from edgetl.bench.measuring.spending import leading, screening, spend
 from edgetl.bench.measuring.stand import Options
 from edgetl.bench.measuring.stop import Stop
 from edgetl.bench.method import FULL, Method
@@ -99,7 +100,8 @@ def run(
             walked = _Walked(turns, forecast, progress)
             rounds, ended = _walk(turns, job, gathering, walked, stopping)
         else:
-            logger.info("screening %s by %s, %s", counted(len(chosen), "configuration"), leading(names), duration(method.budget))
+            least = forecast.left(itertools.chain(*screening(chosen, names, also)))
+            logger.info("%s", _screened(counted(len(chosen), "configuration"), leading(names), least, method.budget))
             spent = _Spent(method.budget, progress)
             rounds, ended = _walk(spend(chosen, names, method, gathering, method.budget, also), job, gathering, spent, stopping)
         results = gathering.results()
@@ -131,6 +133,16 @@ def _names(scenarios: Sequence[str] | None, meter: str | None, labelled: bool) -
             raise
         return tuple(name for name in names if name != "energy"), [Skipped("energy", str(error).removeprefix("no energy: "))]
     return tuple(dict.fromkeys((*names, "energy"))), []
+
+
+def _screened(configurations: str, scenario: str, least: float, budget: float) -> str:
+    """The plan of a run with a budget; `least` is what the screening alone takes, s."""
+    if least <= budget:
+        return f"screening {configurations} by {scenario}, {duration(budget)}"
+    return (
+        f"screening {configurations} by {scenario} takes about {duration(least)}, longer than the budget of {budget:g} s; "
+        "nothing is measured after it"
+    )
 
 
 @contextmanager

@@ -48,9 +48,8 @@ def spend(
     """
     shuffled, screened = random.Random(method.seed), leading(names)
     end = clock() + seconds
-    for task, scenarios in (("latency", (screened,)), *((task, ()) for task in also)):
-        for one in shuffled.sample(list(chosen), len(chosen)):
-            yield Turn(0, one, task, scenarios)
+    for turns in screening(chosen, names, also):
+        yield from shuffled.sample(turns, len(turns))
     number, needed = 1, 0.0
     while (begun := clock()) + needed < end:
         leaders = _leaders(chosen, gathering, screened)
@@ -61,6 +60,12 @@ def spend(
         needed, number = clock() - begun, number + 1
     if "energy" in names and clock() < end:
         yield from (Turn(0, one, "energy") for one in _leaders(chosen, gathering, screened))
+
+
+def screening(chosen: Sequence[Configuration], names: Sequence[str], also: Sequence[str] = ()) -> list[list[Turn]]:
+    """What runs however small the budget is, task by task, in no order yet; arguments as of :func:`spend`."""
+    tasks = [("latency", (leading(names),)), *((task, ()) for task in also)]
+    return [[Turn(0, one, task, scenarios) for one in chosen] for task, scenarios in tasks]
 
 
 def _round(number: int, one: Configuration, names: Sequence[str]) -> Iterator[Turn]:

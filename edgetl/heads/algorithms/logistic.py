@@ -15,7 +15,7 @@ import numpy as np
 from edgetl.heads.confidence.calibration import softmax
 from edgetl.heads.linalg.factor import Triangle
 from edgetl.heads.linalg.newton import newton
-from edgetl.heads.linalg.whitening import BLOCK
+from edgetl.heads.linalg.whitening import BLOCK, SOME
 from edgetl.heads.training_set import FOLDS, Reading, View
 from edgetl.types import Array
 
@@ -194,7 +194,8 @@ class _Newton:
             total += pulls[here].sum()
         self._mean, self._total = pull / total, total
         scatter = np.zeros((dim, dim), np.float32)
-        for here, _ in self._blocks():
+        for start in range(0, len(view.x), BLOCK):
+            here = slice(start, start + BLOCK)
             block = (view.x[here] - self._mean.astype(np.float32)) * np.sqrt(pulls[here, None]).astype(np.float32)
             scatter += block.T @ block
         scatter.flat[:: dim + 1] += view.alpha
@@ -231,6 +232,6 @@ class _Newton:
         return np.concatenate([bent.T @ x + self._view.alpha * weight - total * self._mean, total], 1)
 
     def _blocks(self) -> Iterator[tuple[slice, Array]]:
-        for start in range(0, len(self._view.x), BLOCK):
-            here = slice(start, start + BLOCK)
+        for start in range(0, len(self._view.x), SOME):
+            here = slice(start, start + SOME)
             yield here, self._view.x[here].astype(np.float64)

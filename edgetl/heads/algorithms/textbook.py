@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from edgetl.ahead import ahead
 from edgetl.errors import TrainError
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.types import Array, Embeddings, HeadKind
@@ -34,15 +35,22 @@ def fit(kind: HeadKind, alpha: float, names: Sequence[str], blocks: Iterable[tup
     if kind not in KINDS:
         raise TrainError(f"{kind} has no formula; expected one of {', '.join(KINDS)}")
     number = {name: i for i, name in enumerate(names)}
-    counts, sums, squares = np.zeros(len(names)), 0.0, 0.0
-    with single_thread():
-        for x, labels in blocks:
-            member = np.eye(len(names))[[number[label] for label in labels]]
-            rows = x.astype(np.float64)
-            counts, sums, squares = counts + member.sum(0), sums + member.T @ rows, squares + rows.T @ rows
+
+    def moments(block: tuple[Embeddings, Sequence[str]]) -> tuple[Array, Array, Array]:
+        x, labels = block
+        member, rows = np.eye(len(names))[[number[label] for label in labels]], x.astype(np.float64)
+        return member.sum(0), member.T @ rows, rows.T @ rows
+
+    counts, sums, squares = np.zeros(len(names)), np.zeros(1), np.zeros(1)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with single_thread(), ThreadPoolExecutor(2, thread_name_prefix="edgetl-proof") as pool:
+        for _, future in ahead(pool, moments, blocks, 2):  # the next rows are read meanwhile
+            count, total, square = future.result()
+            counts, sums, squares = counts + count, sums + total, squares + square
         if not counts.all():
             raise TrainError(f"no sample of {names[int(counts.argmin())]!r} is left")
-        weight, bias = _solve(kind, alpha, counts, np.asarray(sums) / counts[:, None], np.asarray(squares))
+        weight, bias = _solve(kind, alpha, counts, sums / counts[:, None], squares)
     return weight - weight.mean(0), bias - bias.mean()
 
 

@@ -146,10 +146,12 @@ def verdict(area: ClassMean, classes: int) -> tuple[bool, str]:
     return True, f"what is like nothing taught gets no label: {worth}"
 
 
-def judged(rates: Rates) -> tuple[Code, str]:
-    """What a person may rely on, with a background."""
+def judged(rates: Rates, classes: int) -> tuple[Code, str]:
+    """What a person may rely on, with a background and this many classes."""
     refused = Proportion(rates.background.n - rates.background.hits, rates.background.n)
     unrelated = f"{100 * refused.value:.0f} % of unrelated things are rejected (n={refused.n})"
+    if classes == 1:
+        return "unrelated-only", f"{unrelated}; similar things were not measured and may get the label: add them as a second class"
     if rates.false_accept is None:
         return "unrelated-only", f"{unrelated}; similar things were not measured: that takes 2 classes with {LEAST_PHOTOS} photos each"
     similar = f"{_tenths(rates.false_accept.value)} similar things you never taught get a wrong label"

@@ -9,7 +9,8 @@ import numpy as np
 
 from edgetl.types import Array
 
-WIDTH = 128
+WIDTH = 64
+"""With 128 a factor of 1280 values took 1.17 times as long, with 96, 64 or 48 the same (docs/evidence/head-choice.md)."""
 
 
 class Factor(Protocol):

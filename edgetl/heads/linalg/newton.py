@@ -9,8 +9,8 @@ import numpy as np
 from edgetl.types import Array
 
 _STEPS, _INNER = 12, 500
-_SHARE = 0.1
-"""Each step is solved to a tenth of the gradient: with a hundredth as many products were needed, in fewer and longer steps."""
+_SHARE = 0.03
+"""Each step is solved to this share of the gradient (docs/evidence/head-choice.md)."""
 
 
 def newton(
