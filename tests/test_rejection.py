@@ -358,6 +358,21 @@ def test_three_photos_of_one_class_do_not_reject_most_others_and_the_points_diff
     assert np.mean(shares, 0)[1] > 0.85
 
 
+def test_photos_that_look_like_a_reject_class_count_in_the_thresholds_beside_a_background() -> None:
+    known = np.array([-np.inf, -np.inf, *range(38)], np.float64)
+    strict, balanced, lenient = limits_beside(np.full(50, -100.0), known, few=False)
+    assert strict == np.sort(known)[5]
+    assert balanced == np.nextafter(-100, 0)  # the second lowest is one of those, so it is the background that sets it
+    assert lenient == balanced
+    centres, rng = world(5, 3, 2.0)
+    photos = {label: drawn(centre, rng, 10) for label, centre in zip(("a", "b", "none"), centres)}
+    head, report, _ = calibrate(taught(photos), far_away(rng))
+    assert head.rejection is not None
+    assert np.isfinite(head.rejection.limits or ()).all()
+    assert report.photos == 20
+    assert report.unrelated_accept.value < 0.1
+
+
 def test_one_class_has_no_choice_of_algorithms_and_no_warning_of_guessing() -> None:
     centres, rng = world(12, 1, 3.0)
     fit = taught({"part": drawn(centres[0], rng, 12)}, "auto")

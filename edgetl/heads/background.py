@@ -2,9 +2,9 @@
 
 The bundle brings them (its calibration photos, or those of `edgetl export --background`). They may show what is trained here, so those
 that are as near to a training photo as these are to each other are left out. Of the rest the first GROUND widen the total scatter that
-the relative Mahalanobis distance compares with (:mod:`edgetl.heads.confidence.rejection`); the others are held out: how many of them get
-a label is
-the measured share of unrelated photos that do.
+the relative Mahalanobis distance compares with (:mod:`edgetl.heads.confidence.rejection`); the others are held out: the share of them
+that get a label is the measured share for unrelated photos. Where left-out classes are rejected better without the first, only the
+others are used.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from edgetl.session.reports import Added, AddReport
 from edgetl.session.workspace import Memory, Ready
 from edgetl.types import ColorOrder, Photo, check_label
 
-_COMMIT_EVERY = 32
+_COMMIT_EVERY = 16
+"""Photos of a transaction; the last ones are committed when nothing else runs (docs/evidence/add-many.md)."""
 Batch = tuple[list[Added], list[tuple[str, str]]]
 
 

@@ -45,7 +45,7 @@ def fit(kind: HeadKind, alpha: float, names: Sequence[str], blocks: Iterable[tup
     from concurrent.futures import ThreadPoolExecutor
 
     with single_thread(), ThreadPoolExecutor(2, thread_name_prefix="edgetl-proof") as pool:
-        for _, future in ahead(pool, moments, blocks, 2):  # the next rows are read meanwhile
+        for _, future in ahead(pool, moments, blocks, 1):  # the next rows are read meanwhile
             count, total, square = future.result()
             counts, sums, squares = counts + count, sums + total, squares + square
         if not counts.all():

@@ -13,7 +13,8 @@ classes:
 Unknown things of the kind that was taught, which `mahalanobis` knows best, can only be rejected where that was measured to work. Things
 of another kind are far from all that was taught. With flowers, sign digits or magnetic tiles taught (5 / 10 / 20 / 100 photos per class, 3
 draws) and photos of the other two or of solar cells shown, REACH refused all of them in 30 of the 36 cases and 89 to 99 % in the others;
-`mahalanobis` alone let up to all of them through. It costs one known photo in a hundred (2 % of flowers at 5 per class) and is always on.
+`mahalanobis` alone let up to all of them through. It costs one known photo in a hundred (2 % of flowers at 5 per class) and is always on,
+but where a background is in the scatter, which does the same (docs/evidence/rejection.md).
 
 Classes named `none`, `background` or `unknown` are what the person calls nothing. The head learns them like any other class, but a photo
 that is most like one of them gets no label.
