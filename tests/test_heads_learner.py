@@ -235,10 +235,10 @@ def test_auto_says_why_and_takes_what_leave_one_out_shows_to_be_better() -> None
 
 @pytest.mark.parametrize(("frames", "tried"), [(1, [0.3, 0.03]), (4, [0.3, 0.03, 0.003])], ids=["single photos", "bursts of four"])
 def test_little_regularisation_is_tried_where_bursts_are_few(frames: int, tried: list[float]) -> None:
-    x, labels = data(3, 96, 48)
-    rows = np.arange(96) // frames * frames
+    x, labels = data(3, 160, 256)
+    rows = np.arange(160) // frames * frames
     fit = taught(x[rows], [labels[row] for row in rows]).fit("lda")
-    assert len(set(fit.bursts)) == 96 // frames
+    assert len(set(fit.bursts)) == 160 // frames
     assert list(fit.views) == tried
     assert fit.view(0.003).alpha == 0.003
 

@@ -22,9 +22,9 @@ ALPHAS = (0.3, 0.03, 0.003)
 of half a decade from 0.003 to 3 were hardly more accurate (mean top-1 of flowers, sign digits and magnetic tiles at 5 / 20 / 100 / 70 % of
 the photos per class 56.6 / 73.8 / 85.3 / 87.1 against 56.6 / 73.5 / 85.0 / 87.3 for these three, 5 seeds), and with few steps a new class
 seldom changes alpha, which costs a new factorisation."""
-PLENTY = 0.6
-"""With at least this share of the embedding's values in bursts the weakest of ALPHAS is not tried: it won once in 640 choices, by a Brier
-score lower by 0.0008 (docs/evidence/head-choice.md)."""
+PLENTY, SHORT = 0.6, 256
+"""With at least PLENTY of the embedding's values in bursts the weakest of ALPHAS is not tried: it won once in 640 choices, by a Brier score
+lower by 0.0008 (docs/evidence/head-choice.md). A factor of fewer than SHORT values costs next to nothing."""
 LIMIT, ROWS = 512, 4
 """Every candidate is trained on all photos, and judged by its answers to at most LIMIT of their bursts, or one of each class, of at most
 ROWS times as many rows (docs/evidence/head-choice.md)."""
@@ -118,7 +118,7 @@ class Trial:
 
 def alphas_for(bursts: int, dim: int) -> tuple[float, ...]:
     """What is tried on so many bursts of embeddings of `dim` values."""
-    return ALPHAS if bursts < PLENTY * dim else ALPHAS[:-1]
+    return ALPHAS if dim < SHORT or bursts < PLENTY * dim else ALPHAS[:-1]
 
 
 def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
