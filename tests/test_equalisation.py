@@ -14,7 +14,7 @@ from edgetl_exporters.convert.onnx_to_torch import OnnxModule
 from edgetl_exporters.pictures import scenes
 from edgetl_exporters.quantise import calibration, equalisation, ranges, swish
 from edgetl_exporters.sources.file_source import FileSource
-from edgetl_exporters.sources.given import Given
+from edgetl_exporters.sources.options import FileOptions
 from edgetl_exporters.variants.maker import Maker
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,7 +161,7 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_int8_of_a_real_network_stays_near_with_two_layers_in_float_at_most(name: str, data: Path) -> None:
     options, least = FILES[name]
-    source = FileSource(data / "weights" / name, Given(**options))
+    source = FileSource(data / "weights" / name, FileOptions(**options))
     found = calibration.collect(data / "imagenet-sample", source.image)
     model = ranges.read(source.network(source.recipe("onnx", "int8"))).model  # type: ignore[arg-type]
     made = equalisation.equalise(model, found.tensors)

@@ -9,6 +9,7 @@ from pathlib import Path
 import edgetl_exporters
 import numpy as np
 import pytest
+from edgetl_exporters import report
 
 from edgetl.bundle.bundle import Bundle
 from edgetl.types import to_json
@@ -43,21 +44,27 @@ def test_the_default_export_keeps_its_bounds(exported) -> None:
         assert variant.parity.count == 50
 
 
-def test_a_healthy_export_searches_nothing_says_so_and_keeps_it_in_the_bundle(exported) -> None:
+def test_a_healthy_export_needs_no_repair_and_the_bundle_states_it(exported) -> None:
     bundle, result = exported
     assert result.diagnosis.healthy
     assert result.adequacy.enough
     assert result.adequacy.moved < 0.02
     assert json.loads(json.dumps(bundle.calibration["diagnosis"])) == to_json(result.diagnosis)
     assert bundle.calibration["adequacy"]["photos"] == 200
-    integers = [(made, bundle.variant(made.name)) for made in result.variants if made.name.endswith("int8")]
-    for made, variant in integers:
-        assert (made.search.met, len(made.search.steps), made.search.steps[0].count) == (True, 1, bundle.calibration["choosing"])
-        assert variant.recipe["search"] == to_json(made.search)
+    integers = [(exported, bundle.variant(exported.name)) for exported in result.variants if exported.name.endswith("int8")]
+    for exported, variant in integers:
+        assert (exported.search.met, len(exported.search.steps), exported.search.steps[0].count) == (
+            True,
+            1,
+            bundle.calibration["choosing"],
+        )
+        assert variant.recipe["search"] == to_json(exported.search)
         assert variant.recipe["settings"]["float_layers"] == 0
-    said = "\n".join(result.lines())
-    assert "200 calibration photos are enough" in said
-    assert said.count("the base recipe suffices") == len(integers) == 3
+    assert len(integers) == 3
+    assert len(report.summary(result)) <= 6
+    details = "\n".join(report.details(result))
+    assert all(f"{exported.name}: {report.search(exported.search)}" in details for exported, _ in integers)
+    assert report.adequacy(result.adequacy) in details
 
 
 def test_integer_models_are_less_than_half_as_large_as_float_ones(exported) -> None:
@@ -73,9 +80,9 @@ def test_full_integer_tflite_takes_a_pixel_by_one_xor(exported) -> None:
     bundle, _ = exported
     (content,) = bundle.model(bundle.variant("tflite-int8")).values()
     interpreter = Interpreter(model_content=content)
-    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
-    assert given["dtype"] == made["dtype"] == np.int8
-    assert given["quantization"] == (1.0, -128)
+    (image,), (embedding,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert image["dtype"] == embedding["dtype"] == np.int8
+    assert image["quantization"] == (1.0, -128)
     interpreter.allocate_tensors()
     kinds = {operation["op_name"] for operation in interpreter._get_ops_details()}
     assert not kinds & {"TRANSPOSE", "PAD", "QUANTIZE", "DEQUANTIZE"}, kinds
@@ -84,10 +91,10 @@ def test_full_integer_tflite_takes_a_pixel_by_one_xor(exported) -> None:
 def test_int8_top1_is_within_0_7_point_of_float(exported, data: Path) -> None:
 
     bundle, _ = exported
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, ROOT / "tools" / "imagenet_top1", bundle.path, "--json"], capture_output=True, text=True, check=True
     ).stdout
-    top1 = {row["variant"]: row["top1"]["value"] for row in json.loads(said)["rows"]}
+    top1 = {row["variant"]: row["top1"]["value"] for row in json.loads(printed)["rows"]}
     for name in ("onnx", "tflite", "openvino"):
         assert top1[f"{name}-int8"] >= top1["torch"] - 0.007, top1
         assert abs(top1[f"{name}-fp32"] - top1["torch"]) <= 0.001, top1
@@ -99,8 +106,8 @@ def test_the_recipes_for_any_program_keep_their_bound_on_gray_cells(cell_photos:
     for cell in cell_photos[::10]:
         (folder / cell.name).symlink_to(cell)
     recipes = {"onnx_recipe": "onnx-u8u8", "openvino_recipe": "openvino-u8u8"}
-    made = edgetl_exporters.export(
+    result = edgetl_exporters.export(
         output=tmp_path / "safe.edgetl", photos=folder, formats=("onnx", "openvino"), precisions=("int8",), **recipes
     )
-    assert [variant.recipe for variant in made.variants] == list(recipes.values())
-    assert all(variant.parity.cosine_mean >= 0.98 for variant in made.variants)
+    assert [variant.recipe for variant in result.variants] == list(recipes.values())
+    assert all(variant.parity.cosine_mean >= 0.98 for variant in result.variants)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from edgetl_exporters import pictures
 from edgetl_exporters.backbones import keras_import
-from edgetl_exporters.sources.given import Given
 from edgetl_exporters.sources.keras_source import KerasSource
+from edgetl_exporters.sources.options import FileOptions
 
 from edgetl.bundle.bundle import FAMILIES
 from edgetl.errors import CalibrationError, ExportError, WeightsMissing
@@ -165,7 +165,7 @@ def _coral(keras: Any, path: Path) -> Any:
 
 
 def test_a_cut_classifier_gives_back_its_own_scores(keras: Any, own: Path) -> None:
-    source = KerasSource(str(own), given=Given(cut="auto"))
+    source = KerasSource(str(own), given=FileOptions(cut="auto"))
     tensors = scenes(source)
     weights, bias = source.classifier()
     logits = source.embed(tensors) @ weights.T + bias
@@ -177,7 +177,7 @@ def test_a_cut_classifier_gives_back_its_own_scores(keras: Any, own: Path) -> No
     np.testing.assert_allclose(run(source, "tflite", "fp32", tensors), source.embed(tensors), atol=1e-5)
     for format_ in ("tflite", "onnx", "openvino"):
         assert cosines(source.embed(tensors), run(source, format_, "int8", tensors)).min() > 0.99, format_
-    named = KerasSource(str(own), given=Given(cut="classes"))
+    named = KerasSource(str(own), given=FileOptions(cut="classes"))
     np.testing.assert_allclose(named.embed(tensors), logits, atol=1e-5)
     assert named.classifier() is None
 
@@ -185,7 +185,10 @@ def test_a_cut_classifier_gives_back_its_own_scores(keras: Any, own: Path) -> No
 def test_a_classifier_inside_a_network_inside_is_cut_too(keras: Any, own: Path, folder: Path) -> None:
     given = keras.Input((32, 40, 3))
     keras.Model(given, keras.saving.load_model(own)(given)).save(folder / "nested.keras")
-    direct, nested = KerasSource(str(own), given=Given(cut="auto")), KerasSource(str(folder / "nested.keras"), given=Given(cut="auto"))
+    direct, nested = (
+        KerasSource(str(own), given=FileOptions(cut="auto")),
+        KerasSource(str(folder / "nested.keras"), given=FileOptions(cut="auto")),
+    )
     np.testing.assert_allclose(nested.embed(scenes(direct)), direct.embed(scenes(direct)), atol=1e-6)
     assert (nested.mean, nested.std) == (direct.mean, direct.std)
 
@@ -193,12 +196,12 @@ def test_a_classifier_inside_a_network_inside_is_cut_too(keras: Any, own: Path, 
 def test_a_normalisation_that_is_given_is_the_one_in_front(keras: Any, save: Callable[..., Path]) -> None:
     path = save("plain", keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D(), shape=(None, None, 3))
     with pytest.raises(ExportError, match=r"are free; .*--size"):
-        KerasSource(str(path), given=Given(mean=(127.5,) * 3, std=(127.5,) * 3))
+        KerasSource(str(path), given=FileOptions(mean=(127.5,) * 3, std=(127.5,) * 3))
     with pytest.raises(ExportError, match=r"no Rescaling .*--mean and --std"):
-        KerasSource(str(path), given=Given(size=(24, 16)))
+        KerasSource(str(path), given=FileOptions(size=(24, 16)))
     network = keras.saving.load_model(path)
     for order, step in (("rgb", 1), ("bgr", -1)):
-        source = KerasSource(str(path), given=Given(size=(24, 16), mean=(10.0, 20.0, 30.0), std=(50.0, 60.0, 70.0), order=order))
+        source = KerasSource(str(path), given=FileOptions(size=(24, 16), mean=(10.0, 20.0, 30.0), std=(50.0, 60.0, 70.0), order=order))
         tensors = scenes(source)
         normalised = (tensors.astype(np.float32) - (10, 20, 30)) / (50, 60, 70)
         expected = network.predict(normalised[..., ::step], verbose=0)
@@ -206,7 +209,7 @@ def test_a_normalisation_that_is_given_is_the_one_in_front(keras: Any, save: Cal
         assert cosines(expected, run(source, "tflite", "int8", tensors)).min() > 0.99
         assert (source.mean, source.image) == ((10.0, 20.0, 30.0), ImageSpec(24, 16, 28, filter="bilinear"))
     with pytest.raises(ExportError, match="std above 0"):
-        KerasSource(str(path), given=Given(size=(24, 16), mean=(0.0,), std=(0.0,)))
+        KerasSource(str(path), given=FileOptions(size=(24, 16), mean=(0.0,), std=(0.0,)))
 
 
 @pytest.mark.parametrize(
@@ -281,14 +284,14 @@ def test_what_is_no_embedding_network_is_refused_with_the_reason(keras: Any, own
         ("maps", "auto", "ends in Conv2D .*--cut LAYER"),
     ):
         with pytest.raises(ExportError, match=message) as refused:
-            KerasSource(str(folder / f"{name}.keras"), given=Given(cut=cut))
+            KerasSource(str(folder / f"{name}.keras"), given=FileOptions(cut=cut))
         assert f"{name}.keras" in str(refused.value)
     with pytest.raises(ExportError, match="its input is 40x32, not 64x64"):
-        KerasSource(str(own), given=Given(cut="auto", size=(64, 64)))
+        KerasSource(str(own), given=FileOptions(cut="auto", size=(64, 64)))
     with pytest.raises(ExportError, match="--weights and --random-weights belong to"):
         KerasSource(str(own), random=True)
     with pytest.raises(ExportError, match="normalisation of its own"):
-        KerasSource(str(own), given=Given(cut="auto", mean=(0.0,) * 3, std=(255.0,) * 3))
+        KerasSource(str(own), given=FileOptions(cut="auto", mean=(0.0,) * 3, std=(255.0,) * 3))
 
 
 def test_an_operation_that_a_format_does_not_have_is_named(keras: Any, folder: Path) -> None:
@@ -318,7 +321,7 @@ def test_wrong_words_are_answered_with_the_right_ones(mobilenet: KerasSource) ->
     with pytest.raises(ExportError, match="exclude each other"):
         KerasSource("keras/MobileNetV2", random=True, file="some.weights.h5")
     with pytest.raises(ExportError, match="cut before its classifier already"):
-        KerasSource("keras/MobileNetV2", random=True, given=Given(cut="auto"))
+        KerasSource("keras/MobileNetV2", random=True, given=FileOptions(cut="auto"))
     with pytest.raises(ExportError, match="tflite is not offered in fp16"):
         mobilenet.recipe("tflite", "fp16")
 

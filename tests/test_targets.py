@@ -6,22 +6,16 @@ import importlib.util
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import tiny_models
 from edgetl_exporters import plugins, targets
-from edgetl_exporters.backbones.backbone import Weights
 from edgetl_exporters.convert import to_onnx
-from edgetl_exporters.quantise.recipes import Recipe
-from edgetl_exporters.sources import extended
-from edgetl_exporters.sources.base import Source
 from edgetl_exporters.targets import emulated, ethos, matrix, nvidia, qnn
-from edgetl_exporters.targets.job import Job
-from edgetl_exporters.variants.maker import Maker
+from edgetl_exporters.targets.job import ProofJob
 from pictures import encoded, picture
 
 from edgetl import Bundle, ImageSpec, machine
@@ -88,7 +82,7 @@ def test_top1_counts_what_the_networks_own_classifier_says(tiny: Bundle, tensors
     weights, bias = random.normal(size=(4, tiny_models.DIM)).astype(np.float32), random.normal(size=4).astype(np.float32)
     made = expected + random.normal(scale=0.3, size=expected.shape).astype(np.float32)
     truth = random.integers(0, 4, N)
-    proof = Job(tiny, tensors, expected, (weights, bias), truth).proof("board", "onnx-fp32", "chip 1", "measured", made)
+    proof = ProofJob(tiny, tensors, expected, (weights, bias), truth).proof("board", "onnx-fp32", "chip 1", "measured", made)
     named = [max(range(4), key=lambda c: float(weights[c] @ row + bias[c])) for row in made]
     float_ = [max(range(4), key=lambda c: float(weights[c] @ row + bias[c])) for row in expected]
     assert (proof.top1.hits, proof.top1.n) == (sum(a == b for a, b in zip(named, truth)), N)
@@ -98,7 +92,7 @@ def test_top1_counts_what_the_networks_own_classifier_says(tiny: Bundle, tensors
     assert (proof.cosine_mean, proof.cosine_min) == pytest.approx((np.mean(cosines), np.min(cosines)), abs=1e-6)
     # A classifier that reads the last stage reads the end of an embedding of several.
     both = np.concatenate([np.ones((N, 3), np.float32), made], axis=1)
-    deep = Job(tiny, tensors, np.concatenate([expected[:, :3], expected], axis=1), (weights, bias), truth)
+    deep = ProofJob(tiny, tensors, np.concatenate([expected[:, :3], expected], axis=1), (weights, bias), truth)
     assert deep.proof("board", "onnx-fp32", "chip 1", "measured", both).top1 == proof.top1
 
 
@@ -111,10 +105,10 @@ def test_without_a_float_original_there_is_no_cosine_and_still_a_top1(tiny: Bund
 
 
 def test_an_emulator_takes_a_few_photos_evenly_spread(tiny: Bundle, tensors: Pixels, expected: Embeddings) -> None:
-    few = Job(tiny, tensors, expected, None, np.arange(N), few=3).sample()
+    few = ProofJob(tiny, tensors, expected, None, np.arange(N), few=3).sample()
     assert few.truth.tolist() == [0, 2, 5]
     assert (few.tensors == tensors[[0, 2, 5]]).all()
-    assert len(Job(tiny, tensors, expected, few=100).sample().tensors) == N
+    assert len(ProofJob(tiny, tensors, expected, few=100).sample().tensors) == N
 
 
 def test_what_cannot_be_proved_here_is_a_row_with_its_reason_and_stops_nothing(
@@ -156,7 +150,7 @@ def test_another_python_embeds_what_this_one_does(
     monkeypatch.setenv("EDGETL_CACHE", str(tmp_path))
     there = board(tmp_path, sys.executable)
     ((target, variant),) = there.cells(tiny)
-    proof = there.prove(Job(tiny, tensors, expected), target, variant)
+    proof = there.prove(ProofJob(tiny, tensors, expected), target, variant)
     here = matrix.prove(tiny, tensors, expected, targets=["native"])[1]
     assert (proof.target, proof.kind, proof.count) == ("board cortex-a72", "emulated", N)
     assert (proof.cosine_mean, proof.cosine_min) == (here.cosine_mean, here.cosine_min)
@@ -188,7 +182,7 @@ def test_an_emulator_that_crashes_fails_or_refuses_takes_nothing_down(
     monkeypatch.setenv("EDGETL_CACHE", str(tmp_path))
     there = board(tmp_path, sys.executable, "-S", "-c", program)
     with pytest.raises(kind, match=said):
-        there.prove(Job(tiny, tensors, expected), "board cortex-a72", "tflite-int8")
+        there.prove(ProofJob(tiny, tensors, expected), "board cortex-a72", "tflite-int8")
 
 
 @pytest.fixture
@@ -250,83 +244,12 @@ def test_a_distribution_that_does_not_work_or_takes_a_name_is_said_by_name(insta
         targets.known()
 
 
-HALVES = """
-import onnx
-from onnx import numpy_helper
-
-class Halves:
-    '''Weights that float16 can hold.'''
-
-    format, precision, suits = "onnx", "fp16", "every machine"
-
-    def make(self, network, photos):
-        model = onnx.load_from_string(network)
-        for tensor in model.graph.initializer:
-            if tensor.name == "weights":
-                values = numpy_helper.to_array(tensor)
-                tensor.CopyFrom(numpy_helper.from_array(values.astype("float16").astype("float32"), tensor.name))
-        return {"model.onnx": model.SerializeToString()}
-"""
-
-
-class Tiny(Source):
-    """The tiny network as something to export."""
-
-    name, package, weights = "tiny", "tests", Weights("tests", None, True)
-    image = ImageSpec(tiny_models.SIDE, tiny_models.SIDE, tiny_models.SIDE)
-    mean, std, dim, int8_bound = (127.5, 127.5, 127.5), (127.5, 127.5, 127.5), tiny_models.DIM, 0.9
-    offered: ClassVar = {"onnx": ("fp32",)}
-
-    def embed(self, tensors: Pixels) -> Embeddings:
-        return tiny_models.expected(tensors).astype(np.float32)
-
-    def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
-        return tiny_models.onnx()
-
-    def libraries(self, format_: str) -> Sequence[str]:
-        return ("onnx",)
-
-    def network(self, recipe: Recipe) -> bytes:
-        return tiny_models.onnx()["model.onnx"]
-
-
-def test_another_distribution_adds_a_format_which_is_proved_like_any_other(installed: Callable[..., None]) -> None:
-    assert isinstance(extended.extended(Tiny()), Tiny)
-    installed("halves", "halves = halves:Halves", HALVES)
-    source = extended.extended(Tiny())
-    assert source.offered == {"onnx": ("fp32", "fp16")}
-    golden = np.full((1, tiny_models.SIDE, tiny_models.SIDE, 3), 200, np.uint8)
-    maker = Maker(source, None, golden, 6)  # a seed whose scenes all say something to the tiny network
-    variant, exported = maker.make(source.recipe("onnx", "fp16"))
-    assert (variant.name, exported.recipe) == ("onnx-fp16", "halves")
-    float_, _ = maker.make(source.recipe("onnx", "fp32"))
-    assert 0 < np.abs(variant.self_test - float_.self_test).max() < 0.01
-    assert 0.999 < exported.parity.cosine_mean < 1
-    with pytest.raises(ExportError, match="tflite is not offered in fp16"):
-        source.recipe("tflite", "fp16")
-    assert targets.known().keys() == {"native", "aarch64", "armv7", "avx2", "qnn", "ethos", "nvidia"}
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        ('"fp16"', '"fp32"', "two make onnx-fp32, 'halves' and another"),
-        ('"fp16"', '"fp8"', r"the format 'halves' makes \('onnx', 'fp8'\); known are"),
-        ('"onnx",', '"ncnn",', r"the format 'halves' makes \('ncnn', 'fp16'\); known are tflite, onnx, openvino"),
-    ],
-)
-def test_a_format_that_no_device_opens_or_that_is_there_is_refused(installed: Callable[..., None], old: str, new: str, said: str) -> None:
-    installed("halves", "halves = halves:Halves", HALVES.replace(old, new))
-    with pytest.raises(ExportError, match=said):
-        extended.extended(Tiny())
-
-
 def test_an_accelerator_that_is_not_here_is_an_error(tiny: Bundle, tensors: Pixels, expected: Embeddings, monkeypatch) -> None:
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("onnxruntime-gpu is installed: this is about machines without it")
-    job = Job(tiny, tensors, expected)
+    job = ProofJob(tiny, tensors, expected)
     for target, variant in nvidia.Nvidia().cells(tiny):
         with pytest.raises(RuntimeUnavailable, match=r"has no (CUDA|Tensorrt)ExecutionProvider, only .*pip install onnxruntime-gpu"):
             nvidia.Nvidia().prove(job, target, variant)
@@ -365,13 +288,13 @@ def test_each_npu_is_offered_what_it_can_take(tiny: Bundle) -> None:
 
 
 @pytest.fixture(scope="session")
-def real(lite0: Path, cell_photos: list[Path]) -> Job:
+def real(lite0: Path, cell_photos: list[Path]) -> ProofJob:
     """EfficientNet-Lite0 with photos that calibrated nothing."""
     bundle = Bundle.open(lite0)
     tensors = np.stack([preprocess.tensor(load(photo), bundle.input) for photo in cell_photos[5::300]])
     float_ = bundle.variant("onnx-fp32")
     runtime = open_runtime(float_.family, bundle.model(float_))
-    return Job(bundle, tensors, np.concatenate([runtime.embed(tensor[None]) for tensor in tensors]), few=2)
+    return ProofJob(bundle, tensors, np.concatenate([runtime.embed(tensor[None]) for tensor in tensors]), few=2)
 
 
 def installed_version(name: str) -> None:
@@ -381,7 +304,7 @@ def installed_version(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("generation", ["v68", "v79"])
-def test_a_qualcomm_npu_computes_the_integer_model_within_its_bound(real: Job, generation: str) -> None:
+def test_a_qualcomm_npu_computes_the_integer_model_within_its_bound(real: ProofJob, generation: str) -> None:
     installed_version("onnxruntime_qnn")
     target, variant = next(cell for cell in qnn.Qnn().cells(real.bundle) if generation in cell[0])
     row = qnn.Qnn().prove(real, target, variant)
@@ -396,7 +319,7 @@ def test_a_qualcomm_npu_computes_the_integer_model_within_its_bound(real: Job, g
 
 
 @pytest.mark.slow
-def test_an_emulated_raspberry_pi_computes_the_integer_model_within_its_bound(real: Job) -> None:
+def test_an_emulated_raspberry_pi_computes_the_integer_model_within_its_bound(real: ProofJob) -> None:
     if not (emulated.cache() / "aarch64" / "ready.json").exists():
         pytest.skip("the emulated board is not built: tools/emulate aarch64")
     row = targets.known()["aarch64"].prove(real, "aarch64 cortex-a72", "tflite-int8")
@@ -407,7 +330,7 @@ def test_an_emulated_raspberry_pi_computes_the_integer_model_within_its_bound(re
 
 
 @pytest.mark.slow
-def test_vela_puts_the_whole_network_on_every_ethos_u(real: Job) -> None:
+def test_vela_puts_the_whole_network_on_every_ethos_u(real: ProofJob) -> None:
     installed_version("ethosu")
     rows = matrix.prove(real.bundle, real.tensors, real.expected, targets=["ethos"])
     assert [row.target for row in rows] == list(ethos.NPUS)
@@ -425,7 +348,7 @@ def test_vela_puts_the_whole_network_on_every_ethos_u(real: Job) -> None:
 
 
 @pytest.mark.slow
-def test_what_vela_cannot_put_on_the_npu_is_counted_and_rubbish_is_refused(real: Job) -> None:
+def test_what_vela_cannot_put_on_the_npu_is_counted_and_rubbish_is_refused(real: ProofJob) -> None:
     installed_version("ethosu")
     (float_,) = real.bundle.model(real.bundle.variant("tflite-fp32")).values()
     made = ethos.compile_for("ethos-u65-256", float_)
@@ -436,7 +359,7 @@ def test_what_vela_cannot_put_on_the_npu_is_counted_and_rubbish_is_refused(real:
 
 
 @pytest.mark.slow
-def test_the_table_of_a_bundle_is_stored_and_shown(real: Job) -> None:
+def test_the_table_of_a_bundle_is_stored_and_shown(real: ProofJob) -> None:
     rows = matrix.prove(real.bundle, real.tensors, real.expected, targets=["native"])
     assert all(row.cosine_mean > 0.98 for row in rows)
     kept = {(row.target, row.variant) for row in Bundle.open(real.bundle.path).proofs}

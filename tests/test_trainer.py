@@ -239,7 +239,7 @@ def test_the_file_says_what_it_is_and_holds_builtin_operators_only(tmp_path: Pat
     model = tflite.read(output.read_bytes(), "trainer.tflite")
     (stated,) = [model.buffers[entry.buffer].data for entry in model.metadata if entry.name == b"edgetl-trainer"]
     assert {**json.loads(bytes(stated)), "size": made.size} == {"format": "edgetl-trainer-1", **to_json(made)}
-    graphs = [tflite.Graph(model, number) for number in range(len(model.subgraphs))]
+    graphs = [tflite.TfliteGraph(model, number) for number in range(len(model.subgraphs))]
     used = {graph.opcode(operator) for graph in graphs for operator in graph.raw.operators}
     assert used == set(made.operators)
     assert not [name for name in used if "CUSTOM" in name.upper() or name.startswith("Flex")]

@@ -86,8 +86,9 @@ _MATRIX = options(
 @_OWN
 @_MATRIX
 @click.option("-o", "--output", required=True, type=click.Path(), help="NAME.edgetl for one file, or a folder.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the table of variants, the int8 diagnosis and the recipes that were tried.")
 @JSON
-def export(formats: str | None, precisions: str | None, calibrate: str | None, output: str, as_json: bool, matrix: bool,
+def export(formats: str | None, precisions: str | None, calibrate: str | None, output: str, verbose: bool, as_json: bool, matrix: bool,
            targets: tuple[str, ...], background: str | None, no_background: bool, **settings: Any) -> None:  # fmt: skip
     """Make a bundle of a backbone (on a workstation)."""
     if background is not None and no_background:
@@ -102,12 +103,14 @@ def export(formats: str | None, precisions: str | None, calibrate: str | None, o
     if as_json:
         print_json(result)
     else:
-        print_bundle(bundles.Bundle.open(output))
-        for line in result.lines():
-            click.echo(line)
-        click.echo(f"{result.seconds:.0f} s, peak memory {result.peak_memory / 2**20:.0f} MiB", err=True)
+        report = workstation("edgetl_exporters.report")
+        click.echo("\n".join(report.summary(result)))
+        if verbose:
+            click.echo("")
+            print_bundle(bundles.Bundle.open(output))
+            click.echo("\n".join(report.details(result)))
     if failed := [f"{row.target} {row.variant}" for row in result.proofs if row.kind == "failed"]:
-        click.echo(f"failed: {', '.join(failed)}; {output} is written, and says why (edgetl bundle inspect -m {output})", err=True)
+        click.echo(f"error: failed on {', '.join(failed)}. The bundle is written; edgetl bundle inspect -m {output} shows why.", err=True)
         sys.exit(1)
 
 

@@ -1,12 +1,13 @@
-"""The export: one backbone, every format and precision asked for, each proved on its own runtime, in one bundle."""
+"""Exports a backbone to a bundle: each format and precision is made, and proved on its own runtime."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,50 +18,48 @@ from edgetl.bundle import bundle, writer
 from edgetl.bundle.proofs import Proof
 from edgetl.errors import CalibrationError, ExportError
 from edgetl.inputs.photo import preprocess
+from edgetl.inputs.photo.folders import Progress
 from edgetl.inputs.photo.source import load
 from edgetl.types import Array, ImageSpec, Pixels, to_json
 from edgetl_exporters import pictures
 from edgetl_exporters.quantise import calibration
 from edgetl_exporters.quantise.recipes import Recipe
-from edgetl_exporters.sources.base import Source
-from edgetl_exporters.sources.extended import extended
-from edgetl_exporters.sources.given import Given
+from edgetl_exporters.sources.base import NetworkSource
 from edgetl_exporters.sources.opening import open_source
+from edgetl_exporters.sources.options import FileOptions
 from edgetl_exporters.targets import chosen, matrix
 from edgetl_exporters.targets import labelled as labels
 from edgetl_exporters.variants.adequacy import Adequacy
-from edgetl_exporters.variants.diagnosis import Diagnosis
+from edgetl_exporters.variants.diagnosis import Int8Diagnosis
 from edgetl_exporters.variants.maker import Exported, Maker
-
-Progress = Callable[[int, int], None]
 
 LEVELS = ("last", "multi")
 
 PRECISIONS = ("fp32", "int8")
-"""What is made where nothing was asked for, as far as the backbone offers it."""
+"""The default precisions, as far as the backbone offers them."""
 
 _COLLECT, _VARIANT, _MATRIX = 20, 10, 60
 """Steps of the progress bar: for decoding the photos, for each variant, and for the targets."""
 
 _SCENES = 24
-"""Drawn scenes on which levels are balanced where no photos were given."""
+"""Drawn scenes on which levels are balanced without photos."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportResult:
-    """What an export gave.
+    """The result of an export; :mod:`edgetl_exporters.report` turns it into text.
 
     Attributes:
         path: the bundle.
         backbone: its name.
         weights: where they came from.
-        levels: the lengths of the pooled stages that the embedding is made of; empty for the last stage alone.
-        calibration: the calibration photos' hash and counts; None where no photos were given.
+        levels: lengths of the pooled stages in the embedding; empty for the last stage alone.
+        calibration: hash and counts of the calibration photos; None without photos.
         variants: one per format and precision, in that order.
-        skipped: (file, reason) per photo that was chosen but could not be used.
-        diagnosis: what was found in the float network that makes int8 hard; None where it was not or could not be looked at.
-        adequacy: whether the calibration photos were enough for int8; None as above.
-        proofs: the table target x variant, where it was asked for.
+        skipped: (file, reason) per photo that could not be used.
+        diagnosis: what makes int8 hard for the float network; None without int8, photos or a float network in ONNX.
+        adequacy: whether there are enough calibration photos for int8; None as above.
+        proofs: one row per target and variant; empty if no target was named.
         seconds: wall time, s.
         peak_memory: the process's largest resident size, bytes.
     """
@@ -72,17 +71,11 @@ class ExportResult:
     calibration: Mapping[str, Any] | None
     variants: tuple[Exported, ...]
     skipped: tuple[tuple[str, str], ...]
-    diagnosis: Diagnosis | None
+    diagnosis: Int8Diagnosis | None
     adequacy: Adequacy | None
     proofs: tuple[Proof, ...]
     seconds: float
     peak_memory: int
-
-    def lines(self) -> list[str]:
-        """What is told of int8: what makes it hard, whether the photos were enough, and which recipes were tried."""
-        found = [] if self.diagnosis is None else self.diagnosis.lines()
-        enough = [] if self.adequacy is None else [str(self.adequacy)]
-        return [*found, *enough, *(f"{made.name}: {made.search}" for made in self.variants if made.search is not None)]
 
 
 def export(
@@ -102,30 +95,29 @@ def export(
     targets: Sequence[str] = (),
     labelled: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
-    **given: Any,
+    **options: Any,
 ) -> ExportResult:
     """Exports a backbone to a bundle.
 
     Args:
-        output: a folder, or a name that ends in `.edgetl`; written whole or not at all.
+        output: a folder, or a name that ends in `.edgetl`; written as a whole or not at all.
         backbone: one of :data:`edgetl_exporters.BACKBONES`, `timm/NAME`, `keras/NAME`, or an `.onnx`, `.tflite` or `.keras` file.
-        formats: some of `onnx`, `tflite`, `openvino`; None is all that the backbone can become.
-        precisions: some of `fp32`, `fp16`, `int8`; one that a format does not offer is refused. None is fp32 and int8, as far as offered.
-        levels: `last`, the pooled last stage, or `multi`, the pooled outputs of some middle stages before it (:data:`LEVELS`).
-        photos: a folder of 120 or more photos like those the camera will see; int8 needs it, the others are proved on it.
-        background: a folder of photos of anything but what will be trained, by which a head learns what to reject; True takes the
-            calibration photos, if any, and False leaves it out.
+        formats: some of `onnx`, `tflite`, `openvino`; None is all that the backbone offers.
+        precisions: some of `fp32`, `fp16`, `int8`, each of which every format must offer; None is fp32 and int8, as far as offered.
+        levels: `last`, the pooled last stage, or `multi`, with the pooled outputs of some middle stages before it (:data:`LEVELS`).
+        photos: a folder of 120 or more photos like those the camera will see; int8 needs it, other precisions are proved on it.
+        background: a folder of photos of anything but the classes to train, from which heads learn to reject unknown objects; True takes
+            the calibration photos, if any; False leaves it out.
         weights: a local state dict instead of the published weights.
         random_weights: untrained weights, marked as such in the manifest.
         seed: chooses the photos (and random weights).
-        onnx_recipe: `onnx-u8s8`, which `auto` is, or `onnx-u8u8`.
-        openvino_recipe: `openvino-u8s8`, which `auto` is, `openvino-u8u8` or `openvino-nncf`.
-        targets: on whose arithmetic every variant is proved, see :func:`edgetl_exporters.targets.known`; `all` is every one.
-        labelled: photos whose class the network's own classifier knows (:func:`edgetl_exporters.targets.labelled.read`), on which the
-        targets are
-            proved; the held-back photos where not given.
-        progress: told (steps done, steps in all).
-        **given: what a person says of an own file: see :class:`edgetl_exporters.sources.given.Given`.
+        onnx_recipe: `onnx-u8s8` (`auto`) or `onnx-u8u8`.
+        openvino_recipe: `openvino-u8s8` (`auto`), `openvino-u8u8` or `openvino-nncf`.
+        targets: the targets on whose arithmetic each variant is proved (:func:`edgetl_exporters.targets.known`); `all` is every one.
+        labelled: photos with a class of the network's own classifier (:func:`edgetl_exporters.targets.labelled.read`), on which the targets
+            are proved; None is the held-back photos.
+        progress: called with (steps done, all steps).
+        **options: for your own file, see :class:`edgetl_exporters.sources.options.FileOptions`.
 
     Raises:
         WeightsMissing: the weights are not on this machine and could not be downloaded.
@@ -134,117 +126,171 @@ def export(
         ExportError: an unknown backbone, format, precision or recipe, or weights that do not fit.
     """
     start = time.perf_counter()
-    if levels not in LEVELS:
-        raise ExportError(f"unknown levels {levels!r}; known are {', '.join(LEVELS)}")
-    if targets and photos is None and labelled is None:
-        raise CalibrationError("targets are proved on photos; give a folder with --calibrate FOLDER, or --labelled TABLE")
-    if labelled is not None and not targets:
-        raise ExportError("labelled photos are for the targets' top-1; add --matrix, or --target NAME")
-    wanted_targets = None if "all" in targets else targets
-    chosen(wanted_targets)  # an unknown one is refused before anything is made
+    _check_options(levels, targets, photos, labelled)
     writer.check_target(output)
-    source = extended(open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed, given=Given(**given)))
-    plan = _plan(source, formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe})
-    if photos is None and any(recipe.levels for recipe in plan):
-        raise CalibrationError(
-            "int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER (or --precisions fp32)"
-        )
-    _check_installed(source, plan)
+    opening = FileOptions(**options)
+    source = open_source(backbone, levels=levels, weights=weights, random_weights=random_weights, seed=seed, options=opening)
+    plan = _plan(source, formats, precisions, {"onnx": onnx_recipe, "openvino": openvino_recipe}, photos)
     steps = _Steps(progress, _COLLECT + _VARIANT * len(plan) + (_MATRIX if targets else 0))
-    image = source.image
-    judged = None if labelled is None else labels.read(labelled, image)
-    found = None if photos is None else calibration.collect(photos, image, seed=seed, progress=steps.within(0, _COLLECT))
-    golden = np.stack([preprocess.tensor(load(chart), image) for chart in pictures.charts()])
-    source.balance(pictures.scenes(_SCENES, image.width, image.height, seed) if found is None else found.tensors)
-    maker = Maker(source, found, golden, seed, _background(background, found, image, seed))
-    steps.to(_COLLECT)
-    made = []
-    for i, recipe in enumerate(plan, 1):
-        made.append(maker.make(recipe))
-        steps.to(_COLLECT + _VARIANT * i)
-    int8 = next((recipe for recipe in plan if recipe.levels), None)
-    diagnosed, enough = (None, None) if int8 is None else (maker.diagnose(int8), maker.adequacy(int8))
-    stated = None if found is None else {**found.manifest(), "diagnosis": to_json(diagnosed), "adequacy": to_json(enough)}
-    written = writer.write(
-        output,
-        backbone={"name": source.name, "source": source.package, "weights": to_json(source.weights), **source.notes},
-        input=image,
-        dim=source.dim,
-        levels=source.levels,
-        calibration=stated,
-        self_test_inputs=pictures.charts(),
-        self_test_tensors=golden,
-        variants=[variant for variant, _ in made],
-    )
-    return ExportResult(
-        path=os.fspath(output),
-        backbone=source.name,
-        weights=source.weights.source,
-        levels=source.levels,
-        calibration=stated,
-        variants=tuple(exported for _, exported in made),
-        skipped=() if found is None else found.skipped,
-        diagnosis=diagnosed,
-        adequacy=enough,
-        proofs=_proofs(written, source, found, wanted_targets, judged, steps) if targets else (),
-        seconds=time.perf_counter() - start,
-        peak_memory=_peak_memory(),
-    )
+    tested = None if labelled is None else labels.read(labelled, source.image)
+    photographed = None if photos is None else calibration.collect(photos, source.image, seed=seed, progress=steps.within(0, _COLLECT))
+    work = _Work(source, plan, photographed, seed, _background(background, photographed, source.image, seed))
+    written, variants = work.write(output, steps)
+    proofs = _proofs(written, source, photographed, targets, tested, steps) if targets else ()
+    return work.result(os.fspath(output), variants, proofs, time.perf_counter() - start)
 
 
-def _plan(source: Source, formats: Sequence[str] | None, precisions: Sequence[str] | None, wanted: Mapping[str, str]) -> list[Recipe]:
-    """The recipes of what was asked for; of what was left open, all that the source offers."""
+class _Work:
+    """One export: its source, recipes and photos, from which variants and the bundle are made."""
+
+    def __init__(
+        self, source: NetworkSource, plan: Sequence[Recipe], photos: calibration.Calibration | None, seed: int, background: Pixels | None
+    ) -> None:
+        self._source, self._plan, self._photos, image = source, plan, photos, source.image
+        self._self_test = np.stack([preprocess.tensor(load(chart), image) for chart in pictures.charts()])
+        source.balance(pictures.scenes(_SCENES, image.width, image.height, seed) if photos is None else photos.tensors)
+        self._maker = Maker(source, photos, self._self_test, seed, background)
+
+    def write(self, output: str | os.PathLike[str], steps: _Steps) -> tuple[bundle.Bundle, tuple[Exported, ...]]:
+        """Makes every variant and writes the bundle."""
+        steps.to(_COLLECT)
+        pairs = []
+        for number, recipe in enumerate(self._plan, 1):
+            pairs.append(self._maker.make(recipe))
+            steps.to(_COLLECT + _VARIANT * number)
+        source = self._source
+        written = writer.write(
+            output,
+            backbone={"name": source.name, "source": source.package, "weights": to_json(source.weights), **source.notes},
+            input=source.image,
+            dim=source.dim,
+            levels=source.levels,
+            calibration=self._calibration,
+            self_test_inputs=pictures.charts(),
+            self_test_tensors=self._self_test,
+            variants=[variant for variant, _ in pairs],
+        )
+        return written, tuple(exported for _, exported in pairs)
+
+    def result(self, path: str, variants: tuple[Exported, ...], proofs: tuple[Proof, ...], seconds: float) -> ExportResult:
+        """The result of the export."""
+        return ExportResult(
+            path=path,
+            backbone=self._source.name,
+            weights=self._source.weights.source,
+            levels=self._source.levels,
+            calibration=self._calibration,
+            variants=variants,
+            skipped=() if self._photos is None else self._photos.skipped,
+            diagnosis=self._judged[0],
+            adequacy=self._judged[1],
+            proofs=proofs,
+            seconds=seconds,
+            peak_memory=_peak_memory(),
+        )
+
+    @functools.cached_property
+    def _judged(self) -> tuple[Int8Diagnosis | None, Adequacy | None]:
+        """What makes int8 hard, and whether there are enough photos; None each without int8."""
+        recipe = next((recipe for recipe in self._plan if recipe.levels), None)
+        return (None, None) if recipe is None else (self._maker.diagnose(recipe), self._maker.adequacy(recipe))
+
+    @property
+    def _calibration(self) -> Mapping[str, Any] | None:
+        if self._photos is None:
+            return None
+        diagnosis, adequacy = self._judged
+        return {**self._photos.manifest(), "diagnosis": to_json(diagnosis), "adequacy": to_json(adequacy)}
+
+
+def _check_options(
+    levels: str, targets: Sequence[str], photos: str | os.PathLike[str] | None, labelled: str | os.PathLike[str] | None
+) -> None:
+    if levels not in LEVELS:
+        raise ExportError(f"unknown levels {levels!r}; expected {' or '.join(LEVELS)}", code="unknown-levels", levels=levels)
+    if targets and photos is None and labelled is None:
+        raise CalibrationError(
+            "targets are proved on photos; give a folder with --calibrate FOLDER, or --labelled TABLE", code="photos-missing"
+        )
+    if labelled is not None and not targets:
+        raise ExportError("--labelled is for the targets' top-1; add --matrix, or --target NAME", code="targets-missing")
+    chosen(_names(targets))  # an unknown target fails before anything is made
+
+
+def _names(targets: Sequence[str]) -> Sequence[str] | None:
+    """The names of targets; None is all."""
+    return None if "all" in targets else targets
+
+
+def _plan(
+    source: NetworkSource,
+    formats: Sequence[str] | None,
+    precisions: Sequence[str] | None,
+    recipes: Mapping[str, str],
+    photos: str | os.PathLike[str] | None,
+) -> list[Recipe]:
+    """The recipes to export; where nothing was named, all that the source offers."""
     cells = [
         (format_, precision)
         for format_ in dict.fromkeys(source.offered if formats is None else formats)
         for precision in dict.fromkeys(_usual(source, format_) if precisions is None else precisions)
     ]
     if not cells:
-        raise ExportError("nothing to export: give at least one of --formats and one of --precisions")
-    return [source.recipe(format_, precision, wanted.get(format_, "auto")) for format_, precision in cells]
+        raise ExportError("nothing to export: give at least one of --formats and one of --precisions", code="nothing-to-export")
+    plan = [source.recipe(format_, precision, recipes.get(format_, "auto")) for format_, precision in cells]
+    if photos is None and any(recipe.levels for recipe in plan):
+        raise calibration.missing()
+    _check_installed(source, plan)
+    return plan
 
 
-def _background(asked: str | os.PathLike[str] | bool, found: calibration.Calibration | None, image: ImageSpec, seed: int) -> Pixels | None:
-    """The photos of the background: those given, or the calibration's."""
-    if not isinstance(asked, bool):
-        return calibration.others(asked, image, seed=seed)
-    if not asked or found is None:
+def _background(
+    wanted: str | os.PathLike[str] | bool, photos: calibration.Calibration | None, image: ImageSpec, seed: int
+) -> Pixels | None:
+    """The photos of the background: those of a folder, or the calibration's."""
+    if not isinstance(wanted, bool):
+        return calibration.others(wanted, image, seed=seed)
+    if not wanted or photos is None:
         return None
-    return np.concatenate([found.held_back, found.choosing, found.tensors])[: calibration.BACKGROUND]
+    return np.concatenate([photos.held_back, photos.choosing, photos.tensors])[: calibration.BACKGROUND]
 
 
-def _check_installed(source: Source, plan: Sequence[Recipe]) -> None:
-    """Before minutes of work: everything that takes part is there."""
+def _check_installed(source: NetworkSource, plan: Sequence[Recipe]) -> None:
+    """Checks, before minutes of work, that every library is installed."""
     for library in dict.fromkeys(library for recipe in plan for library in source.libraries(recipe.format)):
         try:
             metadata.version(library)
         except metadata.PackageNotFoundError as error:
-            raise ExportError(f"{library} is not installed, and this export needs it; pip install 'edgetl[export]'") from error
+            raise ExportError(
+                f"{library} is not installed, and this export needs it; pip install 'edgetl[export]'",
+                code="library-missing",
+                library=library,
+            ) from error
 
 
-def _usual(source: Source, format_: str) -> Sequence[str]:
+def _usual(source: NetworkSource, format_: str) -> Sequence[str]:
     offered = source.offered.get(format_, PRECISIONS)
     return [precision for precision in offered if precision in PRECISIONS] or offered
 
 
 def _proofs(
     written: bundle.Bundle,
-    source: Source,
-    found: calibration.Calibration | None,
-    targets: Sequence[str] | None,
-    judged: tuple[list[Path], Pixels, Array] | None,
+    source: NetworkSource,
+    photos: calibration.Calibration | None,
+    targets: Sequence[str],
+    labelled: tuple[list[Path], Pixels, Array] | None,
     steps: _Steps,
 ) -> tuple[Proof, ...]:
-    if judged is not None:
-        _, tensors, truth = judged
+    if labelled is not None:
+        _, tensors, truth = labelled
     else:
-        assert found is not None  # refused above
-        tensors, truth = found.held_back, None
+        assert photos is not None  # see _check_options
+        tensors, truth = photos.held_back, None
     return matrix.prove(
         written,
         tensors,
         source.embed(tensors),
-        targets=targets,
+        targets=_names(targets),
         classifier=source.classifier(),
         truth=None if truth is None else truth.tolist(),
         progress=steps.within(steps.total - _MATRIX, steps.total),

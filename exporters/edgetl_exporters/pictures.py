@@ -1,4 +1,4 @@
-"""Pictures made by arithmetic: the golden test charts, and scenes for parity where no photos were given."""
+"""Pictures made by arithmetic: the self-test images, and scenes for parity without photos."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ _FLAME_SIZE, _ZONE_SIZE = (640, 448), (416, 600)
 
 
 def charts() -> list[bytes]:
-    """The golden photos: JPEGs, one wide and one tall, larger than the input of every backbone.
+    """The self-test images: JPEGs, one wide and one tall, larger than the input of every backbone.
 
-    The wide one is a flame (black, red, yellow, white): other colours and other ranges move its embedding far. The tall one is a gray zone
-    plate, rings that get finer outwards up to two pixels: without the right filter they leave other rings behind. Both sides are unequal,
-    so that a squash differs from a crop. Measured with EfficientNet-Lite0 (worst of six variants, int8 calibrated on ImageNet photos and
-    on solar cells; refused is a cosine below 0.98 or more than 1.5 levels): BGR 0.87, [0, 1] for [-1, 1] 0.85; squash 66 levels, nearest
-    33, bilinear 13. (A chart of six coloured squares let BGR pass at 0.981 in int8, and nearest at 1.1 levels.)
+    The wide one is a flame (black, red, yellow, white), whose embedding changes much with colours and value ranges. The tall one is a gray
+    zone plate, rings that get finer outwards up to two pixels, which changes with the resampling filter. Both have unequal sides, so that a
+    squash differs from a crop. What they detect: docs/evidence/self-test-images.md.
     """
     return [_jpeg(_flame(*_FLAME_SIZE)), _jpeg(_zone_plate(*_ZONE_SIZE))]
 
@@ -64,6 +62,6 @@ def _gradient(size: tuple[int, int], corners: npt.NDArray[np.float64]) -> Image.
 
 
 def _jpeg(picture: Image.Image) -> bytes:
-    made = io.BytesIO()
-    picture.save(made, "JPEG", quality=92)
-    return made.getvalue()
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=92)
+    return content.getvalue()

@@ -1,4 +1,4 @@
-"""Silence for the converters, which talk on stdout, stderr, logging and warnings, some of them from C++."""
+"""Silences the converters, which print on stdout, stderr, logging and warnings, some of them from C++."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back everything this process prints; after an error it is printed on stderr, because it may explain it.
+    """Holds back everything this process prints; after an error it is printed on stderr, because it may explain the error.
 
-    The file descriptors are the whole process's: nothing else may print meanwhile, so progress is reported between such blocks.
+    The file descriptors belong to the whole process, so nothing else may print meanwhile; progress is reported between such blocks.
     """
     disabled = logging.root.manager.disable
-    said = io.StringIO()  # never closed: absl keeps the stream it finds at its import
+    printed = io.StringIO()  # never closed: absl keeps the stream it finds at its import
     with tempfile.TemporaryFile() as held, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)
         try:
-            with _into(held), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            with _into(held), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
                 yield
         except BaseException:
             held.seek(0)
-            sys.stderr.write((held.read().decode(errors="replace") + said.getvalue())[-4000:])
+            sys.stderr.write((held.read().decode(errors="replace") + printed.getvalue())[-4000:])
             raise
         finally:
             logging.disable(disabled)

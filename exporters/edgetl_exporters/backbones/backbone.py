@@ -26,16 +26,14 @@ class Backbone:
         int8_bound: the lowest mean cosine to the float embedding at which an int8 variant is accepted.
         build: makes the whole classifier network, untrained.
         features: the part of it that turns normalised float NCHW images into feature maps [n, d, h, w], stage by stage, or into [n, d]
-            where the network pools in its own way.
+            if the network pools in its own way.
         stages: the numbers in `features` of the middle stages that a multi-level embedding holds beside the last one: the last block at
-            1/16 of the input's resolution, and the last of each width at 1/32; empty where there are no stages to choose from.
-            Measured on EfficientNet-Lite0 (mean accuracy over magnetic tiles, hand signs and flowers at 5 / 20 / 60 photos per class,
-            4 seeds): last stage alone 54.3/70.4/79.4; with the last middle one 54.6/71.4/80.9; with all three 55.5/73.4/83.4; with one
-            at 1/8 as well 54.1/73.2/83.3; with every block from 1/16 on 54.5/73.9/83.9, for 2704 values instead of 1904.
-        classifier: the part that turns embeddings [n, d] into scores of the 1000 ImageNet classes; None where other parts lie between.
+            1/16 of the input's resolution, and the last of each width at 1/32; empty if there are no such stages.
+            Measurements: docs/evidence/levels.md.
+        classifier: the part that turns embeddings [n, d] into scores of the 1000 ImageNet classes; None if there are other parts between.
         weights_name: the pretrained weights' name, for the manifest.
-        file_name: what the pretrained weights' file is called.
-        fetch: returns the local file of the pretrained weights, downloaded where their library does so.
+        file_name: of the pretrained weights.
+        fetch: returns the local file of the pretrained weights, which their library may download.
     """
 
     name: str
@@ -61,7 +59,7 @@ class Weights:
     Attributes:
         source: the package or enum, `local file NAME`, or `random, seed N`.
         sha256: the file's sha256 (hex); None for random weights.
-        random: whether nothing was ever trained: for plumbing tests only.
+        random: whether they are untrained, for plumbing tests only.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""Exact folding: batch normalisations, and the division by std, disappear into the convolutions around them."""
+"""Folds batch normalisations, and the division by std, exactly into the convolutions around them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 def fold(network: nn.Module, image: torch.Tensor, std: tuple[float, float, float]) -> bool:
-    """Folds what can be folded exactly, and leaves the rest as it is.
+    """Folds everything that can be folded exactly, and leaves the rest unchanged.
 
-    A batch normalisation goes into the convolution before it where nothing else reads that convolution's output, and where the weight that
-    is multiplied is the module's own: a network may also use one convolution twice, change its output in place, standardise its weight
-    at every pass, or normalise before it convolves. std goes into the first convolution where nothing else reads the image, which is
-    exact because a padding of zeros is zero on both sides of a scaling.
+    A batch normalisation is folded into the convolution before it if nothing else reads that convolution's output, and if the weight that
+    is multiplied is the module's own: a network may also use one convolution twice, change its output in place, standardise its weight in
+    every pass, or normalise before it convolves. std is folded into the first convolution if nothing else reads the image, which is exact
+    because a padding of zeros is zero on both sides of a scaling.
 
     Args:
-        network: what takes the normalised image; changed in place.
-        image: float32 [1, 3, h, w], to see which operator reads what; its values do not matter.
+        network: takes the normalised image; changed in place.
+        image: float32 [1, 3, h, w], to trace which operator reads which tensor; its values do not matter.
         std: each channel is divided by it.
 
     Returns:
@@ -41,7 +41,7 @@ def fold(network: nn.Module, image: torch.Tensor, std: tuple[float, float, float
 
 
 class _Trace(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped to mypy
-    """Which operator reads which tensor, seen below the modules, where an addition or a padding without a module is seen too."""
+    """Records which operator reads which tensor, below the modules, because an addition or a padding may have no module."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Trace(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped to my
         return False  # nothing is compiled here; True imports torch's compiler, which takes seconds
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        """Runs an operator and notes it."""
+        """Runs an operator and records it."""
         result = function(*args, **(kwargs or {}))
         self._kept.append((args, kwargs, result))
         self._calls.append((function, args, result))
@@ -67,18 +67,20 @@ class _Trace(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped to my
 
     def pairs(self) -> list[tuple[Any, Any]]:
         """(batch normalisation, convolution whose output it alone reads), in the order they ran."""
-        made = {id(result): module for function, args, result in self._calls if (module := self._convolution(function, args)) is not None}
-        found = []
+        convolutions = {
+            id(result): module for function, args, result in self._calls if (module := self._convolution(function, args)) is not None
+        }
+        result = []
         for _, args, _ in self._calls:
             module = next((m for a in args if (m := self._normalisations.get(id(a))) is not None), None)
             if module is None or _rest(module) is None or self._reads[id(module.running_mean)] != 1:
                 continue
-            if id(args[0]) in made and self._reads[id(args[0])] == 1:
-                found.append((module, made[id(args[0])]))
-        return found
+            if id(args[0]) in convolutions and self._reads[id(args[0])] == 1:
+                result.append((module, convolutions[id(args[0])]))
+        return result
 
     def first(self, image: torch.Tensor) -> Any:
-        """The convolution that alone reads the image, at most padded with zeros before; None where there is none."""
+        """The convolution that alone reads the image, at most padded with zeros before, if there is one."""
         tensor = image
         while self._reads[id(tensor)] == 1:
             function, args, result = next(call for call in self._calls if any(a is tensor for a in call[1]))
@@ -90,7 +92,7 @@ class _Trace(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped to my
         return None
 
     def _convolution(self, function: Any, args: Sequence[Any]) -> Any:
-        """The module whose own weight and bias this call multiplies and adds, where no other call does."""
+        """The module whose own weight and bias this call multiplies and adds, if no other call does."""
         if function is not torch.ops.aten.convolution.default:
             return None
         module = self._convolutions.get(id(args[1]))
@@ -99,9 +101,9 @@ class _Trace(TorchDispatchMode):  # type: ignore[misc]  # torch is untyped to my
 
 
 def _rest(normalisation: Any) -> nn.Module | None:
-    """What remains of a batch normalisation that was folded; None for a kind that is not known.
+    """What remains of a folded batch normalisation; None for an unknown kind.
 
-    timm's `BatchNormAct2d` is one with an activation behind it.
+    timm's `BatchNormAct2d` has an activation behind it.
     """
     if type(normalisation) is nn.BatchNorm2d:
         return nn.Identity()
@@ -112,7 +114,7 @@ def _rest(normalisation: Any) -> nn.Module | None:
 
 
 def _into(convolution: Any, normalisation: Any) -> None:
-    """conv then batch norm as one conv (Jacob et al. 2018, section 3.2, eq. 14)."""
+    """Merges a batch normalisation into a convolution (Jacob et al. 2018, section 3.2, eq. 14)."""
     scale = torch.rsqrt(normalisation.running_var + normalisation.eps)
     scale = scale if normalisation.weight is None else scale * normalisation.weight.data
     shift = 0.0 if normalisation.bias is None else normalisation.bias.data

@@ -1,4 +1,4 @@
-"""The graph that is exported: pixels in, pooled embedding out, normalisation inside."""
+"""The torch module that is exported: pixels in, pooled embedding out, normalisation inside."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from edgetl_exporters.backbones import folding
 from edgetl_exporters.backbones.backbone import Backbone
 
 _FOLDED = 1e-3
-"""How far folding may move an embedding, of its length."""
+"""Largest change of an embedding by folding, relative to its length."""
 
 
 class Graph(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
     """Pixels [n, h, w, 3] in [0, 255] (uint8 or float) -> embedding float32 [n, d].
 
-    The embedding is the pooled output of the last stage; where middle stages were chosen, theirs come before it, earliest first.
+    The embedding is the pooled output of the last stage, after those of the chosen middle stages, earliest first.
 
-    The mean is a whole row [1, 1, w, 3] rather than [3]: ONNX Runtime's and XNNPACK's inner loop then runs over a row instead of three
-    values (measured in ONNX Runtime: 0.07 ms instead of 0.62 ms for 224x224).
+    The mean is a whole row [1, 1, w, 3] rather than [3], so that the inner loops of ONNX Runtime and XNNPACK run over a row instead of
+    three values: docs/evidence/torch-export.md.
 
     Attributes:
         features: the stages, run one after the other.
-        scales: number of a middle stage -> what its pooled output is multiplied by.
-        std: divides after the mean was subtracted; None where the first convolution holds it.
+        scales: number of a middle stage -> the factor of its pooled output.
+        std: divides after the mean is subtracted; None if it is folded into the first convolution.
     """
 
     mean: torch.Tensor
@@ -59,16 +59,16 @@ class Graph(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
         """The parts of the embedding, float32 [n, d_l] each: the chosen middle stages, then the last."""
         centred = image.to(torch.float32) - self.mean
         maps = (centred if self.std is None else centred / self.std).permute(0, 3, 1, 2)
-        made = []
+        levels = []
         for number, stage in enumerate(self.features):
             maps = stage(maps)
             if number in self.scales:
-                made.append(_pool(maps) * self.scales[number])
-        return [*made, _pool(maps)]
+                levels.append(_pool(maps) * self.scales[number])
+        return [*levels, _pool(maps)]
 
 
 def build(backbone: Backbone, network: nn.Module, stages: Sequence[int] = ()) -> Graph:
-    """Cuts the classifier off, folds the batch normalisations and the division by std into the convolutions where that is exact.
+    """Cuts the classifier off, and folds the batch normalisations and the division by std into the convolutions if that is exact.
 
     Args:
         backbone: which network it is.
@@ -76,7 +76,7 @@ def build(backbone: Backbone, network: nn.Module, stages: Sequence[int] = ()) ->
         stages: numbers of the middle stages whose pooled outputs precede the last one's; :func:`balance` scales them.
 
     Raises:
-        ExportError: the folded graph computes something else, or not an embedding of the length that the table states.
+        ExportError: `folding-differs`, or `embedding-shape`: not the length that the table states.
     """
     features = backbone.features(copy.deepcopy(network)).eval()
     graph = Graph(features, backbone.mean, backbone.image.width, stages, backbone.std)
@@ -88,34 +88,40 @@ def build(backbone: Backbone, network: nn.Module, stages: Sequence[int] = ()) ->
     return graph
 
 
-def _check(backbone: Backbone, expected: Embeddings, made: Embeddings, *, own: bool) -> None:
+def _check(backbone: Backbone, expected: Embeddings, folded: Embeddings, *, own: bool) -> None:
     """Compares the embeddings [1, d] of one picture before and after folding."""
     if own and expected.shape != (1, backbone.dim):
-        raise ExportError(f"{backbone.name}: gives {expected.shape} for one photo, expected an embedding [1, {backbone.dim}]")
-    before, after = expected.astype(np.float64), made.astype(np.float64)  # an untrained network's squares may not fit into float32
+        raise ExportError(
+            f"{backbone.name}: one photo gives {expected.shape}, expected an embedding [1, {backbone.dim}]",
+            code="embedding-shape",
+            backbone=backbone.name,
+            shape=expected.shape,
+        )
+    before, after = expected.astype(np.float64), folded.astype(np.float64)  # an untrained network's squares may not fit into float32
     error = float(np.linalg.norm(after - before) / np.linalg.norm(before))
     if not error <= _FOLDED:
         raise ExportError(
-            f"{backbone.name}: with its batch normalisations folded it computes something else (relative error {error:.1e}, at most "
-            f"{_FOLDED:.0e} is allowed); please report it, and choose another backbone meanwhile"
+            f"{backbone.name}: folded batch normalisations change its embeddings (relative error {error:.1e}, at most {_FOLDED:.0e} "
+            "is allowed); please report it, and choose another backbone meanwhile",
+            code="folding-differs",
+            backbone=backbone.name,
+            relative_error=error,
+            maximum=_FOLDED,
         )
 
 
 def balance(graph: Graph, tensors: Pixels) -> tuple[int, ...]:
     """Scales every middle level to the last one's energy, the mean squared distance from the mean embedding.
 
-    Heads read the L2-normalised whole, the last level as signed roots of the length that it has here, so that only ratios count, and the
-    last level stays what it is alone. One constant per level is enough, and any pictures will do: on magnetic tiles, hand signs and flowers
-    (5, 20, 60 photos per class, 5 seeds, without roots) levels that were
-    also centred, or normalised photo by photo, or scaled by photos of solar cells, by drawn scenes or by the data set's own photos
-    instead of ImageNet's were within 0.8 point of each other; unscaled ones lost up to 1.1.
+    Heads read the L2-normalised whole, so only ratios count, and the last level stays as it is alone. One constant per level is enough, and
+    any pictures will do: docs/evidence/levels.md.
 
     Args:
         graph: changed in place.
         tensors: uint8 [n, h, w, 3], the images on which the energies are measured.
 
     Returns:
-        The levels' lengths, the last one's last; nothing where there is no middle level.
+        The lengths of the levels, the last stage's last; empty without middle levels.
     """
     if not graph.scales:
         return ()
@@ -127,7 +133,7 @@ def balance(graph: Graph, tensors: Pixels) -> tuple[int, ...]:
 
 
 def use_half_the_cores() -> None:
-    """Limits torch's threads: they spin while they wait, and where the machine does something else too, all of them are slower."""
+    """Limits torch's threads: they spin while they wait, so on a busy machine more threads are slower."""
     torch.set_num_threads(max(1, machine.cores() // 2))
 
 
@@ -139,5 +145,5 @@ def embed(graph: nn.Module, tensors: Pixels, batch: int = 16) -> Embeddings:
 
 
 def _pool(maps: torch.Tensor) -> torch.Tensor:
-    # Some networks pool in their own way; keepdim, then flatten: litert-torch otherwise puts a transpose before the mean.
+    # Some networks pool in their own way. keepdim, then flatten: otherwise litert-torch puts a transpose before the mean.
     return maps if maps.ndim == 2 else maps.mean((2, 3), keepdim=True).flatten(1)

@@ -29,13 +29,19 @@ def load() -> tuple[Any, Any]:
             import keras
             import tensorflow
     except ImportError as error:
-        raise ExportError(f"Keras networks need TensorFlow, which does not load here ({error}); pip install 'edgetl[keras]'") from error
+        raise ExportError(
+            f"Keras networks need TensorFlow, which does not load here ({error}); pip install 'edgetl[keras]'",
+            code="library-missing",
+            library="tensorflow",
+        ) from error
     if keras.backend.backend() != "tensorflow":
         raise ExportError(
-            f"Keras runs on {keras.backend.backend()} here, but only TensorFlow converts to TFLite; export with KERAS_BACKEND=tensorflow"
+            f"Keras runs on {keras.backend.backend()} here, but only TensorFlow converts to TFLite; export with KERAS_BACKEND=tensorflow",
+            code="keras-backend",
+            backend=keras.backend.backend(),
         )
-    threads = max(1, machine.cores() // 2)  # as torch's: all of them are slower where the machine does something else too
-    with contextlib.suppress(RuntimeError), quiet():  # TensorFlow has run here before: it keeps what it was told then
+    threads = max(1, machine.cores() // 2)  # as for torch: on a busy machine more threads are slower
+    with contextlib.suppress(RuntimeError), quiet():  # TensorFlow has already run here and keeps its settings
         tensorflow.config.set_visible_devices([], "GPU")
         tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
         tensorflow.config.threading.set_inter_op_parallelism_threads(1)

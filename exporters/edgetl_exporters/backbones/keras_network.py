@@ -25,26 +25,26 @@ from edgetl_exporters.backbones.keras_graph import Normalisation
 from edgetl_exporters.quiet import quiet
 
 _TOPLESS = ("MobileNet", "MobileNetV3Large", "MobileNetV3Small", "VGG16", "VGG19")
-"""Their classifiers are more than one dense layer behind the pooled last stage, so they are built without."""
+"""Networks whose classifier is more than one dense layer behind the pooled last stage; they are built without it."""
 
 _SHAPE = (224, 224, 3)
-"""Of their input: without a classifier it would be of any size."""
+"""Of the input of those networks, which without a classifier has no size of its own."""
 
 _SETTLED_ON = 16
-"""Pictures that untrained weights see."""
+"""Pictures on which untrained batch normalisations are settled."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class KerasNetwork:
     """A Keras network that yields an embedding.
 
     Attributes:
         model: the functional Keras model, image [None, h, w, 3] -> [None, d].
         weights: where its weights come from.
-        before: what has to become of pixels before it, where it has a preprocessing of its own; None otherwise.
-        inside: the normalisation with which it begins; None where there is none.
-        last: the classifier that was cut off, weights float32 [c, d] and bias [c]; None where there was none.
-        cut: what the manifest says of the cut; empty where nothing was cut.
+        before: the normalisation of pixels before it; None if unknown, or if it begins with one.
+        inside: the normalisation with which it begins, if any.
+        last: the classifier that was cut off, weights float32 [c, d] and bias [c], if any.
+        cut: where it was cut, for the manifest; empty if it was not.
     """
 
     model: Any
@@ -55,7 +55,7 @@ class Network:
     cut: str = ""
 
 
-def application(name: str, *, file: str | os.PathLike[str] | None = None, random: bool = False, seed: int = 0) -> Network:
+def application(name: str, *, file: str | os.PathLike[str] | None = None, random: bool = False, seed: int = 0) -> KerasNetwork:
     """A network of keras.applications, cut before its classifier.
 
     Args:
@@ -69,7 +69,7 @@ def application(name: str, *, file: str | os.PathLike[str] | None = None, random
         WeightsMissing: the weights are not here and could not be downloaded.
     """
     if random and file is not None:
-        raise ExportError(f"--weights {file} and --random-weights exclude each other; give one")
+        raise ExportError(f"give either --weights {file} or --random-weights", code="options-exclusive")
     build = _builder(name)
     top = name not in _TOPLESS
     if random:
@@ -85,12 +85,12 @@ def application(name: str, *, file: str | os.PathLike[str] | None = None, random
     before = keras_graph.affine(sys.modules[build.__module__].preprocess_input)
     if random:
         _settle(model, before, seed)
-    _refuse_broken(model, weights.source)
+    _check_weights(model, weights.source)
     inside = keras_graph.inside(model)
-    return Network(model, weights, before if inside is None else None, inside, last, f"before {layer}" if layer else "")
+    return KerasNetwork(model, weights, before if inside is None else None, inside, last, f"before {layer}" if layer else "")
 
 
-def from_file(path: Path, cut: str) -> Network:
+def from_file(path: Path, cut: str) -> KerasNetwork:
     """Reads a `.keras` file without running code of others.
 
     Args:
@@ -99,19 +99,24 @@ def from_file(path: Path, cut: str) -> Network:
             layer whose output is the embedding.
 
     Raises:
-        ExportError: not such a file, code of others, several inputs or outputs, NaN weights, or class scores.
+        ExportError: `file-damaged`, `code-inside`, `several-inputs`, `weights-nan`, `output-not-embedding`, or nothing to cut.
     """
-    model, last, said = _read(path), None, ""
+    model, last, where = _read(path), None, ""
     if cut == "auto":
         model, last, layer = keras_graph.before_last_dense(model, os.fspath(path))
-        said = f"before {layer}"
+        where = f"before {layer}"
     elif cut != "none":
-        model, said = keras_graph.behind(model, cut, os.fspath(path)), f"after {cut}"
+        model, where = keras_graph.behind(model, cut, os.fspath(path)), f"after {cut}"
     elif keras_graph.ends_in_softmax(model):
-        raise ExportError(f"{path}: ends in softmax: class scores are no embedding; cut its classifier off with --cut auto")
-    _refuse_broken(model, os.fspath(path))
+        raise ExportError(
+            f"{path}: ends in softmax, and class scores are not an embedding; cut its classifier off with --cut auto",
+            code="output-not-embedding",
+            path=os.fspath(path),
+            softmax=True,
+        )
+    _check_weights(model, os.fspath(path))
     weights = Weights(f"local file {path.name}", _sha256(path), False)
-    return Network(model, weights, None, keras_graph.inside(model), last, said)
+    return KerasNetwork(model, weights, None, keras_graph.inside(model), last, where)
 
 
 def _builder(name: str) -> Callable[..., Any]:
@@ -121,7 +126,10 @@ def _builder(name: str) -> Callable[..., Any]:
         lower = {word.lower(): word for word in known}
         near = [lower[word] for word in difflib.get_close_matches(name.lower(), lower, 3)]
         raise ExportError(
-            f"keras.applications has no network {name!r}; " + (f"near are {', '.join(near)}" if near else f"it has {', '.join(known)}")
+            f"keras.applications has no network {name!r}; " + (f"similar: {', '.join(near)}" if near else f"it has {', '.join(known)}"),
+            code="unknown-backbone",
+            backbone=name,
+            near=near,
         )
     build: Callable[..., Any] = getattr(keras.applications, name)
     return build
@@ -139,13 +147,15 @@ def _untrained(build: Callable[..., Any], top: bool, seed: int) -> Any:
 
 
 def _filled(build: Callable[..., Any], name: str, path: Path, top: bool) -> tuple[Any, bool]:
-    """The network with the weights of a file, and whether they are those of the network with its classifier."""
+    """The network with the weights of a file, and whether these include the classifier's."""
     if not path.is_file():
-        raise WeightsMissing(f"{path}: no such file; --weights takes weights of {name} saved by Keras (.weights.h5, .h5 or .keras)")
+        raise WeightsMissing(
+            f"{path}: no such file; --weights takes weights of {name} saved by Keras (.weights.h5, .h5 or .keras)", path=os.fspath(path)
+        )
     reasons = []
     for with_top in (True, False) if top else (False,):
         model = _built(build, with_top)
-        for weight in model.weights:  # what the file leaves out is found by it
+        for weight in model.weights:  # a weight that is missing in the file stays NaN
             weight.assign(np.full(weight.shape, np.nan, weight.dtype))
         with quiet():
             try:
@@ -153,7 +163,7 @@ def _filled(build: Callable[..., Any], name: str, path: Path, top: bool) -> tupl
                 return model, with_top
             except Exception as error:  # Keras and h5py have no common exception for a file that does not fit
                 reasons.append(_first_line(error))
-    raise ExportError(f"{path}: not weights of {name}: {reasons[0]}")
+    raise ExportError(f"{path}: not weights of {name}: {reasons[0]}", code="weights-misfit", path=os.fspath(path), backbone=name)
 
 
 def _published(build: Callable[..., Any], name: str, top: bool) -> tuple[Any, Path]:
@@ -170,13 +180,16 @@ def _published(build: Callable[..., Any], name: str, top: bool) -> tuple[Any, Pa
         file = address.group().rpartition("/")[2]
         raise WeightsMissing(
             f"{name}: its weights {file} are not on this machine and could not be downloaded ({_first_line(error)}). "
-            f"Put that file into {folder}, or give it with --weights FILE"
+            f"Put that file into {folder}, or give it with --weights FILE",
+            backbone=name,
+            file=file,
+            folder=os.fspath(folder),
         ) from error
 
 
 @contextlib.contextmanager
 def _fetched() -> Iterator[list[Path]]:
-    """The files that Keras fetches meanwhile: keras.applications says nowhere which file it read."""
+    """Collects the files that Keras fetches: keras.applications does not return which file it read."""
     from keras.src.utils import file_utils
 
     original, files = file_utils.get_file, []
@@ -193,7 +206,7 @@ def _fetched() -> Iterator[list[Path]]:
 
 
 def _settle(model: Any, before: Normalisation, seed: int) -> None:
-    """Lets the batch normalisations of untrained weights see pictures; as they are made, the signal fades and int8 holds zeros."""
+    """Settles untrained batch normalisations on pictures; without that the signal fades, and int8 becomes all zeros."""
     tensorflow, keras = keras_import.load()
     _, height, width, _ = model.inputs[0].shape
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -210,37 +223,53 @@ def _read(path: Path) -> Any:
     """The functional model of a `.keras` file."""
     _, keras = keras_import.load()
     if not path.is_file():
-        raise ExportError(f"{path}: no such file")
+        raise ExportError(f"{path}: no such file", code="file-unreadable", path=os.fspath(path))
     if not zipfile.is_zipfile(path):
-        raise ExportError(f"{path}: not a .keras file, or cut short; save it with model.save('NAME.keras')")
+        raise ExportError(
+            f"{path}: not a .keras file, or truncated; save it with model.save('NAME.keras')", code="file-damaged", path=os.fspath(path)
+        )
     try:
         with quiet():
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras has no common exception for what it does not read
-        raise ExportError(f"{path}: Keras does not read it: {_reason(error)}") from error
+        code, reason = _reason(error)
+        raise ExportError(f"{path}: Keras does not read it: {reason}", code=code, path=os.fspath(path)) from error
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         raise ExportError(
-            f"{path}: a {type(model).__name__} without a graph; expected a functional or sequential model with an input shape"
+            f"{path}: a {type(model).__name__} without a graph; expected a functional or sequential model with an input shape",
+            code="no-graph",
+            path=os.fspath(path),
         )
     if len(inputs) != 1 or len(outputs) != 1:
-        raise ExportError(f"{path}: {len(inputs)} inputs and {len(outputs)} outputs, expected one image and one embedding")
+        raise ExportError(
+            f"{path}: {len(inputs)} inputs and {len(outputs)} outputs, expected one image and one embedding",
+            code="several-inputs" if len(inputs) != 1 else "several-outputs",
+            path=os.fspath(path),
+            inputs=len(inputs),
+            outputs=len(outputs),
+        )
     return keras_graph.functional(model)
 
 
-def _refuse_broken(model: Any, name: str) -> None:
+def _check_weights(model: Any, name: str) -> None:
     for weight in model.weights:
         if not np.isfinite(weight.numpy().astype(np.float32)).all():
-            raise ExportError(f"{name}: {weight.path} holds NaN or infinity; these weights are damaged")
+            raise ExportError(
+                f"{name}: {weight.path} contains NaN or infinity: damaged",
+                code="weights-nan",
+                path=name,
+                tensor=weight.path,
+            )
 
 
-def _reason(error: BaseException) -> str:
-    """The first sentences of the innermost error, where Keras says what it did not read."""
+def _reason(error: BaseException) -> tuple[str, str]:
+    """A code, and the first line of the innermost error, in which Keras states what it did not read."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__  # type: ignore[assignment]  # one of them is there
     if "Lambda" in str(error):
-        return "it holds a Lambda layer, whose Python code is not run here; replace it with layers of Keras"
-    return _first_line(error)
+        return "code-inside", "it contains a Lambda layer, whose Python code is not run here; replace it with layers of Keras"
+    return "file-damaged", _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

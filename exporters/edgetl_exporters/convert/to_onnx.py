@@ -14,7 +14,7 @@ import torch
 from edgetl.types import ImageSpec, Pixels
 from edgetl_exporters.backbones.graph import Graph
 from edgetl_exporters.quantise import ranges
-from edgetl_exporters.quantise.ranges import Photos
+from edgetl_exporters.quantise.ranges import PhotoKey
 from edgetl_exporters.quantise.recipes import Recipe
 from edgetl_exporters.quiet import quiet
 
@@ -56,12 +56,12 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> bytes:
         photos: uint8 [n, h, w, 3] that calibrate.
         recipe: its ranges, its float layers and the type of its weights count.
     """
-    quantised = _quantised(model, Photos(photos), recipe.ranges, recipe.floats)
+    quantised = _quantised(model, PhotoKey(photos), recipe.ranges, recipe.floats)
     return with_unsigned_weights(quantised) if recipe.unsigned else quantised
 
 
 @functools.lru_cache(16)  # OpenVINO reads what ONNX Runtime's quantiser made
-def _quantised(model: bytes, photos: Photos, kind: str, floats: tuple[int, ...]) -> bytes:
+def _quantised(model: bytes, photos: PhotoKey, kind: str, floats: tuple[int, ...]) -> bytes:
     from onnxruntime import quantization
     from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 

@@ -14,7 +14,7 @@ import torch
 
 from edgetl.types import Array, ImageSpec, Pixels
 from edgetl_exporters.quantise import ranges
-from edgetl_exporters.quantise.ranges import Photos
+from edgetl_exporters.quantise.ranges import PhotoKey
 from edgetl_exporters.quantise.recipes import Recipe
 from edgetl_exporters.quiet import quiet
 
@@ -49,7 +49,7 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> bytes:
         photos: uint8 [n, h, w, 3] that calibrate.
         recipe: its ranges and float layers count.
     """
-    tensor_ranges = _ranges(model, Photos(photos), recipe.ranges)
+    tensor_ranges = _ranges(model, PhotoKey(photos), recipe.ranges)
     with quiet():
         from ai_edge_quantizer import quantizer
         from ai_edge_quantizer import recipe as recipes
@@ -87,7 +87,7 @@ def layers(model: bytes) -> tuple[tuple[str, ...], ...]:
 
 
 @functools.lru_cache(8)
-def _ranges(model: bytes, photos: Photos, kind: str) -> Mapping[str, tuple[Array, Array]]:
+def _ranges(model: bytes, photos: PhotoKey, kind: str) -> Mapping[str, tuple[Array, Array]]:
     """Tensor -> its smallest and largest value, of the kind that :data:`edgetl_exporters.quantise.ranges.RANGES` names."""
     if kind == "minmax":
         return _extremes(model, photos.pixels)

@@ -1,7 +1,7 @@
-"""A .tflite file as objects: read without trust, edited, written again.
+"""Reads a .tflite file into objects without trusting it, edits it and writes it.
 
 The objects are those of the published schema (tensorflow/compiler/mlir/lite/schema/schema.fbs), whose Python classes come with
-ai-edge-litert. Nothing here runs a model; what :func:`read` accepts, LiteRT can open without reading outside the file.
+ai-edge-litert. Nothing here runs a model. LiteRT can open every file that :func:`read` accepts without reading outside of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgetl.types import Array
 IDENTIFIER = b"TFL3"
 SIGNATURE = "serving_default"
 DESCRIPTION = "TFLITE_METADATA"
-"""The metadata entry that describes inputs and outputs, so that it ends with a cut."""
+"""The metadata entry that describes inputs and outputs; a cut removes it."""
 
 _ALIGNMENT = 16
 _PACKED = {"INT4": 4, "UINT4": 4, "INT2": 2}
@@ -29,7 +29,7 @@ _TYPES = {value: name for name, value in vars(schema.TensorType).items() if isin
 
 
 class _Buffer(schema.BufferT):  # type: ignore[misc]  # the schema's classes are untyped to mypy
-    """A buffer whose data begin at a multiple of 16 bytes, as the schema's `force_align` asks; its Python classes forget it."""
+    """A buffer whose data begin at a multiple of 16 bytes, as the schema's `force_align` requires and its Python classes do not."""
 
     data: Any
 
@@ -48,10 +48,12 @@ def read(content: bytes, name: str) -> Any:
         name: its name, for messages.
 
     Raises:
-        ExportError: not a .tflite file, a damaged one, one whose weights lie elsewhere, or one with NaN in its weights.
+        ExportError: `file-damaged`, `weights-elsewhere`, `weights-nan`, or `operator-unknown`.
     """
     if content[4:8] != IDENTIFIER:
-        raise ExportError(f"{name}: not a .tflite file (its bytes 4 to 8 are {content[4:8]!r}, expected {IDENTIFIER!r})")
+        raise ExportError(
+            f"{name}: not a .tflite file (its bytes 4 to 8 are {content[4:8]!r}, expected {IDENTIFIER!r})", code="file-damaged", path=name
+        )
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         _fill(model)
@@ -61,7 +63,10 @@ def read(content: bytes, name: str) -> Any:
         raise
     except Exception as error:  # flatbuffers has no exception of its own: struct.error, IndexError, ValueError, MemoryError, ...
         raise ExportError(
-            f"{name}: a truncated or damaged .tflite file of {len(content)} bytes ({type(error).__name__}: {error}); copy it again"
+            f"{name}: a truncated or damaged .tflite file of {len(content)} bytes ({type(error).__name__}: {error}); copy it again",
+            code="file-damaged",
+            path=name,
+            size=len(content),
         ) from error
     return model
 
@@ -92,7 +97,7 @@ def sign(
         outputs: result -> tensor.
         key: the function's name.
         subgraph: the graph's number.
-        alone: every other signature goes.
+        alone: removes every other signature.
     """
     kept = [] if alone else [signature for signature in model.signatureDefs if _text(signature.signatureKey) != key]
     maps = [[schema.TensorMapT(name, index) for name, index in names.items()] for names in (inputs, outputs)]
@@ -112,7 +117,7 @@ def prune(model: Any) -> None:
         holder.buffer = numbers[holder.buffer]
 
 
-class Graph:
+class TfliteGraph:
     """One graph of a model, edited in place; tensors are known by their number.
 
     Attributes:
@@ -125,7 +130,7 @@ class Graph:
         self.model, self.raw, self.file = model, model.subgraphs[number], file
 
     @classmethod
-    def add(cls, model: Any, name: str) -> Graph:
+    def add(cls, model: Any, name: str) -> TfliteGraph:
         """A new, empty graph at the end of the model."""
         model.subgraphs.append(schema.SubGraphT(tensors=[], inputs=[], outputs=[], operators=[], name=name))
         return cls(model, len(model.subgraphs) - 1)
@@ -145,23 +150,23 @@ class Graph:
         """Adds a tensor and returns its number.
 
         Args:
-            name: any; names need not differ.
+            name: any; names need not be unique.
             shape: the sizes.
-            dtype: anything numpy takes for a type.
-            values: what a constant holds, in that type.
-            scale: real = scale * (stored - zero); one, or one per channel.
+            dtype: any numpy type.
+            values: of a constant, in that type.
+            scale: value = scale * (stored - zero); one, or one per channel.
             zero: as `scale`.
             axis: of the channels.
-            signature: the shape with -1 where a size is free.
+            signature: the shape, with -1 for a free size.
         """
-        made = schema.TensorT(shape=list(shape), type=getattr(schema.TensorType, np.dtype(dtype).name.upper()), name=name, hasRank=True)
-        made.shapeSignature = None if signature is None else list(signature)
+        tensor = schema.TensorT(shape=list(shape), type=getattr(schema.TensorType, np.dtype(dtype).name.upper()), name=name, hasRank=True)
+        tensor.shapeSignature = None if signature is None else list(signature)
         if values is not None:
-            made.buffer = self.buffer(np.ascontiguousarray(values, dtype=dtype).tobytes())
+            tensor.buffer = self.buffer(np.ascontiguousarray(values, dtype=dtype).tobytes())
         if scales := np.atleast_1d(np.asarray(scale, np.float32)).tolist():
             zeros = np.broadcast_to(np.asarray(zero if zero != () else 0, np.int64), len(scales)).tolist()
-            made.quantization = schema.QuantizationParametersT(scale=scales, zeroPoint=zeros, quantizedDimension=axis)
-        self.raw.tensors.append(made)
+            tensor.quantization = schema.QuantizationParametersT(scale=scales, zeroPoint=zeros, quantizedDimension=axis)
+        self.raw.tensors.append(tensor)
         return len(self.raw.tensors) - 1
 
     def constant(self, name: str, values: Array) -> int:
@@ -188,19 +193,19 @@ class Graph:
 
         Args:
             opcode: the schema's name, e.g. `FULLY_CONNECTED`.
-            inputs: tensors; -1 for an optional one that is not given.
+            inputs: tensors; -1 for an optional one that is absent.
             outputs: tensors.
             options: the schema's table of options, e.g. `FullyConnectedOptions`.
             version: of the operator; newer types and features need newer versions.
             first: before all others, instead of after them.
             values: the options' fields.
         """
-        made = schema.OperatorT(opcodeIndex=self._opcode(opcode, version), inputs=list(inputs), outputs=list(outputs))
+        operator = schema.OperatorT(opcodeIndex=self._opcode(opcode, version), inputs=list(inputs), outputs=list(outputs))
         if options:
-            made.builtinOptionsType = getattr(schema.BuiltinOptions, options)
-            made.builtinOptions = getattr(schema, f"{options}T")(**values)
-        self.raw.operators.insert(0 if first else len(self.raw.operators), made)
-        return made
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            operator.builtinOptions = getattr(schema, f"{options}T")(**values)
+        self.raw.operators.insert(0 if first else len(self.raw.operators), operator)
+        return operator
 
     def _opcode(self, name: str, version: int) -> int:
         wanted = getattr(schema.BuiltinOperator, name)
@@ -220,24 +225,24 @@ class Graph:
         return _text(self.raw.tensors[tensor].name)
 
     def shape(self, tensor: int) -> tuple[int, ...]:
-        """A tensor's sizes, -1 where a size is free."""
-        found = self.raw.tensors[tensor]
-        return tuple(int(size) for size in (found.shape if found.shapeSignature is None else found.shapeSignature))
+        """A tensor's sizes; -1 is free."""
+        stored_tensor = self.raw.tensors[tensor]
+        return tuple(int(size) for size in (stored_tensor.shape if stored_tensor.shapeSignature is None else stored_tensor.shapeSignature))
 
     def dtype(self, tensor: int) -> str:
         """A tensor's type by its numpy name, e.g. `float32`."""
         return str(_TYPES[self.raw.tensors[tensor].type]).lower()
 
     def quantisation(self, tensor: int) -> tuple[Array, Array] | None:
-        """A tensor's scales and zero points (one, or one per channel); None where it is not quantised."""
-        found = self.raw.tensors[tensor].quantization
-        if found is None or found.scale is None or not len(found.scale):
+        """A tensor's scales and zero points (one, or one per channel); None if it is not quantised."""
+        stored_tensor = self.raw.tensors[tensor].quantization
+        if stored_tensor is None or stored_tensor.scale is None or not len(stored_tensor.scale):
             return None
-        scale = np.asarray(found.scale, np.float64)
-        return scale, np.asarray(np.zeros(len(scale)) if found.zeroPoint is None else found.zeroPoint, np.float64)
+        scale = np.asarray(stored_tensor.scale, np.float64)
+        return scale, np.asarray(np.zeros(len(scale)) if stored_tensor.zeroPoint is None else stored_tensor.zeroPoint, np.float64)
 
     def normalisation(self, tensor: int) -> tuple[float, float] | None:
-        """Mean and std in pixel values that a quantised input implies: of the stored number, taken for the pixel (int8: minus 128)."""
+        """Mean and std in pixel values that a quantised input implies, if the stored number is the pixel (int8: minus 128)."""
         quantisation, dtype = self.quantisation(tensor), self.dtype(tensor)
         if dtype not in ("uint8", "int8") or quantisation is None or not (quantisation[0] > 0).all():
             return None
@@ -245,17 +250,17 @@ class Graph:
         return (zero if dtype == "uint8" else zero + 128), 1 / scale
 
     def values(self, tensor: int) -> Array | None:
-        """What a constant stands for, float32 where it is quantised; None where the tensor is computed."""
-        found = self.raw.tensors[tensor]
-        data = self.model.buffers[found.buffer].data
+        """The values of a constant, float32 if it is quantised; None for a computed tensor."""
+        stored_tensor = self.raw.tensors[tensor]
+        data = self.model.buffers[stored_tensor.buffer].data
         if data is None or not len(data):
             return None
-        stored: Array = np.asarray(data).view(self.dtype(tensor)).reshape(found.shape)
+        stored: Array = np.asarray(data).view(self.dtype(tensor)).reshape(stored_tensor.shape)
         if (quantisation := self.quantisation(tensor)) is None:
             return stored
         along = [1] * stored.ndim
         if len(quantisation[0]) > 1:
-            along[found.quantization.quantizedDimension] = -1
+            along[stored_tensor.quantization.quantizedDimension] = -1
         scale, zero = (part.reshape(along) for part in quantisation)
         real: Array = (scale * (stored - zero)).astype(np.float32)
         return real
@@ -264,13 +269,13 @@ class Graph:
         """The number of the tensor of this name.
 
         Raises:
-            ExportError: with the nearest names there are.
+            ExportError: `tensor-unknown`, with the nearest names.
         """
         names = [self.name(number) for number in range(len(self.raw.tensors))]
         if name in names:
             return names.index(name)
         computed = [names[number] for operator in self.raw.operators for number in operator.outputs]
-        raise ExportError(no_tensor(self.file, name, computed))
+        raise no_tensor(self.file, name, computed)
 
     def maker(self, tensor: int) -> Any | None:
         """The operator that computes a tensor; None for an input or a constant."""
@@ -280,30 +285,43 @@ class Graph:
         """Makes these tensors the outputs, and drops every operator, tensor and buffer that they do not need."""
         needed, kept = set(tensors), []
         for operator in reversed(self.raw.operators):  # the schema stores them in the order of execution
-            if needed.intersection(int(made) for made in operator.outputs):
-                needed.update(int(used) for used in operator.inputs)
+            if needed.intersection(int(number) for number in operator.outputs):
+                needed.update(int(number) for number in operator.inputs)
                 kept.append(operator)
         self.raw.operators, self.raw.outputs = kept[::-1], list(tensors)
         self.model.metadata = [entry for entry in self.model.metadata if _text(entry.name) != DESCRIPTION]
         self.sign()
 
-    def sign(self, given: str = "image", made: str = "embedding") -> None:
+    def sign(self, source: str = "image", result: str = "embedding") -> None:
         """Makes one input and one output the model's only signature, and drops what nothing uses."""
         number = self.model.subgraphs.index(self.raw)
-        sign(self.model, {given: int(self.raw.inputs[0])}, {made: int(self.raw.outputs[0])}, subgraph=number, alone=True)
+        sign(self.model, {source: int(self.raw.inputs[0])}, {result: int(self.raw.outputs[0])}, subgraph=number, alone=True)
         prune(self.model)
 
 
-def no_tensor(file: str, name: str, names: Iterable[str]) -> str:
-    """The message for a tensor that is not there, with the nearest names and the last ones."""
+def no_tensor(file: str, name: str, names: Iterable[str]) -> ExportError:
+    """The error for an unknown tensor, with the nearest names or the last ones."""
     computed = list(dict.fromkeys(names))
     near = difflib.get_close_matches(name, computed, n=5, cutoff=0.3)
-    said = f"near are {', '.join(map(repr, near))}" if near else f"the last are {', '.join(map(repr, computed[-5:]))}"
-    return f"{file}: no tensor {name!r} among {len(computed)}; {said}; give one with --cut TENSOR"
+    listed = f"similar: {', '.join(map(repr, near))}" if near else f"the last ones: {', '.join(map(repr, computed[-5:]))}"
+    return ExportError(
+        f"{file}: no tensor {name!r} among {len(computed)}; {listed}; name one with --cut TENSOR",
+        code="tensor-unknown",
+        path=file,
+        tensor=name,
+        near=near,
+    )
+
+
+def nan_weights(file: str, tensor: str) -> ExportError:
+    """The error for weights with NaN."""
+    return ExportError(
+        f"{file}: its weights {tensor!r} contain NaN or infinity; the file is damaged", code="weights-nan", path=file, tensor=tensor
+    )
 
 
 def broken(values: Array) -> bool:
-    """Whether float constants hold NaN, or infinity among other values: alone it is a limit, of a clip or of a maximum's padding."""
+    """Whether float constants contain NaN, or infinity among other values: infinity alone is the limit of a clip or a padding."""
     return not np.isfinite(values).all() and not (values.size == 1 and np.isinf(values).all())
 
 
@@ -316,7 +334,7 @@ def _text(name: Any) -> str:
 
 
 def _fill(model: Any) -> None:
-    """Absent lists become empty ones."""
+    """Replaces absent lists by empty ones."""
     holders: list[tuple[Any, tuple[str, ...]]] = [(model, ("operatorCodes", "subgraphs", "buffers", "metadata", "signatureDefs"))]
     holders += [(graph, ("tensors", "inputs", "outputs", "operators")) for graph in model.subgraphs or ()]
     holders += [(operator, ("inputs", "outputs")) for graph in model.subgraphs or () for operator in graph.operators or ()]
@@ -329,7 +347,7 @@ def _fill(model: Any) -> None:
 
 
 def _draw_in(model: Any, content: bytes) -> None:
-    """Buffers that lie behind the flatbuffer (ai-edge-quantizer writes them so) become ordinary ones."""
+    """Moves buffers from behind the flatbuffer, where ai-edge-quantizer writes them, into it."""
     for buffer in model.buffers:
         if buffer.offset > 1:
             if buffer.offset + buffer.size > len(content):
@@ -342,7 +360,9 @@ def _check(model: Any, name: str) -> None:
     if model.version != 3 or not model.subgraphs or not model.buffers:
         raise ValueError(f"version {model.version} with {len(model.subgraphs)} graphs and {len(model.buffers)} buffers")
     if model.externalBuffers:
-        raise ExportError(f"{name}: its weights lie in other files; convert it to one file with all weights inside")
+        raise ExportError(
+            f"{name}: its weights are in other files; convert it to one file with all weights inside", code="weights-elsewhere", path=name
+        )
     _within("metadata buffer", [entry.buffer for entry in model.metadata], len(model.buffers))
     for graph in model.subgraphs:
         _check_graph(model, graph, name)
@@ -361,7 +381,11 @@ def _check_graph(model: Any, graph: Any, name: str) -> None:
         _within("operator's output", operator.outputs, count)
         _within("operator's input", operator.inputs, count, lowest=-1)
         if operator.largeCustomOptionsOffset or (operator.builtinOptionsType and operator.builtinOptions is None):
-            raise ExportError(f"{name}: holds an operator that this ai-edge-litert does not know; pip install --upgrade ai-edge-litert")
+            raise ExportError(
+                f"{name}: uses an operator that this ai-edge-litert does not know; pip install --upgrade ai-edge-litert",
+                code="operator-unknown",
+                path=name,
+            )
     for tensor in graph.tensors:
         _check_tensor(tensor, model.buffers[tensor.buffer].data, name)
 
@@ -376,7 +400,7 @@ def _check_tensor(tensor: Any, data: Array | None, name: str) -> None:
     if len(data) != -(-int(np.prod(shape)) * bits // 8):
         raise ValueError(f"tensor {_text(tensor.name)!r} of shape {shape} and type {kind} holds {len(data)} bytes")
     if kind in ("FLOAT32", "FLOAT16", "FLOAT64") and broken(data.view(kind.lower())):
-        raise ExportError(f"{name}: its weights {_text(tensor.name)!r} hold NaN or infinity; these weights are damaged")
+        raise nan_weights(name, _text(tensor.name))
 
 
 def _within(what: str, numbers: Iterable[int], count: int, lowest: int = 0) -> None:
@@ -386,7 +410,7 @@ def _within(what: str, numbers: Iterable[int], count: int, lowest: int = 0) -> N
 
 
 def _keep_tensors(graph: Any, named: Sequence[Any]) -> None:
-    """Renumbers a graph's tensors without those that nothing uses."""
+    """Drops the tensors of a graph that nothing uses, and renumbers the others."""
     lists = [(graph, "inputs"), (graph, "outputs")]
     lists += [(operator, field) for operator in graph.operators for field in ("inputs", "outputs", "intermediates")]
     lists = [(holder, field) for holder, field in lists if getattr(holder, field) is not None]

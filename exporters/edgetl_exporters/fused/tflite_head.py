@@ -34,7 +34,7 @@ def append(files: Mapping[str, bytes], head: Classes, *, integers: bool = False)
     """
     ((name, content),) = files.items()
     model = tflite.read(content, name)
-    nodes = _Nodes(tflite.Graph(model, file=name))
+    nodes = _Nodes(tflite.TfliteGraph(model, file=name))
     nodes.take_pixels()
     row = nodes.add("L2_NORMALIZATION", [_powers(nodes, nodes.embedding(), head)], head.dim, "L2NormOptions")
     classes = len(head.labels)
@@ -68,7 +68,7 @@ def _roots(nodes: _Nodes, values: int, size: int) -> int:
 class _Nodes:
     """Adds operators on rows [1, size] behind a graph."""
 
-    def __init__(self, graph: tflite.Graph) -> None:
+    def __init__(self, graph: tflite.TfliteGraph) -> None:
         self._graph = graph
 
     def take_pixels(self) -> None:

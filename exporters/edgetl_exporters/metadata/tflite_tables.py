@@ -57,7 +57,7 @@ def write(model: bytes, info: Info) -> bytes:
     quantisation undoes.
     """
     made = tflite.read(model, info.name)
-    graph = tflite.Graph(made)
+    graph = tflite.TfliteGraph(made)
     mean, std = graph.normalisation(int(graph.raw.inputs[0])) or (0.0, 1.0)
     for name, content in ((tflite.DESCRIPTION, _described(info, mean, std)), (KEY, info.spec(mean, std).encode())):
         made.metadata = [entry for entry in made.metadata if entry.name not in (name, name.encode())]

@@ -1,4 +1,4 @@
-"""Calibration photos: chosen by a seed, judged, counted and hashed; those held back for parity calibrate nothing."""
+"""Calibration photos: chosen by a seed, checked, counted and hashed. Those held back for parity do not calibrate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import os
 import random
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Union
@@ -16,33 +15,31 @@ import numpy as np
 
 from edgetl.errors import CalibrationError, PhotoError
 from edgetl.inputs.photo import folders, preprocess, source
+from edgetl.inputs.photo.folders import Progress
 from edgetl.types import ImageSpec, Pixels
 
 COUNT = 200
-"""Photos that calibrate, where there are enough."""
+"""Photos that calibrate, if there are enough."""
 
 MINIMUM = 80
 CHOOSING = 40
 HELD_BACK = 50
 MINIMUM_APART = 20
-"""The fewest photos that choose among recipes, and the fewest that prove one."""
+"""Least number of photos that choose among recipes, and of those that prove one."""
 
 NEEDED = MINIMUM + 2 * MINIMUM_APART
 _ALL = COUNT + CHOOSING + HELD_BACK
 
 BACKGROUND = 200
-"""Photos whose embeddings a bundle carries as its background: docs/evidence/rejection.md."""
+"""Most photos whose embeddings a bundle carries as its background: docs/evidence/rejection.md."""
 FEWEST = 60
-"""Of fewer, too few are left to measure by."""
+"""Least number of background photos: with fewer, the rejection of unknown objects cannot be measured."""
 
 FLAT = 1.0
-"""A photo whose values deviate less than this (standard deviation, gray levels) is of one colour; the flattest solar cell has 2.4."""
+"""Standard deviation, gray levels, below which a photo is of one colour; the flattest solar cell has 2.4."""
 
 NOISE = 0.3
-"""A photo whose neighbouring pixels correlate less than this is noise.
-
-Measured: of 4,467 photos (ImageNet, flowers, hand signs, steel, solar cells) the lowest had 0.43; white noise of any size at most 0.16.
-"""
+"""Correlation of neighbouring pixels below which a photo is noise: docs/evidence/int8-diagnosis.md."""
 
 _CHUNK = 32
 
@@ -53,11 +50,11 @@ class Calibration:
 
     Attributes:
         tensors: uint8 [n, h, w, 3]: they set the integer ranges.
-        choosing: uint8 [c, h, w, 3]: they choose among recipes, and show whether the n photos were enough.
-        held_back: uint8 [m, h, w, 3]: parity is proved on them; nothing was chosen on them.
+        choosing: uint8 [c, h, w, 3]: they choose among recipes, and show whether the n photos are enough.
+        held_back: uint8 [m, h, w, 3]: parity is proved on them; nothing is chosen on them.
         digests: sha256 (hex) of the contents of the n calibrating and the c choosing photos, sorted.
-        seed: what chose them.
-        skipped: (file, reason) per photo that was not used although it was chosen.
+        seed: of the choice.
+        skipped: (file, reason) per chosen photo that could not be used.
     """
 
     tensors: Pixels
@@ -68,7 +65,7 @@ class Calibration:
     skipped: tuple[tuple[str, str], ...]
 
     def manifest(self) -> dict[str, Any]:
-        """What the bundle states: hash, counts and seed; no names, because a name may tell who is in a photo."""
+        """What the bundle states: hash, counts and seed, but no file names, which may tell who is in a photo."""
         digest = hashlib.sha256("".join(self.digests).encode()).hexdigest()
         return {
             "sha256": digest,
@@ -86,34 +83,37 @@ def collect(
     *,
     seed: int = 0,
     count: int = COUNT,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Calibration:
     """Chooses photos below a folder and decodes them once.
 
-    A photo that cannot be read, has been chosen before (same bytes), is of one colour or is noise is skipped and replaced.
+    A photo that cannot be read, has the bytes of another one, is of one colour or is noise is skipped and replaced.
 
     Args:
         folder: with photos, in any subfolders.
         spec: the model's image spec.
         seed: of the choice.
-        count: how many shall calibrate; fewer where the folder has fewer, but never below 80.
-        progress: told (done, of how many).
+        count: how many calibrate if the folder has enough; never fewer than 80.
+        progress: called with (done, of how many).
 
     Raises:
-        CalibrationError: the folder is missing, or holds fewer than 120 usable photos.
+        CalibrationError: the folder is missing, or `too-few-photos`: it holds fewer than 120 usable photos.
     """
-    try:
-        paths, _ = folders.photos_in(folder)
-    except PhotoError as error:
-        raise CalibrationError(f"{error}; int8 is calibrated with {NEEDED} or more photos like those the camera will see") from error
+    paths = _paths(folder, f"int8 is calibrated with {NEEDED} or more photos like those the camera will see")
     random.Random(seed).shuffle(paths)
     used, skipped = _decode(paths, spec, count + CHOOSING + HELD_BACK, progress)
     held_back, choosing = (min(most, max(MINIMUM_APART, most * len(used) // _ALL)) for most in (HELD_BACK, CHOOSING))
     if len(used) < NEEDED:
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in skipped[:5])
         raise CalibrationError(
-            f"{folder}: {len(used)} usable of {len(paths)} photos; {NEEDED} or more are needed ({MINIMUM} calibrate, {MINIMUM_APART} "
-            f"choose the recipe, {MINIMUM_APART} are held back to prove it); {len(skipped)} skipped{reasons}"
+            f"{folder}: {len(used)} usable of {len(paths)} photos, at least {NEEDED} are needed ({MINIMUM} calibrate, {MINIMUM_APART} "
+            f"choose the recipe, {MINIMUM_APART} are held back to prove it); {len(skipped)} skipped{reasons}",
+            code="too-few-photos",
+            path=os.fspath(folder),
+            usable=len(used),
+            count=len(paths),
+            minimum=NEEDED,
+            skipped=skipped,
         )
     digests, tensors = zip(*used)
     apart = held_back + choosing
@@ -127,35 +127,54 @@ def collect(
     )
 
 
+def missing() -> CalibrationError:
+    """The error of int8 without photos."""
+    return CalibrationError(
+        f"int8 is calibrated with photos; give a folder of {NEEDED} or more with --calibrate FOLDER (or --precisions fp32)",
+        code="photos-missing",
+        minimum=NEEDED,
+    )
+
+
 def others(folder: str | os.PathLike[str], spec: ImageSpec, *, seed: int = 0) -> Pixels:
-    """Decodes photos of a background, uint8 [n, h, w, 3]: chosen and judged as :func:`collect` does, at most BACKGROUND.
+    """Decodes the photos of a background, at most :data:`BACKGROUND`, uint8 [n, h, w, 3], chosen and checked as :func:`collect` does.
 
     Raises:
-        CalibrationError: the folder is missing, or holds too few usable photos.
+        CalibrationError: the folder is missing, or `too-few-photos`.
     """
-    try:
-        paths, _ = folders.photos_in(folder)
-    except PhotoError as error:
-        raise CalibrationError(f"{error}; a background takes {FEWEST} or more photos of anything but what will be trained") from error
+    paths = _paths(folder, f"a background takes {FEWEST} or more photos of anything but the classes to train")
     random.Random(seed).shuffle(paths)
     used, skipped = _decode(paths, spec, BACKGROUND, None)
     if len(used) < FEWEST:
         raise CalibrationError(
-            f"{folder}: {len(used)} usable of {len(paths)} photos; a background takes {FEWEST} or more ({len(skipped)} skipped); give "
-            "more, or leave it out with --no-background"
+            f"{folder}: {len(used)} usable of {len(paths)} photos, a background takes {FEWEST} or more ({len(skipped)} skipped); give "
+            "more, or leave it out with --no-background",
+            code="too-few-photos",
+            path=os.fspath(folder),
+            usable=len(used),
+            count=len(paths),
+            minimum=FEWEST,
+            skipped=skipped,
         )
     return np.stack([tensor for _, tensor in used])
 
 
+def _paths(folder: str | os.PathLike[str], advice: str) -> list[Path]:
+    try:
+        return list(folders.photos_in(folder)[0])
+    except PhotoError as error:
+        raise CalibrationError(f"{error}; {advice}", code="folder-unusable", path=os.fspath(folder)) from error
+
+
 def _decode(
-    paths: list[Path], spec: ImageSpec, wanted: int, progress: Callable[[int, int], None] | None
+    paths: list[Path], spec: ImageSpec, wanted: int, progress: Progress | None
 ) -> tuple[list[tuple[str, Pixels]], list[tuple[str, str]]]:
     used: dict[str, Pixels] = {}
     skipped: list[tuple[str, str]] = []
     rest = iter(paths)
     with ThreadPoolExecutor(4) as pool:
         while chunk := list(itertools.islice(rest, min(_CHUNK, wanted - len(used)))):
-            for path, (digest, result) in zip(chunk, pool.map(lambda path: _one(path, spec), chunk)):
+            for path, (digest, result) in zip(chunk, pool.map(lambda path: _tensor(path, spec), chunk)):
                 if isinstance(result, str):
                     skipped.append((str(path), result))
                 elif digest in used:
@@ -167,25 +186,38 @@ def _decode(
     return list(used.items()), skipped
 
 
-def _one(path: Path, spec: ImageSpec) -> tuple[str, Union[Pixels, str]]:
+def _tensor(path: Path, spec: ImageSpec) -> tuple[str, Union[Pixels, str]]:
     """A photo's digest with its tensor, or with the reason why it cannot calibrate."""
     try:
         photo = source.load(path)
         tensor = preprocess.tensor(photo, spec)
+        check(tensor)
     except PhotoError as error:
         return "", str(error)
-    reason = judge(tensor)
-    return photo.digest.hex(), tensor if reason is None else reason
+    return photo.digest.hex(), tensor
 
 
-def judge(tensor: Pixels) -> str | None:
-    """Why an image [h, w, 3] cannot calibrate, or None: ranges measured on flat colour or noise fit no photo."""
+def check(tensor: Pixels) -> None:
+    """Checks that an image [h, w, 3] can calibrate: ranges measured on flat colour or noise fit no photo.
+
+    Raises:
+        PhotoError: `one-colour` or `noise`, with the value and its limit.
+    """
     gray = tensor.mean(2)
     if (deviation := float(gray.std())) < FLAT:
-        return f"of one colour (standard deviation {deviation:.1f} gray levels, photos have {FLAT} or more)"
+        raise PhotoError(
+            f"of one colour (standard deviation {deviation:.1f} gray levels, photos have {FLAT} or more)",
+            code="one-colour",
+            deviation=deviation,
+            minimum=FLAT,
+        )
     centred = gray - gray.mean()
     power = (centred**2).mean()
-    likeness = float(min((centred[1:] * centred[:-1]).mean(), (centred[:, 1:] * centred[:, :-1]).mean()) / power)
-    if likeness < NOISE:
-        return f"noise (neighbouring pixels correlate {likeness:.2f}, photos {NOISE} or more)"
-    return None
+    correlation = float(min((centred[1:] * centred[:-1]).mean(), (centred[:, 1:] * centred[:, :-1]).mean()) / power)
+    if correlation < NOISE:
+        raise PhotoError(
+            f"noise (neighbouring pixels correlate {correlation:.2f}, photos {NOISE} or more)",
+            code="noise",
+            correlation=correlation,
+            minimum=NOISE,
+        )

@@ -21,7 +21,7 @@ import numpy as np
 from edgetl.errors import CalibrationError
 from edgetl.types import Array, Pixels
 from edgetl_exporters.quantise import ranges, swish
-from edgetl_exporters.quantise.ranges import Network, Photos
+from edgetl_exporters.quantise.ranges import FloatNetwork, PhotoKey
 from edgetl_exporters.quantise.recipes import Recipe
 
 PHOTOS = 24
@@ -89,11 +89,11 @@ def network_for(recipe: Recipe, model: bytes, photos: Pixels | None) -> bytes:
         return model
     if photos is None:
         raise CalibrationError("channels are equalised with photos; give a folder of 120 or more with --calibrate FOLDER")
-    return _repaired(model, Photos(photos[:PHOTOS]), recipe.levels or _WEIGHT_LEVELS)
+    return _repaired(model, PhotoKey(photos[:PHOTOS]), recipe.levels or _WEIGHT_LEVELS)
 
 
 @functools.lru_cache(2)  # every format starts from the same
-def _repaired(model: bytes, photos: Photos, levels: int) -> bytes:
+def _repaired(model: bytes, photos: PhotoKey, levels: int) -> bytes:
     return correct(equalise(model, photos.pixels), photos.pixels, levels)
 
 
@@ -163,7 +163,7 @@ def on_grid(weight: Array, levels: int, least: Array) -> Array:
     return found
 
 
-def groups(float_: Network) -> list[Group]:
+def groups(float_: FloatNetwork) -> list[Group]:
     """The groups of a network's tensors, in the order they are made."""
     finder = _Finder(float_)
     for node in float_.graph.node:
@@ -176,7 +176,7 @@ def groups(float_: Network) -> list[Group]:
 class _Finder:
     """Joins the tensors that must share scales (union-find over names)."""
 
-    def __init__(self, float_: Network) -> None:
+    def __init__(self, float_: FloatNetwork) -> None:
         self._constants = {tensor.name for tensor in float_.graph.initializer}
         self._parents: dict[str, str] = {}
         self._groups: dict[str, Group] = {}
@@ -248,7 +248,7 @@ class _Finder:
 class _Editor:
     """A network's copy whose constants are changed, and whose hard-swishes are written with gates that have a scale."""
 
-    def __init__(self, float_: Network) -> None:
+    def __init__(self, float_: FloatNetwork) -> None:
         from onnx import numpy_helper
 
         self._proto = float_.copy()
@@ -421,7 +421,7 @@ def _above(name: str, makers: Mapping[str, Any], within: set[str]) -> set[str]:
     return found
 
 
-def _measure(float_: Network, photos: Pixels) -> Mapping[str, Statistics]:
+def _measure(float_: FloatNetwork, photos: Pixels) -> Mapping[str, Statistics]:
     names = float_.maps()
     runs = [np.asarray(part, np.float64) for part in zip(*float_.statistics(names, photos))] if names else []
     lows, highs, means, squares = (runs[i::4] for i in range(4))

@@ -22,7 +22,7 @@ from edgetl_exporters.quiet import quiet
 _GATES = {"Sigmoid": "SiLU", "HardSigmoid": "hard-swish"}
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 RANGES = ("minmax", "mse")
-"""What the integers of activations may span (see :meth:`Network.ranges`); the first is the base recipes', the other a repair.
+"""What the integers of activations may span (see :meth:`FloatNetwork.ranges`); the first is the base recipes', the other a repair.
 
 Cut ranges are nearer to float while new photos are like those that calibrated, and further where they are not; a field's calibration
 photos are of few things, and its classes are not known yet. So the whole range is the base. Mean cosine of tflite-int8 with minmax /
@@ -92,7 +92,7 @@ class Extremes:
         return {name: (float(low[i]), float(high[i])) for i, name in enumerate(self.tensors)}
 
 
-class Network:
+class FloatNetwork:
     """A float network, prepared for quantisation; photos uint8 [n, h, w, 3] are run one at a time.
 
     Attributes:
@@ -130,9 +130,9 @@ class Network:
 
     def extremes(self, photos: Pixels) -> Extremes:
         """Runs every photo once and keeps two numbers of every float tensor."""
-        return self._extremes(Photos(photos))
+        return self._extremes(PhotoKey(photos))
 
-    def _measured(self, photos: Photos) -> Extremes:
+    def _measured(self, photos: PhotoKey) -> Extremes:
         import onnx
 
         made, names = self._copy(), self._floats()
@@ -219,9 +219,9 @@ class Network:
             kind: one of :data:`RANGES`: `minmax`, all values; `mse`, the part of the extremes whose rounding and clipping lose the
                 least energy.
         """
-        return self._ranges(Photos(photos), kind)
+        return self._ranges(PhotoKey(photos), kind)
 
-    def _ranged(self, photos: Photos, kind: str) -> Mapping[str, tuple[float, float]]:
+    def _ranged(self, photos: PhotoKey, kind: str) -> Mapping[str, tuple[float, float]]:
         if kind == "minmax":
             return self._extremes(photos).ranges()
         whole = self._ranges(photos, "minmax")
@@ -263,9 +263,9 @@ class Network:
 
 
 @functools.lru_cache(4)
-def read(model: bytes) -> Network:
+def read(model: bytes) -> FloatNetwork:
     """The network in an ONNX file; reading and measuring it is done once."""
-    return Network(model)
+    return FloatNetwork(model)
 
 
 def session(model: bytes) -> Any:
@@ -282,7 +282,7 @@ def session(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-class Photos:
+class PhotoKey:
     """Photos as a cache's key: the same array is the same photos."""
 
     def __init__(self, pixels: Pixels) -> None:
@@ -292,7 +292,7 @@ class Photos:
         return hash(self.pixels[:1].tobytes())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Photos) and (self.pixels is other.pixels or np.array_equal(self.pixels, other.pixels))
+        return isinstance(other, PhotoKey) and (self.pixels is other.pixels or np.array_equal(self.pixels, other.pixels))
 
 
 def _prepared(model: bytes) -> bytes:

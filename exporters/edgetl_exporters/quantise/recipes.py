@@ -22,14 +22,14 @@ class Recipe:
         name: as the manifest states it.
         format: `onnx`, `tflite` or `openvino`.
         precision: `fp32`, `fp16` or `int8`.
-        suits: the instruction sets it keeps its accuracy on, in words.
-        levels: the largest integer weight; None where weights stay float.
-        ranges: what the integers of activations span, one of :data:`edgetl_exporters.quantise.ranges.RANGES`.
+        suits: the machines on which it keeps its accuracy, in words.
+        levels: the largest integer weight; None if weights stay float.
+        ranges: of the integers of activations, one of :data:`edgetl_exporters.quantise.ranges.RANGES`.
         floats: the numbers of the layers that stay in float, in the order they run (see :mod:`edgetl_exporters.quantise.ranges`).
         equalised: whether channels are scaled and biases corrected before it is quantised (:mod:`edgetl_exporters.quantise.equalisation`).
-        correction: what undoes the shift that rounding weights gives to a layer's mean output: `rounding`
+        correction: of the shift that rounded weights give to a layer's mean output: `rounding`
             (:mod:`edgetl_exporters.quantise.rounding`, before the export) or `none`.
-        settings: what else the manifest states.
+        settings: further entries of the manifest.
     """
 
     name: str
@@ -62,13 +62,9 @@ _QDQ: Mapping[str, Any] = {"activations": "uint8", "normalisation": "float", "qu
 _ANY = "every machine"
 _ADAPTED = "every machine that runs it through edgetl; in other programs x86 with VNNI, and Arm"
 
-# A recipe never depends on the machine that exports. x86 without VNNI adds products of uint8 by int8 in 16 bits, which saturates; the
-# runtime adapters avoid that on the device, where the processor is known. The same integers stored as uint8 around 128 saturate in no
-# program, but take twice the time with VNNI: docs/evidence/int8-instruction-sets.md.
-#
-# OpenVINO runs what ONNX Runtime's quantiser made better than what NNCF makes of the same rounded weights: on an x86 with VNNI, one
-# thread, fastest of 150 runs in turns, 31 photos: EfficientNet-Lite0 3.5 instead of 5.2 ms, mean cosine 0.9974 instead of 0.9945; Lite2
-# 8.6 instead of 12.3 ms, 0.9958 instead of 0.9931.
+# A recipe does not depend on the machine that exports. x86 without VNNI adds products of uint8 by int8 in 16 bits, which saturates; the
+# runtime adapters avoid that on the device. The same integers stored as uint8 around 128 saturate in no program, but take twice the time
+# with VNNI: docs/evidence/int8-instruction-sets.md. Why OpenVINO uses ONNX Runtime's quantiser: docs/evidence/int8-quantisers.md.
 _RECIPES = (
     Recipe("onnx-fp32", "onnx", "fp32", _ANY),
     Recipe("tflite-fp32", "tflite", "fp32", _ANY),
@@ -89,9 +85,9 @@ def signed(stated: Mapping[str, Any]) -> bool:
 
 
 OFFERED: Mapping[str, tuple[str, ...]] = {
-    format_: tuple(dict.fromkeys(made.precision for made in _RECIPES if made.format == format_)) for format_ in FORMATS
+    format_: tuple(dict.fromkeys(row.precision for row in _RECIPES if row.format == format_)) for format_ in FORMATS
 }
-"""Format -> the precisions it is offered in."""
+"""Format -> the precisions in which it can be exported."""
 
 
 def _int8(format_: str) -> tuple[str, ...]:
@@ -111,16 +107,25 @@ def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
         wanted: the name of an int8 recipe of this format; `auto` is the first of :data:`ONNX_RECIPES` or :data:`OPENVINO_RECIPES` after it.
 
     Raises:
-        ExportError: an unknown word, or a precision the format does not offer.
+        ExportError: `unknown-format`, `unknown-precision`, `unknown-recipe`, or `not-offered` in this format.
     """
-    for word, known in ((format_, FORMATS), (precision, PRECISIONS)):
+    for kind, word, known in (("format", format_, FORMATS), ("precision", precision, PRECISIONS)):
         if word not in known:
-            raise ExportError(f"unknown {word!r}; known are {', '.join(known)}")
-    if wanted not in _int8(format_):
-        raise ExportError(f"{format_} has no int8 recipe {wanted!r}; it has {', '.join(_int8(format_))}")
-    found = [made for made in _RECIPES if (made.format, made.precision) == (format_, precision)]
-    if not found:
-        raise ExportError(f"{format_} is not offered in {precision}; it is offered in {', '.join(OFFERED[format_])}")
+            raise ExportError(f"unknown {kind} {word!r}; expected {', '.join(known)}", code=f"unknown-{kind}", given=word, known=known)
+    names = _int8(format_)
+    if wanted not in names:
+        message = f"{format_} has no int8 recipe {wanted!r}; it has {', '.join(names)}"
+        raise ExportError(message, code="unknown-recipe", given=wanted, known=names)
+    rows = [row for row in _RECIPES if (row.format, row.precision) == (format_, precision)]
+    if not rows:
+        offered = OFFERED[format_]
+        raise ExportError(
+            f"{format_} is not offered in {precision}; it is offered in {', '.join(offered)}",
+            code="not-offered",
+            format=format_,
+            precision=precision,
+            offered=offered,
+        )
     if precision == "int8" and wanted != "auto":
-        return next(made for made in found if made.name == wanted)
-    return found[0]
+        return next(row for row in rows if row.name == wanted)
+    return rows[0]

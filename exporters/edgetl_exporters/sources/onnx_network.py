@@ -1,4 +1,4 @@
-"""An .onnx file of anybody: read without trust, cut before its last layer, and given pixels as its input."""
+"""An .onnx file from anywhere: read without trust, cut before its last layer, with pixels as its new input."""
 
 from __future__ import annotations
 
@@ -13,46 +13,50 @@ from edgetl.errors import ExportError
 from edgetl.types import Array, Pixels
 from edgetl_exporters import metadata
 from edgetl_exporters.convert.to_onnx import INPUT, OUTPUT
-from edgetl_exporters.files.tflite import broken, no_tensor
+from edgetl_exporters.files.tflite import broken, nan_weights, no_tensor
 
 OPSET = 13
 """Per-channel quantisation needs it; older files are converted."""
 
 _SHAPING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Dropout", "Cast", "Clip")
 _BEHIND = (*_SHAPING, "Softmax", "LogSoftmax", "Sigmoid", "QuantizeLinear", "DequantizeLinear")
-"""What may follow a classifier: it neither adds nor mixes values."""
+"""Operators that may follow a classifier, because they neither add nor mix values."""
 
 _PROBABILITIES = ("Softmax", "LogSoftmax")
 _INTEGER = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "ConvInteger", "MatMulInteger", "QLinearMatMul")
 _HEAD, _FLATTEN = "normalisation/", "flatten"
-"""What is added before and behind the network is called so."""
+"""Names of the nodes that are added before and behind the network."""
 
 _PIXELS = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8, TensorProto.FLOAT: np.float32}
 
 
 class OnnxFile:
-    """One file; cut and given an input, it becomes a backbone (see :class:`edgetl_exporters.sources.file_source.Network`)."""
+    """One file; cut and given an input, it becomes a backbone (see :class:`edgetl_exporters.sources.file_source.NetworkFile`)."""
 
     def __init__(self, content: bytes, name: str) -> None:
         """Reads a file.
 
         Raises:
-            ExportError: not an .onnx file, one whose weights lie in other files or hold NaN, one that breaks the format's rules, or one
-                whose input or output cannot be a photo and an embedding.
+            ExportError: `file-damaged`, `weights-elsewhere`, `weights-nan`, `several-inputs`, `input-type` or `input-shape`.
         """
         self.name = name
         self._model = _read(content, name)
         self._graph = self._model.graph
         self._check()
         self.precision = "int8" if any(node.op_type in _INTEGER for node in self._graph.node) else "fp32"
-        self._input, self.made = self._only_input(), self._graph.output[0].name
-        self.given = self._input.name
+        self._input, self.output_name = self._only_input(), self._graph.output[0].name
+        self.input_name = self._input.name
         self.stated = metadata.of_onnx(self._model)
         self.dtype = self._pixel_type()
         shape = self._input.type.tensor_type.shape.dim
         sizes = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in shape]
         if len(sizes) != 4 or 3 not in (sizes[1], sizes[3]):
-            raise ExportError(f"{name}: its input {self.given!r} has the shape {sizes}, expected [n, 3, h, w] or [n, h, w, 3] (0 is free)")
+            raise ExportError(
+                f"{name}: its input {self.input_name!r} has the shape {sizes}, expected [n, 3, h, w] or [n, h, w, 3] (0 is free)",
+                code="input-shape",
+                path=name,
+                shape=sizes,
+            )
         self.channels_first = sizes[1] == 3
         height, width = sizes[2:] if self.channels_first else sizes[1:3]
         self.size = (width, height)
@@ -63,37 +67,40 @@ class OnnxFile:
         return [output.name for output in self._graph.output]
 
     def normalisation(self) -> tuple[float, float] | None:
-        """Mean and std in pixel values that the input's type implies; None where it implies nothing."""
+        """Mean and std in pixel values that the input's type implies, if any."""
         return {np.uint8: (0.0, 1.0), np.int8: (128.0, 1.0)}.get(self.dtype)
 
     def dim(self) -> int:
-        """The output's last size; 0 where that is not known."""
+        """The output's last size; 0 if not known."""
         sizes = self._graph.output[0].type.tensor_type.shape.dim
         return int(sizes[-1].dim_value) if len(sizes) else 0
 
     def probabilities(self) -> bool:
         """Whether the output is a softmax."""
-        node = self._maker(self.made)
+        node = self._maker(self.output_name)
         return node is not None and node.op_type in _PROBABILITIES
 
     def last_layer(self) -> str:
-        """The input of the last Gemm, MatMul or 1x1 Conv: what a classifier makes its scores of.
+        """The input of the last Gemm, MatMul or 1x1 Conv, from which a classifier computes its scores.
 
         Raises:
             ExportError: the file does not end in such a layer.
         """
-        found = self._last()
-        if found is None:
-            node = self._maker(self.made)
-            said = "an input" if node is None else node.op_type
+        layer = self._last()
+        if layer is None:
+            node = self._maker(self.output_name)
+            operator = "an input" if node is None else node.op_type
             raise ExportError(
-                f"{self.name}: no classifier found to cut: before {self.made!r} comes {said}, expected Gemm, MatMul or a 1x1 Conv with "
-                "constant weights; name the embedding with --cut TENSOR"
+                f"{self.name}: no classifier to cut: {self.output_name!r} comes from {operator}, expected Gemm, MatMul or a 1x1 Conv with "
+                "constant weights; name the embedding with --cut TENSOR",
+                code="classifier-not-found",
+                path=self.name,
+                operator=operator,
             )
-        return str(found.input[0])
+        return str(layer.input[0])
 
     def classifier(self) -> tuple[Array, Array] | None:
-        """Weights float32 [c, d] and bias [c] of the last layer, dequantised; None where there is none."""
+        """Weights float32 [c, d] and bias [c] of the last layer, dequantised, if there is one."""
         node = self._last()
         weights = None if node is None else self._weights(node.input[1])
         if node is None or weights is None:
@@ -105,14 +112,14 @@ class OnnxFile:
         return np.ascontiguousarray(matrix), np.zeros(len(matrix), np.float32) if bias is None else bias.reshape(-1)
 
     def cut(self, tensor: str) -> None:
-        """Makes a tensor the output and drops what it does not need.
+        """Makes a tensor the output and drops everything that it does not need.
 
         Raises:
-            ExportError: no such tensor, with the nearest names there are.
+            ExportError: `tensor-unknown`, with the nearest names.
         """
         names = [name for node in self._graph.node for name in node.output if name]
         if tensor not in names:
-            raise ExportError(no_tensor(self.name, tensor, names))
+            raise no_tensor(self.name, tensor, names)
         needed, kept = {tensor}, []
         for node in reversed(self._graph.node):  # sorted, as the format asks
             if needed.intersection(node.output):
@@ -120,16 +127,16 @@ class OnnxFile:
                 kept.append(node)
         _replace(self._graph.node, kept[::-1])
         _replace(self._graph.initializer, [entry for entry in self._graph.initializer if entry.name in needed])
-        _replace(self._graph.input, [entry for entry in self._graph.input if entry.name in needed | {self.given}])
+        _replace(self._graph.input, [entry for entry in self._graph.input if entry.name in needed | {self.input_name}])
         _replace(self._graph.output, [helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None)])
-        self.made = tensor
+        self.output_name = tensor
 
     def pool(self) -> None:
-        """Makes the mean of the output [n, c, h, w] over its places the output."""
-        pooled = f"{self.made}/pooled"
-        self._graph.node.append(helper.make_node("GlobalAveragePool", [self.made], [pooled], name=pooled))
+        """Replaces the output [n, c, h, w] by its mean over places."""
+        pooled = f"{self.output_name}/pooled"
+        self._graph.node.append(helper.make_node("GlobalAveragePool", [self.output_name], [pooled], name=pooled))
         _replace(self._graph.output, [helper.make_tensor_value_info(pooled, TensorProto.FLOAT, None)])
-        self.made = pooled
+        self.output_name = pooled
 
     def prepared(self, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], bgr: bool) -> bytes:
         """The backbone: uint8 RGB [n, h, w, 3] in, the output flattened to [n, d] out, n free.
@@ -141,29 +148,33 @@ class OnnxFile:
             bgr: whether the network takes blue first.
 
         Raises:
-            ExportError: an older file that cannot be converted, or a normalisation for an input of uint8 pixels.
+            ExportError: `opset-too-old`, or `normalisation-unusable` for an input of uint8 pixels.
         """
         if self.dtype is np.uint8 and (any(mean) or any(value != 1 for value in std)):
-            raise ExportError(f"{self.name}: its input {self.given!r} takes uint8 pixels as they are; leave --mean and --std away")
+            raise ExportError(
+                f"{self.name}: its input {self.input_name!r} takes uint8 pixels as they are; omit --mean and --std",
+                code="normalisation-unusable",
+                path=self.name,
+            )
         model = onnx.ModelProto.FromString(self._model.SerializeToString())
         graph = model.graph
         renamed = _make_room(graph)
-        given, made = (renamed.get(name, name) for name in (self.given, self.made))
+        own_input, own_output = (renamed.get(name, name) for name in (self.input_name, self.output_name))
         del graph.value_info[:]
         _free_batch(graph)
-        head = list(self._head(graph, given, size[0], mean, std, bgr))
-        _replace(graph.node, [*head, *graph.node, helper.make_node("Flatten", [made], [OUTPUT], axis=1, name=_FLATTEN)])
+        head = list(self._head(graph, own_input, size[0], mean, std, bgr))
+        _replace(graph.node, [*head, *graph.node, helper.make_node("Flatten", [own_output], [OUTPUT], axis=1, name=_FLATTEN)])
         _replace(graph.input, [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["n", size[1], size[0], 3])])
         _replace(graph.output, [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", None])])
         model.ir_version = max(model.ir_version, 7)
-        del model.metadata_props[:]  # they describe the input as it was
+        del model.metadata_props[:]  # they describe the previous input
         return bytes(self._modern(model).SerializeToString())
 
     def shapes(self, prepared: bytes, tensors: Pixels) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The shapes of the output before it is flattened, and after, as ONNX Runtime computes them.
 
         Args:
-            prepared: what :meth:`prepared` made.
+            prepared: the result of :meth:`prepared`.
             tensors: uint8 [n, h, w, 3].
 
         Raises:
@@ -178,12 +189,14 @@ class OnnxFile:
         options.log_severity_level = 4
         try:
             session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-            flat, made = session.run([OUTPUT, own], {INPUT: tensors})
+            flat, output = session.run([OUTPUT, own], {INPUT: tensors})
         except Exception as error:  # onnxruntime has an exception for each kind of failure, without a common one
-            raise ExportError(f"{self.name}: onnxruntime cannot run it on {len(tensors)} photos: {_first(error)}") from error
-        return made.shape, flat.shape
+            raise ExportError(
+                f"{self.name}: onnxruntime cannot run it on {len(tensors)} photos: {_first(error)}", code="not-runnable", path=self.name
+            ) from error
+        return output.shape, flat.shape
 
-    def _head(self, graph: Any, given: str, width: int, mean: Sequence[float], std: Sequence[float], bgr: bool) -> Iterator[Any]:
+    def _head(self, graph: Any, own_input: str, width: int, mean: Sequence[float], std: Sequence[float], bgr: bool) -> Iterator[Any]:
         """The nodes from uint8 NHWC RGB to the file's own input."""
 
         def constant(name: str, values: Array) -> str:
@@ -205,7 +218,7 @@ class OnnxFile:
             steps.append(("Gather", [constant(f"{_HEAD}bgr", np.array([2, 1, 0]))], {"axis": 3}))
         steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}) if self.channels_first else ("Identity", [], {}))
         for number, (kind, more, options) in enumerate(steps):
-            output = given if number == len(steps) - 1 else f"{_HEAD}{number}"
+            output = own_input if number == len(steps) - 1 else f"{_HEAD}{number}"
             yield helper.make_node(kind, [last, *more], [output], name=f"{_HEAD}{kind}/{number}", **options)
             last = output
 
@@ -216,45 +229,66 @@ class OnnxFile:
         try:
             return onnx.version_converter.convert_version(model, OPSET)
         except Exception as error:  # its C++ raises RuntimeError, and others
-            raise ExportError(f"{self.name}: its opset {now} cannot be converted to {OPSET} ({_first(error)}); export it again") from error
+            raise ExportError(
+                f"{self.name}: its opset {now} cannot be converted to {OPSET} ({_first(error)}); export it again",
+                code="opset-too-old",
+                path=self.name,
+                opset=now,
+                minimum=OPSET,
+            ) from error
 
     def _check(self) -> None:
         for tensor in _tensors(self._graph):
             if tensor.data_location == TensorProto.EXTERNAL:
                 raise ExportError(
-                    f"{self.name}: its weights lie in other files ({tensor.name!r}); put them inside with: python -c "
-                    f"\"import onnx; onnx.save(onnx.load('{self.name}'), 'whole.onnx', save_as_external_data=False)\""
+                    f"{self.name}: its weights are in other files ({tensor.name!r}); put them into one file with: python -c "
+                    f"\"import onnx; onnx.save(onnx.load('{self.name}'), 'whole.onnx', save_as_external_data=False)\"",
+                    code="weights-elsewhere",
+                    path=self.name,
+                    tensor=tensor.name,
                 )
         try:
             onnx.checker.check_model(self._model)
         except Exception as error:  # its C++ raises ValidationError, RuntimeError, and others
-            raise ExportError(f"{self.name}: breaks the rules of ONNX ({_first(error)}); export it again") from error
+            raise ExportError(
+                f"{self.name}: not valid ONNX ({_first(error)}); export it again", code="file-damaged", path=self.name
+            ) from error
         for tensor in _tensors(self._graph):
             real = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
             if real and broken(numpy_helper.to_array(tensor)):
-                raise ExportError(f"{self.name}: its weights {tensor.name!r} hold NaN or infinity; these weights are damaged")
+                raise nan_weights(self.name, tensor.name)
 
     def _only_input(self) -> Any:
         constants = {entry.name for entry in self._graph.initializer}
         inputs = [entry for entry in self._graph.input if entry.name not in constants]  # before IR 4 initializers were inputs too
         if len(inputs) != 1:
             names = ", ".join(repr(entry.name) for entry in inputs) or "none"
-            raise ExportError(f"{self.name}: has {len(inputs)} inputs ({names}), expected one, the photo")
+            raise ExportError(
+                f"{self.name}: has {len(inputs)} inputs ({names}), expected one, the photo",
+                code="several-inputs",
+                path=self.name,
+                inputs=[entry.name for entry in inputs],
+            )
         return inputs[0]
 
     def _pixel_type(self) -> Any:
         kind = self._input.type.tensor_type.elem_type
         if kind not in _PIXELS:
-            said = TensorProto.DataType.Name(kind).lower()
-            raise ExportError(f"{self.name}: its input {self.given!r} is {said}, expected float (float32), uint8 or int8")
+            dtype = TensorProto.DataType.Name(kind).lower()
+            raise ExportError(
+                f"{self.name}: its input {self.input_name!r} is {dtype}, expected float (float32), uint8 or int8",
+                code="input-type",
+                path=self.name,
+                dtype=dtype,
+            )
         return _PIXELS[kind]
 
     def _maker(self, tensor: str) -> Any | None:
         return next((node for node in self._graph.node if tensor in node.output), None)
 
     def _last(self) -> Any | None:
-        """The classifier's node: from the output back over what only reshapes, scales or adds a bias."""
-        node = self._maker(self.made)
+        """The classifier's node, found from the output backwards over operators that only reshape, scale or add a bias."""
+        node = self._maker(self.output_name)
         while node is not None:
             if node.op_type in ("Gemm", "MatMul", "Conv"):
                 return node if self._is_linear(node) else None
@@ -270,14 +304,14 @@ class OnnxFile:
         weights = self._weights(node.input[1])
         if weights is None:
             return False
-        one = weights.ndim == 4 and weights.shape[2:] == (1, 1) and _attribute(node, "group", 1) == 1
-        return one if node.op_type == "Conv" else weights.ndim == 2
+        one_pixel = weights.ndim == 4 and weights.shape[2:] == (1, 1) and _attribute(node, "group", 1) == 1
+        return one_pixel if node.op_type == "Conv" else weights.ndim == 2
 
     def _weights(self, name: str) -> Array | None:
-        """A constant; what it stands for where a DequantizeLinear is behind it."""
-        found, node = self._constant(name), self._maker(name)
-        if found is not None or node is None or node.op_type != "DequantizeLinear":
-            return found
+        """The value of a constant, dequantised if a DequantizeLinear makes it."""
+        value, node = self._constant(name), self._maker(name)
+        if value is not None or node is None or node.op_type != "DequantizeLinear":
+            return value
         stored, scale, zero = (self._constant(part) for part in (*node.input, "")[:3])
         if stored is None or scale is None:
             return None
@@ -299,7 +333,7 @@ class OnnxFile:
     def _added(self, name: str) -> Array | None:
         """The bias that is added to a tensor."""
         node = next((node for node in self._graph.node if node.op_type == "Add" and name in node.input), None)
-        return None if node is None else next((found for other in node.input if (found := self._constant(other)) is not None), None)
+        return None if node is None else next((value for other in node.input if (value := self._constant(other)) is not None), None)
 
 
 def _read(content: bytes, name: str) -> Any:
@@ -307,10 +341,12 @@ def _read(content: bytes, name: str) -> Any:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's DecodeError, of whichever of its three implementations
         raise ExportError(
-            f"{name}: not an .onnx file, or a truncated one ({len(content)} bytes: {_first(error)}); copy it again"
+            f"{name}: not an .onnx file, or a truncated one ({len(content)} bytes: {_first(error)}); copy it again",
+            code="file-damaged",
+            path=name,
         ) from error
     if not model.graph.node or not model.graph.output or not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
-        raise ExportError(f"{name}: not an .onnx file, or an empty one: it holds no graph of ONNX operators")
+        raise ExportError(f"{name}: not an .onnx file, or an empty one: it contains no ONNX operators", code="file-damaged", path=name)
     return model
 
 
@@ -366,7 +402,7 @@ def _rename(graph: Any, old: str, new: str) -> None:
 
 
 def _make_room(graph: Any) -> dict[str, str]:
-    """Renames the tensors whose names are needed here, as in a file that was prepared before; old name -> new name."""
+    """Renames tensors that have the names of the new nodes, e.g. in a file that was prepared before; returns old name -> new name."""
     names = {entry.name for entry in (*graph.input, *graph.initializer)} | {name for node in graph.node for name in node.output}
     renamed = {}
     for old in sorted(name for name in names if name in (INPUT, OUTPUT) or name.startswith(_HEAD)):

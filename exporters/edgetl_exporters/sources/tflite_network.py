@@ -1,4 +1,4 @@
-"""A .tflite file of anybody, taken for a backbone: cut before its last layer, and given pixels as its input."""
+"""A .tflite file from anywhere as a backbone: cut before its last layer, with pixels as its new input."""
 
 from __future__ import annotations
 
@@ -12,36 +12,41 @@ from edgetl.errors import ExportError
 from edgetl.types import Array
 from edgetl_exporters import metadata
 from edgetl_exporters.files import tflite
-from edgetl_exporters.files.tflite import Graph
+from edgetl_exporters.files.tflite import TfliteGraph
 
 _BEHIND = ("SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE", "DEQUANTIZE")
-"""What may follow a classifier: it neither adds nor mixes values."""
+"""Operators that may follow a classifier, because they neither add nor mix values."""
 
 _PROBABILITIES = ("SOFTMAX", "LOG_SOFTMAX")
 _LINEAR = ("FULLY_CONNECTED", "CONV_2D")
 _INTEGERS = ("int8", "uint8", "int16", "int4")
 _NEAR = 1.01
-"""How far, in gray levels, a quantised input may be from the pixel itself to be called the pixel."""
+"""Largest difference, gray levels, of a quantised input from the pixel for which the pixel itself is used."""
 
 
 class TfliteNetwork:
-    """One file; cut and given an input, it becomes a backbone (see :class:`edgetl_exporters.sources.file_source.Network`)."""
+    """One file; cut and given an input, it becomes a backbone (see :class:`edgetl_exporters.sources.file_source.NetworkFile`)."""
 
     def __init__(self, content: bytes, name: str) -> None:
         """Reads a file.
 
         Raises:
-            ExportError: not a .tflite file, a damaged one, or one whose input or output cannot be a photo and an embedding.
+            ExportError: `file-damaged`, `weights-nan`, `several-inputs`, `no-output`, `input-type` or `input-shape`.
         """
         self.name, model = name, tflite.read(content, name)
-        self._graph = Graph(model, 0, name)
+        self._graph = TfliteGraph(model, 0, name)
         inputs, outputs = self._graph.raw.inputs, self._graph.raw.outputs
         if len(inputs) != 1:
             names = ", ".join(repr(self._graph.name(number)) for number in inputs) or "none"
-            raise ExportError(f"{name}: has {len(inputs)} inputs ({names}), expected one, the photo")
+            raise ExportError(
+                f"{name}: has {len(inputs)} inputs ({names}), expected one, the photo",
+                code="several-inputs",
+                path=name,
+                inputs=[self._graph.name(number) for number in inputs],
+            )
         if not len(outputs):
-            raise ExportError(f"{name}: has no output, expected an embedding")
-        self.given, self.stated = self._graph.name(self._input), metadata.of_tflite(model, content)
+            raise ExportError(f"{name}: has no output, expected an embedding", code="no-output", path=name)
+        self.input_name, self.stated = self._graph.name(self._input), metadata.of_tflite(model, content)
         numbers = range(len(self._graph.raw.tensors))
         kinds = {self._graph.dtype(number) for number in numbers}
         integers = any(self._graph.dtype(number) in _INTEGERS and self._graph.quantisation(number) for number in numbers)
@@ -49,15 +54,25 @@ class TfliteNetwork:
         self.dtype = self._graph.dtype(self._input)
         shape = self._graph.shape(self._input)
         if self.dtype not in ("float32", "uint8", "int8"):
-            raise ExportError(f"{name}: its input {self.given!r} is {self.dtype}, expected float32, uint8 or int8")
+            raise ExportError(
+                f"{name}: its input {self.input_name!r} is {self.dtype}, expected float32, uint8 or int8",
+                code="input-type",
+                path=name,
+                dtype=self.dtype,
+            )
         if len(shape) != 4 or shape[0] not in (1, -1) or 3 not in (shape[1], shape[3]):
-            raise ExportError(f"{name}: its input {self.given!r} has the shape {list(shape)}, expected [1, h, w, 3] or [1, 3, h, w]")
+            raise ExportError(
+                f"{name}: its input {self.input_name!r} has the shape {list(shape)}, expected [1, h, w, 3] or [1, 3, h, w]",
+                code="input-shape",
+                path=name,
+                shape=shape,
+            )
         self.channels_first = shape[3] != 3
         height, width = shape[2:] if self.channels_first else shape[1:3]
         self.size = (max(width, 0), max(height, 0))
 
     @property
-    def made(self) -> str:
+    def output_name(self) -> str:
         """The output's name."""
         return self._graph.name(self._output)
 
@@ -67,7 +82,7 @@ class TfliteNetwork:
         return [self._graph.name(int(number)) for number in self._graph.raw.outputs]
 
     def dim(self) -> int:
-        """The output's last size; 0 where it has none."""
+        """The output's last size; 0 if it has none."""
         return int(next(reversed(self._graph.shape(self._output)), 0))
 
     def probabilities(self) -> bool:
@@ -76,27 +91,30 @@ class TfliteNetwork:
         return any(opcode in _PROBABILITIES for opcode in passed)
 
     def normalisation(self) -> tuple[float, float] | None:
-        """Mean and std in pixel values that the input's quantisation implies; None where it implies nothing."""
+        """Mean and std in pixel values that the input's quantisation implies, if any."""
         return self._graph.normalisation(self._input)
 
     def last_layer(self) -> str:
-        """The input of the last FULLY_CONNECTED or 1x1 CONV_2D: what a classifier makes its scores of.
+        """The input of the last FULLY_CONNECTED or 1x1 CONV_2D, from which a classifier computes its scores.
 
         Raises:
             ExportError: the file does not end in such a layer.
         """
-        found = self._last()
-        if found is None:
+        layer = self._last()
+        if layer is None:
             node = self._behind(self._output)[1]
-            said = "the photo" if node is None else self._graph.opcode(node)
+            operator = "an input" if node is None else self._graph.opcode(node)
             raise ExportError(
-                f"{self.name}: no classifier found to cut: before {self.made!r} comes {said}, expected FULLY_CONNECTED or a CONV_2D of "
-                "one pixel; name the embedding with --cut TENSOR"
+                f"{self.name}: no classifier to cut: {self.output_name!r} comes from {operator}, expected FULLY_CONNECTED or a CONV_2D of "
+                "one pixel; name the embedding with --cut TENSOR",
+                code="classifier-not-found",
+                path=self.name,
+                operator=operator,
             )
-        return self._graph.name(int(found.inputs[0]))
+        return self._graph.name(int(layer.inputs[0]))
 
     def classifier(self) -> tuple[Array, Array] | None:
-        """Weights float32 [c, d] and bias [c] of the last layer, dequantised; None where there is none."""
+        """Weights float32 [c, d] and bias [c] of the last layer, dequantised, if there is one."""
         node = self._last()
         weights = None if node is None else self._graph.values(int(node.inputs[1]))
         if node is None or weights is None:
@@ -106,14 +124,19 @@ class TfliteNetwork:
         return matrix, np.zeros(len(matrix), np.float32) if bias is None else bias.astype(np.float32).reshape(-1)
 
     def cut(self, tensor: str) -> None:
-        """Makes a tensor the output and drops what it does not need.
+        """Makes a tensor the output and drops everything that it does not need.
 
         Raises:
-            ExportError: no such tensor, with the nearest names there are.
+            ExportError: `tensor-unknown`, with the nearest names, or `tensor-not-computed`.
         """
         number = self._graph.find(tensor)
         if self._graph.maker(number) is None:
-            raise ExportError(f"{self.name}: {tensor!r} is an input or a constant, not computed from the photo; name another with --cut")
+            raise ExportError(
+                f"{self.name}: {tensor!r} is an input or a constant, not computed from the photo; name another with --cut",
+                code="tensor-not-computed",
+                path=self.name,
+                tensor=tensor,
+            )
         self._graph.cut([number])
 
     def prepared(self, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], bgr: bool) -> bytes:
@@ -125,10 +148,10 @@ class TfliteNetwork:
             std: of the same.
             bgr: whether the network takes blue first.
         """
-        graph = Graph(copy.deepcopy(self._graph.model), 0, self.name)
+        graph = TfliteGraph(copy.deepcopy(self._graph.model), 0, self.name)
         graph.raw.inputs = [_pixels(graph, self._input, size, mean, std, bgr)]
         graph.raw.outputs = [_flat(graph, self._output)]
-        graph.model.metadata = []  # it describes the input as it was
+        graph.model.metadata = []  # it describes the previous input
         graph.sign()
         return tflite.pack(graph.model)
 
@@ -141,7 +164,7 @@ class TfliteNetwork:
         return int(self._graph.raw.outputs[0])
 
     def _behind(self, number: int) -> tuple[list[str], Any | None]:
-        """What makes a tensor, from it back over what neither adds nor mixes values, and the operator before all those."""
+        """The operators behind a tensor that neither add nor mix values, from the tensor backwards, and the operator before them."""
         passed, node = [], self._graph.maker(number)
         while node is not None and self._graph.opcode(node) in _BEHIND:
             passed.append(self._graph.opcode(node))
@@ -159,21 +182,21 @@ class TfliteNetwork:
         return node if one_pixel and constant else None
 
 
-def _pixels(graph: Graph, network: int, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], bgr: bool) -> int:
-    """Writes what turns pixels into the network's own input, and returns the tensor that takes the pixels."""
+def _pixels(graph: TfliteGraph, network: int, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], bgr: bool) -> int:
+    """Adds the operators that turn pixels into the network's own input; returns the tensor that takes the pixels."""
     dtype, channels_first = graph.dtype(network), graph.shape(network)[3] != 3
     width, height = size
     own = graph.raw.tensors[network]
     own.shape, own.shapeSignature = [1, 3, height, width] if channels_first else [1, height, width, 3], None
     own.name = "network/image"
-    shape, made = [1, height, width, 3], network
-    written = 0
+    shape, front = [1, height, width, 3], network
+    count = 0
 
-    def before(opcode: str, given: int, more: Sequence[int] = (), options: str = "", version: int = 1, **values: Any) -> int:
-        nonlocal made, written
-        graph.operator(opcode, [given, *more], [made], options, version=version, first=True, **values)
-        made, written = given, written + 1
-        return given
+    def before(opcode: str, source: int, more: Sequence[int] = (), options: str = "", version: int = 1, **values: Any) -> int:
+        nonlocal front, count
+        graph.operator(opcode, [source, *more], [front], options, version=version, first=True, **values)
+        front, count = source, count + 1
+        return source
 
     def tensor(kind: str) -> int:
         quantisation = graph.quantisation(network)
@@ -182,7 +205,7 @@ def _pixels(graph: Graph, network: int, size: tuple[int, int], mean: Sequence[fl
             if kind == "float32" or quantisation is None
             else {"scale": quantisation[0].tolist(), "zero": quantisation[1].astype(int).tolist()}
         )
-        return graph.tensor(f"pixels/{written}", shape, kind, **scaled)
+        return graph.tensor(f"pixels/{count}", shape, kind, **scaled)
 
     if channels_first:
         before("TRANSPOSE", tensor(dtype), [graph.constant("pixels/nchw", np.array([0, 3, 1, 2], np.int32))], "TransposeOptions")
@@ -200,28 +223,31 @@ def _pixels(graph: Graph, network: int, size: tuple[int, int], mean: Sequence[fl
             _normalise(graph, before, tensor, mean, std)
         elif dtype == "int8" and (scale, zero) != (1.0, -128):
             # The same real values with another zero point: uint8 pixels become int8 without arithmetic.
-            given = graph.tensor("pixels/uint8", shape, "uint8", scale=float(scale), zero=int(zero) + 128)
-            before("QUANTIZE", given, (), "QuantizeOptions", 2)
-    graph.raw.tensors[made].name = "image"
-    return made
+            pixels = graph.tensor("pixels/uint8", shape, "uint8", scale=float(scale), zero=int(zero) + 128)
+            before("QUANTIZE", pixels, (), "QuantizeOptions", 2)
+    graph.raw.tensors[front].name = "image"
+    return front
 
 
-def _normalise(graph: Graph, before: Any, tensor: Any, mean: Sequence[float], std: Sequence[float]) -> None:
-    """(pixel - mean) / std in float32, written from its end to its beginning; nothing where that changes nothing."""
+def _normalise(graph: TfliteGraph, before: Any, tensor: Any, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Adds (pixel - mean) / std in float32, from its end to its beginning, without the operators that change nothing."""
     if any(value != 1 for value in std):
         before("MUL", tensor("float32"), [graph.constant("pixels/scale", (1 / np.asarray(std)).astype(np.float32))], "MulOptions")
     if any(mean):
         before("SUB", tensor("float32"), [graph.constant("pixels/mean", np.asarray(mean, np.float32))], "SubOptions")
 
 
-def _flat(graph: Graph, number: int) -> int:
+def _flat(graph: TfliteGraph, number: int) -> int:
     """The output as [1, d]; [1, 1, 1, d] and [1, d, 1, 1] are reshaped."""
     shape = [abs(size) for size in graph.shape(number)]
     dim = max(shape, default=0)
     if len(shape) < 2 or np.prod(shape) != dim:
         raise ExportError(
             f"{graph.file}: the embedding {graph.name(number)!r} has the shape {shape} (rank {len(shape)}), expected [1, d]: "
-            "cut behind the pooling with --cut TENSOR"
+            "cut behind the pooling with --cut TENSOR",
+            code="embedding-shape",
+            path=graph.file,
+            shape=shape,
         )
     if len(shape) == 2:
         return number

@@ -1,4 +1,4 @@
-"""Networks written in torch, in every format: one graph, folded and rounded here, that each exporter converts."""
+"""Networks in torch: one graph, folded and rounded here, which each exporter converts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 from torch import nn
 
-from edgetl.errors import CalibrationError, ExportError
+from edgetl.errors import ExportError
 from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters.backbones import graph, table, weights
 from edgetl_exporters.backbones.graph import Graph
 from edgetl_exporters.convert import to_onnx, to_openvino, to_tflite
 from edgetl_exporters.convert.onnx_to_torch import OnnxModule
-from edgetl_exporters.quantise import equalisation, ranges, rounding
+from edgetl_exporters.quantise import calibration, equalisation, ranges, rounding
 from edgetl_exporters.quantise.recipes import Recipe
-from edgetl_exporters.sources.base import Source
+from edgetl_exporters.sources.base import NetworkSource
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "onnx": ("torch", "onnx", "onnxscript", "onnxruntime"),
@@ -26,7 +26,7 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class TorchSource(Source):
+class TorchSource(NetworkSource):
     """A network of the table; each conversion that several variants need is done once."""
 
     def __init__(
@@ -56,8 +56,12 @@ class TorchSource(Source):
         self.name, self.package, self.image = backbone.name, backbone.source, backbone.image
         self.mean, self.std, self.dim, self.int8_bound = backbone.mean, backbone.std, backbone.dim, backbone.int8_bound
         if multi and not backbone.stages:
-            offered = ", ".join(name for name, row in table.BACKBONES.items() if row.stages)
-            raise ExportError(f"{name} has no stages of its own to choose from; --levels multi is offered for {offered}")
+            offered = [row.name for row in table.BACKBONES.values() if row.stages]
+            raise ExportError(
+                f"{name} has no middle stages; --levels multi is offered for {', '.join(offered)}",
+                code="levels-not-offered",
+                offered=offered,
+            )
         whole, self.weights = weights.load(backbone, file=file, random=random, seed=seed)
         self._last = backbone.classifier(whole)
         self._graph = graph.build(backbone, whole, backbone.stages if multi else ())
@@ -68,28 +72,28 @@ class TorchSource(Source):
         self._tflite = functools.lru_cache(2)(self._export_tflite)
 
     def embed(self, tensors: Pixels) -> Embeddings:
-        """See :meth:`Source.embed`."""
+        """See :meth:`NetworkSource.embed`."""
         return graph.embed(self._graph, tensors)
 
     def balance(self, tensors: Pixels) -> None:
-        """See :meth:`Source.balance`."""
+        """See :meth:`NetworkSource.balance`."""
         self.levels = graph.balance(self._graph, tensors)
         if self.levels:
             self.dim, self.scales = sum(self.levels), (*self._graph.scales.values(), 1.0)
 
     def classifier(self) -> tuple[Array, Array] | None:
-        """See :meth:`Source.classifier`; of several levels the last one counts, so there is none for them all."""
+        """See :meth:`NetworkSource.classifier`; None for several levels, because the classifier reads only the last one."""
         linear = [] if self._last is None else [module for module in self._last.modules() if isinstance(module, nn.Linear)]
         if self.levels or len(linear) != 1:
             return None
         return linear[0].weight.detach().numpy(), linear[0].bias.detach().numpy()
 
     def libraries(self, format_: str) -> Sequence[str]:
-        """See :meth:`Source.libraries`."""
+        """See :meth:`NetworkSource.libraries`."""
         return _LIBRARIES[format_]
 
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
-        """See :meth:`Source.files`."""
+        """See :meth:`NetworkSource.files`."""
         self._photos, levels = photos, recipe.levels
         if recipe.format == "tflite":
             return {"model.tflite": self._quantised_tflite(recipe) if levels else self._tflite(None)}
@@ -101,7 +105,7 @@ class TorchSource(Source):
         return {"model.onnx": to_onnx.quantise(model, self._calibrating(), recipe) if levels else model}
 
     def network(self, recipe: Recipe, photos: Pixels | None = None) -> bytes:
-        """See :meth:`Source.network`; what is equalised is rounded afterwards."""
+        """See :meth:`NetworkSource.network`; an equalised network is rounded afterwards."""
         return equalisation.network_for(recipe, self._onnx(None if recipe.equalised else recipe.levels), photos)
 
     def _quantised_tflite(self, recipe: Recipe) -> bytes:
@@ -110,16 +114,19 @@ class TorchSource(Source):
             return to_tflite.quantise(to_tflite.export(equalised, self.image), self._calibrating(), recipe)
         model = self._tflite(recipe.levels)
         if recipe.floats:
-            made, counted = len(to_tflite.layers(model)), len(ranges.read(self._onnx(recipe.levels)).layers)
-            if made != counted:
+            in_tflite, in_onnx = len(to_tflite.layers(model)), len(ranges.read(self._onnx(recipe.levels)).layers)
+            if in_tflite != in_onnx:
                 raise ExportError(
-                    f"{self.name}: its TFLite file has {made} layers, its ONNX file {counted}: none can be kept in float by number"
+                    f"{self.name}: its TFLite file has {in_tflite} layers, its ONNX file {in_onnx}, so no layer can be kept in float",
+                    code="layers-differ",
+                    tflite=in_tflite,
+                    onnx=in_onnx,
                 )
         return to_tflite.quantise(model, self._calibrating(), recipe)
 
     def _calibrating(self) -> Pixels:
         if self._photos is None:
-            raise CalibrationError("int8 is calibrated with photos; give a folder of 120 or more with --calibrate FOLDER")
+            raise calibration.missing()
         return self._photos
 
     def _round(self, levels: int | None) -> Graph:
@@ -133,11 +140,7 @@ class TorchSource(Source):
 
 
 def _plain_pools(features: nn.Module) -> None:
-    """Replaces adaptive pooling to one value by a mean: torch's ONNX exporter makes 14 nodes of it, with a Gather over the batch.
-
-    Measured on EfficientNet-B0 with random weights, whose squeeze-excitation pools that way: mean cosine of int8 0.26 with them, 0.77
-    without (50 photos).
-    """
+    """Replaces adaptive pooling to one value by a mean, which torch's ONNX exporter converts to one node: docs/evidence/torch-export.md."""
     for parent in list(features.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size in (1, (1, 1)):

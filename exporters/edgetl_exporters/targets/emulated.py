@@ -13,7 +13,7 @@ from edgetl.bundle.bundle import Bundle
 from edgetl.bundle.proofs import Proof
 from edgetl.errors import RuntimeUnavailable
 from edgetl_exporters.targets import child
-from edgetl_exporters.targets.job import Job
+from edgetl_exporters.targets.job import ProofJob
 
 
 def cache() -> Path:
@@ -24,7 +24,7 @@ def cache() -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class Emulated:
-    """One environment of tools/emulate on some CPUs (see :class:`edgetl_exporters.targets.Target`).
+    """One environment of tools/emulate on some CPUs (see :class:`edgetl_exporters.targets.ProofTarget`).
 
     Attributes:
         environment: its name, e.g. `aarch64`.
@@ -41,7 +41,7 @@ class Emulated:
         variants = [v.name for v in bundle.variants.values() if v.precision == "int8" and v.family in self.families]
         return [(f"{self.environment} {cpu}", variant) for cpu in self.cpus for variant in variants]
 
-    def prove(self, job: Job, target: str, variant: str) -> Proof:
+    def prove(self, job: ProofJob, target: str, variant: str) -> Proof:
         """Embeds a few photos there, in a process of its own.
 
         Raises:

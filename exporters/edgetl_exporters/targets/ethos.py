@@ -21,7 +21,7 @@ from typing import Any
 from edgetl.bundle.bundle import Bundle
 from edgetl.bundle.proofs import Proof
 from edgetl.errors import ExportError, RuntimeUnavailable
-from edgetl_exporters.targets.job import Job
+from edgetl_exporters.targets.job import ProofJob
 
 NPUS = ("ethos-u55-128", "ethos-u55-256", "ethos-u65-256", "ethos-u65-512", "ethos-u85-256")
 """As Vela names its accelerator configurations; the NPU of NXP's i.MX93 is ethos-u65-256."""
@@ -32,14 +32,14 @@ _TIMEOUT = 600
 
 
 class Ethos:
-    """See :class:`edgetl_exporters.targets.Target`."""
+    """See :class:`edgetl_exporters.targets.ProofTarget`."""
 
     def cells(self, bundle: Bundle) -> Sequence[tuple[str, str]]:
         """The integer TFLite variants on every NPU: it computes with integers alone."""
         variants = [v.name for v in bundle.variants.values() if v.format == "tflite" and v.precision == "int8"]
         return [(npu, variant) for npu in NPUS for variant in variants]
 
-    def prove(self, job: Job, target: str, variant: str) -> Proof:
+    def prove(self, job: ProofJob, target: str, variant: str) -> Proof:
         """Compiles it and reads Vela's report.
 
         Raises:

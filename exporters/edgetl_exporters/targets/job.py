@@ -16,7 +16,7 @@ from edgetl_exporters import parity
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class ProofJob:
     """A written bundle, and photos whose float embeddings are known.
 
     Attributes:
@@ -35,7 +35,7 @@ class Job:
     truth: Array | None = None
     few: int = 20
 
-    def sample(self) -> Job:
+    def sample(self) -> ProofJob:
         """The same with `few` photos at most, evenly spread."""
         chosen = np.linspace(0, len(self.tensors) - 1, min(self.few, len(self.tensors))).astype(int)
         truth = None if self.truth is None else self.truth[chosen]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,12 +10,11 @@ from edgetl.bundle import writer
 from edgetl.bundle.bundle import Bundle
 from edgetl.bundle.proofs import Proof, ProofKind
 from edgetl.errors import EdgetlError, ExportError, RuntimeUnavailable
+from edgetl.inputs.photo.folders import Progress
 from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters import targets as all_targets
-from edgetl_exporters.targets import Target
-from edgetl_exporters.targets.job import Job
-
-Progress = Callable[[int, int], None]
+from edgetl_exporters.targets import ProofTarget
+from edgetl_exporters.targets.job import ProofJob
 
 
 def prove(
@@ -53,7 +52,7 @@ def prove(
         raise ExportError("a variant is proved with photos; give a folder of them with --calibrate FOLDER")
     if classifier is not None and truth is not None and not all(0 <= index < len(classifier[1]) for index in truth):
         raise ExportError(f"labelled photos are of classes {min(truth)} to {max(truth)}; the network knows 0 to {len(classifier[1]) - 1}")
-    job = Job(bundle, tensors, expected, classifier, None if truth is None else np.asarray(truth), few)
+    job = ProofJob(bundle, tensors, expected, classifier, None if truth is None else np.asarray(truth), few)
     cells = [(target, cell) for target in chosen for cell in target.cells(bundle)]
     rows = []
     for done, (target, cell) in enumerate(cells, 1):
@@ -64,7 +63,7 @@ def prove(
     return tuple(rows)
 
 
-def _row(target: Target, job: Job, name: str, variant: str) -> Proof:
+def _row(target: ProofTarget, job: ProofJob, name: str, variant: str) -> Proof:
     kind: ProofKind = "failed"
     try:
         return target.prove(job, name, variant)

@@ -12,17 +12,17 @@ from edgetl.bundle.bundle import Bundle
 from edgetl.bundle.proofs import Proof
 from edgetl.runtimes import open_runtime
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.targets.job import Job
+from edgetl_exporters.targets.job import ProofJob
 
 
 class Native:
-    """See :class:`edgetl_exporters.targets.Target`."""
+    """See :class:`edgetl_exporters.targets.ProofTarget`."""
 
     def cells(self, bundle: Bundle) -> Sequence[tuple[str, str]]:
         """Every variant; the target is this machine's instruction set."""
         return [(machine.instruction_set(), variant) for variant in bundle.variants]
 
-    def prove(self, job: Job, target: str, variant: str) -> Proof:
+    def prove(self, job: ProofJob, target: str, variant: str) -> Proof:
         """Embeds one photo at a time, as a device does.
 
         Raises:

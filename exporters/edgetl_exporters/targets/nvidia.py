@@ -12,20 +12,20 @@ from edgetl.bundle.proofs import Proof
 from edgetl.errors import RuntimeUnavailable
 from edgetl.runtimes import onnxruntime
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.targets.job import Job
+from edgetl_exporters.targets.job import ProofJob
 
 _PROVIDERS = {"nvidia cuda": "cuda", "nvidia tensorrt": "tensorrt"}
 
 
 class Nvidia:
-    """See :class:`edgetl_exporters.targets.Target`."""
+    """See :class:`edgetl_exporters.targets.ProofTarget`."""
 
     def cells(self, bundle: Bundle) -> Sequence[tuple[str, str]]:
         """The ONNX variants on both providers."""
         variants = [v.name for v in bundle.variants.values() if v.format == "onnx"]
         return [(target, variant) for target in _PROVIDERS for variant in variants]
 
-    def prove(self, job: Job, target: str, variant: str) -> Proof:
+    def prove(self, job: ProofJob, target: str, variant: str) -> Proof:
         """Embeds one photo at a time, as a device does.
 
         Raises:

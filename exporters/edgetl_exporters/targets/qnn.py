@@ -15,7 +15,7 @@ from edgetl.bundle.proofs import Proof
 from edgetl.errors import RuntimeUnavailable
 from edgetl_exporters import parity
 from edgetl_exporters.targets import child
-from edgetl_exporters.targets.job import Job
+from edgetl_exporters.targets.job import ProofJob
 
 CHIPS: Mapping[str, tuple[str, str]] = {
     "qualcomm htp v68 qcs6490": ("68", "35"),
@@ -28,14 +28,14 @@ that generation, and refused EfficientNet-Lite0 with 1002 (measured with 2.7.0).
 
 
 class Qnn:
-    """See :class:`edgetl_exporters.targets.Target`."""
+    """See :class:`edgetl_exporters.targets.ProofTarget`."""
 
     def cells(self, bundle: Bundle) -> Sequence[tuple[str, str]]:
         """The integer ONNX variants on every chip: the NPU is made for QDQ models, float becomes float16 or the CPU's work."""
         variants = [v.name for v in bundle.variants.values() if v.format == "onnx" and v.precision == "int8"]
         return [(chip, variant) for chip in CHIPS for variant in variants]
 
-    def prove(self, job: Job, target: str, variant: str) -> Proof:
+    def prove(self, job: ProofJob, target: str, variant: str) -> Proof:
         """Compiles, emulates and compares with float and with onnxruntime on the CPU.
 
         Raises:

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgetl.errors import ExportError
 from edgetl.types import ImageSpec, to_json
-from edgetl_exporters.files.tflite import Graph, read
+from edgetl_exporters.files.tflite import TfliteGraph, read
 from edgetl_exporters.trainer.expression import FREE
 
 FORMAT = "edgetl-trainer-1"
@@ -97,7 +97,7 @@ def operators(model: Any) -> tuple[str, ...]:
     Raises:
         ExportError: one of them is not built in.
     """
-    graphs = [Graph(model, number) for number in range(len(model.subgraphs))]
+    graphs = [TfliteGraph(model, number) for number in range(len(model.subgraphs))]
     used = sorted({graph.opcode(operator) for graph in graphs for operator in graph.raw.operators})
     if "CUSTOM" in used:
         raise ExportError("the variant uses a custom operator, which an app's interpreter does not have; export its bundle again")
@@ -108,7 +108,7 @@ def arguments(model: Any, slots: int) -> tuple[Argument, ...]:
     """What the signatures of a model take and give."""
     made = []
     for signature in model.signatureDefs:
-        graph = Graph(model, signature.subgraphIndex)
+        graph = TfliteGraph(model, signature.subgraphIndex)
         for way, entries in (("in", signature.inputs), ("out", signature.outputs)):
             for entry in entries:
                 shape = tuple(slots if size == FREE else size for size in graph.shape(entry.tensorIndex))
@@ -119,7 +119,7 @@ def arguments(model: Any, slots: int) -> tuple[Argument, ...]:
 def describe(model: Any, made: Trainer) -> None:
     """Writes what a trainer says of itself into its model."""
     stated = {key: value for key, value in to_json(made).items() if key != "size"}
-    buffer = Graph(model).buffer(json.dumps({"format": FORMAT, **stated}, ensure_ascii=False).encode())
+    buffer = TfliteGraph(model).buffer(json.dumps({"format": FORMAT, **stated}, ensure_ascii=False).encode())
     model.metadata.append(schema.MetadataT(METADATA, buffer))
 
 

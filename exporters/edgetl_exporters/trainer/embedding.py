@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgetl.errors import ExportError
-from edgetl_exporters.files.tflite import Graph, prune, read, sign
+from edgetl_exporters.files.tflite import TfliteGraph, prune, read, sign
 
 _PIXELS = {"float32": "CAST", "int8": "QUANTIZE", "uint8": ""}
 
@@ -23,7 +23,7 @@ def embedding(content: bytes, name: str) -> Any:
         ExportError: not a model with one image as input and one embedding as output.
     """
     model = read(content, name)
-    graph = Graph(model, file=name)
+    graph = TfliteGraph(model, file=name)
     given, made = list(map(int, graph.raw.inputs)), list(map(int, graph.raw.outputs))
     if (
         len(given) != 1
@@ -40,7 +40,7 @@ def embedding(content: bytes, name: str) -> Any:
     return model
 
 
-def _from_pixels(graph: Graph, given: int) -> int:
+def _from_pixels(graph: TfliteGraph, given: int) -> int:
     opcode = _PIXELS[graph.dtype(given)]
     if not opcode:
         return given
@@ -50,7 +50,7 @@ def _from_pixels(graph: Graph, given: int) -> int:
     return photo
 
 
-def _to_float(graph: Graph, made: int) -> int:
+def _to_float(graph: TfliteGraph, made: int) -> int:
     if graph.dtype(made) == "float32":
         return made
     result = graph.tensor("embed/embedding", graph.shape(made), np.float32)

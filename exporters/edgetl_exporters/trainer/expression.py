@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from edgetl.types import Array
-from edgetl_exporters.files.tflite import Graph, sign
+from edgetl_exporters.files.tflite import TfliteGraph, sign
 
 FREE = -1
 """A size that the interpreter may change (`resize_tensor_input`)."""
@@ -26,14 +26,14 @@ class Signature:
         size: what FREE sizes are until the interpreter changes them.
     """
 
-    graph: Graph
+    graph: TfliteGraph
     name: str
     size: int
 
     @classmethod
     def add(cls, model: Any, name: str, size: int) -> Signature:
         """A new one at the end of the model."""
-        return cls(Graph.add(model, name), name, size)
+        return cls(TfliteGraph.add(model, name), name, size)
 
     def tensor(self, name: str, shape: Sequence[int], kind: type = np.float32) -> Tensor:
         """A computed tensor, or an input."""

@@ -83,7 +83,7 @@ def measure(model: bytes, quantised: bytes, photos: Pixels) -> tuple[LayerNoise,
 class _Runner:
     """Runs a photo with the noise of some layers added to their outputs."""
 
-    def __init__(self, float_: ranges.Network, quantised: bytes) -> None:
+    def __init__(self, float_: ranges.FloatNetwork, quantised: bytes) -> None:
         self._float, twins = float_, _Twins(float_, quantised)
         self._session = ranges.session(twins.model())
         self._outputs = ["signal", "noise", twins.embedding]
@@ -103,7 +103,7 @@ class _Runner:
 class _Twins:
     """The float graph, and beside it every layer quantised on its own; the twin of tensor `t` is `twin:t`."""
 
-    def __init__(self, float_: ranges.Network, quantised: bytes) -> None:
+    def __init__(self, float_: ranges.FloatNetwork, quantised: bytes) -> None:
         import onnx
 
         self._float, self._made = float_, onnx.load_from_string(float_.model)

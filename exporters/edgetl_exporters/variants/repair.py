@@ -1,13 +1,8 @@
-"""The search for the cheapest int8 recipe that keeps its bound: each repair is tried on photos that prove nothing afterwards.
+"""Searches the cheapest int8 recipe that meets its bound. The photos that choose it are not those that prove it.
 
-Repairs are tried in the order of what they cost on the device: cut ranges and scaled channels cost nothing or little there; a layer in
-float costs time and bytes. Those are searched first, and layers are taken out of the integers with what did best, the ones first whose
-noise costs the embedding most. The first recipe that meets the bound ends the search; a network that its base recipe suits is searched no
-further than that. What each repair gained where, and what was tried and left: docs/evidence/int8-repairs.md.
-
-Layers are taken to float and not to 16-bit integers, because no runtime here has fast kernels for those. EfficientNet-Lite0, one thread
-of an x86 with VNNI, best of 20 runs: TFLite 4.4 ms in int8, 8.9 in float, 314 with int16 activations; ONNX Runtime 4.5, 13.0 and 28.7 ms
-with uint16 ones. With the first and the last layer in float, 6.3 and 5.6 ms.
+Repairs are tried in the order of their cost on the device. Cut ranges and scaled channels cost little or nothing; a layer in float costs
+time and bytes, so it comes last: the best recipe so far with the layers in float whose noise costs the embedding most. The search ends with
+the first recipe that meets the bound. Gains of each repair, and why float and not 16-bit integers: docs/evidence/int8-repairs.md.
 """
 
 from __future__ import annotations
@@ -19,12 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from edgetl.errors import ExportError
-from edgetl.tables import render
 from edgetl.types import Embeddings, Pixels
 from edgetl_exporters import parity
 from edgetl_exporters.convert import to_onnx
 from edgetl_exporters.quantise.recipes import Recipe
-from edgetl_exporters.sources.base import Source
+from edgetl_exporters.sources.base import NetworkSource
 from edgetl_exporters.variants import noise
 from edgetl_exporters.variants.noise import LayerNoise
 
@@ -32,34 +26,38 @@ Run = Callable[[str, Mapping[str, bytes], Pixels], tuple[Embeddings, float]]
 """(format, files, photos [n, h, w, 3]) -> a variant's embeddings [n, d], made one by one, and the median time of one, ms."""
 
 _WORST = (1, 2, 4, 8, 16, 32, 64)
-"""How many of the layers that cost most are tried in float, one number after the other."""
+"""Numbers of layers that are tried in float, those with the costliest noise first."""
 
 _MOST = 0.5
-"""The largest share of layers in float: with more of them the variant is no int8 variant any more."""
+"""The largest share of layers in float: with more, the variant is not an int8 variant any more."""
 
-_TOLD = 10
-"""How many of those layers are told."""
+_LISTED = 10
+"""How many of the layers with the costliest noise a :class:`Search` lists."""
 
 _SURE = 1.645
 """Standard errors between the mean cosine and its lower 95 % end, one-sided."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class RepairStep:
     """One recipe that was tried.
 
     Attributes:
-        repair: what it does otherwise than the base recipe, in words.
+        repair: how it differs from the base recipe: `base`, `mse-ranges`, `equalised`, `equalised-mse-ranges` or `float-layers`.
+        floats: how many layers are in float.
+        layers: how many there are; 0 where no layer was tried in float.
         cosine_mean: mean cosine to the float embedding; of several levels that of the worst one.
-        cosine_low: its lower 95 % end over the photos; it has to reach the bound.
+        cosine_low: its lower 95 % limit over the photos, which must reach the bound.
         gained: `cosine_mean` minus that of the best step before it; 0 for the first.
-        count: photos that chose, none of which proves anything.
+        count: photos it was measured on, none of which proves the variant.
         size: of the variant's files, bytes.
-        latency: median per photo on this machine while it was tried, ms.
-        seconds: to make and to try it, s.
+        latency: median per photo on this machine, ms.
+        seconds: to make and measure it, s.
     """
 
     repair: str
+    floats: int
+    layers: int
     cosine_mean: float
     cosine_low: float
     gained: float
@@ -71,61 +69,34 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What was tried, and what was found.
+    """The recipes that were tried, and the result.
 
     Attributes:
         bound: the lowest mean cosine.
         met: whether the last step reached it.
-        steps: in the order they were tried; the last one is the recipe that was taken, where it met the bound.
-        layers: the layers whose noise costs most, the worst first, where layers were looked at.
+        steps: in the order they were tried; if the bound is met, the last one is the recipe that is used.
+        layers: the layers with the costliest noise, the worst first; empty if no layer was tried in float.
         floats: the names of the layers that stay in float.
     """
 
     bound: float
     met: bool
-    steps: tuple[Step, ...]
+    steps: tuple[RepairStep, ...]
     layers: tuple[LayerNoise, ...] = ()
     floats: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        first = self.steps[0]
-        if len(self.steps) == 1 and self.met:
-            reached = f"mean cosine {first.cosine_mean:.4f} on the {first.count} photos that choose"
-            return f"the base recipe suffices: {reached}, {self.bound} or more wanted"
-        kept = f"; in float stay {', '.join(self.floats)}" if self.floats else ""
-        return f"{len(self.steps)} recipes tried on {first.count} photos, the last one taken{kept}\n{self.table()}"
-
-    def table(self) -> str:
-        """The steps for the screen, and the worst layers."""
-        rows = [
-            (
-                s.repair,
-                f"{s.cosine_mean:.4f}",
-                f"{s.cosine_low:.4f}",
-                f"{s.gained:+.4f}",
-                s.count,
-                f"{s.size / 2**20:.1f}",
-                f"{s.latency:.1f}",
-                f"{s.seconds:.1f}",
-            )
-            for s in self.steps
-        ]
-        said = render(("repair", "cosine", "lower 95 %", "gained", "photos", "MiB", "ms", "s"), rows)
-        worst = ", ".join(f"{layer.name} {layer.snr:.1f} dB (-{layer.lost:.4f})" for layer in self.layers[:5])
-        return f"{said}\nworst layers, with what each alone takes from the cosine: {worst}" if worst else said
-
 
 class Searcher:
-    """Searches variants of one source."""
+    """Searches int8 recipes for one source."""
 
-    def __init__(self, source: Source, calibrating: Pixels, choosing: Pixels, run: Run) -> None:
+    def __init__(self, source: NetworkSource, calibrating: Pixels, choosing: Pixels, run: Run) -> None:
         """Embeds the choosing photos with the source itself.
 
         Args:
             source: what is exported; it has a float original.
             calibrating: uint8 [n, h, w, 3]: they set the ranges.
-            choosing: uint8 [m, h, w, 3], other ones: they choose among the recipes.
-            run: runs a variant.
+            choosing: uint8 [m, h, w, 3], other photos: they choose among the recipes.
+            run: embeds photos with a variant's files.
         """
         self._source, self._calibrating, self._choosing, self._run = source, calibrating, choosing, run
         expected = source.embed(choosing)
@@ -136,7 +107,7 @@ class Searcher:
         """Tries repairs of a recipe until one meets the bound.
 
         Returns:
-            The recipe that met it, else the best one; its files; how it was found.
+            The recipe that met it, else the best one; its files; the search.
 
         Raises:
             ExportError: the base recipe cannot be made.
@@ -144,7 +115,7 @@ class Searcher:
         state = _State()
         for repair, recipe in self._trials(base, state):
             try:
-                step, files = self._try(repair, recipe, state.cosine)
+                step, files = self._try(repair, recipe, state)
             except ExportError:
                 if not state.steps:
                     raise
@@ -155,35 +126,36 @@ class Searcher:
         return state.recipe, state.files, state.search(bound, state.recipe, met=False)
 
     def _trials(self, base: Recipe, state: _State) -> Iterator[tuple[str, Recipe]]:
-        """The recipes, cheapest first; layers are taken out of the best of those before them."""
-        yield "base recipe", base
+        """(repair, recipe), the cheapest first; layers are put in float in the best recipe before them."""
+        yield "base", base
         if self._source.network(base) is None:
             return
         settings = base.settings if base.format == "tflite" else {**base.settings, "quantizer": "onnxruntime"}
         free = dataclasses.replace(base, settings=settings)
-        yield "mse ranges", dataclasses.replace(free, ranges="mse")
-        yield "equalised channels", dataclasses.replace(free, equalised=True)
-        yield "equalised channels, mse ranges", dataclasses.replace(free, equalised=True, ranges="mse")
+        yield "mse-ranges", dataclasses.replace(free, ranges="mse")
+        yield "equalised", dataclasses.replace(free, equalised=True)
+        yield "equalised-mse-ranges", dataclasses.replace(free, equalised=True, ranges="mse")
         best = dataclasses.replace(state.recipe, settings=settings)
-        float_ = self._source.network(best, self._calibrating)
-        assert float_ is not None
-        state.layers = noise.measure(float_, to_onnx.quantise(float_, self._calibrating, best), self._calibrating)
-        count = len(state.layers)
+        network = self._source.network(best, self._calibrating)
+        assert network is not None
+        state.layers = noise.measure(network, to_onnx.quantise(network, self._calibrating, best), self._calibrating)
         worst = [layer.number for layer in state.layers]
-        for kept in dict.fromkeys(min(number, int(_MOST * count)) for number in _WORST):
-            yield f"worst {kept} of {count} layers in float", dataclasses.replace(best, floats=tuple(worst[:kept]))
+        for count in dict.fromkeys(min(number, int(_MOST * len(worst))) for number in _WORST):
+            yield "float-layers", dataclasses.replace(best, floats=tuple(worst[:count]))
 
-    def _try(self, repair: str, recipe: Recipe, before: float | None) -> tuple[Step, Mapping[str, bytes]]:
+    def _try(self, repair: str, recipe: Recipe, state: _State) -> tuple[RepairStep, Mapping[str, bytes]]:
         start = time.perf_counter()
         files = self._source.files(recipe, self._calibrating)
-        made, latency = self._run(recipe.format, files, self._choosing)
-        mean, low = worst_level(self._expected, made, self._source.levels)
-        step = Step(
+        embeddings, latency = self._run(recipe.format, files, self._choosing)
+        mean, low = worst_level(self._expected, embeddings, self._source.levels)
+        step = RepairStep(
             repair=repair,
+            floats=len(recipe.floats),
+            layers=len(state.layers),
             cosine_mean=mean,
             cosine_low=low,
-            gained=0.0 if before is None else mean - before,
-            count=len(made),
+            gained=0.0 if state.cosine is None else mean - state.cosine,
+            count=len(embeddings),
             size=sum(map(len, files.values())),
             latency=latency,
             seconds=time.perf_counter() - start,
@@ -192,14 +164,14 @@ class Searcher:
 
 
 class _State:
-    """What a search knows so far."""
+    """The state of a search: its steps, and the best recipe so far."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[RepairStep] = []
         self.layers: tuple[LayerNoise, ...] = ()
         self.cosine: float | None = None
 
-    def add(self, step: Step, recipe: Recipe, files: Mapping[str, bytes]) -> None:
+    def add(self, step: RepairStep, recipe: Recipe, files: Mapping[str, bytes]) -> None:
         self.steps.append(step)
         # NaN is never better.
         if self.cosine is None or step.cosine_mean > self.cosine:
@@ -207,19 +179,19 @@ class _State:
 
     def search(self, bound: float, recipe: Recipe, *, met: bool) -> Search:
         names = {layer.number: layer.name for layer in self.layers}
-        return Search(bound, met, tuple(self.steps), self.layers[:_TOLD], tuple(names[number] for number in recipe.floats))
+        return Search(bound, met, tuple(self.steps), self.layers[:_LISTED], tuple(names[number] for number in recipe.floats))
 
 
-def worst_level(expected: Embeddings, made: Embeddings, lengths: Sequence[int]) -> tuple[float, float]:
-    """The mean cosine, and its lower 95 % end over photos, of the embedding or of that of its levels which is worst.
+def worst_level(expected: Embeddings, embeddings: Embeddings, lengths: Sequence[int]) -> tuple[float, float]:
+    """The mean cosine of the whole embedding or of its worst level, and the lower 95 % limit of it over photos.
 
     Args:
         expected: float32 [n, d].
-        made: float32 [n, d].
-        lengths: of the levels, adding up to d; empty for one.
+        embeddings: float32 [n, d].
+        lengths: of the levels, adding up to d; empty for one level.
     """
     ends = list(np.cumsum(lengths)[:-1])
-    pairs = [(expected, made), *zip(np.split(expected, ends, axis=1), np.split(made, ends, axis=1))]
+    pairs = [(expected, embeddings), *zip(np.split(expected, ends, axis=1), np.split(embeddings, ends, axis=1))]
     cosines = [parity.cosines(*pair) for pair in pairs]
-    found = [(float(each.mean()), float(each.mean() - _SURE * each.std(ddof=1) / np.sqrt(len(each)))) for each in cosines]
-    return min(found, key=lambda pair: pair[1])
+    limits = [(float(cosine.mean()), float(cosine.mean() - _SURE * cosine.std(ddof=1) / np.sqrt(len(cosine)))) for cosine in cosines]
+    return min(limits, key=lambda pair: pair[1])
