@@ -346,7 +346,7 @@ class Classifier:
                     raise LabelError(f"{self.store.path}: no photo of class {label!r}; it has {', '.join(self.store.counts()) or 'none'}")
             else:
                 source = load(cast(Photo, photo))
-                removed = self._memory.remove(photo=source.digest)
+                removed = self._memory.remove(digest=source.digest)
                 if not removed:
                     raise PhotoError(f"{self.store.path}: was never taught {source.name}; nothing was forgotten")
             gone = dict(Counter(removed.values()))

@@ -478,7 +478,7 @@ def test_shots_need_labelled_photos(stand: Stand) -> None:
 def test_a_scenario_is_added_in_a_few_lines(stand: Stand) -> None:
     def thumbnail(stand: Stand, loop: Loop) -> Measured:
         """The number of a taught photo -> its thumbnail."""
-        return loop.stream(lambda number: stand.shop.store.thumbnail(1 + number % 20))
+        return loop.stream(lambda number: stand.shop.store.preview(1 + number % 20))
 
     added = Scenario("thumbnail", "the number of a taught photo -> its thumbnail", thumbnail, always=False)
     assert len(added.run(stand, Loop(TINY)).samples[None]) == TINY.queries

@@ -20,7 +20,7 @@ from edgetl.inputs.photo.capture import measure
 from edgetl.inputs.photo.folders import labelled_photos_in
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import load
-from edgetl.store import Batch, NewSample, Store
+from edgetl.store import NewSample, SampleBatch, Store
 from edgetl.store.captures import pack, unpack
 from edgetl.types import Array, Capture, Embeddings, Fingerprint, ImageSpec, to_json
 
@@ -50,12 +50,12 @@ def said(
     return [finding.kind for finding in check("new.jpg", label, capture, chosen, taught() if past is None else past, more or None)]
 
 
-def batch(x: Array, labels: list[str], captures: dict[int, Capture] | None = None, sources: dict[int, str] | None = None) -> Batch:
+def batch(x: Array, labels: list[str], captures: dict[int, Capture] | None = None, sources: dict[int, str] | None = None) -> SampleBatch:
     """Photos numbered from 1."""
     ids, codes = np.arange(1, len(labels) + 1), np.asarray(x, np.float32)
     named = [(sources or {}).get(i, f"{i}.jpg") for i in ids.tolist()]
     seen = unpack([None if (one := (captures or {}).get(i)) is None else pack(one) for i in ids.tolist()])
-    return Batch(ids, labels, named, seen, np.ones_like(ids), codes, np.ones((len(ids), 1), np.float32))
+    return SampleBatch(ids, labels, named, seen, np.ones_like(ids), codes, np.ones((len(ids), 1), np.float32))
 
 
 def stored(path: Path, photos: list[NewSample]) -> Store:
@@ -70,7 +70,7 @@ def new(i: int, label: str, x: Embeddings, capture: Capture | None = None) -> Ne
     return NewSample(f"{i}".encode().ljust(32), label, x, f"{i}.jpg", capture)
 
 
-def fitted(photos: Batch) -> Fit:
+def fitted(photos: SampleBatch) -> Fit:
     learner = Learner(photos.codes.shape[1])
     learner.add(photos.ids, photos.embeddings, photos.labels)
     return learner.fit()
@@ -245,7 +245,7 @@ def test_a_kept_past_goes_on_where_it_ended_and_forgetting_a_photo_deletes_it(tm
         assert store.derived("past") is None
         assert (Past.of(store).seen == again.seen).all()
         again.keep_in(store)
-        assert store.remove(photo=photos[7].photo)
+        assert store.remove(digest=photos[7].photo)
         assert store.derived("past") is None
         assert 8 not in Past.of(store).samples
 

@@ -20,7 +20,7 @@ from edgetl.embedding.embedder import Embedder
 from edgetl.heads import Learner
 from edgetl.inputs.photo.source import load
 from edgetl.stats import student
-from edgetl.store import Batch
+from edgetl.store import SampleBatch
 from edgetl.store.captures import pack, unpack
 from edgetl.types import Capture, Prediction, to_json
 
@@ -38,11 +38,11 @@ def capture(random: np.random.Generator, **changes: float) -> Capture:
     return dataclasses.replace(made, **changes)
 
 
-def batch(x: np.ndarray, labels: list[str], captures: dict[int, Capture], sources: list[str], views: int = 1) -> Batch:
+def batch(x: np.ndarray, labels: list[str], captures: dict[int, Capture], sources: list[str], views: int = 1) -> SampleBatch:
     """Photos numbered from 1, each with as many rows of `x`."""
     ids = np.arange(1, len(labels) + 1)
     seen = unpack([None if (one := captures.get(sample)) is None else pack(one) for sample in ids.tolist()])
-    return Batch(ids, labels, sources, seen, np.full(len(ids), views), x.astype(np.float32), np.ones((len(x), 1), np.float32))
+    return SampleBatch(ids, labels, sources, seen, np.full(len(ids), views), x.astype(np.float32), np.ones((len(x), 1), np.float32))
 
 
 def taught(counts: dict[str, int], views: int = 1, captures: bool = True) -> Taught:

@@ -1,7 +1,7 @@
 """`kill -9` at 50 random moments: opening, creating, adding, training, folding the journal, making the file smaller.
 
-One process with everything imported forks a writer per round, so that a kill meets the store and not Python's start. The writer says a
-batch's number only after `add` has returned; what it said must be there, whole and right, and at most the next batch may be there too.
+One process with everything imported forks a writer per round, so that a kill meets the store and not Python's start. The writer prints
+a batch's number only after `add` has returned; that batch must be there, whole and correct, and at most one more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ WRITER = """
 import hashlib, os, sys
 import numpy as np
 from edgetl.store import NewSample, Store, connection
-from edgetl.types import Capture, Fingerprint, ImageSpec, Proportion
+from edgetl.stats import Proportion
+from edgetl.types import Capture, Fingerprint, ImageSpec
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 1280)
 
@@ -65,36 +66,36 @@ def kill_a_writer(nursery: subprocess.Popen[bytes], path: Path, batches: int, de
     """The last batch and head that a writer acknowledged before it was killed, `delay` seconds after so many batches."""
     assert nursery.stdin is not None
     assert nursery.stdout is not None
-    said = {"pid": 0, "batch": 0, "head": 0}
+    acknowledged = {"pid": 0, "batch": 0, "head": 0}
     nursery.stdin.write(f"{path}\n".encode())
     nursery.stdin.flush()
-    while not said["pid"] or batches > 0:  # the writer may be faster than its parent
+    while not acknowledged["pid"] or batches > 0:  # the writer may be faster than its parent
         word, number = nursery.stdout.readline().split()
-        said[word.decode()] = int(number)
+        acknowledged[word.decode()] = int(number)
         batches -= word == b"batch"
     time.sleep(delay)
-    os.kill(said["pid"], signal.SIGKILL)
+    os.kill(acknowledged["pid"], signal.SIGKILL)
     while (line := nursery.stdout.readline()) != b"gone 0\n":
         word, number = line.split()
-        said[word.decode()] = int(number)
-    return said
+        acknowledged[word.decode()] = int(number)
+    return acknowledged
 
 
-def check(path: Path, said: dict[str, int]) -> tuple[int, int]:
+def check(path: Path, acknowledged: dict[str, int]) -> tuple[int, int]:
     """How many batches and heads are there: what was acknowledged, with the right bytes, and at most one more, whole."""
     with Store.open(path, None, read_only=True) as store:
         kept, heads, active = store.samples(), store.heads(), store.active()
-        thumbnails = [store.thumbnail(sample) for sample in kept.ids]
+        previews = [store.preview(sample) for sample in kept.ids]
         assert [event.what for event in store.events()] == ["add"] * len(set(kept.labels))
     batches = max((int(label) for label in kept.labels), default=0)
-    assert batches in (said["batch"], said["batch"] + 1)
+    assert batches in (acknowledged["batch"], acknowledged["batch"] + 1)
     assert kept.labels == [str(batch) for batch in range(1, batches + 1) for _ in range(1 + batch * 7 % 40)]
-    taught = [np.random.default_rng(batch).normal(size=(1 + batch * 7 % 40, DIM)).astype(np.float32) for batch in range(1, batches + 1)]
-    exact = np.concatenate([np.empty((0, DIM), np.float32), *taught])
+    embeddings = [np.random.default_rng(batch).normal(size=(1 + batch * 7 % 40, DIM)).astype(np.float32) for batch in range(1, batches + 1)]
+    exact = np.concatenate([np.empty((0, DIM), np.float32), *embeddings])
     assert (np.abs(kept.embeddings - exact) <= np.abs(exact).max(axis=1, keepdims=True) / 254 * 1.0001).all()
     assert kept.taken.tolist() == [float(label) for label in kept.labels]
-    assert thumbnails == [label.encode() * 500 for label in kept.labels]
-    assert len(heads) in (said["head"], said["head"] + 1)
+    assert previews == [label.encode() * 500 for label in kept.labels]
+    assert len(heads) in (acknowledged["head"], acknowledged["head"] + 1)
     assert active == (heads[-1] if heads else None)
     with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:  # writing, it would fold the journal
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -111,13 +112,14 @@ def test_kill_9_at_50_random_moments_loses_nothing_that_was_acknowledged(tmp_pat
             path = tmp_path / f"{step // 5}.db"  # every fifth kill meets a store that is being made, the others a journal that was left
             before = landed[-1] if step % 5 else (0, 0)
             batches, delay = (0, 0.005) if step % 5 == 0 else (chance.randrange(8), 0.02)
-            said = kill_a_writer(nursery, path, batches, chance.uniform(0, delay))
-            said["batch"], said["head"] = said["batch"] or before[0], said["head"] or before[1]
+            acknowledged = kill_a_writer(nursery, path, batches, chance.uniform(0, delay))
+            acknowledged["batch"] = acknowledged["batch"] or before[0]
+            acknowledged["head"] = acknowledged["head"] or before[1]
             if not path.exists() or path.stat().st_size == 0:
-                assert said["batch"] == 0
+                assert acknowledged["batch"] == 0
                 landed.append((0, 0))
                 continue
-            check(path, said)
-            landed.append(check(path, said))
+            check(path, acknowledged)
+            landed.append(check(path, acknowledged))
         nursery.stdin.close()
     assert sum(batch for batch, _ in landed) > 100  # the kills met a writer at work

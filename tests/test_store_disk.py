@@ -16,22 +16,28 @@ from pathlib import Path
 import numpy as np
 from edgetl.errors import StoreError
 from edgetl.store import NewSample, Store
+from edgetl.store.connection import CURE
 from edgetl.types import Fingerprint, ImageSpec
 
 FINGERPRINT = Fingerprint("a" * 64, ImageSpec(224, 224, 256), "fake", "int8", 1280)
 folder = Path(sys.argv[1])
-path = folder / "shop.db"
+path = folder / "parts.db"
 
 def batch(k):
     rows = np.random.default_rng(k).normal(size=(10, 1280)).astype(np.float32)
     return [NewSample(hashlib.sha256(b"%d %d" % (k, j)).digest(), str(k), row, "camera") for j, row in enumerate(rows)]
 
-def refused(work):
+def failed(work):
     try:
         work()
     except StoreError as error:
-        return str(error)
-    raise AssertionError("nothing was refused")
+        assert error.values["path"] == str(path) or "other.db" in error.values["path"], error.values
+        return error
+    raise AssertionError("nothing failed")
+
+def blocked(work):
+    error = failed(work)
+    return error.code == "disk-failed-before" and error.values["doing"]
 """
 
 FILL = """
@@ -49,18 +55,18 @@ def fill():
     for k in range(1000):
         store.add(batch(k))
         kept.append(k)
-first = refused(fill)
+first = failed(fill)
 assert len(kept) > 10, kept
-assert first.startswith(f"{path}: adding 10 photos failed: "), first
-assert {"full": "disk is full", "limit": "disk I/O error"}[sys.argv[2]] in first, first
-assert "everything saved before is kept; make room or check the disk, then open the store again" in first, first
+assert (first.code, first.values["doing"]) == ("store-failed", "adding 10 photos"), first
+assert {"full": "disk is full", "limit": "disk I/O error"}[sys.argv[2]] in first.values["reason"], first
+assert CURE in str(first), first
 
 def same():
     assert store.samples().labels == [str(k) for k in kept for _ in range(10)]
 same()
 make_room()
 for work in (lambda: store.add(batch(2000)), lambda: store.relabel(1, "x"), lambda: store.remove(label="0"), lambda: store.activate(None)):
-    assert "is refused: the disk failed before" in refused(work)
+    assert blocked(work)
 same()
 store.close()
 
@@ -74,9 +80,9 @@ print("done")
 """
 
 FOLD = """
-said = []
+logged = []
 handler = logging.Handler()
-handler.emit = lambda record: said.append(record.getMessage())
+handler.emit = lambda record: logged.append(record.msg)
 logging.getLogger("edgetl").addHandler(handler)
 ballast = folder / "ballast"
 ballast.write_bytes(bytes(3_300_000))
@@ -85,9 +91,9 @@ def fill():
     for k in range(1000):
         store.add(batch(k))
         kept.append(k)
-message = refused(fill)
-assert "adding 10 photos is refused: the disk failed before (database or disk is full)" in message, message
-assert len(said) == 1 and said[0].startswith(f"{path}: folding its journal into it failed: database or disk is full"), said
+assert blocked(fill) == "adding 10 photos"
+assert [error.values["doing"] for error in logged] == ["folding its journal into it"], logged
+assert "full" in logged[0].values["reason"], logged
 labels = [str(k) for k in kept for _ in range(10)]
 assert store.samples().labels == labels
 store.close()
@@ -105,9 +111,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.getrlimit(resourc
 def around():
     with store.transaction("both"):
         store.relabel(1, "half")
-        print(refused(lambda: store.add(sample for k in range(2, 400) for sample in batch(k))), file=sys.stderr)
-message = refused(around)
-assert "both is refused: the disk failed before" in message, message
+        print(failed(lambda: store.add(sample for k in range(2, 400) for sample in batch(k))), file=sys.stderr)
+assert blocked(around) == "both"
 assert store.counts() == {"1": 10}
 store.close()
 with Store.open(path, None, read_only=True) as store:
@@ -132,10 +137,11 @@ for k in range(0, 120, 8):
     store.remove(label=str(k))
 kept, size = store.samples(), path.stat().st_size
 leave_room(500_000)
-message = refused(store.vacuum)
-assert message.startswith(f"{path}: making the file smaller failed: database or disk is full; everything saved before is kept"), message
+error = failed(store.vacuum)
+assert (error.code, error.values["doing"]) == ("store-failed", "making the file smaller"), error
+assert "full" in error.values["reason"] and CURE in str(error), error
 assert store.samples().embeddings.tobytes() == kept.embeddings.tobytes()
-assert "is refused: the disk failed before" in refused(store.vacuum)
+assert blocked(store.vacuum)
 store.close()
 ballast.unlink()
 with Store.open(path, FINGERPRINT) as store:
@@ -151,9 +157,9 @@ with Store.open(folder / "a.db", FINGERPRINT) as store:
     for k in range(100):
         store.add(batch(k))
 leave_room(1_000_000)
-message = refused(lambda: merge([folder / "a.db"], path))
-assert message == f"{path}: making it failed: database or disk is full", message
-assert not path.exists() and not (folder / "shop.db.new").exists()
+error = failed(lambda: merge([folder / "a.db"], path))
+assert error.values["doing"] == "making it" and "full" in error.values["reason"], error
+assert not path.exists() and not (folder / "parts.db.new").exists()
 ballast.unlink()
 assert sum(merge([folder / "a.db"], path).counts.values()) == 1000
 print("done")
@@ -166,8 +172,8 @@ try:
         while rest.write(bytes(4096)) == 4096: pass
 except OSError:
     pass
-message = refused(lambda: Store.open(path, FINGERPRINT))
-assert message.startswith(f"{path}: making it failed: ") or "shop.db.lock cannot be made" in message, message
+error = failed(lambda: Store.open(path, FINGERPRINT))
+assert error.values.get("doing") == "making it" or error.code == "store-not-writable", error
 assert not path.exists()
 (folder / "ballast").unlink()
 Store.open(path, FINGERPRINT).close()
@@ -181,10 +187,10 @@ subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
 with Store.open(path, None, read_only=True) as store:
     assert store.counts() == {"1": 10}
     assert len(store.samples().ids) == 10
-message = refused(lambda: Store.open(path, FINGERPRINT))
-assert f"{path} cannot be opened for writing" in message and "Read-only file system" in message, message
-message = refused(lambda: Store.open(folder / "other.db", FINGERPRINT))
-assert "other.db cannot be opened for writing" in message, message
+for name in ("parts.db", "other.db"):
+    error = failed(lambda: Store.open(folder / name, FINGERPRINT))
+    assert (error.code, error.values["path"]) == ("store-not-writable", str(folder / name)), error
+    assert error.values["reason"] == "Read-only file system", error
 print("done")
 """
 
@@ -224,11 +230,11 @@ def test_an_io_error_keeps_what_was_acknowledged_and_makes_the_store_read_only(t
     run(FILL, tmp_path, "limit")
 
 
-def test_a_journal_that_cannot_be_folded_keeps_what_was_acknowledged_and_is_said_aloud(disk):
+def test_a_journal_that_cannot_be_folded_keeps_what_was_acknowledged_and_is_logged(disk):
     run(FOLD, disk, size="8m")
 
 
-def test_an_io_error_that_was_caught_inside_a_transaction_is_not_committed_around(tmp_path):
+def test_a_caught_io_error_inside_a_transaction_stops_the_whole_transaction(tmp_path):
     run(AROUND, tmp_path)
 
 
@@ -236,7 +242,7 @@ def test_a_store_that_does_not_fit_is_not_half_made(disk):
     run(NO_ROOM_AT_ALL, disk, size="300k")
 
 
-def test_a_store_on_a_read_only_disk_is_read_and_says_why_it_is_not_written(disk):
+def test_a_store_on_a_read_only_disk_can_be_read_and_not_written(disk):
     run(READ_ONLY, disk, size="2m")
 
 

@@ -50,7 +50,7 @@ class StoreModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(dir=MEMORY))
-        self.store = Store.open(self.folder / "shop.db", FINGERPRINT)
+        self.store = Store.open(self.folder / "parts.db", FINGERPRINT)
         self.samples: dict[int, tuple[int, str]] = {}
         self.heads: dict[int, bytes] = {}
         self.actives: list[int | None] = []
@@ -93,7 +93,7 @@ class StoreModel(RuleBasedStateMachine):
         fits = {
             row: kept[1] for row, kept in self.samples.items() if (label is None or kept[1] == label) and (not by_photo or kept[0] == photo)
         }
-        removed = self.store.remove(label=label, photo=digest(photo) if by_photo else None)
+        removed = self.store.remove(label=label, digest=digest(photo) if by_photo else None)
         assert removed == fits
         assert self.store.purge(removed) == 0
         for row in fits:
@@ -128,8 +128,8 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule()
     def log(self) -> None:
-        self.store.log("train", "told", len(self.heads) or None)
-        self.events.append(("train", "told"))
+        self.store.log("train", "a sentence", len(self.heads) or None)
+        self.events.append(("train", "a sentence"))
 
     @rule()
     def vacuum(self) -> None:
@@ -138,7 +138,7 @@ class StoreModel(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.store.close()
-        self.store = Store.open(self.folder / "shop.db", None)
+        self.store = Store.open(self.folder / "parts.db", None)
 
     @invariant()
     def same_state(self) -> None:
@@ -149,12 +149,14 @@ class StoreModel(RuleBasedStateMachine):
         assert kept.embeddings.tolist() == [view for photo in photos.values() for view in views(photo).tolist()]
         assert self.store.counts() == Counter(label for _, label in self.samples.values())
         measured = {row: capture(photo) for row, photo in photos.items()}
-        assert [self.store.thumbnail(row) for row in photos] == [(seen and seen.thumbnail) or b"" for seen in measured.values()]
-        assert self.store.captures() == {row: dataclasses.replace(seen, thumbnail=b"") for row, seen in measured.items() if seen}
+        assert [self.store.preview(row) for row in photos] == [(seen and seen.thumbnail) or b"" for seen in measured.values()]
+        captures = {row: seen for batch in self.store.batches() for row, seen in zip(batch.ids.tolist(), batch.captures)}
+        assert captures == {row: seen and dataclasses.replace(seen, thumbnail=b"") for row, seen in measured.items()}
         taken = [(seen and seen.taken) or np.nan for seen in map(measured.__getitem__, kept.ids.tolist())]
         assert np.array_equal(kept.taken, taken, equal_nan=True)
         assert self.store.sources(photos) == [str(photo) for photo in photos.values()]
-        assert [(event.id, event.what, event.why) for event in self.store.events()] == [(k, *told) for k, told in enumerate(self.events, 1)]
+        events = [(event.id, event.what, event.why) for event in self.store.events()]
+        assert events == [(k, *event) for k, event in enumerate(self.events, 1)]
         assert {info.id: self.store.head_bytes(info.id) for info in self.store.heads()} == self.heads
         assert [info.id for info in self.store.heads() if info.active] == [self.active] * (self.active is not None)
         active = self.store.active()

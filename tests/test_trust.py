@@ -180,7 +180,7 @@ def test_forgetting_proves_itself(shop: Classifier, tmp_path: Path) -> None:
     teach(shop, 40, "red", "green", "blue")
     shop.train()
     sample = int(shop.store.samples().ids[0])
-    thumbnail = shop.store.thumbnail(sample)
+    thumbnail = shop.store.preview(sample)
     assert thumbnail[-80:-10] in (tmp_path / "shop.db").read_bytes() + (tmp_path / "shop.db-wal").read_bytes()
     report = shop.forget(label="red", vacuum=True)
     assert report.removed == {"red": 40}

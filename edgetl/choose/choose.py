@@ -208,7 +208,7 @@ def table(choice: Choice) -> str:
         (
             Path(c.bundle).name,
             c.variant,
-            " + ".join(map(str, c.levels)) or c.sample - row_size(0, "int8"),
+            " + ".join(map(str, c.levels)) or c.sample - row_size(0),
             c.accuracy,
             f"{c.logme:.3f}",
             c.latency,
@@ -289,7 +289,7 @@ def _candidate(path: str, embedder: Embedder, judged: _Judged, latency: Latency)
         **vars(judged),
         latency=latency,
         size=embedder.variant.size,
-        sample=row_size(embedder.fingerprint.dim, "int8"),
+        sample=row_size(embedder.fingerprint.dim),
     )
 
 

@@ -84,7 +84,7 @@ def explain(photo: str, neighbours: int, output: str | None, as_json: bool, **mo
 
     with opened(model, read_only=True) as classifier:
         report = classifier.explain(photo, k=neighbours)
-        thumbnails = {one.sample: classifier.store.thumbnail(one.sample) for one in report.neighbours}
+        thumbnails = {one.sample: classifier.store.preview(one.sample) for one in report.neighbours}
     if output:
         write_text(output, page.render(report, _picture(photo), thumbnails))
     if as_json:

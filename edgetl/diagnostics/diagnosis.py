@@ -16,7 +16,7 @@ from edgetl.diagnostics.photo_history import Past
 from edgetl.heads import Fit
 from edgetl.heads.bursts import Bursts
 from edgetl.heads.linalg.normalisation import power_normalised
-from edgetl.store import Batch
+from edgetl.store import SampleBatch
 from edgetl.types import Array, Embeddings
 
 _OF_THE_PHOTO = ("dark", "overexposed", "flat", "blurred", "tiny", "unlike")
@@ -58,7 +58,7 @@ class Diagnosis:
     notes: tuple[str, ...]
 
 
-def diagnose(batches: Iterable[Batch], fit: Fit | None = None, failed: Sequence[tuple[str, str]] = ()) -> Diagnosis:
+def diagnose(batches: Iterable[SampleBatch], fit: Fit | None = None, failed: Sequence[tuple[str, str]] = ()) -> Diagnosis:
     """Examines a store.
 
     A photo is judged beside those that were added before it, as it was (or would have been) when it was added.
@@ -99,7 +99,7 @@ class _Photos:
         self._taken: list[Array] = []
         self._units: list[Embeddings] = []
 
-    def add(self, batch: Batch, with_units: bool) -> None:
+    def add(self, batch: SampleBatch, with_units: bool) -> None:
         """Takes over a batch, with its embeddings where no training tells the bursts."""
         self.ids += batch.ids.tolist()
         self.labels += batch.labels

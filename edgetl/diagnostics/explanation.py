@@ -15,7 +15,7 @@ from edgetl.heads.bursts import ROOTED, Bursts, compared, rooted
 from edgetl.heads.linalg.normalisation import directions, power_normalised
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.stats import student
-from edgetl.store import Batch
+from edgetl.store import SampleBatch
 from edgetl.store.captures import LAYOUT
 from edgetl.types import Array, Capture, Embeddings, Prediction
 
@@ -73,7 +73,7 @@ class Taught:
     usual: Array
 
     @classmethod
-    def of(cls, batches: Iterable[Batch]) -> Taught:
+    def of(cls, batches: Iterable[SampleBatch]) -> Taught:
         """Prepares what a store holds, which is read once."""
         ids, codes, taken = [np.empty(0, np.int64)], [], [np.empty(0)]
         labels: dict[int, str] = {}

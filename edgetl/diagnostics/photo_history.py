@@ -12,7 +12,7 @@ import numpy as np
 from edgetl.heads.bursts import ROOTED, rooted
 from edgetl.heads.linalg.normalisation import power_normalised
 from edgetl.heads.linalg.threads import single_thread
-from edgetl.store import Batch, Store
+from edgetl.store import SampleBatch, Store
 from edgetl.types import Array, Capture, Embeddings
 
 RECENT = 64
@@ -178,7 +178,7 @@ class Past:
         """Makes a photo part of the past."""
         self.keep(Kept(source, label), capture, self.look(label, capture, embedding))
 
-    def replay(self, batch: Batch) -> Iterator[tuple[int, Look]]:
+    def replay(self, batch: SampleBatch) -> Iterator[tuple[int, Look]]:
         """Makes the photos of a batch part of the past, one after the other; yields the place of each and its look, before it is.
 
         The products of all photos of the batch with those that are kept, and with each other, are made at once.

@@ -75,7 +75,7 @@ def train(memory: Memory, kind: HeadKind, allow_loss: float | None, why: str, un
         **asked, "alpha": fit.alpha, "reason": fit.reason, "method": fit.method, "per_class": per_class,
         "warnings": fit.warnings, "record": record,
         "rejection": rejection, "calibration": calibration,
-        "kept": change.reason if change is not None and harmful else "",
+        "not_activated_because": change.reason if change is not None and harmful else "",
     }  # fmt: skip
     number = _keep(memory, head, accuracy, report, activate=not harmful) if unchanged is None else unchanged
     kept = f"{change.reason}. {change.advice(number)}" if change is not None and harmful else ""

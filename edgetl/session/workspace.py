@@ -155,9 +155,9 @@ class Memory:
                 self.store.log("relabel", f"{n} photo{'s are' if n > 1 else ' is'} {label!r} now")
         return outcomes
 
-    def remove(self, *, label: str | None = None, photo: bytes | None = None) -> Removed:
+    def remove(self, *, label: str | None = None, digest: bytes | None = None) -> Removed:
         """Removes a class or a photo from store and learner; returns the samples it removed, id to label."""
-        removed = self.store.remove(label=label, photo=photo)
+        removed = self.store.remove(label=label, digest=digest)
         if self._learner is not None:
             self._learner.remove([sample for sample in removed if sample <= self._seen])
         self._past = None

@@ -1,14 +1,13 @@
 """The durable embedding store: every labelled photo as an embedding, and every head trained from them, in one SQLite file.
 
-What survives: whatever a method returned from is on the disk, through a pulled plug or `kill -9`. What is noticed: each row carries
-a CRC32 that is checked when the row is read, because SQLite's own `integrity_check` does not see a flipped bit in a value.
+Durable: when a method returns, its change is on the disk and survives a power failure or `kill -9`. Checked: each row carries a CRC32 that
+is verified when the row is read, because SQLite's own `integrity_check` does not notice a flipped bit in a value.
 """
 
-from edgetl.store.batches import Batch
-from edgetl.store.encoding import EncodingName
+from edgetl.store.batches import SampleBatch
 from edgetl.store.erasure import Removed
 from edgetl.store.events import Event
-from edgetl.store.samples import NewSample, Sample, Samples
+from edgetl.store.samples import NewSample, Sample, StoredSamples
 from edgetl.store.store import Store
 
-__all__ = ["Batch", "EncodingName", "Event", "NewSample", "Removed", "Sample", "Samples", "Store"]
+__all__ = ["Event", "NewSample", "Removed", "Sample", "SampleBatch", "Store", "StoredSamples"]

@@ -1,4 +1,4 @@
-"""The background in a store: embeddings of photos of none of its classes, copied from the bundle, so that training needs no bundle."""
+"""The background in a store: embeddings of unrelated photos, copied from the bundle, so that training needs no bundle."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgetl.errors import StoreCorrupt
-from edgetl.store.checksum import checksum, matches
+from edgetl.store.checksum import checksum, damaged, matches
 from edgetl.store.encoding import decode, encode, row_size
 from edgetl.types import Embeddings
 
@@ -16,14 +15,14 @@ _ROW = 1
 
 
 def write(db: sqlite3.Connection, digest: str, embeddings: Embeddings) -> None:
-    """Replaces the background by embeddings float32 [k, d], kept as int8 with a scale per row.
+    """Replaces the background.
 
     Args:
         db: within a transaction.
         digest: sha256 (hex) of the bundle's file that they come from.
         embeddings: float32 [k, d].
     """
-    rows = b"".join(encode(embeddings, "int8"))
+    rows = b"".join(encode(embeddings))
     db.execute("INSERT OR REPLACE INTO background VALUES (?, ?, ?, ?)", (_ROW, digest, checksum(_ROW, digest.encode(), rows), rows))
 
 
@@ -43,10 +42,8 @@ def read(db: sqlite3.Connection, path: Path, dim: int) -> Embeddings:
     if row is None:
         return np.empty((0, dim), np.float32)
     source, crc, rows = row
-    if not matches(crc, _ROW, source, rows) or len(rows) % row_size(dim, "int8"):
-        raise StoreCorrupt(
-            f"{path}: the background fails its check: the disk changed it; open the store once with its bundle to copy it again"
-        )
-    made = np.empty((len(rows) // row_size(dim, "int8"), dim), np.float32)
-    decode([rows], "int8", made)
-    return made
+    if not matches(crc, _ROW, source, rows) or len(rows) % row_size(dim):
+        raise damaged(path, "background", cure="open the store once with its bundle, which copies the background again")
+    embeddings = np.empty((len(rows) // row_size(dim), dim), np.float32)
+    decode([rows], embeddings)
+    return embeddings

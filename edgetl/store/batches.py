@@ -1,4 +1,4 @@
-"""Samples with all that is known of them, some at a time, so that a large store can be gone through in little memory."""
+"""Samples with all that is known of them, some at a time, so that a large store is read in little memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.store import captures, samples
-from edgetl.store.encoding import EncodingName, codes, row_size
+from edgetl.store.encoding import codes, row_size
 from edgetl.types import Array, Capture, Embeddings
 
 MOST = 1024
@@ -20,16 +20,16 @@ MOST = 1024
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Batch:
+class SampleBatch:
     """Some photos in the order of their ids; the views of a photo are consecutive rows, the photo itself first.
 
     Attributes:
         ids: int64 [m].
         labels: class of each.
         sources: where each came from.
-        measured: what was measured of each, :data:`edgetl.store.captures.LAYOUT` [m]; a width of 0 where nothing was.
+        measured: what was measured of each, :data:`edgetl.store.captures.LAYOUT` [m]; a width of 0 if nothing was.
         views: rows of each, int64 [m].
-        codes: the embeddings as the store keeps them, int8 or float16 [r, d]: their direction, and with `scales` their length.
+        codes: the embeddings as the store keeps them, int8 [r, d]: their direction, and with `scales` their length.
         scales: what each row is multiplied with, float32 [r, 1].
     """
 
@@ -53,46 +53,46 @@ class Batch:
 
     @functools.cached_property
     def captures(self) -> Sequence[Capture | None]:
-        """What was measured of each, as values, without thumbnails; None where nothing was."""
-        return captures.captures(self.measured)
+        """What was measured of each, as values, without thumbnails; None if nothing was."""
+        return captures.as_values(self.measured)
 
     @property
     def taken(self) -> Array:
-        """When each photo was taken, float64 [m], seconds since 1970; NaN where unknown."""
+        """When each photo was taken, float64 [m], seconds since 1970; NaN if unknown."""
         taken: Array = self.measured["taken"]
         return taken
 
 
-def read(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: EncodingName, most: int = MOST) -> Iterator[Batch]:
+def read(db: sqlite3.Connection, path: Path, after: int, dim: int, most: int = MOST) -> Iterator[SampleBatch]:
     """All samples with an id above `after`, at most `most` at a time, each checked and none missing.
 
     Raises:
         StoreCorrupt: a row fails its check, or is missing.
     """
     for chunk in samples.chunks(db, path, after, most):
-        yield _batch(chunk, dim, encoding)
+        yield _batch(chunk, dim)
 
 
-def select(db: sqlite3.Connection, path: Path, ids: Sequence[int], dim: int, encoding: EncodingName) -> Batch:
+def select(db: sqlite3.Connection, path: Path, ids: Sequence[int], dim: int) -> SampleBatch:
     """The samples with these numbers that are there, in the order of the numbers.
 
     Raises:
         StoreCorrupt: a row fails its check.
     """
     rows = (samples.row(db, path, sample) for sample in sorted(ids))
-    return _batch([row for row in rows if row is not None], dim, encoding)
+    return _batch([row for row in rows if row is not None], dim)
 
 
-def _batch(rows: Sequence[samples.RawRow], dim: int, encoding: EncodingName) -> Batch:
+def _batch(rows: Sequence[samples.RawRow], dim: int) -> SampleBatch:
     if not rows:
-        return Batch(np.empty(0, np.int64), [], [], captures.unpack([]), np.empty(0, np.int64), *codes([], dim, encoding))
-    numbers, _, _, classes, sources, embeddings, packed = zip(*rows)
+        return SampleBatch(np.empty(0, np.int64), [], [], captures.unpack([]), np.empty(0, np.int64), *codes([], dim))
+    numbers, _, _, classes, sources, embeddings, measured = zip(*rows)
     names = {label: label.decode() for label in set(classes)}
-    return Batch(
+    return SampleBatch(
         np.array(numbers, np.int64),
         [names[label] for label in classes],
         [source.decode() for source in sources],
-        captures.unpack(packed),
-        np.array(list(map(len, embeddings))) // row_size(dim, encoding),
-        *codes(embeddings, dim, encoding),
+        captures.unpack(measured),
+        np.array(list(map(len, embeddings))) // row_size(dim),
+        *codes(embeddings, dim),
     )

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 from zlib import crc32
 
-# SQLite would play a journal that is left beside an older copy into it.
+from edgetl.errors import StoreCorrupt
+
+# SQLite would play a journal left beside an older copy into it.
 RESTORE = "put back a copy of the file and remove the file of the same name that ends in -wal"
 
 
-def checksum(row: int, *fields: bytes | None) -> int:
-    """CRC32 over a row's id, its fields and their lengths, so that nothing can move from one row or field to the next unnoticed.
-
-    A field that is None, in a row of an older schema, counts as none: such a row keeps its checksum.
-    """
+def checksum(row: int, *fields: bytes) -> int:
+    """CRC32 over a row's id, its fields and their lengths, so that a value in another row or field does not pass."""
     crc = crc32(row.to_bytes(8, "little"))
     for field in fields:
-        if field is not None:
-            crc = crc32(field, crc32(len(field).to_bytes(4, "little"), crc))
+        crc = crc32(field, crc32(len(field).to_bytes(4, "little"), crc))
     return crc
 
 
-def matches(crc: object, row: int, *fields: bytes | None) -> bool:
+def matches(crc: object, row: int, *fields: bytes) -> bool:
     """Whether a row, as read back, still has the checksum it was written with."""
     try:
         return checksum(row, *fields) == crc
-    except (TypeError, OverflowError):  # a flipped bit in a record's header can turn a field into a number
+    except (TypeError, OverflowError):  # a flipped bit in a record's header can turn a field into a number or NULL
         return False
+
+
+def damaged(path: Path, part: str, row: int | None = None, *, cure: str = RESTORE, values: Mapping[str, Any] | None = None) -> StoreCorrupt:
+    """The error for a part of the store that fails its check.
+
+    Args:
+        path: the store's file.
+        part: `sample`, `preview`, `head`, `event`, `activation`, `background`, `model` or `index`.
+        row: its id.
+        cure: what the person can do.
+        values: what else is known of it.
+    """
+    shown = "".join(f", {name} {value!r}" for name, value in (values or {}).items())
+    name = part if row is None else f"{part} {row}"
+    message = f"{path}: {name}{shown} is damaged: its checksum does not match, so the disk changed it. To repair, {cure}."
+    return StoreCorrupt(message, path=str(path), part=part, row=row, **(values or {}))
 
 
 def next_id(db: sqlite3.Connection, table: str) -> int:

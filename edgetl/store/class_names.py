@@ -1,4 +1,4 @@
-"""Class names of several stores made one: what differs only in case, in its Unicode form or in how its words are joined is one class."""
+"""Class names of several stores as one list: names that differ only in case, Unicode form or word joints are one class."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 
-def same(label: str) -> str:
-    """What two spellings of one class have in common: NFC, case folded, each run of spaces, hyphens and underscores one space."""
+def normalise(label: str) -> str:
+    """What the spellings of one class have in common: NFC, case folded, each run of spaces, hyphens and underscores one space."""
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", label).casefold())
     return re.sub(r"[\s_-]+", " ", folded)
 
 
 def reconcile(stores: Sequence[Mapping[str, int]], rename: Mapping[str, str]) -> dict[str, str]:
-    """The name that each class is to have, by the name that it has.
+    """The merged store's name of each class, by the name that it has now.
 
-    Spellings of one class become the one with the most photos; of two with as many, the one that comes first, store by store. What
-    `rename` maps is named so exactly, and the other spellings of the class that it names follow it.
+    Spellings of one class become the one with the most photos; of two with the same number, the first, store by store. `rename` wins over
+    that, and the other spellings of a renamed class follow it.
 
     Args:
         stores: photos per class, of each store.
@@ -30,7 +30,7 @@ def reconcile(stores: Sequence[Mapping[str, int]], rename: Mapping[str, str]) ->
     names = {label: rename.get(label, label) for label in photos}
     spellings: dict[str, list[str]] = {}
     for label, name in names.items():
-        spellings.setdefault(same(name), []).append(label)
+        spellings.setdefault(normalise(name), []).append(label)
     for labels in spellings.values():
         weights: Counter[str] = Counter()
         for label in [label for label in labels if label in rename] or labels:

@@ -1,8 +1,9 @@
-"""One SQLite connection: durable settings, transactions that nest, and no second try after an I/O error."""
+"""One SQLite connection: durable settings, nested transactions, and no second try after an I/O error."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import sqlite3
@@ -16,7 +17,7 @@ from edgetl.store.checksum import RESTORE
 JOURNAL_LIMIT = 4 * 2**20
 """The journal is folded into the file above this size, bytes."""
 
-# FULL: with NORMAL, a pulled plug lost acknowledged rows in 47 of 100 torn images.
+# FULL: NORMAL loses acknowledged rows when power fails (docs/evidence/store.md).
 # No mmap: a read error would be a SIGBUS, not an exception.
 # No automatic checkpoint: SQLite reports its failure as the failure of a commit that is already safe.
 SETTINGS = {
@@ -28,7 +29,7 @@ SETTINGS = {
     "busy_timeout": 5000,
 }
 
-CURE = "everything saved before is kept; make room or check the disk, then open the store again; until then it is read-only"
+CURE = "Everything saved before is kept. Make room or check the disk, then open the store again; until then it is read-only."
 
 OUTER = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
 INNER = ("SAVEPOINT s", "RELEASE s", "ROLLBACK TO s", "RELEASE s")
@@ -37,12 +38,21 @@ log = logging.getLogger(__name__)
 
 
 def failure(error: Exception, path: Path, doing: str) -> StoreError:
-    """The error of this package that says what SQLite's or the system's `error` means for the person."""
+    """Translates SQLite's or the system's `error` into one of this package's."""
+    values = {"path": str(path), "doing": doing, "reason": str(error)}
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        return StoreLocked(f"{path}: {doing} failed: another program is writing to it; try again when it is done")
+        return StoreLocked(f"{path}: {doing} failed: another program is writing to it. Try again when it is done.", **values)
     if type(error) in (sqlite3.DatabaseError, UnicodeDecodeError):
-        return StoreCorrupt(f"{path}: {doing} failed: {error}; {RESTORE}")
-    return StoreError(f"{path}: {doing} failed: {error}")
+        return StoreCorrupt(f"{path}: {doing} failed: {error}. To repair, {RESTORE}.", **values)
+    return StoreError(f"{path}: {doing} failed: {error}", **values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Why a connection takes no changes: the error's code, and the reason for a person."""
+
+    code: str
+    reason: str
 
 
 class Connection:
@@ -56,7 +66,7 @@ class Connection:
     def __init__(self, path: Path, read_only: bool) -> None:
         self.path = path
         self.read_only = read_only
-        self._refusal = "it is open for reading; open it with read_only=False" if read_only else None
+        self._blocked = Block("store-read-only", "it is open for reading; open it with read_only=False") if read_only else None
         self._closed = False
         self._erasing = not read_only and self._journal() > 0  # what another process left there may have been deleted since
         self._lock = threading.RLock()
@@ -65,7 +75,7 @@ class Connection:
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise failure(error, path, "opening it") from error
-        self._db.text_factory = bytes  # a flipped bit may leave text that is not UTF-8: the checksum is to say so, not the decoder
+        self._db.text_factory = bytes  # a flipped bit may leave text that is not UTF-8: the checksum must find that, not the decoder
         try:
             for name, value in SETTINGS.items():
                 self._db.execute(f"PRAGMA {name}={value}")
@@ -78,12 +88,12 @@ class Connection:
         """All reads inside see one state of the store.
 
         Raises:
-            StoreError: the store is closed, or the disk fails.
-            StoreCorrupt: SQLite finds the file damaged.
+            StoreError: the store is closed (`store-closed`), or the disk fails.
+            StoreCorrupt: SQLite finds damage in the file.
         """
         with self._lock:
             if self._closed:
-                self._refuse("reading it")
+                self._check("reading it")
             outermost = not self._db_in_transaction()
             try:
                 if outermost:
@@ -103,17 +113,18 @@ class Connection:
             doing: what it is, for messages: "adding 3 photos".
 
         Raises:
-            StoreError: nothing was written; after an I/O error or a full disk the connection is read-only from then on.
+            StoreError: nothing was written: the store is open for reading (`store-read-only`), closed (`store-closed`), or the disk
+                failed. After an I/O error or a full disk the connection is read-only from then on (`disk-failed-before`).
             StoreLocked: another program is writing; nothing was written.
         """
         with self._lock:
             outermost = not self._db_in_transaction()
             begin, commit, *undo = OUTER if outermost else INNER
             try:
-                self._refuse(doing)
+                self._check(doing)
                 self._db.execute(begin)
                 yield self._db
-                self._refuse(doing)  # an inner failure that was caught must not be committed around
+                self._check(doing)  # after an inner failure that was caught, the rest must not be committed
                 self._db.execute(commit)
             except BaseException as error:
                 self._undo(*undo)
@@ -128,33 +139,34 @@ class Connection:
         self._erasing = True
 
     def finish_erasing(self) -> bool:
-        """Tries again to empty the journal where a reader in the midst of it kept :meth:`erase` from being done; says whether it is."""
+        """Tries again to empty the journal if a reader kept :meth:`erase` from doing so; returns whether it is empty now."""
         with self._lock:
-            if self._erasing and not self._refusal:
+            if self._erasing and not self._blocked:
                 self._fold_journal()
             return not self._erasing
 
-    def refuse_within(self, doing: str) -> None:
-        """Refuses what cannot be done in the midst of a transaction.
+    def check_no_transaction(self, doing: str) -> None:
+        """Checks that no transaction is under way.
 
         Raises:
-            StoreError: one is under way.
+            StoreError: one is (`transaction-open`).
         """
         if self._db_in_transaction():
-            raise StoreError(f"{self.path}: {doing} is refused in the midst of another change; do it afterwards")
+            message = f"{self.path}: {doing} is not possible during another change. Do it afterwards."
+            raise StoreError(message, code="transaction-open", path=str(self.path), doing=doing)
 
     def vacuum(self) -> int:
-        """Writes the file anew without its free pages, and returns the bytes by which it shrank.
+        """Writes the file again without its free pages, and returns the bytes by which it shrank.
 
-        They are 0 while a reader is in the midst of the file: then the first change after it shrinks the file.
+        They are 0 while somebody reads the file: then the first change after that shrinks it.
 
         Raises:
             StoreError: a transaction is under way, or there is no room for the copy; nothing was changed.
         """
         doing = "making the file smaller"
         with self._lock:
-            self._refuse(doing)
-            self.refuse_within(doing)
+            self._check(doing)
+            self.check_no_transaction(doing)
             before = self.path.stat().st_size
             try:
                 self._db.execute("VACUUM")
@@ -165,20 +177,21 @@ class Connection:
             return max(0, before - self.path.stat().st_size)
 
     def close(self) -> None:
-        """Folds the journal into the file and lets go of it; a second call does nothing."""
+        """Folds the journal into the file and closes it; a second call does nothing."""
         with self._lock:
             if not self._db_in_transaction():
                 self.finish_erasing()
             self._closed = True
-            self._refusal = "it is closed; open it again"
+            self._blocked = Block("store-closed", "it is closed; open it again")
             self._db.close()
 
     def _db_in_transaction(self) -> bool:
         return not self._closed and self._db.in_transaction
 
-    def _refuse(self, doing: str) -> None:
-        if self._refusal:
-            raise StoreError(f"{self.path}: {doing} is refused: {self._refusal}")
+    def _check(self, doing: str) -> None:
+        if self._blocked:
+            message = f"{self.path}: {doing} is not possible: {self._blocked.reason}"
+            raise StoreError(message, code=self._blocked.code, path=str(self.path), doing=doing, reason=self._blocked.reason)
 
     def _undo(self, *statements: str) -> None:
         if self._db_in_transaction():  # after some errors SQLite has rolled back already
@@ -189,13 +202,13 @@ class Connection:
     def _poisoned(self, error: Exception, doing: str) -> StoreError:
         """The error to raise; the connection is read-only from then on unless the disk is sound.
 
-        A failed fsync is reported once: asking again could answer that all is well.
+        The kernel reports a failed fsync once: a second try could succeed although the bytes are lost.
         """
-        made = failure(error, self.path, doing)
-        if isinstance(made, StoreLocked) or isinstance(error, sqlite3.IntegrityError):
-            return made
-        self._refusal = f"the disk failed before ({error}); {CURE}"
-        return type(made)(f"{made}; {CURE}")
+        translated = failure(error, self.path, doing)
+        if isinstance(translated, StoreLocked) or isinstance(error, sqlite3.IntegrityError):
+            return translated
+        self._blocked = Block("disk-failed-before", f"the disk failed before ({error}). {CURE}")
+        return type(translated)(f"{translated}. {CURE}", **translated.values)
 
     def _journal(self) -> int:
         """Its size, bytes."""
@@ -212,7 +225,7 @@ class Connection:
 
 
 def _mode(path: Path, read_only: bool) -> str:
-    """On a read-only file system nobody writes, and SQLite cannot make the shared memory that an open journal needs."""
+    """The URI's query. On a read-only file system nobody writes, and SQLite cannot make the shared memory that a journal needs."""
     if read_only and os.statvfs(path).f_flag & os.ST_RDONLY and not Path(f"{path}-wal").exists():
         return "mode=ro&immutable=1"
     return "mode=ro" if read_only else "mode=rw"

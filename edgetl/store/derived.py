@@ -1,7 +1,7 @@
-"""What was worked out from the samples, kept so that a start need not read them again.
+"""Results computed from the samples, kept so that a start need not read them again.
 
-Nothing here is needed: a row that is missing or damaged is worked out again. Removing a sample deletes every row, in the same transaction,
-so that nothing worked out from a forgotten photo stays in the file.
+A row that is missing or damaged is computed again. Removing a sample deletes every row, in the same transaction, so that nothing computed
+from a forgotten photo stays in the file.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from edgetl.store.checksum import checksum, matches
 
 
 def read(db: sqlite3.Connection, name: str) -> tuple[int, bytes] | None:
-    """The last sample that went into the row of this name, and its content; None if it is missing or its checksum does not fit."""
-    if not _there(db):
-        return None
+    """The last sample that went into the row of this name, and its content; None if it is missing or its checksum does not match."""
     row = db.execute("SELECT last, content, crc FROM derived WHERE name = ?", (name,)).fetchone()
     if row is None or not matches(row[2], row[0], name.encode(), row[1]):
         return None
@@ -22,15 +20,10 @@ def read(db: sqlite3.Connection, name: str) -> tuple[int, bytes] | None:
 
 
 def write(db: sqlite3.Connection, name: str, last: int, content: bytes) -> None:
-    """Keeps a content that was worked out from all samples up to the number `last`."""
+    """Keeps a content that was computed from all samples up to the number `last`."""
     db.execute("INSERT OR REPLACE INTO derived VALUES (?, ?, ?, ?)", (name, last, content, checksum(last, name.encode(), content)))
 
 
 def clear(db: sqlite3.Connection) -> None:
     """Deletes every row: a sample that went into them is being removed."""
     db.execute("DELETE FROM derived")
-
-
-def _there(db: sqlite3.Connection) -> bool:
-    """Whether the file has the table; one of schema 3 that is open for reading has not."""
-    return db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'derived'").fetchone() is not None

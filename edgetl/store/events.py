@@ -1,7 +1,7 @@
 """The log: what was done to the store, in which order, by whom and why.
 
-It is append-only, and what was forgotten must not live on in it: an event holds class names, counts, head numbers and what the person
-typed; never a photo's digest, its file name, or anything computed from its pixels.
+It is append-only, and nothing forgotten may live on in it: an event holds class names, counts, head ids and what the person typed; never a
+photo's digest, its file name, or anything computed from its pixels.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from edgetl.errors import StoreCorrupt
-from edgetl.store.checksum import RESTORE, checksum, matches, next_id
+from edgetl.store.checksum import checksum, damaged, matches, next_id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Event:
     """One line of the log.
 
     Attributes:
-        id: its number; numbers grow by one, and they say the order.
+        id: its number; numbers grow by one, and they give the order.
         clock: seconds since 1970 by the device's clock, which may be wrong.
         who: the environment variable EDGETL_USER, or `user@host`.
         what: one word: `add`, `train`, `forget`, `rollback`, `activate`, `merge`, `import`, `adapt`, `relabel`.
@@ -56,13 +55,13 @@ def read(db: sqlite3.Connection, path: Path, last: int | None) -> list[Event]:
     first = 1 if last is None else max(1, end - last)
     rows = db.execute("SELECT id, clock, who, what, why, head, crc FROM event WHERE id >= ? ORDER BY id", (first,)).fetchall()
     if [row[0] for row in rows] != list(range(first, end)):
-        raise StoreCorrupt(f"{path}: an event is missing from the log: the disk changed it; {RESTORE}")
+        raise damaged(path, "event")
     return [_checked(path, *row) for row in rows]
 
 
 def _checked(path: Path, event: int, clock: float, who: bytes, what: bytes, why: bytes, head: int | None, crc: int) -> Event:
     if not matches(crc, event, who, what, why, _numbers(clock, head)):
-        raise StoreCorrupt(f"{path}: event {event} of the log fails its check: the disk changed it; {RESTORE}")
+        raise damaged(path, "event", event)
     return Event(event, clock, who.decode(), what.decode(), why.decode(), head)
 
 

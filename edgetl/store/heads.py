@@ -1,7 +1,7 @@
-"""Head rows, and the history of which was active.
+"""Head rows, and the history of active heads.
 
-The history is a stack: activating pushes, going back pops. So going back twice goes back two steps, and a head trained after going back
-has the head that was active just then below it. "No head" may be on the stack too; going back passes over it.
+The history is a stack: activating pushes, rolling back pops. So two rollbacks go back two steps, and a head trained after a rollback lies
+above the head that was active then. "No head" may be on the stack too; rolling back passes over it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from zlib import crc32
 
 from edgetl.errors import NotTrained, StoreCorrupt, StoreError
 from edgetl.stats import Proportion
-from edgetl.store.checksum import RESTORE, checksum, matches, next_id
+from edgetl.store.checksum import RESTORE, checksum, damaged, matches, next_id
 from edgetl.types import HeadInfo, to_json
 
 # The weights come last in the table and have their own checksum, so that listing a history does not read them.
@@ -43,8 +43,8 @@ class HeadRow:
     def info(self, active: int | None) -> HeadInfo:
         """The row as a value for people."""
         accuracy = Proportion(self.hits, self.trials)
-        labels, kept = tuple(json.loads(self.labels)), json.loads(self.report).get("kept", "")
-        return HeadInfo(self.id, self.kind.decode(), labels, self.samples, accuracy, self.created, self.size, self.id == active, kept)
+        labels, reason = tuple(json.loads(self.labels)), json.loads(self.report).get("not_activated_because", "")
+        return HeadInfo(self.id, self.kind.decode(), labels, self.samples, accuracy, self.created, self.size, self.id == active, reason)
 
 
 def insert(
@@ -52,31 +52,33 @@ def insert(
 ) -> int:
     """Writes one row and returns its id."""
     head, created, weights_crc = next_id(db, "head"), time.time(), crc32(weights)
-    named, told = json.dumps(list(labels), ensure_ascii=False), json.dumps(to_json(report), ensure_ascii=False)
+    names, reported = json.dumps(list(labels), ensure_ascii=False), json.dumps(to_json(report), ensure_ascii=False)
     numbers = (int(samples), int(accuracy.hits), int(accuracy.n), created)  # SQLite would keep numpy's integers as blobs
-    crc = checksum(head, *_fields(kind.encode(), named.encode(), told.encode(), *numbers, weights_crc))
-    db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (head, kind, named, *numbers, told, weights_crc, crc, weights))
+    crc = checksum(head, *_fields(kind.encode(), names.encode(), reported.encode(), *numbers, weights_crc))
+    db.execute(
+        "INSERT INTO head VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (head, kind, names, *numbers, reported, weights_crc, crc, weights)
+    )
     return head
 
 
 def history(db: sqlite3.Connection, path: Path) -> list[HeadInfo]:
     """Every head, oldest first."""
-    active = present(db, path)
+    active = active_id(db, path)
     rows = [_checked(path, row) for row in db.execute(f"SELECT {COLUMNS} FROM head ORDER BY id")]
     if [row.id for row in rows] != list(range(1, next_id(db, "head"))):
-        raise StoreCorrupt(f"{path}: a head is missing from the history: the disk changed it; {RESTORE}")
+        raise damaged(path, "head")
     return [row.info(active) for row in rows]
 
 
 def info(db: sqlite3.Connection, path: Path, head: int) -> HeadInfo:
     """One head."""
-    return _row(db, path, head).info(present(db, path))
+    return _row(db, path, head).info(active_id(db, path))
 
 
 def report(db: sqlite3.Connection, path: Path, head: int) -> dict[str, Any]:
     """What `insert` was given as `report`."""
-    told: dict[str, Any] = json.loads(_row(db, path, head).report)
-    return told
+    content: dict[str, Any] = json.loads(_row(db, path, head).report)
+    return content
 
 
 def weights(db: sqlite3.Connection, path: Path, head: int) -> bytes:
@@ -88,16 +90,16 @@ def weights(db: sqlite3.Connection, path: Path, head: int) -> bytes:
     return blob
 
 
-def present(db: sqlite3.Connection, path: Path) -> int | None:
+def active_id(db: sqlite3.Connection, path: Path) -> int | None:
     """The active head, or None."""
     return next((head for _, head in _stack(db, path)), None)
 
 
 def activate(db: sqlite3.Connection, path: Path, head: int | None) -> None:
-    """Makes a head, or none, the active one; nothing changes where it is already.
+    """Makes a head, or none, the active one; does nothing if it is active already.
 
     Raises:
-        StoreError: there is no such head.
+        StoreError: there is no such head (`head-missing`).
     """
     if head is not None:
         _row(db, path, head)
@@ -106,18 +108,19 @@ def activate(db: sqlite3.Connection, path: Path, head: int | None) -> None:
         db.execute("INSERT INTO activation VALUES (?, ?, ?)", (top + 1, head, checksum(top + 1, str(head).encode())))
 
 
-def go_back(db: sqlite3.Connection, path: Path) -> int:
-    """Makes the head active that was before the present one, and returns it.
+def roll_back(db: sqlite3.Connection, path: Path) -> int:
+    """Activates the head that was active before the present one, and returns its id.
 
     Raises:
-        NotTrained: there was none.
+        NotTrained: there was none (`nothing-to-roll-back`).
     """
-    active = present(db, path)
+    active = active_id(db, path)
     for step, head in _stack(db, path):
         if head is not None and head != active:
             db.execute("DELETE FROM activation WHERE id > ?", (step,))
             return head
-    raise NotTrained(f"{path}: no head was active before the present one; list the history: edgetl head list -s {path}")
+    message = f"{path}: no head was active before the present one. List the history with: edgetl head list -s {path}"
+    raise NotTrained(message, code="nothing-to-roll-back", path=str(path), head_id=active)
 
 
 def _stack(db: sqlite3.Connection, path: Path) -> Iterator[tuple[int, int | None]]:
@@ -126,7 +129,7 @@ def _stack(db: sqlite3.Connection, path: Path) -> Iterator[tuple[int, int | None
     for step in range(steps, 0, -1):
         head, crc = db.execute("SELECT head, crc FROM activation WHERE id = ?", (step,)).fetchone() or (None, None)
         if not matches(crc, step, str(head).encode()):
-            raise StoreCorrupt(f"{path}: step {step} of the history of active heads fails its check; {RESTORE}")
+            raise damaged(path, "activation", step)
         yield step, head
 
 
@@ -140,7 +143,8 @@ def _fields(
 def _row(db: sqlite3.Connection, path: Path, head: int) -> HeadRow:
     row = db.execute(f"SELECT {COLUMNS} FROM head WHERE id = ?", (head,)).fetchone()
     if row is None:
-        raise StoreError(f"{path} holds no head {head}; list the history: edgetl head list -s {path}")
+        message = f"{path}: there is no head {head}. List the history with: edgetl head list -s {path}"
+        raise StoreError(message, code="head-missing", path=str(path), head_id=head)
     return _checked(path, row)
 
 
@@ -153,4 +157,4 @@ def _checked(path: Path, values: tuple[Any, ...]) -> HeadRow:
 
 
 def _corrupt(path: Path, head: int) -> StoreCorrupt:
-    return StoreCorrupt(f"{path}: head {head} fails its check: the disk changed it; train again, or {RESTORE}")
+    return damaged(path, "head", head, cure=f"train again, or {RESTORE}")

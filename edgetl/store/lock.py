@@ -11,9 +11,9 @@ from edgetl.errors import StoreError, StoreLocked
 
 
 class WriterLock:
-    """Holds `NAME.lock` beside a store; the kernel lets go of it with the process, however that ends.
+    """Holds `NAME.lock` beside a store; the kernel releases it when the process ends, however it ends.
 
-    The file stays when the lock is released: removing it would let two processes lock two files of the same name.
+    The file stays after the release: removing it would let two processes lock two files of the same name.
     """
 
     def __init__(self, store: Path) -> None:
@@ -21,28 +21,27 @@ class WriterLock:
 
         Raises:
             StoreLocked: another `Store`, here or in another process, is open for writing.
-            StoreError: the lock file cannot be made.
+            StoreError: the lock file cannot be made (`store-not-writable`).
         """
         path = store.with_name(store.name + ".lock")
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise StoreError(f"{store} cannot be opened for writing: {path.name} cannot be made beside it ({error.strerror})") from error
+            message = f"{store} cannot be opened for writing: {path.name} cannot be made beside it ({error.strerror})"
+            raise StoreError(message, code="store-not-writable", path=str(store), reason=error.strerror) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            pid = os.pread(self._file, 32, 0).strip().decode("ascii", "replace")
+            holder = "this process" if pid == str(os.getpid()) else f"another process (pid {pid or 'unknown'})"
             # From Python: read_only=True. On the command line the verbs that only read do so.
-            message = f"{store} is open for writing in {self._holder()}; close it there, or wait; reading (read_only=True) works beside it"
+            message = f"{store} is open for writing in {holder}. Close it there, or wait; reading (read_only=True) works beside it."
             os.close(self._file)
-            raise StoreLocked(message) from None
-        with contextlib.suppress(OSError):  # the number only informs, and a full disk still lets photos be forgotten
+            raise StoreLocked(message, path=str(store), pid=int(pid) if pid.isdigit() else None) from None
+        with contextlib.suppress(OSError):  # the number only informs, and a full disk must not stop photos from being forgotten
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Lets the next writer in."""
         os.close(self._file)
-
-    def _holder(self) -> str:
-        pid = os.pread(self._file, 32, 0).strip().decode("ascii", "replace")
-        return "this process" if pid == str(os.getpid()) else f"another process (pid {pid or 'unknown'})"

@@ -1,4 +1,4 @@
-"""Several stores made one, all of it or nothing."""
+"""Merges several stores into one, all of it or nothing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from edgetl.errors import FingerprintMismatch, StoreError
 from edgetl.store import captures, events, samples, schema
 from edgetl.store.class_names import reconcile
 from edgetl.store.connection import Connection
-from edgetl.store.encoding import EncodingName, decode, encode, row_size
 from edgetl.store.lock import WriterLock
 from edgetl.types import Fingerprint, check_label
 
@@ -25,7 +22,7 @@ CHUNK = 256
 
 
 @dataclasses.dataclass(frozen=True)
-class Copy:
+class PhotoCopy:
     """One store's copy of a photo.
 
     Attributes:
@@ -44,22 +41,22 @@ class Conflict:
     """One photo under two classes.
 
     Attributes:
-        kept: the copy of the store that was given first.
+        kept: the copy of the store that comes first.
         dropped: the other.
     """
 
-    kept: Copy
-    dropped: Copy
+    kept: PhotoCopy
+    dropped: PhotoCopy
 
 
 @dataclasses.dataclass(frozen=True)
 class MergedStore:
-    """What one store gave.
+    """What one store contributed.
 
     Attributes:
         store: its file.
-        photos: in it.
-        added: of them, how many are in the merged store because of it; the others were there already.
+        photos: how many it holds.
+        added: how many of them it contributed; the others were in a store before it.
         counts: its photos per class, by its own names.
     """
 
@@ -71,13 +68,13 @@ class MergedStore:
 
 @dataclasses.dataclass(frozen=True)
 class MergeReport:
-    """What a merge gave.
+    """The result of a merge.
 
     Attributes:
         target: the file that was made.
-        stores: what each store gave, in the order in which they were given.
-        duplicates: photos that were left out because a store before held the same bytes, the conflicts among them.
-        conflicts: those that it held under another class.
+        stores: what each store contributed, in the order of the call.
+        duplicates: photos left out because a store before held the same bytes, conflicts included.
+        conflicts: those of them that the two stores hold under different classes.
         renamed: the classes that have another name now, old to new.
         counts: photos per class in the merged store.
     """
@@ -93,21 +90,21 @@ class MergeReport:
 def merge(
     sources: Sequence[str | os.PathLike[str]], target: str | os.PathLike[str], *, rename: Mapping[str, str] | None = None
 ) -> MergeReport:
-    """Makes a store of the photos of several, each read as it is at this moment, also while it is being written to.
+    """Makes a store of the photos of several, each read as it is at this moment, even if it is being written to.
 
     The order matters in three places only: a photo that several stores hold is taken from the first of them, with its class; samples
-    are numbered store by store; and of two spellings with as many photos the first store's is taken (see `names`). Heads are
-    not merged: train again. Embeddings keep their bytes; where the stores' encodings differ, the merged one has float16, which
-    loses 2^-11 of each int8 value at most.
+    are numbered store by store; and of two spellings with the same number of photos the first store's is taken (see `class_names`).
+    Embeddings keep their bytes. Heads are not merged: train again.
 
     Args:
         sources: the stores' files; of one fingerprint.
-        target: the file to make; it is absent or empty.
+        target: the file to make; it must be missing or empty.
         rename: old class name to new one; it wins over everything.
 
     Raises:
         FingerprintMismatch: the stores are of different models, file by file.
-        StoreError: the target is there already, a source cannot be read, or `rename` names a class that no store has.
+        StoreError: no source (`nothing-to-merge`), the target already exists (`target-exists`), a source cannot be read, or `rename` names
+            a class that no store has (`class-missing`).
         StoreCorrupt: a row of a source fails its check.
         LabelError: a new name is not allowed.
     """
@@ -115,11 +112,11 @@ def merge(
     rename = {old: check_label(new) for old, new in (rename or {}).items()}
     with contextlib.ExitStack() as stack:
         stores = [_Source.open(Path(source).resolve(), stack) for source in sources]
-        _refuse_unequal(path, stores)
-        _refuse_unknown(stores, rename)
+        _check_models(path, stores)
+        _check_names(path, stores, rename)
         stack.callback(_lock(path).release)
         merging = _Merging(stores, reconcile([store.counts for store in stores], rename))
-        schema.create(path, stores[0].fingerprint, merging.encoding, merging.fill)
+        schema.create(path, stores[0].fingerprint, merging.fill)
         return merging.report(path)
 
 
@@ -129,36 +126,34 @@ class _Source:
 
     connection: Connection
     fingerprint: Fingerprint
-    encoding: EncodingName
     counts: Mapping[str, int]
 
     @classmethod
     def open(cls, path: Path, stack: contextlib.ExitStack) -> _Source:
         schema.recognise(path)
         connection = stack.enter_context(contextlib.closing(Connection(path, read_only=True)))
-        schema.migrate(connection)
+        schema.check_version(connection)
         db = stack.enter_context(connection.reading())
-        return cls(connection, *schema.identity(connection), samples.counts(db))
+        return cls(connection, schema.read_fingerprint(connection), samples.counts(db))
 
     @property
     def name(self) -> str:
         return str(self.connection.path)
 
-    def rows(self) -> Iterator[tuple[samples.Row, bytes]]:
-        """Each row with its thumbnail; as a generator, so that an error of the target's is not taken for one of this store's."""
+    def rows(self) -> Iterator[tuple[samples.SampleRow, bytes]]:
+        """Each row with its preview; as a generator, so that an error of the target is not taken for one of this store."""
         with self.connection.reading() as db:
             for chunk in samples.chunks(db, self.connection.path, 0, CHUNK):
-                for row in map(samples.Row._make, chunk):
-                    yield row, captures.thumbnail(db, self.connection.path, row.id, row.capture)
+                for row in map(samples.SampleRow._make, chunk):
+                    yield row, captures.preview(db, self.connection.path, row.id, row.measured)
 
 
 class _Merging:
-    """The copying, and what it finds."""
+    """Copies the stores, and counts what it left out."""
 
     def __init__(self, stores: Sequence[_Source], names: Mapping[str, str]) -> None:
         self._stores, self._names = stores, names
-        self.encoding: EncodingName = "float16" if any(store.encoding == "float16" for store in stores) else "int8"
-        self._ends: list[int] = []  # the last id that each store gave
+        self._ends: list[int] = []  # the last id that each store contributed
         self._conflicts: list[Conflict] = []
         self._counts: dict[str, int] = {}
 
@@ -166,20 +161,18 @@ class _Merging:
         """Copies every store into the new one."""
         end = 0
         for store in self._stores:
-            for row, thumbnail in store.rows():
-                copy = Copy(store.name, row.source.decode(), self._names[row.label.decode()])
-                kept = db.execute("SELECT id, source, label FROM sample WHERE photo = ?", (row.photo,)).fetchone()
+            for row, preview in store.rows():
+                copy = PhotoCopy(store.name, row.source.decode(), self._names[row.label.decode()])
+                kept = db.execute("SELECT id, source, label FROM sample WHERE digest = ?", (row.digest,)).fetchone()
                 if kept is None:
                     end += 1
-                    embedding = self._encoded(store, row)
-                    samples.write(db, row._replace(id=end, label=copy.label.encode(), embedding=embedding), thumbnail)
+                    samples.write(db, row._replace(id=end, label=copy.label.encode()), preview)
                 elif kept[2].decode() != copy.label:
                     self._conflicts.append(Conflict(self._copy(*kept), copy))
             self._ends.append(end)
         self._counts = samples.counts(db)
-        given = [f"{one.added} of the {one.photos} photos of {Path(one.store).name}" for one in self._given()]
-        events.insert(db, "merge", "; ".join(given), None)
-
+        shares = [f"{share.added} of the {share.photos} photos of {Path(share.store).name}" for share in self._shares()]
+        events.insert(db, "merge", "; ".join(shares), None)
         self._copy_background(db)
 
     def _copy_background(self, db: sqlite3.Connection) -> None:
@@ -193,58 +186,54 @@ class _Merging:
 
     def report(self, path: Path) -> MergeReport:
         """What was done."""
-        given = tuple(self._given())
-        left_out = sum(one.photos - one.added for one in given)
+        shares = tuple(self._shares())
+        left_out = sum(share.photos - share.added for share in shares)
         renamed = {old: new for old, new in self._names.items() if old != new}
-        return MergeReport(str(path), given, left_out, tuple(self._conflicts), renamed, self._counts)
+        return MergeReport(str(path), shares, left_out, tuple(self._conflicts), renamed, self._counts)
 
-    def _given(self) -> Iterator[MergedStore]:
+    def _shares(self) -> Iterator[MergedStore]:
         for store, start, end in zip(self._stores, [0, *self._ends], self._ends):
             yield MergedStore(store.name, sum(store.counts.values()), end - start, store.counts)
 
-    def _copy(self, sample: int, source: bytes, label: bytes) -> Copy:
+    def _copy(self, sample: int, source: bytes, label: bytes) -> PhotoCopy:
         """The copy that was kept; the store it came from is known by its number."""
-        return Copy(self._stores[bisect.bisect_left([*self._ends, sample], sample)].name, source.decode(), label.decode())
-
-    def _encoded(self, store: _Source, row: samples.Row) -> bytes:
-        if store.encoding == self.encoding:
-            return row.embedding
-        dim = store.fingerprint.dim
-        embeddings = np.empty((len(row.embedding) // row_size(dim, store.encoding), dim), np.float32)
-        decode([row.embedding], store.encoding, embeddings)
-        return b"".join(encode(embeddings, self.encoding))
+        return PhotoCopy(self._stores[bisect.bisect_left([*self._ends, sample], sample)].name, source.decode(), label.decode())
 
 
 def _lock(path: Path) -> WriterLock:
     """The lock of the store to be made.
 
     Raises:
-        StoreError: it is there already.
+        StoreError: it exists already (`target-exists`).
         StoreLocked: somebody is making it.
     """
-    if not schema.holds_something(path):
+    if not schema.has_content(path):
         lock = WriterLock(path)
-        if not schema.holds_something(path):
+        if not schema.has_content(path):
             return lock
         lock.release()
-    raise StoreError(f"{path} is there already; give the merged store another name, or move this one away")
+    message = f"{path} already exists. Choose another name for the merged store, or move this one away."
+    raise StoreError(message, code="target-exists", path=str(path))
 
 
-def _refuse_unequal(path: Path, stores: Sequence[_Source]) -> None:
+def _check_models(path: Path, stores: Sequence[_Source]) -> None:
     if not stores:
-        raise StoreError(f"{path}: there is nothing to merge; name at least one store")
+        raise StoreError(f"{path}: nothing to merge. Name at least one store.", code="nothing-to-merge", path=str(path))
     first = stores[0]
     lines = [f"{s.name}: {line}" for s in stores for line in first.fingerprint.differences(s.fingerprint)]
     if lines:
         raise FingerprintMismatch(
-            f"{path} is not made: embeddings of different models cannot be compared. What differs ({first.name} != the file named):\n  "
+            f"{path} was not made: embeddings of different models cannot be compared. Differences ({first.name} != the named file):\n  "
             + "\n  ".join(lines)
-            + "\nMerge stores that were made with one bundle and runtime; add the photos of the others again."
+            + "\nMerge stores that were made with one bundle and runtime; add the photos of the others again.",
+            path=str(path),
+            differences=lines,
         )
 
 
-def _refuse_unknown(stores: Sequence[_Source], rename: Mapping[str, str]) -> None:
-    known = {label for store in stores for label in store.counts}
+def _check_names(path: Path, stores: Sequence[_Source], rename: Mapping[str, str]) -> None:
+    known = sorted({label for store in stores for label in store.counts})
     for old in rename:
         if old not in known:
-            raise StoreError(f"no store has a class {old!r} to rename; they have {', '.join(sorted(known)) or 'none'}")
+            message = f"{path}: no store has a class {old!r} to rename. Known classes: {', '.join(known) or 'none'}."
+            raise StoreError(message, code="class-missing", path=str(path), label=old, labels=known)

@@ -8,22 +8,22 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import chain, islice, repeat
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from edgetl.errors import StoreCorrupt, StoreError
+from edgetl.errors import StoreError
 from edgetl.store import captures, derived
-from edgetl.store.checksum import RESTORE, checksum, matches, next_id
-from edgetl.store.encoding import EncodingName, decode, encode, row_size
+from edgetl.store.checksum import RESTORE, checksum, damaged, matches, next_id
+from edgetl.store.encoding import decode, encode, row_size
 from edgetl.store.erasure import Removed, pieces
 from edgetl.types import Capture, Embeddings
 
 CHUNK = 1024
-"""Rows decoded at a time: beside the result, reading needs memory for these only, and they stay in the cache (4096 took a tenth longer)."""
+"""Rows decoded at a time: beside the result, reading needs memory for these only, and they stay in the cache (docs/evidence/store.md)."""
 
-COLUMNS = "id, crc, photo, label, source, embedding, capture"
+COLUMNS = "id, crc, digest, label, source, embedding, measured"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +31,14 @@ class NewSample:
     """A photo to be added.
 
     Attributes:
-        photo: sha256 of the photo, 32 bytes.
+        digest: sha256 of the photo, 32 bytes.
         label: its class, as `edgetl.types.check_label` returned it.
         embedding: float32 [d], or [v, d]: the photo itself first, then its augmented copies.
         source: where it came from, for people: a path or a word.
         capture: what was measured of it, with its thumbnail.
     """
 
-    photo: bytes
+    digest: bytes
     label: str
     embedding: Embeddings
     source: str
@@ -53,7 +53,7 @@ class Sample:
         id: its number; numbers only grow and none is given twice.
         label: its class.
         source: where it came from.
-        capture: what was measured of it, without its thumbnail; None where nothing was.
+        capture: what was measured of it, without its thumbnail; None if nothing was.
     """
 
     id: int
@@ -63,14 +63,14 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True)
-class Samples:
+class StoredSamples:
     """Many samples in the order of their ids; the views of a photo are consecutive rows with the same id, the photo itself first.
 
     Attributes:
         ids: int64 [n].
         labels: n classes.
-        embeddings: float32 [n, d], as the store's encoding kept them.
-        taken: float64 [n], seconds since 1970 by the camera's clock; NaN where unknown.
+        embeddings: float32 [n, d], rounded as :mod:`edgetl.store.encoding` says.
+        taken: float64 [n], seconds since 1970 by the camera's clock; NaN if unknown.
     """
 
     ids: npt.NDArray[np.int64]
@@ -79,41 +79,40 @@ class Samples:
     taken: npt.NDArray[np.float64]
 
 
-class Row(NamedTuple):
+class SampleRow(NamedTuple):
     """A sample as the table holds it, its embeddings encoded one after the other."""
 
     id: int
     crc: int
-    photo: bytes
+    digest: bytes
     label: bytes
     source: bytes
     embedding: bytes
-    capture: bytes | None
+    measured: bytes
 
 
-# A row as SQLite gives it: naming the fields of 20,000 would add 4 ms to the 110 that reading them takes.
-RawRow = tuple[int, int, bytes, bytes, bytes, bytes, Union[bytes, None]]
+# A row as SQLite returns it: naming the fields of 20,000 rows would add 4 % to reading them.
+RawRow = tuple[int, int, bytes, bytes, bytes, bytes, bytes]
 
 
-def pack(path: Path, samples: Sequence[NewSample], dim: int, encoding: EncodingName) -> list[bytes]:
+def pack(path: Path, samples: Sequence[NewSample], dim: int) -> list[bytes]:
     """Checks the samples and encodes the embeddings of each.
 
     Raises:
-        StoreError: an embedding that is not float [dim] or [v, dim] or not finite, a photo digest that is not 32 bytes.
+        StoreError: an embedding that is not float [dim] or [v, dim] (`embedding-shape`) or not finite (`embedding-not-finite`), or a
+            digest that is not 32 bytes (`digest-length`).
     """
     for sample in samples:
         shape = sample.embedding.shape
         if shape != (dim,) and (len(shape) != 2 or shape[1] != dim or not shape[0]):
-            raise StoreError(
-                f"{path}: {sample.source}: the embedding has shape {list(shape)}, the store's have [{dim}] or [v, {dim}]; none was saved"
-            )
+            reason = f"its embedding has shape {list(shape)}, expected [{dim}] or [v, {dim}]"
+            raise _rejected(path, sample, "embedding-shape", reason, shape=list(shape), expected=dim)
         if not np.isfinite(sample.embedding).all():
-            raise StoreError(
-                f"{path}: {sample.source}: the embedding holds NaN or infinity, so the model or the photo is broken; none was saved"
-            )
-        if len(sample.photo) != 32:
-            raise StoreError(f"{path}: {sample.source}: the photo's digest has {len(sample.photo)} bytes, a sha256 has 32; none was saved")
-    rows = iter(encode(np.vstack([sample.embedding for sample in samples]).astype(np.float32, copy=False), encoding))
+            raise _rejected(path, sample, "embedding-not-finite", "its embedding holds NaN or infinity: the model or the photo is broken")
+        if len(sample.digest) != 32:
+            reason = f"its digest has {len(sample.digest)} bytes, a sha256 has 32"
+            raise _rejected(path, sample, "digest-length", reason, count=len(sample.digest), expected=32)
+    rows = iter(encode(np.vstack([sample.embedding for sample in samples]).astype(np.float32, copy=False)))
     return [b"".join(islice(rows, sample.embedding.size // dim)) for sample in samples]
 
 
@@ -121,77 +120,79 @@ def insert(db: sqlite3.Connection, path: Path, samples: Sequence[NewSample], emb
     """Writes a row per sample and returns their ids.
 
     Raises:
-        StoreError: a photo is in the store already.
+        StoreError: a photo is in the store already (`photo-known`).
     """
     first = next_id(db, "sample")
     for number, (sample, embedding) in enumerate(zip(samples, embeddings, strict=True), first):
-        # A file name may hold bytes that are no text (lone surrogates); SQLite keeps text only.
+        # A file name may hold bytes that are not UTF-8 (lone surrogates); SQLite keeps text only.
         source = sample.source.encode("utf-8", "backslashreplace")
-        capture = None if sample.capture is None else captures.pack(sample.capture)
-        row = Row(number, 0, sample.photo, sample.label.encode(), source, embedding, capture)
+        row = SampleRow(number, 0, sample.digest, sample.label.encode(), source, embedding, captures.pack(sample.capture))
         try:
             write(db, row, b"" if sample.capture is None else sample.capture.thumbnail)
         except sqlite3.IntegrityError as error:
-            raise StoreError(f"{path}: {sample.source}: this photo is in the store already; relabel it instead; none was saved") from error
+            raise _rejected(path, sample, "photo-known", "this photo is in the store already; relabel it instead") from error
     return list(range(first, first + len(samples)))
 
 
-def write(db: sqlite3.Connection, row: Row, thumbnail: bytes) -> None:
-    """Writes a row, with the checksum that its id and content ask for, and its thumbnail where that is not empty.
+def write(db: sqlite3.Connection, row: SampleRow, preview: bytes) -> None:
+    """Writes a row, with the checksum of its id and content, and its preview unless that is empty.
 
     Raises:
         sqlite3.IntegrityError: the photo, or the id, is in the store already.
     """
-    number, _, photo, label, source, embedding, capture = row
-    values = (number, checksum(number, *row[2:]), photo, label.decode(), source.decode(), embedding, capture)
+    number, _, digest, label, source, embedding, measured = row
+    values = (number, checksum(number, *row[2:]), digest, label.decode(), source.decode(), embedding, measured)
     db.execute(f"INSERT INTO sample ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-    if thumbnail:
-        db.execute("INSERT INTO thumbnail VALUES (?, ?)", (row.id, thumbnail))
+    if preview:
+        db.execute("INSERT INTO preview VALUES (?, ?)", (row.id, preview))
 
 
-def find(db: sqlite3.Connection, path: Path, photo: bytes) -> Sample | None:
+def find(db: sqlite3.Connection, path: Path, digest: bytes) -> Sample | None:
     """The sample of the photo with this sha256, or None."""
-    row = _one(db, path, "photo", photo)
-    return None if row is None else _sample(row)
+    row = _row(db, path, "digest", digest)
+    if row is None:
+        return None
+    (capture,) = captures.as_values(captures.unpack([row.measured]))
+    return Sample(row.id, row.label.decode(), row.source.decode(), capture)
 
 
-def get(db: sqlite3.Connection, path: Path, sample: int) -> Sample:
-    """The sample with this number.
+def source(db: sqlite3.Connection, path: Path, sample: int) -> str:
+    """Where a sample came from.
 
     Raises:
-        StoreError: there is no such sample.
+        StoreError: there is no such sample (`sample-missing`).
     """
-    return _sample(_present(db, path, sample))
+    return _present(db, path, sample).source.decode()
 
 
-def thumbnail(db: sqlite3.Connection, path: Path, sample: int) -> bytes:
-    """A sample's thumbnail, empty where none is kept.
+def preview(db: sqlite3.Connection, path: Path, sample: int) -> bytes:
+    """A sample's preview, empty if none is kept.
 
     Raises:
-        StoreError: there is no such sample.
+        StoreError: there is no such sample (`sample-missing`).
         StoreCorrupt: it is not the one that was kept.
     """
-    return captures.thumbnail(db, path, sample, _present(db, path, sample).capture)
+    return captures.preview(db, path, sample, _present(db, path, sample).measured)
 
 
 def relabel(db: sqlite3.Connection, path: Path, sample: int, label: str) -> None:
     """Gives a sample another class; its number stays.
 
     Raises:
-        StoreError: there is no such sample.
+        StoreError: there is no such sample (`sample-missing`).
     """
     row = _present(db, path, sample)._replace(label=label.encode())
     db.execute("UPDATE sample SET label = ?, crc = ? WHERE id = ?", (label, checksum(sample, *row[2:]), sample))
 
 
-def remove(db: sqlite3.Connection, label: str | None, photo: bytes | None) -> Removed:
-    """Deletes what fits every given condition, thumbnails too; damaged rows too, so that there is a way to be rid of them."""
-    conditions = {name: value for name, value in (("label", label), ("photo", photo)) if value is not None}
+def remove(db: sqlite3.Connection, label: str | None, digest: bytes | None) -> Removed:
+    """Deletes what fits every given condition, previews too; damaged rows too, so that there is a way to be rid of them."""
+    conditions = {name: value for name, value in (("label", label), ("digest", digest)) if value is not None}
     where, values = " AND ".join(f"{name} = ?" for name in conditions), tuple(conditions.values())
     labels: dict[int, str] = {}
     left: set[bytes] = set()
     for sample, text, *contents in db.execute(
-        f"SELECT id, label, photo, embedding, jpeg FROM sample LEFT JOIN thumbnail USING (id) WHERE {where}", values
+        f"SELECT id, label, digest, embedding, content FROM sample LEFT JOIN preview USING (id) WHERE {where}", values
     ):
         labels[sample] = text.decode("utf-8", "replace")
         left.update(*[pieces(content) for content in contents if isinstance(content, bytes)])
@@ -206,36 +207,36 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
     return {label.decode("utf-8", "replace"): n for label, n in db.execute("SELECT label, COUNT(*) FROM sample GROUP BY label")}
 
 
-def read(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: EncodingName) -> Samples:
+def read(db: sqlite3.Connection, path: Path, after: int, dim: int) -> StoredSamples:
     """All samples with an id above `after`."""
     n = _count(db, after)
     embeddings = np.empty((n, dim), np.float32)
     ids, taken = [np.empty(0, np.int64)], [np.empty(0)]
     labels: list[str] = []
     start = 0
-    for block in blocks(db, path, after, dim, encoding):
+    for block in blocks(db, path, after, dim):
         stop = start + len(block.ids)
         if stop > len(embeddings):  # photos with several views
-            embeddings.resize((stop + stop // 4, dim), refcheck=False)  # where there is room behind it, without a copy
+            embeddings.resize((stop + stop // 4, dim), refcheck=False)  # without a copy, if there is room behind it
         embeddings[start:stop] = block.embeddings
         ids.append(block.ids)
         taken.append(block.taken)
         labels += block.labels
         start = stop
     embeddings.resize((start, dim), refcheck=False)
-    return Samples(np.concatenate(ids), labels, embeddings, np.concatenate(taken))
+    return StoredSamples(np.concatenate(ids), labels, embeddings, np.concatenate(taken))
 
 
-def blocks(db: sqlite3.Connection, path: Path, after: int, dim: int, encoding: EncodingName) -> Iterator[Samples]:
+def blocks(db: sqlite3.Connection, path: Path, after: int, dim: int) -> Iterator[StoredSamples]:
     """The same, CHUNK photos at a time."""
     for chunk in chunks(db, path, after):
-        numbers, _, _, classes, _, rows, packed = zip(*chunk)
-        views = np.array(list(map(len, rows))) // row_size(dim, encoding)
+        numbers, _, _, classes, _, rows, measured = zip(*chunk)
+        views = np.array(list(map(len, rows))) // row_size(dim)
         embeddings = np.empty((int(views.sum()), dim), np.float32)
-        decode(rows, encoding, embeddings)
+        decode(rows, embeddings)
         names = {label: label.decode() for label in set(classes)}
         labels = list(chain.from_iterable(map(repeat, map(names.__getitem__, classes), views.tolist())))
-        yield Samples(np.repeat(numbers, views), labels, embeddings, np.repeat(captures.unpack(packed)["taken"], views))
+        yield StoredSamples(np.repeat(numbers, views), labels, embeddings, np.repeat(captures.unpack(measured)["taken"], views))
 
 
 def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) -> Iterator[list[RawRow]]:
@@ -244,7 +245,7 @@ def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) ->
     Raises:
         StoreCorrupt: a row fails its check, or is missing.
     """
-    n = left = _count(db, after)
+    left = _count(db, after)
     rows = db.execute(f"SELECT {COLUMNS} FROM sample WHERE id > ? ORDER BY id", (after,))
     while left and (chunk := rows.fetchmany(min(most, left))):
         for row in chunk:
@@ -252,12 +253,12 @@ def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) ->
         left -= len(chunk)
         yield chunk
     if left or rows.fetchone() is not None:
-        raise StoreCorrupt(f"{path}: the samples read are not the {n} that its index lists: the disk changed it; {RESTORE}")
+        raise damaged(path, "index")
 
 
 def row(db: sqlite3.Connection, path: Path, sample: int) -> RawRow | None:
     """One row by its number, checked; None if it is missing."""
-    return _one(db, path, "id", sample)
+    return _row(db, path, "id", sample)
 
 
 def ids(db: sqlite3.Connection, after: int) -> npt.NDArray[np.int64]:
@@ -285,31 +286,26 @@ def _count(db: sqlite3.Connection, after: int) -> int:
     return int(n)
 
 
-def _one(db: sqlite3.Connection, path: Path, column: str, value: object) -> Row | None:
+def _row(db: sqlite3.Connection, path: Path, column: str, value: object) -> SampleRow | None:
     row = db.execute(f"SELECT {COLUMNS} FROM sample WHERE {column} = ?", (value,)).fetchone()
     if row is None:
         return None
     _check(path, row)
-    return Row(*row)
+    return SampleRow(*row)
 
 
-def _present(db: sqlite3.Connection, path: Path, sample: int) -> Row:
-    row = _one(db, path, "id", sample)
+def _present(db: sqlite3.Connection, path: Path, sample: int) -> SampleRow:
+    row = _row(db, path, "id", sample)
     if row is None:
-        raise StoreError(f"{path} holds no sample {sample}")
+        raise StoreError(f"{path}: there is no sample {sample}", code="sample-missing", path=str(path), sample=sample)
     return row
-
-
-def _sample(row: Row) -> Sample:
-    (capture,) = captures.captures(captures.unpack([row.capture]))
-    return Sample(row.id, row.label.decode(), row.source.decode(), capture)
 
 
 def _check(path: Path, row: RawRow) -> None:
     if not matches(row[1], row[0], *row[2:]):
-        label = row[3]
-        shown = label.decode("utf-8", "replace") if isinstance(label, bytes) else "unreadable"
-        raise StoreCorrupt(
-            f"{path}: sample {row[0]} of class {shown!r} fails its check: the disk changed it; "
-            f"forget the class and add its photos again, or {RESTORE}"
-        )
+        label = row[3].decode("utf-8", "replace") if isinstance(row[3], bytes) else "unreadable"
+        raise damaged(path, "sample", row[0], cure=f"forget the class and add its photos again, or {RESTORE}", values={"label": label})
+
+
+def _rejected(path: Path, sample: NewSample, code: str, reason: str, **values: object) -> StoreError:
+    return StoreError(f"{path}: {sample.source}: {reason}. No photo was saved.", code=code, path=str(path), photo=sample.source, **values)

@@ -14,71 +14,67 @@ import numpy.typing as npt
 
 from edgetl.errors import StoreError
 from edgetl.stats import Proportion
-from edgetl.store import background, batches, captures, derived, erasure, events, heads, samples, schema
-from edgetl.store.batches import Batch
+from edgetl.store import background, batches, derived, erasure, events, heads, samples, schema
+from edgetl.store.batches import SampleBatch
 from edgetl.store.connection import Connection
-from edgetl.store.encoding import EncodingName
 from edgetl.store.erasure import Removed
 from edgetl.store.events import Event
 from edgetl.store.lock import WriterLock
-from edgetl.store.samples import NewSample, Sample, Samples
-from edgetl.types import Capture, Embeddings, Fingerprint, HeadInfo
+from edgetl.store.samples import NewSample, Sample, StoredSamples
+from edgetl.types import Embeddings, Fingerprint, HeadInfo
 
 NAMED = 5
-"""Classes that an event names before it only counts them."""
+"""Classes that an event names; it counts the others."""
 
 
 class Store:
-    """Embeddings and heads of one fingerprint; made by :meth:`open`, shared by threads, closed by `with` or :meth:`close`.
+    """Embeddings and heads of one fingerprint; opened by :meth:`open`, shared by threads, closed by `with` or :meth:`close`.
 
     Every method that changes something returns when the change is on the disk. After an I/O error or on a full disk it raises
     `StoreError`, nothing of that change is kept, and the store is read-only until it is opened again. A row that fails its checksum
-    raises `StoreCorrupt`, naming file, row and class.
+    raises `StoreCorrupt` with the file, the row and the class.
 
     Attributes:
         path: the file, absolute.
         fingerprint: the model whose embeddings it holds.
-        encoding: how embeddings are kept, `int8` or `float16`.
         read_only: whether it was opened for reading.
     """
 
     def __init__(self, connection: Connection, lock: WriterLock | None) -> None:
         self._connection, self._lock = connection, lock
         self.path, self.read_only = connection.path, connection.read_only
-        schema.migrate(connection)
-        self.fingerprint, self.encoding = schema.identity(connection)
+        schema.check_version(connection)
+        self.fingerprint = schema.read_fingerprint(connection)
 
     @classmethod
-    def open(
-        cls, path: str | os.PathLike[str], fingerprint: Fingerprint | None, *, encoding: EncodingName = "int8", read_only: bool = False
-    ) -> Store:
-        """Opens a store, and makes it where there is none (or an empty file).
+    def open(cls, path: str | os.PathLike[str], fingerprint: Fingerprint | None, *, read_only: bool = False) -> Store:
+        """Opens a store; creates it if the file is missing or empty.
 
         Args:
             path: the file; `NAME.lock`, `NAME-wal` and `NAME-shm` lie beside it while it is open.
             fingerprint: the model in use; None opens an existing store as it is.
-            encoding: for a new store; an existing one keeps its own. See :mod:`edgetl.store.encoding` for the loss.
             read_only: read beside a writer, or from a read-only disk.
 
         Raises:
-            StoreError: no store and no fingerprint, no folder, not readable, another program's file, or a newer edgetl's.
+            StoreError: no store and no fingerprint (`store-missing`), or as :mod:`edgetl.store.schema` says: no folder, not readable,
+                another program's file, or another version.
             StoreLocked: it is open for writing already.
             StoreCorrupt: not a store, or a damaged one.
             FingerprintMismatch: it holds another model's embeddings.
         """
         path = schema.locate(path)
         make = None if read_only else fingerprint
-        # Before the lock, whose file would lie beside a path that was mistyped.
-        if schema.holds_something(path):
+        # Before the lock, whose file would lie beside a mistyped path.
+        if schema.has_content(path):
             schema.recognise(path)
         elif make is None:
-            raise StoreError(f"{path} is not there, or empty; 'edgetl add' makes it")
+            raise StoreError(f"{path} does not exist, or is empty. 'edgetl add' creates it.", code="store-missing", path=str(path))
         with contextlib.ExitStack() as undo:
             lock = None if read_only else WriterLock(path)
             if lock is not None:
                 undo.callback(lock.release)
-            if make is not None and not schema.holds_something(path):
-                schema.create(path, make, encoding)
+            if make is not None and not schema.has_content(path):
+                schema.create(path, make)
             connection = Connection(path, read_only)
             undo.callback(connection.close)
             store = cls(connection, lock)
@@ -87,7 +83,7 @@ class Store:
         return store
 
     def close(self) -> None:
-        """Lets go of the file; a second call does nothing."""
+        """Closes the file; a second call does nothing."""
         self._connection.close()
         if self._lock is not None:
             self._lock.release()
@@ -101,10 +97,10 @@ class Store:
 
     @contextlib.contextmanager
     def transaction(self, doing: str) -> Iterator[None]:
-        """Makes several changes one: all of them are on the disk when it ends, or none is.
+        """Joins several changes: all of them are on the disk when it ends, or none is.
 
         Args:
-            doing: what it is, for messages: "forgetting 'mug'".
+            doing: what it does, for messages: "forgetting 'mug'".
         """
         with self._connection.transaction(doing):
             yield
@@ -113,83 +109,79 @@ class Store:
         """Adds samples in one transaction, with an event in the log, and returns their ids, in order.
 
         Raises:
-            StoreError: NaN or infinity, a wrong shape, a photo that is in the store already; then none of them was added.
+            StoreError: NaN or infinity (`embedding-not-finite`), a wrong shape (`embedding-shape`), a photo that is in the store already
+                (`photo-known`); then none of them was added.
         """
         batch = list(new)
         if not batch:
             return []
-        rows = samples.pack(self.path, batch, self.fingerprint.dim, self.encoding)
+        rows = samples.pack(self.path, batch, self.fingerprint.dim)
         with self._connection.transaction(f"adding {len(batch)} photos") as db:
             ids = samples.insert(db, self.path, batch, rows)
-            events.insert(db, "add", _told(batch), None)
+            events.insert(db, "add", _summary(batch), None)
             return ids
 
-    def find(self, photo: bytes) -> Sample | None:
+    def find(self, digest: bytes) -> Sample | None:
         """The sample of the photo with this sha256 (32 bytes), or None."""
         with self._connection.reading() as db:
-            return samples.find(db, self.path, photo)
+            return samples.find(db, self.path, digest)
 
-    def sample(self, sample: int) -> Sample:
-        """The sample with this number.
-
-        Raises:
-            StoreError: there is no such sample.
-        """
-        with self._connection.reading() as db:
-            return samples.get(db, self.path, int(sample))
-
-    def thumbnail(self, sample: int) -> bytes:
-        """A sample's thumbnail, empty where none is kept.
+    def preview(self, sample: int) -> bytes:
+        """What a person is shown of a sample: a photo's thumbnail, a JPEG; empty if none is kept.
 
         Raises:
-            StoreError: there is no such sample.
+            StoreError: there is no such sample (`sample-missing`).
         """
         with self._connection.reading() as db:
-            return samples.thumbnail(db, self.path, int(sample))
+            return samples.preview(db, self.path, int(sample))
 
     def relabel(self, sample: int, label: str) -> None:
         """Gives a sample another class; its number stays.
 
         Raises:
-            StoreError: there is no such sample.
+            StoreError: there is no such sample (`sample-missing`).
         """
         with self._connection.transaction(f"relabelling sample {sample}") as db:
             samples.relabel(db, self.path, int(sample), label)
 
-    def remove(self, *, label: str | None = None, photo: bytes | None = None) -> Removed:
-        """Removes a class, a photo, or a photo if it is of a class; returns what it removed, a mapping of id to label.
+    def remove(self, *, label: str | None = None, digest: bytes | None = None) -> Removed:
+        """Removes a class, the photo with this sha256, or that photo if it is of that class.
 
-        The removed bytes are overwritten in the file and dropped from the journal, there as soon as no reader is in the midst of it.
-        :meth:`purge`, after the transaction, makes sure of it.
+        The removed bytes are overwritten in the file, and dropped from the journal as soon as nobody reads it. :meth:`purge`, after the
+        transaction, makes sure of it.
+
+        Returns:
+            What it removed: a mapping of id to label.
 
         Raises:
-            StoreError: neither was given.
+            StoreError: neither a label nor a digest (`nothing-to-remove`).
         """
-        if label is None and photo is None:
-            raise StoreError(f"{self.path}: say what to remove: a label, a photo, or both")
+        if label is None and digest is None:
+            raise StoreError(f"{self.path}: give a label, a digest, or both", code="nothing-to-remove", path=str(self.path))
         with self._connection.transaction("removing photos") as db:
-            removed = samples.remove(db, label, photo)
+            removed = samples.remove(db, label, digest)
             self._connection.erase()
         return removed
 
     def traces(self, removed: Removed) -> int:
-        """How many pieces of what was removed are still in the store's file or journal, and in no row that remains.
+        """How many pieces of removed photos are still in the store's file or journal, and in no row that remains.
 
         Raises:
-            StoreError: a transaction is under way, so that nothing is in the file yet.
+            StoreError: a transaction is under way, so that nothing is in the file yet (`transaction-open`).
         """
-        self._connection.refuse_within("looking for traces")
+        self._connection.check_no_transaction("searching for traces")
         self._connection.finish_erasing()
         with self._connection.reading() as db:
             return erasure.count(db, self.path, removed)
 
     def purge(self, removed: Removed) -> int:
-        """Makes sure that nothing of what was removed is left, by a vacuum where it takes one; returns the traces that are left.
+        """Makes sure that nothing of removed photos is left, with a vacuum if needed.
 
-        0 is the proof that it is gone; there are others only while a reader is in the midst of the file.
+        Returns:
+            The traces that are left: 0 proves that the photos are gone; it is more only while somebody reads the file.
 
         Raises:
-            StoreError: a transaction is under way, or the disk has no room for a vacuum.
+            StoreError: a transaction is under way (`transaction-open`), or the disk has no room for a vacuum.
         """
         left = self.traces(removed)
         if left and self._connection.finish_erasing():
@@ -198,13 +190,13 @@ class Store:
         return left
 
     def vacuum(self) -> int:
-        """Gives the room of what was removed back to the disk; returns the bytes by which the file shrank.
+        """Gives the room of removed photos back to the disk; returns the bytes by which the file shrank.
 
-        It needs room for a copy in the system's temporary folder and for one beside the file while it works. While a reader is in the
-        midst of the file it returns 0, and the first change after that shrinks the file.
+        It needs room for a copy in the system's temporary folder and for one beside the file while it works. While somebody reads the
+        file it returns 0, and the first change after that shrinks the file.
 
         Raises:
-            StoreError: a transaction is under way, or the disk is full; the store is as it was.
+            StoreError: a transaction is under way (`transaction-open`), or the disk is full; the store is as it was.
         """
         return self._connection.vacuum()
 
@@ -213,25 +205,25 @@ class Store:
         with self._connection.reading() as db:
             return samples.counts(db)
 
-    def samples(self, after: int = 0) -> Samples:
+    def samples(self, after: int = 0) -> StoredSamples:
         """All samples with an id above `after`, in the order of their ids."""
         with self._connection.reading() as db:
-            return samples.read(db, self.path, int(after), self.fingerprint.dim, self.encoding)
+            return samples.read(db, self.path, int(after), self.fingerprint.dim)
 
-    def blocks(self, after: int = 0) -> Iterator[Samples]:
+    def blocks(self, after: int = 0) -> Iterator[StoredSamples]:
         """The same, about a thousand photos at a time; other threads wait until the last one was read."""
         with self._connection.reading() as db:
-            yield from samples.blocks(db, self.path, int(after), self.fingerprint.dim, self.encoding)
+            yield from samples.blocks(db, self.path, int(after), self.fingerprint.dim)
 
-    def batches(self, after: int = 0) -> Iterator[Batch]:
+    def batches(self, after: int = 0) -> Iterator[SampleBatch]:
         """Like :meth:`blocks`, with all that is known of the photos."""
         with self._connection.reading() as db:
-            yield from batches.read(db, self.path, int(after), self.fingerprint.dim, self.encoding)
+            yield from batches.read(db, self.path, int(after), self.fingerprint.dim)
 
-    def select(self, ids: Iterable[int]) -> Batch:
-        """The samples with these numbers, in the order of the numbers; numbers that no sample has are passed over."""
+    def select(self, ids: Iterable[int]) -> SampleBatch:
+        """The samples with these numbers, in the order of the numbers; numbers without a sample are ignored."""
         with self._connection.reading() as db:
-            return batches.select(db, self.path, [int(sample) for sample in ids], self.fingerprint.dim, self.encoding)
+            return batches.select(db, self.path, [int(sample) for sample in ids], self.fingerprint.dim)
 
     def ids(self, after: int = 0) -> npt.NDArray[np.int64]:
         """The numbers of all samples above `after`, int64 [n], ascending; like :meth:`counts` it does not check the rows."""
@@ -244,34 +236,26 @@ class Store:
             return sha256(f"{samples.digest(db)} {background.digest(db)}".encode()).hexdigest()
 
     def derived(self, name: str) -> tuple[int, bytes] | None:
-        """What :meth:`keep_derived` kept, with the last sample that went into it; None where it must be worked out again."""
+        """What :meth:`keep_derived` kept, with the last sample that went into it; None if it must be computed again."""
         with self._connection.reading() as db:
             return derived.read(db, name)
 
     def keep_derived(self, name: str, content: bytes) -> None:
-        """Keeps what was worked out from all samples that are there now; removing any of them deletes it."""
+        """Keeps what was computed from all samples that are there now; removing any of them deletes it."""
         with self._connection.transaction(f"keeping {name}") as db:
             derived.write(db, name, samples.last(db), content)
 
     def sources(self, ids: Iterable[int]) -> list[str]:
-        """Where these samples came from, in the order asked for.
+        """Where these samples came from, in the order of `ids`.
 
         Raises:
-            StoreError: there is no such sample.
+            StoreError: there is no such sample (`sample-missing`).
         """
         with self._connection.reading() as db:
-            return [samples.get(db, self.path, int(sample)).source for sample in ids]
-
-    def captures(self) -> dict[int, Capture]:
-        """What was measured of every photo, by sample, without thumbnails; a photo of which nothing was measured is left out."""
-        with self._connection.reading() as db:
-            rows = (row for chunk in samples.chunks(db, self.path, 0) for row in chunk)
-            packed = {row[0]: row[6] for row in rows}
-        measured = captures.captures(captures.unpack(list(packed.values())))
-        return {sample: capture for sample, capture in zip(packed, measured) if capture is not None}
+            return [samples.source(db, self.path, int(sample)) for sample in ids]
 
     def background(self) -> Embeddings:
-        """Embeddings float32 [k, d] of photos that are of none of the classes; k is 0 without a background.
+        """Embeddings float32 [k, d] of unrelated photos; k is 0 without a background.
 
         Raises:
             StoreCorrupt: they fail their check; opening the store with its bundle copies them again.
@@ -289,15 +273,15 @@ class Store:
 
         Args:
             digest: sha256 (hex) of the file that it comes from.
-            embeddings: float32 [k, d]; kept as int8 with a scale per row, whatever the store's encoding.
+            embeddings: float32 [k, d]; kept as int8 with a scale per row.
         """
         with self._connection.transaction("copying the bundle's background") as db:
             background.write(db, digest, embeddings)
 
     def log(self, what: str, why: str, head: int | None = None) -> None:
-        """Writes an event to the log; inside :meth:`transaction`, with the changes that it tells of.
+        """Writes an event to the log; inside :meth:`transaction`, with the changes that it describes.
 
-        What was forgotten must not live on in the log: name classes, counts and what the person typed, no photo (see `events`).
+        Nothing forgotten may live on in the log: name classes, counts and what the person typed, no photo (see `events`).
 
         Args:
             what: one word: `train`, `forget`, `rollback`, `activate`, `merge`, `import`, `adapt`, `relabel`; :meth:`add` writes its own.
@@ -308,7 +292,7 @@ class Store:
             events.insert(db, what, why, None if head is None else int(head))
 
     def events(self, last: int | None = None) -> list[Event]:
-        """The log, oldest first; only its last lines where `last` is given."""
+        """The log, oldest first: its last `last` lines, or all."""
         with self._connection.reading() as db:
             return events.read(db, self.path, last)
 
@@ -332,7 +316,7 @@ class Store:
             accuracy: leave-one-out.
             weights: the head's file.
             report: anything that `edgetl.types.to_json` takes; :meth:`head_report` returns it.
-            activate: False only keeps it.
+            activate: False only saves it.
         """
         with self._connection.transaction("adding a head") as db:
             head = heads.insert(db, kind, labels, samples, accuracy, weights, report)
@@ -348,23 +332,23 @@ class Store:
     def active(self) -> HeadInfo | None:
         """The active head, or None."""
         with self._connection.reading() as db:
-            head = heads.present(db, self.path)
+            head = heads.active_id(db, self.path)
             return None if head is None else heads.info(db, self.path, head)
 
     def head_bytes(self, head: int) -> bytes:
         """One head's file.
 
         Raises:
-            StoreError: there is no such head.
+            StoreError: there is no such head (`head-missing`).
         """
         with self._connection.reading() as db:
             return heads.weights(db, self.path, head)
 
     def head_report(self, head: int) -> dict[str, Any]:
-        """What was kept as one head's report.
+        """One head's report, as :meth:`add_head` received it.
 
         Raises:
-            StoreError: there is no such head.
+            StoreError: there is no such head (`head-missing`).
         """
         with self._connection.reading() as db:
             return heads.report(db, self.path, head)
@@ -373,24 +357,24 @@ class Store:
         """Makes a head the active one; None leaves no head active.
 
         Raises:
-            StoreError: there is no such head.
+            StoreError: there is no such head (`head-missing`).
         """
         with self._connection.transaction("activating a head") as db:
             heads.activate(db, self.path, head)
 
     def rollback(self) -> HeadInfo:
-        """Makes the head active that was active before the present one; again, the one before that.
+        """Activates the head that was active before the present one; a second call, the one before that.
 
         Raises:
-            NotTrained: there was none.
+            NotTrained: there was none (`nothing-to-roll-back`).
         """
-        with self._connection.transaction("going back to the head before") as db:
-            return heads.info(db, self.path, heads.go_back(db, self.path))
+        with self._connection.transaction("rolling back to the head before") as db:
+            return heads.info(db, self.path, heads.roll_back(db, self.path))
 
 
-def _told(batch: Sequence[NewSample]) -> str:
+def _summary(batch: Sequence[NewSample]) -> str:
     """`3 photos: 2 of 'cup', 1 of 'mug'`."""
     each = Counter(sample.label for sample in batch).most_common()
     parts = [f"{n} of {label!r}" for label, n in each[:NAMED]]
-    rest = [f"the others of {len(each) - NAMED} more classes"] if len(each) > NAMED else []
+    rest = [f"and {len(each) - NAMED} more classes"] if len(each) > NAMED else []
     return f"{len(batch)} photo{'s' if len(batch) > 1 else ''}: {', '.join(parts + rest)}"

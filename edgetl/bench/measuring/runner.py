@@ -254,5 +254,5 @@ class _Spent(_Walk):
 def _described(bundle: Bundle) -> dict[str, Any]:
     return {
         "name": bundle.path.name, "backbone": bundle.backbone, "created_by": bundle.created_by, "dim": bundle.dim,
-        "levels": list(bundle.levels), "sample_bytes": row_size(bundle.dim, "int8"),
+        "levels": list(bundle.levels), "sample_bytes": row_size(bundle.dim),
     }  # fmt: skip

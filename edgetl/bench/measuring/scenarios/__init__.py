@@ -6,7 +6,7 @@ teach and a folder; the :class:`~edgetl.bench.measuring.loop.Loop` has the clock
 is one line::
 
     def thumbnail(stand: Stand, loop: Loop) -> Measured:
-        return loop.stream(lambda number: stand.shop.store.thumbnail(1 + number % 20))
+        return loop.stream(lambda number: stand.shop.store.preview(1 + number % 20))
 
     Scenario("thumbnail", "the number of a taught photo -> its thumbnail", thumbnail, always=False)
 

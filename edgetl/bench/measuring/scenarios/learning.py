@@ -128,7 +128,7 @@ def durable_commit(stand: Stand, loop: Loop) -> Measured:
     samples = array("q")
     with Store.open(stand.folder / "commits.db", stand.shop.store.fingerprint) as store:
         for number in range(1 + loop.queries):
-            new = dataclasses.replace(sample, photo=os.urandom(32))
+            new = dataclasses.replace(sample, digest=os.urandom(32))
             start = loop.clock()
             store.add([new])
             taken = loop.clock() - start

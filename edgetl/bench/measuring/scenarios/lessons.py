@@ -45,7 +45,7 @@ def undone(stand: Stand, photos: Sequence[Path] = ()) -> Iterator[None]:
         if photos:
             with memory.changing("undoing a lesson"):
                 for photo in photos:
-                    memory.remove(photo=load(photo).digest)
+                    memory.remove(digest=load(photo).digest)
         if active is not None:
             shop.activate(active.id)
         memory.past()  # forgetting lets go of it, and a lesson is not the first after that
