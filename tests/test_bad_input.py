@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pictures import coloured, encoded, picture
 from PIL import Image
+from raising import raises
 
 from edgetl import Classifier, errors
 from edgetl.errors import EdgetlError, FingerprintMismatch, LabelError, PhotoError, StoreCorrupt, StoreError, TrainError
@@ -192,14 +193,14 @@ def test_a_store_that_is_none_is_refused_and_left_alone(bundle: Path, tmp_path: 
 
 
 def test_a_store_in_a_folder_that_is_not_there_is_refused_with_the_command(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"does not exist; make it with 'mkdir -p .*missing'"):
+    with raises(StoreError, "folder-missing", folder=str(tmp_path / "missing")):
         Classifier.open(bundle, tmp_path / "missing" / "shop.db")
     with pytest.raises(StoreError):
         Classifier.open(bundle, tmp_path)
 
 
 def test_a_store_that_is_not_there_cannot_be_read_only(open_shop: Callable[..., Classifier], tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="is not there"):
+    with raises(StoreError, "store-missing"):
         open_shop(read_only=True)
     assert not (tmp_path / "shop.db").exists()
 

@@ -165,8 +165,8 @@ def test_the_steps_of_a_lesson_leave_what_the_verbs_leave(stand: Stand, monkeypa
     def watched(stand: Stand, photos: list[Path]) -> Iterator[None]:
         with undone(stand, photos):
             yield
-            samples, captures = stand.shop.store.samples(), stand.shop.store.captures()
-            rows.append((samples.labels[-1], samples.embeddings[-1].tobytes(), captures[int(samples.ids[-1])]))
+            (batch,) = stand.shop.store.batches()
+            rows.append((batch.labels[-1], batch.embeddings[-1].tobytes(), batch.captures[-1]))
 
     monkeypatch.setattr(lessons, "undone", watched)
     one_photo = dataclasses.replace(stand, known=stand.known[:1])
@@ -222,7 +222,7 @@ def test_commits_are_of_rows_that_are_there_afterwards(stand: Stand) -> None:
     assert len(measured.samples[None]) == 7
     with Store.open(stand.folder / "commits.db", None) as store:
         assert store.counts() == {"class": 8}
-        assert store.thumbnail(1)
+        assert store.preview(1)
 
 
 def test_throughput_is_the_time_of_a_block_divided_by_its_photos(stand: Stand, clock: Planted) -> None:

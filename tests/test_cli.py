@@ -71,8 +71,8 @@ def test_a_bad_photo_is_reported_and_the_rest_is_taught(run, folder: Path):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["train"], 1, "is not there"),
-        (["head", "list"], 1, "is not there"),
+        (["train"], 1, "does not exist"),
+        (["head", "list"], 1, "does not exist"),
         (["add", "nowhere"], 1, "no such file or folder"),
         (["predict", "missing.jpg"], 1, ""),
         (["add"], 2, "PHOTOS"),
@@ -159,7 +159,7 @@ def test_any_head_of_the_history_can_be_made_active_and_undone(taught):
     assert taught("rollback").stdout.startswith("head 2 is active")
     done = taught("head", "activate", 9)
     assert done.exit_code == 1
-    assert "holds no head 9" in done.stderr
+    assert "no head 9" in done.stderr
 
 
 def test_a_mistyped_photo_leaves_no_store_behind(run, tmp_path: Path):

@@ -54,14 +54,12 @@ def batch(x: Array, labels: list[str], captures: dict[int, Capture] | None = Non
     """Photos numbered from 1."""
     ids, codes = np.arange(1, len(labels) + 1), np.asarray(x, np.float32)
     named = [(sources or {}).get(i, f"{i}.jpg") for i in ids.tolist()]
-    seen = unpack([None if (one := (captures or {}).get(i)) is None else pack(one) for i in ids.tolist()])
+    seen = unpack([pack((captures or {}).get(i)) for i in ids.tolist()])
     return SampleBatch(ids, labels, named, seen, np.ones_like(ids), codes, np.ones((len(ids), 1), np.float32))
 
 
 def stored(path: Path, photos: list[NewSample]) -> Store:
-    store = Store.open(
-        path, Fingerprint("0" * 64, ImageSpec(32, 32, 36), "fake", "fp32", photos[0].embedding.shape[-1]), encoding="float16"
-    )
+    store = Store.open(path, Fingerprint("0" * 64, ImageSpec(32, 32, 36), "fake", "fp32", photos[0].embedding.shape[-1]))
     store.add(photos)
     return store
 
@@ -245,7 +243,7 @@ def test_a_kept_past_goes_on_where_it_ended_and_forgetting_a_photo_deletes_it(tm
         assert store.derived("past") is None
         assert (Past.of(store).seen == again.seen).all()
         again.keep_in(store)
-        assert store.remove(digest=photos[7].photo)
+        assert store.remove(digest=photos[7].digest)
         assert store.derived("past") is None
         assert 8 not in Past.of(store).samples
 
