@@ -1,0 +1,55 @@
+"""The documentation's code blocks run, and what it says of formats is what the code does."""
+
+import json
+from pathlib import Path
+
+import pages
+import pytest
+from pictures import encoded, picture
+
+from edgetl.bundle import bundle
+from edgetl.runtimes import fake
+
+FAST = [
+    "docs/tutorial.md",
+    "docs/errors.md",
+    "docs/cli.md",
+    "docs/how-to/low-light.md",
+    "docs/how-to/own-model.md",
+    "docs/how-to/two-cameras.md",
+]
+"""Pages that run with the fake runtime; tests/test_readme.py runs the others."""
+
+
+def text(page: str) -> str:
+    return (pages.ROOT / page).read_text("utf-8")
+
+
+def test_every_page_with_a_block_to_run_is_run():
+    found = sorted(path.relative_to(pages.ROOT).as_posix() for path in (pages.ROOT / "docs").rglob("*.md"))
+    runnable = {page for page in found if any(not block["why"] for block in pages.blocks(page))}
+    assert {page for page in runnable if "/evidence/" not in page} == {
+        *FAST,
+        *pages.WITH_A_REAL_BUNDLE,
+    }  # evidence takes minutes, and data of its own
+
+
+@pytest.mark.parametrize("page", FAST)
+def test_a_page_runs_from_top_to_bottom_with_the_fake_runtime(page: str, tmp_path: Path):
+    pages.lay_out(tmp_path)
+    fake.write_bundle(str(tmp_path / "lite0.edgetl"), encoded(picture(seed=9)), latencies={"tflite-int8": None})
+    assert pages.run(page, tmp_path) >= 1
+
+
+def test_every_public_name_and_every_error_is_on_the_site():
+    generated = text("docs/api.md") + text("docs/errors.md") + text("docs/evidence/index.md")
+    assert all(f"<!-- generated: {name} -->" in generated for name in ("names", "errors", "codes", "evidence"))
+
+
+def test_the_formats_page_names_every_key_of_a_manifest(tmp_path: Path):
+    made = fake.write_bundle(str(tmp_path / "folder"), encoded(picture(seed=9)))
+    manifest = json.loads((made.path / "manifest.json").read_text())
+    keys = {*manifest, *manifest["input"], *next(iter(manifest["variants"].values())), *manifest["self_test"][0]}
+    page = text("docs/formats.md")
+    assert [key for key in keys if f"`{key}`" not in page] == []
+    assert f'`"{bundle.FORMAT}"`, `{bundle.VERSION}`' in page
