@@ -1,4 +1,4 @@
-"""Frozen values that cross the borders between edgetl's layers; every field with its shape, dtype and unit."""
+"""Frozen values that several layers share; every field with its shape, dtype and unit."""
 
 from __future__ import annotations
 
@@ -30,30 +30,36 @@ HEAD_KINDS: tuple[HeadKind, ...] = ("ncm", "lda", "ridge", "logistic", "auto")
 ALLOWED_LOSS = 0.10
 """The accuracy that a class known before may lose by a training."""
 
+TOP = 5
+"""How many classes a prediction lists."""
 MAX_LABEL = 100
 
 
 def check_label(label: str) -> str:
-    """Returns `label` in Unicode NFC, or refuses it.
+    """Returns `label` in Unicode NFC.
 
-    Allowed: 1 to 100 characters of any script, emoji and inner spaces included. Refused: empty, leading or trailing white space,
+    Allowed: 1 to 100 characters of any script, emoji and inner spaces included. Not allowed: empty, leading or trailing white space,
     control characters, line breaks, path separators, and the two folder names `.` and `..`, because labels are also folder names.
 
     Raises:
         LabelError: naming the label and the rule it breaks.
     """
     if not isinstance(label, str):
-        raise LabelError(f"a label is a str, not {type(label).__name__}: {label!r}")
+        raise LabelError(f"a label must be a str, not {type(label).__name__}: {label!r}", code="label-not-a-string", label=repr(label))
     label = unicodedata.normalize("NFC", label)
     shown = label if len(label) <= 40 else label[:40] + "..."
+
+    def error(code: str, problem: str) -> LabelError:
+        return LabelError(f"label {shown!r} {problem}", code=code, label=label)
+
     if not label or label != label.strip():
-        raise LabelError(f"label {shown!r} is empty or begins or ends with white space; give it a visible name")
+        raise error("label-blank", "is empty or begins or ends with white space; give it a visible name")
     if len(label) > MAX_LABEL:
-        raise LabelError(f"label {shown!r} has {len(label)} characters; at most {MAX_LABEL} are allowed")
+        raise error("label-too-long", f"has {len(label)} characters; at most {MAX_LABEL} are allowed")
     if "/" in label or "\\" in label or label in (".", ".."):
-        raise LabelError(f"label {shown!r} holds a path separator or is a folder's own name; use '-' instead")
-    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in label):
-        raise LabelError(f"label {shown!r} holds a control character or a line break; remove it")
+        raise error("label-path", "contains a path separator or is the name of a folder itself; use '-' instead")
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in label):
+        raise error("label-control-character", "contains a control character or a line break; remove it")
     return label
 
 
@@ -65,8 +71,8 @@ def to_json(value: Any) -> Any:
     if type(value) in _PLAIN:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        made = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {**made, **value.extra_json()} if isinstance(value, Proportion) else made
+        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {**fields, **value.extra_json()} if isinstance(value, Proportion) else fields
     if isinstance(value, Mapping):
         return {str(k): v if type(v) in _PLAIN else to_json(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -170,8 +176,8 @@ class Capture:
         contrast: standard deviation of that luma, gray levels.
         sharpness: see :mod:`edgetl.inputs.photo.capture`; higher is sharper.
         warmth: see :mod:`edgetl.inputs.photo.capture`; above 0 the light is redder than white, below 0 bluer, and 0 in a gray photo.
-        taken: when, by the camera's own clock (EXIF), seconds since 1970; None where it does not say.
-        thumbnail: a small JPEG; empty where none is kept.
+        taken: when, by the camera's own clock (EXIF), seconds since 1970; None if the file does not have it.
+        thumbnail: a small JPEG; empty if none is stored.
     """
 
     width: int
@@ -189,11 +195,13 @@ class Prediction:
     """One prediction.
 
     Attributes:
-        label: the best class; None where the photo is like nothing taught, or like a reject class (`reason` says which).
+        label: the best class; None if the photo is rejected (`code` says why).
         probability: the best class's probability, in [0, 1].
-        top: classes with their probabilities, best first; also where `label` is None.
-        reason: why there is no label, in a sentence; empty where there is one.
-        candidates: the conformal set: the classes it may be at the confidence asked for; None where none was asked for.
+        top: classes with their probabilities, best first; also if `label` is None.
+        reason: why there is no label, in a sentence; empty if there is one.
+        candidates: the conformal set: the classes it may be at the requested confidence; None if none was requested.
+        code: `labelled`; `unknown-object` (unlike the training photos); or `reject-class` (the best class is `none`, `background` or
+            `unknown`).
     """
 
     label: str | None
@@ -201,6 +209,7 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     reason: str = ""
     candidates: tuple[str, ...] | None = None
+    code: Literal["labelled", "unknown-object", "reject-class"] = "labelled"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +221,7 @@ class HeadInfo:
         kind: the algorithm.
         labels: the classes it knows.
         samples: how many samples it was trained from.
-        accuracy: its leave-one-out (logistic: 5-fold) accuracy when it was trained; n is 0 where that is not known: it came from a file, or
+        accuracy: its leave-one-out (logistic: 5-fold) accuracy when it was trained; n is 0 if that is not known: it came from a file, or
             was adapted to another place.
         created: seconds since 1970 by the device's clock, which may be wrong; `id` orders, this only informs.
         size: its bytes in the store.

@@ -21,25 +21,13 @@ from edgetl.runtimes import fake
 from edgetl.store import NewSample
 from edgetl.types import check_label
 
-REFUSED = {
-    "": "is empty or begins or ends with white space",
-    "   ": "is empty or begins or ends with white space",
-    " mug": "begins or ends with white space",
-    "mug\n": "begins or ends with white space",
-    "\u00a0mug": "begins or ends with white space",
-    "a/b": "path separator",
-    "..\\b": "path separator",
-    ".": "folder's own name",
-    "..": "folder's own name",
-    "x" * 300: r"'x{40}\.\.\.' has 300 characters; at most 100",
-    "x" * 101: "has 101 characters; at most 100",
-    "mug\0": "control character",
-    "mug\tcup": "control character",
-    "two\nlines": "control character or a line break",
-    "two\u2028lines": "control character or a line break",
-    "\x1b[31mred": "control character",
-    "\ud800": "control character",
+NOT_ALLOWED = {
+    **dict.fromkeys(("", "   ", " mug", "mug\n", "\u00a0mug"), "label-blank"),
+    **dict.fromkeys(("a/b", "..\\b", ".", ".."), "label-path"),
+    **dict.fromkeys(("x" * 300, "x" * 101), "label-too-long"),
+    **dict.fromkeys(("mug\0", "mug\tcup", "two\nlines", "two\u2028lines", "\x1b[31mred", "\ud800"), "label-control-character"),
 }
+"""Label -> code of the error."""
 ALLOWED = [
     "mug",
     "x" * 100,
@@ -57,18 +45,18 @@ ALLOWED = [
 ]
 
 
-@pytest.mark.parametrize("label", REFUSED, ids=ascii)
-def test_a_label_that_is_not_allowed_is_refused_with_its_rule(shop: Classifier, label: str) -> None:
-    with pytest.raises(LabelError, match=REFUSED[label]):
+@pytest.mark.parametrize("label", NOT_ALLOWED, ids=ascii)
+def test_a_label_that_is_not_allowed_is_an_error_with_the_code_of_its_rule(shop: Classifier, label: str) -> None:
+    with raises(LabelError, NOT_ALLOWED[label], label=label):
         shop.add(coloured("red", 0), label)
-    with pytest.raises(LabelError, match=REFUSED[label]):
+    with raises(LabelError, NOT_ALLOWED[label], label=label):
         shop.forget(label=label)
     assert shop.counts == {}
 
 
 @pytest.mark.parametrize("label", [None, 5, b"mug", ["mug"]])
 def test_a_label_is_text(shop: Classifier, label: object) -> None:
-    with pytest.raises(LabelError, match="a label is a str, not"):
+    with raises(LabelError, "label-not-a-string", label=repr(label)):
         shop.add(coloured("red", 0), label)  # type: ignore[arg-type]  # the fault under test
 
 
@@ -143,7 +131,7 @@ def test_a_folder_with_one_class_is_taught_and_cannot_be_trained(shop: Classifie
             path.unlink()
         (folder / label).rmdir()
     assert shop.add_many(folder).number("added") == 6
-    with pytest.raises(TrainError, match=r"one class, 'red' .*add photos of a second one"):
+    with raises(TrainError):
         shop.train()
     assert shop.counts == {"red": 6}
 
@@ -178,7 +166,7 @@ def test_a_store_of_another_fingerprint_is_refused_with_what_differs(shop: Class
 
 def test_a_nan_is_refused_by_the_store_too(shop: Classifier) -> None:
     embedding = np.full(64, np.nan, np.float32)
-    with pytest.raises(StoreError, match="NaN"):
+    with raises(StoreError, "embedding-not-finite", photo="a photo"):
         shop.store.add([NewSample(b"x" * 32, "red", embedding, "a photo")])
     assert shop.counts == {}
 
@@ -187,7 +175,7 @@ def test_a_nan_is_refused_by_the_store_too(shop: Classifier) -> None:
 def test_a_store_that_is_none_is_refused_and_left_alone(bundle: Path, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
-    with pytest.raises(StoreCorrupt, match=r"photo\.jpg is not an edgetl store"):
+    with raises(StoreCorrupt, "not-a-store", path=str(path)):
         Classifier.open(bundle, path)
     assert path.read_bytes() == content
 

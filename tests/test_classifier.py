@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,15 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from pictures import COLOURS, coloured, encoded, picture
 from PIL import Image
+from raising import raises
 
-from edgetl import Classifier
+from edgetl import AddReport, Classifier
 from edgetl.errors import BundleMissing, LabelError, NotTrained, PhotoError, StoreError, StoreLocked, TrainError
 from edgetl.heads import Head
 from edgetl.inputs.photo.source import Source
 from edgetl.runtimes import fake
-from edgetl.session.workspace import Memory
+from edgetl.session.workspace import Session
 from edgetl.stats import Proportion
-from edgetl.types import Embeddings, Pixels
+from edgetl.types import Embeddings, Photo, Pixels
 
 OpenShop = Callable[..., Classifier]
 
@@ -30,12 +32,16 @@ def teach(shop: Classifier, *labels: str, seeds: int = 4) -> None:
     shop.add_many([(coloured(label, seed), label) for label in labels for seed in range(seeds)])
 
 
+def statuses(report: AddReport) -> list[str]:
+    return [photo.status for photo in report.photos]
+
+
 def test_the_ten_lines(shop: Classifier, tmp_path: Path) -> None:
     for label in ("red", "green"):
         for seed in range(5):
             path = tmp_path / f"{label}{seed}.jpg"
             path.write_bytes(coloured(label, seed))
-            assert shop.add(path, label).status == "added"
+            assert statuses(shop.add(path, label)) == ["added"]
     report = shop.train()
     assert report.accuracy.value == 1.0
     assert report.accuracy.n == 10
@@ -107,9 +113,9 @@ def test_only_new_photos_cost_a_backbone_pass(shop: Classifier, open_shop: OpenS
 
 def test_the_same_photo_again_is_known_and_under_another_label_moves(shop: Classifier) -> None:
     photo = coloured("red", 0)
-    assert shop.add(photo, "red").status == "added"
-    assert shop.add(photo, "red").status == "known"
-    moved = shop.add(photo, "green")
+    assert statuses(shop.add(photo, "red")) == ["added"]
+    assert statuses(shop.add(photo, "red")) == ["known"]
+    (moved,) = shop.add(photo, "green").photos
     assert (moved.status, moved.previous) == ("relabelled", "red")
     assert shop.counts == {"green": 1}
 
@@ -146,7 +152,7 @@ def test_a_folder_is_taught_with_its_names_as_labels(shop: Classifier, folder: P
 
 def test_eval_counts_what_is_right_and_teaches_nothing(shop: Classifier, folder: Path) -> None:
     teach(shop, "red", "green")
-    with pytest.raises(NotTrained, match="no head is active; train one with: edgetl train"):
+    with raises(NotTrained):
         shop.evaluate(folder)
     shop.train()
     before = shop.counts
@@ -168,8 +174,7 @@ def test_eval_counts_what_is_right_and_teaches_nothing(shop: Classifier, folder:
     assert report.best_guess == Proportion(sum(guess.top[0][0] == label for label in ("green", "red") for guess in guesses[label]), 12)
     assert report.unknown_rejected == Proportion(answers["blue"].count(None), 6)
     assert [Path(name).name for name, _ in report.failed] == ["bad.jpg"]
-    assert any("does not know 'blue': its 6 photos" in warning for warning in report.warnings)
-    assert any("8 of these photos were used for training" in warning for warning in report.warnings)
+    assert (report.stored, report.untrained) == (8, {"blue": 6})
     assert shop.counts == before
 
 
@@ -183,9 +188,9 @@ def test_a_bad_label_in_a_batch_is_one_photos_fault(shop: Classifier) -> None:
 
 
 def test_one_label_is_for_a_folder(shop: Classifier, folder: Path) -> None:
-    with pytest.raises(LabelError, match="path separator"):
+    with raises(LabelError, "label-path", label="a/b"):
         shop.add_many(folder / "red", label="a/b")
-    with pytest.raises(LabelError, match="pairs carry their own labels"):
+    with raises(LabelError):
         shop.add_many([(coloured("red", 0), "red")], label="blue")
     assert shop.counts == {}
 
@@ -207,12 +212,12 @@ def test_one_bad_photo_in_a_thousand_is_reported_at_the_end(shop: Classifier, tm
 
 
 def test_training_needs_two_classes_and_says_so(shop: Classifier) -> None:
-    with pytest.raises(TrainError, match="no sample"):
+    with raises(TrainError):
         shop.train()
     teach(shop, "red")
-    with pytest.raises(TrainError, match="one class, 'red'"):
+    with raises(TrainError):
         shop.train()
-    with pytest.raises(TrainError, match="kind 'forest' is unknown"):
+    with raises(TrainError):
         shop.train("forest")  # type: ignore[arg-type]  # the fault under test
     assert shop.heads() == []
 
@@ -242,23 +247,23 @@ def test_the_history_tells_what_each_head_is(shop: Classifier, open_shop: OpenSh
 
 
 def test_going_back_further_than_there_are_heads_is_refused(shop: Classifier) -> None:
-    with pytest.raises(NotTrained, match="no head was active before"):
+    with raises(NotTrained, "nothing-to-roll-back"):
         shop.rollback()
     teach(shop, "red", "green")
     shop.train()
-    with pytest.raises(NotTrained, match="no head was active before"):
+    with raises(NotTrained, "nothing-to-roll-back"):
         shop.rollback()
     assert shop.predict(coloured("red", 5)).label == "red"
 
 
 def test_forgetting_what_is_not_there_is_refused_by_name(shop: Classifier) -> None:
     teach(shop, "red", "green")
-    with pytest.raises(LabelError, match="no photo of class 'mug'; it has green, red"):
+    with raises(LabelError, "label-unknown", label="mug", labels=["green", "red"]):
         shop.forget(label="mug")
-    with pytest.raises(PhotoError, match="was never taught bytes; nothing was forgotten"):
+    with raises(PhotoError, "photo-unknown", photo="bytes"):
         shop.forget(photo=coloured("blue", 0))
     for wrong in ({}, {"label": "red", "photo": coloured("red", 0)}):
-        with pytest.raises(LabelError, match="either label= or photo="):
+        with raises(LabelError, "label-or-photo"):
             shop.forget(**wrong)
     assert shop.counts == {"red": 4, "green": 4}
 
@@ -276,16 +281,46 @@ def test_forgetting_down_to_one_class_leaves_no_head_active(shop: Classifier) ->
     assert shop.predict(coloured("blue", 9)).label == "blue"
 
 
-def test_a_store_alone_can_train_forget_and_list_but_not_embed(shop: Classifier, tmp_path: Path) -> None:
+def test_a_store_alone_can_train_forget_and_list_and_has_no_verb_for_photos(shop: Classifier, tmp_path: Path) -> None:
     teach(shop, "red", "green", "blue")
     shop.close()
-    with Classifier.open(None, tmp_path / "shop.db") as alone:
-        assert alone.train().accuracy.n == 12
-        assert alone.forget(label="blue").counts == {"red": 4, "green": 4}
-        assert len(alone.heads()) == 2
-        for use in (lambda: alone.predict(coloured("red", 0)), lambda: alone.add(coloured("red", 9), "red")):
-            with pytest.raises(BundleMissing, match="opened without a bundle, which this needs; give one with -m BUNDLE"):
-                use()
+    with Classifier.open_store(tmp_path / "shop.db") as stored:
+        assert stored.train().accuracy.n == 12
+        assert stored.forget(label="blue").counts == {"red": 4, "green": 4}
+        assert len(stored.heads()) == 2
+        assert not [
+            verb for verb in ("add", "add_many", "predict", "predict_many", "evaluate", "explain", "adapt") if hasattr(stored, verb)
+        ]
+    with raises(StoreError, "store-missing"), Classifier.open_store(tmp_path / "missing.db"):
+        pass
+
+
+def test_many_predictions_are_those_of_predict_and_a_bad_photo_stops_none(shop: Classifier, folder: Path) -> None:
+    with raises(NotTrained):
+        shop.predict_many([])
+    shop.add_many(folder)
+    shop.train()
+    photos: list[Photo] = [*sorted(folder.rglob("*.jpg")), coloured("yellow", 3), np.asarray(picture(seed=5))]
+    options: dict[str, Any] = {"top": 2, "unknown": "strict"}
+    expected = [shop.predict(photo, **options) for photo in photos]
+    assert list(shop.predict_many(photos, **options)) == expected
+    broken = list(shop.predict_many([photos[0], b"not a photo", photos[1]], **options))
+    assert [broken[0], broken[2]] == expected[:2]
+    assert isinstance(broken[1], PhotoError)
+
+
+def test_predictions_of_a_camera_that_reuses_its_buffer(shop: Classifier) -> None:
+    teach(shop, "red", "green")
+    shop.train()
+    frames = [np.asarray(picture(64, 64, colour=COLOURS[("red", "green")[i % 2]], seed=i)) for i in range(40)]
+    buffer = np.empty_like(frames[0])
+
+    def camera() -> Iterator[Pixels]:
+        for frame in frames:
+            buffer[:] = frame
+            yield buffer
+
+    assert list(shop.predict_many(camera())) == [shop.predict(frame) for frame in frames]
 
 
 def test_reading_works_beside_a_writer_and_changes_nothing(shop: Classifier, open_shop: OpenShop) -> None:
@@ -301,14 +336,14 @@ def test_reading_works_beside_a_writer_and_changes_nothing(shop: Classifier, ope
         reader.rollback,
         lambda: reader.forget(label="red"),
     ):
-        with pytest.raises(StoreError, match="open for reading"):
+        with raises(StoreError, "store-read-only"):
             change()
     assert reader.predict(coloured("red", 8)).label == "red"
     assert shop.counts == {"red": 4, "green": 4, "blue": 4}
 
 
 def test_a_second_writer_is_refused(shop: Classifier, open_shop: OpenShop) -> None:
-    with pytest.raises(StoreLocked, match="open for writing in this process"):
+    with raises(StoreLocked):
         open_shop()
     shop.close()
     open_shop().add(coloured("red", 0), "red")
@@ -320,7 +355,7 @@ def test_closing_twice_is_closing_once_and_use_afterwards_is_refused(shop: Class
     shop.close()
     shop.close()
     for use in (lambda: shop.add(coloured("red", 9), "red"), shop.train, lambda: shop.counts):
-        with pytest.raises(StoreError, match="it is closed; open it again"):
+        with raises(StoreError, "store-closed"):
             use()
 
 
@@ -373,7 +408,7 @@ def test_predicting_goes_on_while_others_teach_train_and_forget(shop: Classifier
 def test_the_same_photo_from_many_threads_is_added_once(shop: Classifier) -> None:
     photo = coloured("red", 0)
     said: list[str] = []
-    threads = [threading.Thread(target=lambda: said.append(shop.add(photo, "red").status)) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: said.extend(statuses(shop.add(photo, "red")))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -385,18 +420,18 @@ def test_the_same_photo_from_many_threads_is_added_once(shop: Classifier) -> Non
 def test_a_photo_forgotten_while_it_is_added_again_is_refused_and_can_be_added(shop: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = coloured("red", 0)
     shop.add(photo, "red")
-    real = Memory.knows
+    real = Session.knows
 
-    def known_and_then_forgotten(self: Memory, source: Source) -> bool:
+    def known_and_then_forgotten(self: Session, source: Source) -> bool:
         known = real(self, source)
         shop.forget(photo=photo)
         return known
 
     with monkeypatch.context() as patch:
-        patch.setattr(Memory, "knows", known_and_then_forgotten)
-        with pytest.raises(StoreError, match="bytes was forgotten while it was being added; add it again"):
+        patch.setattr(Session, "knows", known_and_then_forgotten)
+        with raises(StoreError, "forgotten-meanwhile", photo="bytes"):
             shop.add(photo, "red")
-    assert shop.add(photo, "red").status == "added"
+    assert statuses(shop.add(photo, "red")) == ["added"]
 
 
 def test_a_camera_may_give_the_same_buffer_again_and_again(shop: Classifier) -> None:
@@ -409,7 +444,7 @@ def test_a_camera_may_give_the_same_buffer_again_and_again(shop: Classifier) -> 
             yield buffer, ("red", "green")[i % 2]
 
     assert shop.add_many(camera()).number("added") == 40
-    assert all(shop.add(frame, ("red", "green")[i % 2]).status == "known" for i, frame in enumerate(frames))
+    assert all(statuses(shop.add(frame, ("red", "green")[i % 2])) == ["known"] for i, frame in enumerate(frames))
 
 
 def test_a_damaged_head_is_said_aloud_and_mended_by_a_training(
@@ -447,11 +482,12 @@ def test_on_a_full_disk_nothing_acknowledged_is_lost(shop: Classifier, open_shop
         acknowledged = done
 
     fill_up(shop, 60)
-    with pytest.raises(StoreError, match="full"):
+    with pytest.raises(StoreError) as caught:
         shop.add_many([(coloured("blue", seed), "blue") for seed in range(600)], progress=count)
+    assert "full" in caught.value.values["reason"]
     assert 0 < acknowledged < 600
     for change in (lambda: shop.add(coloured("yellow", 0), "yellow"), shop.train):
-        with pytest.raises(StoreError, match="open the store again; until then it is read-only"):
+        with raises(StoreError, "disk-failed-before"):
             change()
     assert shop.predict(coloured("red", 8)) == before
     shop.close()
@@ -488,7 +524,8 @@ class Shop(RuleBasedStateMachine):
         before = self.taught.pop(number, None)
         expected = "added" if before is None else "known" if before == label else "relabelled"
         added = self.shop.add(PHOTOS[number], label)
-        assert (added.status, added.previous) == (expected, before if expected == "relabelled" else None)
+        (photo,) = added.photos
+        assert (photo.status, photo.previous) == (expected, before if expected == "relabelled" else None)
         self.taught[number] = label
 
     @rule(pairs=st.lists(st.tuples(NUMBERS, LABELS), max_size=12))

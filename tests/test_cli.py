@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,86 +16,119 @@ from edgetl import Classifier
 from edgetl.cli import main
 from edgetl.runtimes import fake
 
+Run = Callable[..., Result]
+
 
 @pytest.fixture
-def run(bundle: Path, tmp_path: Path):
+def run(bundle: Path, tmp_path: Path) -> Run:
     """Runs a verb on the fake bundle and a store in tmp_path."""
 
     def run(*arguments: object) -> Result:
-        environment = {"EDGETL_BUNDLE": os.fspath(bundle), "EDGETL_STORE": os.fspath(tmp_path / "shop.db")}
-        return CliRunner().invoke(main, [str(a) for a in arguments], env=environment)
+        environment = {"EDGETL_BUNDLE": os.fspath(bundle), "EDGETL_STORE": os.fspath(tmp_path / "parts.db")}
+        return CliRunner().invoke(main, [str(argument) for argument in arguments], env=environment)
 
     return run
 
 
 @pytest.fixture
-def taught(run, folder: Path):
+def trained(run: Run, folder: Path) -> Run:
     assert run("add", folder).exit_code == 0
     assert run("train").exit_code == 0
     return run
 
 
-def test_the_job_from_teaching_to_rolling_back(taught, folder: Path):
+def parsed(done: Result) -> Any:
+    return json.loads(done.stdout)
+
+
+def error_code(done: Result) -> str:
+    assert done.exit_code == 1, done.output
+    return str(parsed(done)["error"]["code"])
+
+
+def test_the_job_from_adding_to_rolling_back(trained: Run, folder: Path) -> None:
     photo = sorted(folder.rglob("*.jpg"))[0]
-    guess = json.loads(taught("predict", photo, "--top", 2, "--json").stdout)["guesses"][str(photo)]
-    assert guess["label"] == photo.parent.name
-    assert len(guess["top"]) == 2
-    report = json.loads(taught("eval", folder, "--json").stdout)
-    assert report["accuracy"]["n"] == len(list(folder.rglob("*.jpg")))
-    assert "used for training" in report["warnings"][0]
+    prediction = parsed(trained("predict", photo, "--top", 2, "--json"))["predictions"][str(photo)]
+    assert (prediction["label"], prediction["code"]) == (photo.parent.name, "labelled")
+    assert len(prediction["top"]) == 2
+    report = parsed(trained("eval", folder, "--json"))
+    assert report["accuracy"]["n"] == report["stored"] == len(list(folder.rglob("*.jpg")))
     assert len(report["confusion"][0]) == len(report["labels"]) + 1
     label = photo.parent.name
-    assert label in json.loads(taught("forget", "--label", label, "--yes", "--json").stdout)["removed"]
-    history = json.loads(taught("head", "list", "--json").stdout)
+    assert label in parsed(trained("forget", "--label", label, "--yes", "--json"))["removed"]
+    history = parsed(trained("head", "list", "--json"))
     assert [head["active"] for head in history] == [False, True]
-    assert json.loads(taught("rollback", "--json").stdout)["id"] == history[0]["id"]
+    assert parsed(trained("rollback", "--json"))["id"] == history[0]["id"]
 
 
-def test_tables_go_to_stdout_and_talk_to_stderr(taught, folder: Path):
-    done = taught("train", "--head", "ncm")
-    assert "95 % interval" in done.stdout
-    assert "head 2" in done.stderr
-    done = taught("add", folder)
-    assert "known" in done.stderr
-    assert "known" not in done.stdout
+def test_results_go_to_stdout_and_advice_and_warnings_to_stderr(trained: Run, folder: Path) -> None:
+    done = trained("train", "--head", "ncm")
+    assert done.stdout.startswith("Head 2")
+    assert {line.partition(":")[0] for line in done.stderr.splitlines()} <= {"warning", "next"}
+    assert trained("add", folder).stderr == ""
 
 
-def test_a_bad_photo_is_reported_and_the_rest_is_taught(run, folder: Path):
-    bad = folder / sorted(p.name for p in folder.iterdir())[0] / "broken.jpg"
+def test_one_bad_photo_is_reported_and_the_others_are_added(run: Run, folder: Path) -> None:
+    bad = folder / sorted(path.name for path in folder.iterdir())[0] / "broken.jpg"
     bad.write_bytes(b"\xff\xd8 not a photo")
     done = run("add", folder)
     assert done.exit_code == 0
     assert "broken.jpg" in done.stderr
-    done = run("add", bad, "--label", "x")
-    assert done.exit_code == 1
+    assert run("add", bad, "--label", "x").exit_code == 1
+
+
+def test_predict_reports_each_bad_photo_and_fails_if_all_are_bad(trained: Run, folder: Path) -> None:
+    photo, bad = next(folder.rglob("*.jpg")), folder / "broken.jpg"
+    bad.write_bytes(b"")
+    some = parsed(trained("predict", photo, bad, "--json"))
+    assert (list(some["predictions"]), list(some["failed"])) == ([str(photo)], [str(bad)])
+    assert some["failed"][str(bad)]["code"] == "photo-unusable"
+    assert trained("predict", photo, bad).exit_code == 0
+    assert trained("predict", bad).exit_code == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code"),
     [
-        (["train"], 1, "does not exist"),
-        (["head", "list"], 1, "does not exist"),
-        (["add", "nowhere"], 1, "no such file or folder"),
-        (["predict", "missing.jpg"], 1, ""),
-        (["add"], 2, "PHOTOS"),
-        (["add", __file__], 2, "--label"),
-        (["add", __file__, "--label", "a/b"], 1, "path separator"),
-        (["add", "nowhere.jpg", "--label", "x"], 1, "no such file or folder"),
-        (["forget"], 2, "--label CLASS or --photo PHOTO"),
-        (["bundle", "inspect", "-m", "nowhere.edgetl"], 1, "no such bundle"),
-        (["train", "--head", "svm"], 2, "svm"),
-        (["add", __file__, "--label", "x", "--runtime", "tensorrt"], 1, "tensorrt"),
-        (["add", __file__, "--label", "x", "--variant", "onnx-int4"], 1, "fake-fp32"),
+        (["train"], "store-"),
+        (["head", "list"], "store-"),
+        (["add", "nowhere"], "photo-missing"),
+        (["predict", "missing.jpg"], "store-"),
+        (["add", __file__, "--label", "a/b"], "label-path"),
+        (["add", "nowhere.jpg", "--label", "x"], "photo-missing"),
+        (["bundle", "inspect", "-m", "nowhere.edgetl"], "bundle-missing"),
+        (["add", __file__, "--label", "x", "--runtime", "tensorrt"], "runtime-"),
+        (["add", __file__, "--label", "x", "--variant", "onnx-int4"], ""),
+        (["add", __file__, "--label", "x"], ""),
     ],
 )
-def test_a_wrong_call_says_what_was_expected(run, arguments: list[str], code: int, words: str):
+def test_what_fails_is_an_error_with_a_code_and_exit_code_1(run: Run, arguments: list[str], code: str) -> None:
+    done = run(*arguments, "--json")
+    assert done.exit_code == 1, done.output
+    assert done.stderr.startswith("error: ") or not code
+    assert not code or parsed(done)["error"]["code"].startswith(code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["add"], "PHOTOS"),
+        (["add", __file__], "--label"),
+        (["forget"], "--photo"),
+        (["forget", "--label", "x"], "--yes"),
+        (["train", "--head", "svm"], "--head"),
+        (["head", "import", "file", "-o", "head"], "--trainer"),
+        (["adapt"], "--labelled"),
+        (["predict", "a.jpg", "-k", "0"], "--top"),
+    ],
+)
+def test_a_wrong_call_names_the_option_and_ends_with_2(run: Run, arguments: list[str], option: str) -> None:
     done = run(*arguments)
-    assert done.exit_code == code, done.output
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.exit_code == 2, done.output
+    assert option in done.stderr
 
 
-def test_a_path_that_is_no_store_is_left_as_it_was(run, tmp_path: Path):
+def test_a_path_that_is_not_a_store_is_left_as_it_was(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("this is another program's file")
     before = set(tmp_path.iterdir())
     for verb in (["train"], ["head", "list"], ["rollback"]):
@@ -102,79 +137,68 @@ def test_a_path_that_is_no_store_is_left_as_it_was(run, tmp_path: Path):
     assert set(tmp_path.iterdir()) == before
 
 
-def test_inspect_finds_a_changed_byte(run, bundle: Path):
-    done = run("bundle", "inspect")
-    assert done.exit_code == 0
-    assert "all checksums match" in done.stderr
+def test_inspect_finds_a_changed_byte(run: Run, bundle: Path) -> None:
+    assert parsed(run("bundle", "inspect", "--json"))["files_checked"] > 0
     content = bytearray(bundle.read_bytes())
     content[content.index(b'{"dim"') + 8] ^= 1
     bundle.write_bytes(content)
-    done = run("bundle", "inspect")
+    done = run("bundle", "inspect", "--json")
     assert done.exit_code == 1
-    assert "changed" in done.stderr
+    assert parsed(done)["error"]["code"].startswith("bundle-")
 
 
-def test_a_store_taught_on_the_command_line_is_the_same_as_from_python(taught, bundle: Path, tmp_path: Path):
-    with Classifier.open(bundle, tmp_path / "shop.db", read_only=True) as shop:
-        assert sum(shop.counts.values()) > 0
-        assert shop.heads()[0].active
+def test_a_store_filled_on_the_command_line_opens_in_python(trained: Run, bundle: Path, tmp_path: Path) -> None:
+    with Classifier.open(bundle, tmp_path / "parts.db", read_only=True) as classifier:
+        assert sum(classifier.counts.values()) > 0
+        assert classifier.heads()[0].active
 
 
-def test_the_program_answers_without_a_runtime_or_a_workstation():
+def test_the_program_answers_without_a_runtime_or_a_workstation() -> None:
     script = "import sys; sys.argv = ['edgetl', '--version']; sys.modules['torch'] = None\nimport edgetl.cli; edgetl.cli.main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.startswith("edgetl, version ")
 
 
-def test_a_head_moves_to_another_store_of_the_same_model_and_only_there(taught, folder: Path, tmp_path: Path, bundle: Path):
+def test_a_head_moves_to_another_store_of_the_same_model_and_only_there(trained: Run, folder: Path, tmp_path: Path, bundle: Path) -> None:
     photo = next(folder.rglob("*.jpg"))
-    said = json.loads(taught("predict", photo, "--json").stdout)["guesses"]
+    predictions = parsed(trained("predict", photo, "--json"))["predictions"]
     file = tmp_path / "head.safetensors"
-    done = taught("head", "export", "-o", file)
-    assert done.exit_code == 0
-    assert "classes blue, green, red" in done.stdout
+    assert parsed(trained("head", "export", "-o", file, "--json"))["labels"] == ["blue", "green", "red"]
 
     other = tmp_path / "other.db"
-    assert taught("add", "-s", other, "--label", "red", folder / "red").exit_code == 0
-    done = taught("head", "import", file, "-s", other)
-    assert done.exit_code == 0
-    assert done.stdout.startswith("head 1 is active")
-    assert json.loads(taught("predict", photo, "-s", other, "--json").stdout)["guesses"] == said
+    assert trained("add", "-s", other, "--label", "red", folder / "red").exit_code == 0
+    imported = parsed(trained("head", "import", file, "-s", other, "--json"))
+    assert (imported["id"], imported["active"]) == (1, True)
+    assert parsed(trained("predict", photo, "-s", other, "--json"))["predictions"] == predictions
 
     foreign = fake.write_bundle(str(tmp_path / "foreign.edgetl"), encoded(picture(seed=1)), seed=1).path
     strange = tmp_path / "strange.db"
-    assert taught("add", "-m", foreign, "-s", strange, "--label", "red", folder / "red").exit_code == 0
-    done = taught("head", "import", file, "-s", strange)
-    assert done.exit_code == 1
-    assert "reads the embeddings of another model" in done.stderr
-    assert taught("head", "import", tmp_path / "nothing", "-s", other).exit_code == 1
-    assert taught("head", "import", photo, "-s", other).exit_code == 1
-    assert taught("head", "export", "-o", tmp_path / "no folder" / "x").exit_code == 1
+    assert trained("add", "-m", foreign, "-s", strange, "--label", "red", folder / "red").exit_code == 0
+    assert error_code(trained("head", "import", file, "-s", strange, "--json")) == "model-mismatch"
+    assert error_code(trained("head", "import", tmp_path / "nothing", "-s", other, "--json")) == "head-file-missing"
+    assert error_code(trained("head", "import", photo, "-s", other, "--json")).startswith("head-")
+    assert error_code(trained("head", "export", "-o", tmp_path / "no folder" / "x", "--json")) == "not-writable"
 
 
-def test_any_head_of_the_history_can_be_made_active_and_undone(taught):
-    assert taught("train", "--head", "ncm").exit_code == 0
-    assert taught("head", "activate", 1).stdout.startswith("head 1 is active")
-    assert taught("rollback").stdout.startswith("head 2 is active")
-    done = taught("head", "activate", 9)
-    assert done.exit_code == 1
-    assert "no head 9" in done.stderr
+def test_any_head_of_the_history_can_be_made_active_and_undone(trained: Run) -> None:
+    assert trained("train", "--head", "ncm").exit_code == 0
+    assert parsed(trained("head", "activate", 1, "--json"))["id"] == 1
+    assert parsed(trained("rollback", "--json"))["id"] == 2
+    assert trained("head", "activate", 9).exit_code == 1
 
 
-def test_a_mistyped_photo_leaves_no_store_behind(run, tmp_path: Path):
+def test_a_mistyped_photo_leaves_no_store_behind(run: Run, tmp_path: Path) -> None:
     assert run("add", "nowhere.jpg", "--label", "x").exit_code == 1
-    assert not (tmp_path / "shop.db").exists()
+    assert not (tmp_path / "parts.db").exists()
 
 
-def test_choosing_among_nothing_that_works_is_refused(run, folder: Path):
+def test_choosing_among_nothing_that_works_fails(run: Run, folder: Path) -> None:
     assert run("bundle", "choose", "-m", "nowhere.edgetl", "--photos", folder).exit_code == 1
 
 
-def test_forgetting_without_a_terminal_needs_yes_and_changes_nothing(taught):
-    before = taught("store", "log", "--json").stdout
-    done = taught("forget", "--label", "red")
-    assert done.exit_code == 2
-    assert "--yes" in done.stderr
-    assert taught("store", "log", "--json").stdout == before
-    assert taught("forget", "--label", "red", "--yes").exit_code == 0
+def test_forgetting_without_a_terminal_needs_yes_and_changes_nothing(trained: Run) -> None:
+    before = trained("store", "log", "--json").stdout
+    assert trained("forget", "--label", "red").exit_code == 2
+    assert trained("store", "log", "--json").stdout == before
+    assert trained("forget", "--label", "red", "--yes").exit_code == 0

@@ -81,10 +81,10 @@ def test_every_verb_that_prints_a_result_prints_it_as_json() -> None:
 
 _WORDS = r"edgetl (?P<{0}>[a-z]+(?:-[a-z]+)*(?: [a-z]+)?)"
 _COMMAND = re.compile(
-    r"(?:^|[`'(>]|: )" + _WORDS.format("quoted") + r"|(?<![\w./-])" + _WORDS.format("called") + r"(?=`| --?[a-z]| [A-Z]{2,}| \{)",
+    r"[`'>]" + _WORDS.format("quoted") + r"|(?<![\w./-])" + _WORDS.format("called") + r"(?=`| --?[a-z]| [A-Z]{2,}| \{)",
     re.MULTILINE,
 )
-"""A command in a text: after a quote, a bracket or a colon, or before an option or an argument."""
+"""A command in a text: after a quote, or before an option or an argument."""
 
 
 def mentions(path: Path) -> Iterator[str]:

@@ -11,41 +11,20 @@ import pytest
 from pictures import coloured, encoded, picture
 
 import edgetl
-from edgetl import Classifier
+from edgetl import Classifier, StoredClassifier
 from edgetl.runtimes import fake
 
 NAMES = [
-    "AddReport",
-    "Added",
-    "AssessReport",
-    "Bundle",
-    "Classifier",
-    "EvalReport",
-    "ForgetReport",
-    "HeadInfo",
-    "ImageSpec",
-    "Prediction",
-    "Proportion",
-    "TrainReport",
-    "errors",
+    *("AddReport", "Added", "AssessReport", "Bundle", "Classifier", "EvalReport", "ForgetReport", "HeadInfo", "ImageSpec", "Prediction"),
+    *("Proportion", "StoredClassifier", "TrainReport", "choose_bundle", "deploy_classifier", "deploy_trainer", "errors"),
+    *("import_trainer", "merge_stores"),
+]
+STORED = [
+    *("activate", "assess", "close", "counts", "diagnose", "events", "export_head", "forget", "heads", "import_head", "rollback", "train"),
 ]
 VERBS = [
-    *(
-        "activate",
-        "adapt",
-        "add",
-        "add_many",
-        "assess",
-        "close",
-        "counts",
-        "diagnose",
-        "evaluate",
-        "events",
-        "explain",
-        "export_head",
-        "forget",
-    ),
-    *("heads", "import_head", "open", "predict", "rollback", "train"),
+    *("activate", "adapt", "add", "add_many", "assess", "close", "counts", "diagnose", "evaluate", "events", "explain", "export_head"),
+    *("forget", "heads", "import_head", "open", "open_store", "predict", "predict_many", "rollback", "train"),
 ]
 
 WORKSTATION = ["torch", "torchvision", "tensorflow", "onnx", "scipy", "sklearn", "nncf", "litert_torch", "ai_edge_quantizer", "pandas"]
@@ -55,7 +34,8 @@ RUNTIMES = ["ai_edge_litert", "tflite_runtime", "onnxruntime", "openvino"]
 def test_the_public_names_are_frozen() -> None:
     assert sorted(edgetl.__all__) == NAMES
     assert all(hasattr(edgetl, name) for name in NAMES)
-    assert sorted(name for name in vars(Classifier) if not name.startswith("_")) == VERBS
+    assert sorted(name for name in dir(Classifier) if not name.startswith("_")) == VERBS
+    assert sorted(name for name in dir(StoredClassifier) if not name.startswith("_")) == STORED
 
 
 def test_every_public_thing_is_documented() -> None:
@@ -73,7 +53,7 @@ def loaded(code: str, *arguments: str, all_names: bool = False) -> set[str]:
     return set(modules if all_names else (name.partition(".")[0] for name in modules))
 
 
-def test_importing_the_classifier_loads_five_modules_and_no_library_but_numpy() -> None:
+def test_importing_the_classifier_loads_seven_modules_and_no_library_but_numpy() -> None:
     modules = loaded("from edgetl import Classifier", all_names=True)
     assert {name for name in modules if name.startswith("edgetl")} == {
         "edgetl",
@@ -81,6 +61,8 @@ def test_importing_the_classifier_loads_five_modules_and_no_library_but_numpy() 
         "edgetl.stats",
         "edgetl.types",
         "edgetl.classifier",
+        "edgetl.session",
+        "edgetl.session.stored",
     }
     ours = {name.partition(".")[0] for name in modules - loaded("import numpy", all_names=True)}
     assert ours - set(sys.stdlib_module_names) == {"edgetl", "numpy"}
@@ -111,7 +93,7 @@ def test_predicting_loads_nothing_of_training_adding_or_the_doctor(tmp_path: Pat
 
 PREDICT = """
 import sys
-from edgetl import Classifier
+from edgetl import Classifier, StoredClassifier
 bundle, store, photo = sys.argv[1:]
 with Classifier.open(bundle, store, read_only=True) as shop:
     assert shop.predict(photo).top
@@ -119,7 +101,7 @@ with Classifier.open(bundle, store, read_only=True) as shop:
 
 TEACH = """
 import sys
-from edgetl import Classifier
+from edgetl import Classifier, StoredClassifier
 bundle, store, folder, photo = sys.argv[1:]
 with Classifier.open(bundle, store) as shop:
     shop.add_many(folder)

@@ -442,7 +442,7 @@ def test_the_store_keeps_the_bundles_background_and_one_class_is_enough_to_train
         variant = Bundle.open(brought).variants["fake-fp32"]
         assert shop.store.background_digest() == variant.background.sha256  # type: ignore[union-attr]
         np.testing.assert_allclose(kept, Bundle.open(brought).background(variant), rtol=1e-5, atol=1e-5)
-    with Classifier.open(None, path) as shop:  # training needs no bundle
+    with Classifier.open_store(path) as shop:  # training needs no bundle
         report = shop.train(unknown="lenient")
         assert report.active
         assert (report.rejection.code, report.rejection.point, report.rejection.background) == ("unrelated-only", "lenient", 150)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from pictures import coloured, encoded, picture
+from raising import raises
 
 from edgetl import Classifier
 from edgetl.cli import main
@@ -75,7 +76,7 @@ def test_a_dark_photo_is_said_to_be_dark_and_added_all_the_same(shop: Classifier
 
 def test_strict_leaves_such_photos_out_and_says_why(shop: Classifier, tmp_path: Path) -> None:
     dark = encoded(picture(64, 64, colour=(4, 4, 4), seed=1))
-    with pytest.raises(PhotoError, match=r"dark.*strict: not added"):
+    with raises(PhotoError, "photo-problem", photo="bytes", problems=["dark"]):
         shop.add(dark, "red", strict=True)
     report = shop.add_many([(dark, "red"), (coloured("yellow", 1), "yellow")], strict=True)
     assert shop.counts == {"yellow": 1}
@@ -132,13 +133,13 @@ def test_the_command_line_refuses_such_a_head_with_the_reason_and_the_way_out(ha
     harmed.close()
     done = run("train")
     assert done.exit_code == 1
-    assert "'red' fell from" in done.stderr
-    assert "edgetl head activate 2" in done.stderr
+    assert "edgetl head activate 2" in done.stdout
     assert run("train", "--allow-loss", "1").exit_code == 0
     log = json.loads(run("store", "log", "--json").stdout)
     assert [event["id"] for event in log] == list(range(1, len(log) + 1))
     assert [event["what"] for event in log[-2:]] == ["train", "train"]
-    assert "kept inactive: 'red' fell from" in log[-2]["why"]
+    assert "not activated" in log[-2]["why"]
+    assert "red" in log[-2]["why"]
     assert {event["who"] for event in log[-2:]} == {"ada"}
 
 
@@ -161,7 +162,7 @@ def test_training_an_unchanged_store_keeps_its_head_and_any_change_trains_anothe
     assert shop.train("ncm", allow_loss=1).code == "trained"
     shop.close()
     assert json.loads(run("train", "--head", "ncm", "--json").stdout)["code"] == "unchanged"
-    assert "unchanged: head" in run("train", "--head", "ncm").stderr
+    assert "unchanged" in run("train", "--head", "ncm").stdout
 
 
 def test_adding_a_class_that_harms_none_is_used_at_once(shop: Classifier) -> None:
@@ -213,7 +214,10 @@ def test_stores_of_two_cameras_merged_train_the_head_of_one_that_saw_everything(
         assert np.abs(heads[0].logits(samples) - heads[1].logits(samples)).max() <= 1e-5
     done = run("store", "merge", "-s", tmp_path / "a.db", "-s", tmp_path / "b.db", "-o", tmp_path / "c.db")
     assert done.exit_code == 0
-    assert "renamed: 'Red' -> 'red'" in done.stderr
+    renamed = run(
+        "store", "merge", "-s", tmp_path / "a.db", "-s", tmp_path / "b.db", "-o", tmp_path / "e.db", "--rename", "Red=red", "--json"
+    )
+    assert json.loads(renamed.stdout)["renamed"] == {"Red": "red"}
     assert run("store", "merge", "-s", tmp_path / "a.db", "-o", tmp_path / "c.db").exit_code == 1
     assert run("store", "merge", "-s", tmp_path / "a.db", "-o", tmp_path / "d.db", "--rename", "red").exit_code == 2
 
@@ -250,7 +254,7 @@ def test_the_doctor_of_a_store_finds_the_photo_with_the_wrong_label(shop: Classi
     shop.close()
     done = run("doctor")
     assert done.exit_code == 0
-    assert str(wrong) in done.stdout
+    assert wrong.name in done.stdout
     assert json.loads(run("doctor", "--json").stdout)["suspects"][0]["source"] == str(wrong)
 
 
@@ -270,4 +274,4 @@ def test_an_adaptation_that_is_refused_changes_nothing(shop: Classifier, run: Ru
     shop.close()
     done = run("adapt", one_class)
     assert done.exit_code == 1
-    assert "the head stays as it is" in done.stderr
+    assert "--same-balance" in done.stderr

@@ -9,7 +9,7 @@ import click
 
 from edgetl.cli.group import Ordered
 from edgetl.cli.options import BUNDLE, JSON, STORE, progress_bar
-from edgetl.cli.output import named, print_json, say_failed
+from edgetl.cli.output import common, named, print_json, show
 from edgetl.session import deployment
 from edgetl.tables import render
 from edgetl.types import to_json
@@ -67,8 +67,8 @@ def _print(fused: Any) -> None:
             f"{check.max_abs:.2g} (at least {100 * check.bound:.0f} % the same)"
         )
         if check.known:
-            click.echo(f"note: {check.known} photos were not checked: used for training, or given twice", err=True)
-        say_failed(check.failed)
+            click.echo(f"warning: {check.known} photos were not checked: used for training, or given twice", err=True)
+        show(common.failures(check.failed, verbose=True))
     for sentence in (*fused.expects, *fused.left_out):
         click.echo(f"note: {sentence}", err=True)
 

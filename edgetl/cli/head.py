@@ -10,9 +10,8 @@ import click
 from edgetl.classifier import Classifier
 from edgetl.cli.group import Ordered
 from edgetl.cli.options import JSON, STORE
-from edgetl.cli.output import PROPORTION, named, print_json, proportion, when
+from edgetl.cli.output import history, print_json, show
 from edgetl.session import deployment
-from edgetl.tables import render
 from edgetl.types import HeadInfo
 
 
@@ -26,14 +25,12 @@ def head() -> None:
 @JSON
 def list_heads(store: str, as_json: bool) -> None:
     """List every head ever trained."""
-    with Classifier.open(None, store, read_only=True) as classifier:
-        history = classifier.heads()
+    with Classifier.open_store(store, read_only=True) as classifier:
+        infos = classifier.heads()
     if as_json:
-        print_json(history)
+        print_json(infos)
     else:
-        click.echo(
-            render(("", "head", "algorithm", "classes", "trained from", *PROPORTION, "when (device clock)"), [_head(i) for i in history])
-        )
+        show(history.heads(infos))
 
 
 @click.command()
@@ -41,9 +38,9 @@ def list_heads(store: str, as_json: bool) -> None:
 @JSON
 def rollback(store: str, as_json: bool) -> None:
     """Go back to the head that was active before."""
-    with Classifier.open(None, store) as classifier:
+    with Classifier.open_store(store) as classifier:
         info = classifier.rollback()
-    _say_active(info, as_json)
+    _show_active(info, as_json)
 
 
 @head.command()
@@ -52,9 +49,9 @@ def rollback(store: str, as_json: bool) -> None:
 @JSON
 def activate(head_id: int, store: str, as_json: bool) -> None:
     """Make a head of the history the active one."""
-    with Classifier.open(None, store) as classifier:
+    with Classifier.open_store(store) as classifier:
         info = classifier.activate(head_id)
-    _say_active(info, as_json)
+    _show_active(info, as_json)
 
 
 @head.command("export")
@@ -64,12 +61,12 @@ def activate(head_id: int, store: str, as_json: bool) -> None:
 @JSON
 def export_head(head_id: int | None, store: str, output: str, as_json: bool) -> None:
     """Write a head to a file: the active one, or HEAD_ID."""
-    with Classifier.open(None, store, read_only=True) as classifier:
+    with Classifier.open_store(store, read_only=True) as classifier:
         info = classifier.export_head(output, head_id)
     if as_json:
         print_json(info)
     else:
-        click.echo(f"{output}: head {info.id}, {info.kind}, classes {named(info.labels)}, {info.size / 1e3:.0f} kB")
+        show(history.exported(output, info))
 
 
 @head.command("import")
@@ -83,31 +80,20 @@ def import_head(file: str, store: str | None, trainer: str | None, output: str |
     if output is not None:
         if trainer is None:
             raise click.UsageError("-o needs --trainer: it writes the head that an app has learned to a file")
-        return _say_converted(deployment.import_trainer(trainer, file, output), output, as_json)
+        head = deployment.import_trainer(trainer, file, output)
+        return print_json(head) if as_json else show(history.converted(output, head))
     if store is None:
         raise click.UsageError("Missing option '-s' / '--store'.")
-    with Classifier.open(None, store) as classifier, tempfile.TemporaryDirectory() as folder:
+    with Classifier.open_store(store) as classifier, tempfile.TemporaryDirectory() as folder:
         if trainer is not None:
             converted = str(Path(folder) / "head.safetensors")
             deployment.import_trainer(trainer, file, converted)
         info = classifier.import_head(file if trainer is None else converted)
-    _say_active(info, as_json)
+    _show_active(info, as_json)
 
 
-def _say_converted(head: deployment.TrainerHead, output: str, as_json: bool) -> None:
-    if as_json:
-        print_json(head)
-    else:
-        click.echo(f"{output}: classes {named(head.labels)}, {sum(head.counts)} photos. Next: edgetl head import {output} -s STORE")
-
-
-def _say_active(info: HeadInfo, as_json: bool) -> None:
+def _show_active(info: HeadInfo, as_json: bool) -> None:
     if as_json:
         print_json(info)
     else:
-        click.echo(f"head {info.id} is active: {info.kind}, classes {named(info.labels)}")
-
-
-def _head(info: HeadInfo) -> tuple[object, ...]:
-    state = "*" if info.active else "kept" if info.not_activated_because else ""
-    return state, info.id, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), when(info.created)
+        show(history.active(info))

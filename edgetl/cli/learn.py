@@ -10,59 +10,45 @@ import click
 
 from edgetl.adaptation.adapters import KINDS
 from edgetl.classifier import Classifier
-from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, opened, progress_bar
-from edgetl.cli.output import print_assessment, print_change, print_json, proportion, say_failed, say_findings, say_warnings
+from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, VERBOSE, opened, progress_bar
+from edgetl.cli.output import print_json, samples, show, training
 from edgetl.errors import PhotoError
 from edgetl.heads.confidence.rejection import POINTS
 from edgetl.session.reports import AddReport
-from edgetl.tables import render
-from edgetl.types import ALLOWED_LOSS, HEAD_KINDS, to_json
+from edgetl.types import ALLOWED_LOSS, HEAD_KINDS, check_label, to_json
 
 _QUICK = 2000
 """Photos up to which a measurement of the accuracy takes less than half a second (tools/bench_scale)."""
-_SHORT = 20
 
 
 @click.command()
 @PHOTOS
 @MODEL
-@click.option("-l", "--label", help="The class of every photo given; without it, folders are ROOT/CLASS/PHOTO.")
-@click.option("--strict", is_flag=True, help="Leave out photos on which the doctor sees something.")
+@click.option("-l", "--label", help="The class of every photo; without it, folders are ROOT/CLASS/PHOTO.")
+@click.option("--strict", is_flag=True, help="Leave out photos with possible problems: dark, blurred, repeated, ...")
 @click.option("--views", type=click.IntRange(1), default=1, show_default=True, help="Embeddings per photo; each costs a backbone pass.")
+@VERBOSE
 @JSON
-def add(photos: tuple[str, ...], label: str | None, strict: bool, views: int, as_json: bool, **model: Any) -> None:
+def add(photos: tuple[str, ...], label: str | None, strict: bool, views: int, verbose: bool, as_json: bool, **model: Any) -> None:
     """Add labelled photos to the store."""
     missing = [path for path in photos if not Path(path).exists()]
-    if missing:  # asked before a store is made for them
-        raise PhotoError(f"{missing[0]}: no such file or folder")
+    if missing:  # before a store is made for them
+        raise PhotoError(f"{missing[0]}: no such file or folder", code="photo-missing", path=missing[0])
+    if label is not None:
+        check_label(label)
     with opened(model) as classifier, progress_bar("adding") as progress:
         options = {"views": views, "strict": strict, "progress": progress}
         reports = [_add(classifier, Path(path), label, options) for path in photos]
-        counts = classifier.counts
-        changed = sum(photo.status != "known" for report in reports for photo in report.photos)
-        judged = len(counts) > 1 and _worth_judging(changed, sum(counts.values()))
-        standing = classifier.assess() if judged else None
-    added = tuple(photo for report in reports for photo in report.photos)
-    failed = tuple(failure for report in reports for failure in report.failed)
-    whole = AddReport(added, failed, counts, sum(report.seconds for report in reports))
+        report = _whole(reports, classifier.counts)
+        changed = len(report.photos) - report.number("known")
+        assessment = classifier.assess() if len(report.counts) > 1 and _is_assessed(changed, sum(report.counts.values())) else None
     if as_json:
-        print_json({**to_json(whole), "standing": standing})
+        print_json({**to_json(report), "readiness": assessment})
+    elif verbose:
+        show(samples.add_in_full(report, assessment, model["store"]))
     else:
-        if standing is None:
-            touched = {photo.label for photo in added}
-            click.echo(render(("class", "photos"), [(name, n) for name, n in counts.items() if len(counts) < _SHORT or name in touched]))
-        else:
-            print_assessment(standing.accuracy, standing.assessment)
-        statuses = ", ".join(f"{whole.number(status)} {status}" for status in ("added", "known", "relabelled"))
-        click.echo(f"{statuses}, {len(failed)} not used, in {whole.seconds:.1f} s", err=True)
-        for photo in added:
-            if photo.status == "relabelled":
-                click.echo(f"relabelled: {photo.source}: {photo.previous} -> {photo.label}", err=True)
-        if changed and len(counts) > 1 and standing is None:
-            click.echo(f"the accuracy was not measured again: edgetl train -s {model['store']} does", err=True)
-        say_findings([*whole.findings, *(standing.findings if standing else ())])
-        say_failed(failed)
-    if failed and not added:
+        show(samples.add_brief(report, assessment, model["store"]), brief=True)
+    if report.failed and not report.photos:
         sys.exit(1)
 
 
@@ -71,36 +57,25 @@ def add(photos: tuple[str, ...], label: str | None, strict: bool, views: int, as
 @click.option("--head", "kind", type=click.Choice(HEAD_KINDS), default="auto", show_default=True, help="The algorithm.")
 @click.option(
     "--allow-loss", type=click.FloatRange(0, 1), default=ALLOWED_LOSS, show_default=True,
-    help="The accuracy that a class known before may lose; a head that takes more is kept, not active.",
+    help="The accuracy that an earlier class may lose; a head that takes more is saved but not activated.",
 )  # fmt: skip
 @click.option(
     "--unknown", type=click.Choice(POINTS),
-    help="strict: few unknown objects get a label. lenient: few known ones are refused. As before when not given, at first balanced.",
+    help="strict: few unknown objects get a label. lenient: few known ones are rejected. As before when not given, at first balanced.",
 )  # fmt: skip
+@VERBOSE
 @JSON
-def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool) -> None:
+def train(store: str, kind: Any, allow_loss: float, unknown: Any, verbose: bool, as_json: bool) -> None:
     """Train a head from the stored photos."""
-    with Classifier.open(None, store) as classifier:
+    with Classifier.open_store(store) as classifier:
         report = classifier.train(kind, allow_loss=allow_loss, unknown=unknown)
     if as_json:
         print_json(report)
+    elif verbose:
+        show(training.train_in_full(report))
     else:
-        if len(report.per_class) > 1:
-            print_assessment(report.accuracy, report.assessment, advise=report.active)
-        if report.code == "unchanged":
-            click.echo(f"unchanged: head {report.head_id} was trained from the same photos and settings", err=True)
-        click.echo(f"head {report.head_id}: {report.reason}; {report.seconds * 1000:.0f} ms", err=True)
-        if len(report.per_class) > 1:
-            print_change(report)
-        click.echo(f"unknown objects ({report.rejection.point}): {report.rejection.reason}", err=True)
-        if report.rejection.coverage.n:
-            click.echo(f"known photos that get a label: {report.rejection.coverage}", err=True)
-        if report.calibration is not None:
-            click.echo(f"calibration error of the probabilities: {report.calibration}", err=True)
-        say_findings(report.findings)
-        say_warnings(report.warnings)
+        show(training.train_brief(report), brief=True)
     if not report.active:
-        click.echo(f"not activated: {report.not_activated_because}", err=True)
         sys.exit(1)
 
 
@@ -110,8 +85,9 @@ def train(store: str, kind: Any, allow_loss: float, unknown: Any, as_json: bool)
 @click.option("--photo", type=click.Path(), help="This photo.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--vacuum", is_flag=True, help="Give the freed room back to the disk.")
+@VERBOSE
 @JSON
-def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: bool, as_json: bool) -> None:
+def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: bool, verbose: bool, as_json: bool) -> None:
     """Remove a class or a photo, and retrain without it."""
     if (label is None) == (photo is None):
         raise click.UsageError("give either --label CLASS or --photo PHOTO")
@@ -119,24 +95,12 @@ def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: 
         raise click.UsageError("nothing was changed: pass --yes to forget without a terminal to ask on")
     if not yes:
         click.confirm(f"forget {label or photo}? Its embeddings cannot be brought back.", abort=True, err=True)
-    with Classifier.open(None, store) as classifier:
+    with Classifier.open_store(store) as classifier:
         report = classifier.forget(label=label, photo=photo, vacuum=vacuum)
     if as_json:
-        return print_json(report)
-    click.echo(render(("class", "forgotten", "left"), [(name, n, report.counts.get(name, 0)) for name, n in report.removed.items()]))
-    gone = (
-        "nothing of them is left in the file"
-        if not report.traces
-        else f"{report.traces} pieces of them are left while another program reads it; any change after that erases them"
-    )
-    click.echo(gone + (f", which shrank by {report.freed / 1e3:.0f} kB" if vacuum else ""), err=True)
-    if report.head_id is None:
-        click.echo("no head is active now", err=True)
+        print_json(report)
     else:
-        click.echo(
-            f"head {report.head_id} is active, trained without them; it differs from one fitted afresh by {report.difference:.1e} at most",
-            err=True,
-        )
+        show(samples.forget(report, vacuum=vacuum, verbose=verbose), brief=not verbose)
 
 
 @click.command()
@@ -145,8 +109,9 @@ def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: 
 @click.option("--kind", type=click.Choice(("auto", *KINDS)), default="auto", show_default=True, help="Which adapter.")
 @click.option("--labelled", type=click.Path(), help="A folder ROOT/CLASS/PHOTO instead: its labels only check the adapted head.")
 @click.option("--same-balance", is_flag=True, help="You confirm that these photos have the classes in the same balance as the training.")
+@VERBOSE
 @JSON
-def adapt(folder: str | None, kind: Any, labelled: str | None, same_balance: bool, as_json: bool, **model: Any) -> None:
+def adapt(folder: str | None, kind: Any, labelled: str | None, same_balance: bool, verbose: bool, as_json: bool, **model: Any) -> None:
     """Adapt to unlabelled photos of a new place or camera."""
     photos = labelled or folder
     if photos is None or (labelled and folder):
@@ -156,18 +121,9 @@ def adapt(folder: str | None, kind: Any, labelled: str | None, same_balance: boo
     if as_json:
         print_json(report)
     else:
-        rows = [(one.kind, "accepted" if one.accepted else "refused", *proportion(one.changed), one.reason) for one in report.tried]
-        click.echo(render(("adapter", "", "answers changed", "of", "%", "95 % interval", "why"), rows))
-        say_warnings(report.warnings)
+        show(training.adapt(report, verbose=verbose), brief=not verbose)
     if report.kind is None:
-        click.echo(f"error: {report.reason}", err=True)
         sys.exit(1)
-    click.echo("the adapted head is active; the next training begins without it, and `edgetl rollback` undoes it", err=True)
-
-
-def _worth_judging(changed: int, photos: int) -> bool:
-    """Whether the accuracy is measured after `changed` of `photos` photos were added or moved: it takes as long as a training."""
-    return changed > 0 and (photos <= _QUICK or changed >= photos / 10)
 
 
 def _add(classifier: Classifier, path: Path, label: str | None, options: dict[str, Any]) -> AddReport:
@@ -176,3 +132,15 @@ def _add(classifier: Classifier, path: Path, label: str | None, options: dict[st
     if label is None:
         raise click.UsageError(f"{path}: give the class of single photos with --label CLASS, or a folder ROOT/CLASS/PHOTO")
     return classifier.add_many([(path, label)], **options)
+
+
+def _whole(reports: list[AddReport], counts: dict[str, int]) -> AddReport:
+    """One report of several folders and photos."""
+    photos = tuple(photo for report in reports for photo in report.photos)
+    failed = tuple(failure for report in reports for failure in report.failed)
+    return AddReport(photos, failed, counts, sum(report.seconds for report in reports))
+
+
+def _is_assessed(changed: int, photos: int) -> bool:
+    """Whether the accuracy is measured after `changed` of `photos` photos were added or moved: it takes as long as a training."""
+    return changed > 0 and (photos <= _QUICK or changed >= photos / 10)

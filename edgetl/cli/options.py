@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,15 @@ def _as_json(ctx: click.Context, option: click.Parameter, value: bool) -> bool:
 
 
 JSON = click.option("--json", "as_json", is_flag=True, callback=_as_json, help="Print the result as JSON.")
+
+
+def _verbose(ctx: click.Context, option: click.Parameter, value: bool) -> bool:
+    """Without -v only warnings of the log are printed, not which runtime was chosen."""
+    logging.getLogger("edgetl").setLevel(logging.INFO if value else logging.WARNING)
+    return value
+
+
+VERBOSE = click.option("-v", "--verbose", is_flag=True, callback=_verbose, help="Print everything.")
 PHOTOS = click.argument("photos", nargs=-1, required=True, type=click.Path())
 
 
@@ -54,8 +64,8 @@ def opened(model: dict[str, Any], *, read_only: bool = False) -> Iterator[Classi
 
 @contextmanager
 def progress_bar(label: str, *, drawn: bool = True) -> Iterator[Progress]:
-    """A bar on stderr, drawn from the first call on; if stderr is not a terminal, only its label; nothing unless `drawn`."""
-    if not drawn:
+    """A bar on stderr, drawn from the first call on; nothing if stderr is not a terminal, or unless `drawn`."""
+    if not (drawn and sys.stderr.isatty()):
         yield lambda done, total: None
         return
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:

@@ -6,9 +6,8 @@ import click
 
 from edgetl.classifier import Classifier
 from edgetl.cli.group import Ordered
-from edgetl.cli.options import JSON, STORE
-from edgetl.cli.output import print_json, when
-from edgetl.tables import render
+from edgetl.cli.options import JSON, STORE, VERBOSE
+from edgetl.cli.output import history, print_json, samples, show
 
 
 @click.group(cls=Ordered)
@@ -20,26 +19,20 @@ def store() -> None:
 @click.option("-s", "--store", "stores", multiple=True, required=True, type=click.Path(), help="A store; give each with its own -s.")
 @click.option("-o", "--output", required=True, type=click.Path(), help="The store to make.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Give a class another name; may be repeated.")
+@VERBOSE
 @JSON
-def merge(stores: tuple[str, ...], output: str, rename: tuple[str, ...], as_json: bool) -> None:
+def merge(stores: tuple[str, ...], output: str, rename: tuple[str, ...], verbose: bool, as_json: bool) -> None:
     """Merge several stores of the same model into a new one."""
-    from edgetl.store.merge import merge as merged
+    from edgetl.store.merge import merge as merge_stores
 
     pairs = [pair.partition("=") for pair in rename]
     if any(not (old and equals and new) for old, equals, new in pairs):
         raise click.UsageError("--rename takes OLD=NEW")
-    report = merged(stores, output, rename={old: new for old, _, new in pairs})
+    report = merge_stores(stores, output, rename={old: new for old, _, new in pairs})
     if as_json:
-        return print_json(report)
-    click.echo(render(("store", "photos", "new in it"), [(one.store, one.photos, one.added) for one in report.stores]))
-    click.echo()
-    click.echo(render(("class", "photos"), list(report.counts.items())))
-    click.echo(f"{report.target}: {sum(report.counts.values())} photos; {report.duplicates} were in several stores", err=True)
-    for old, new in report.renamed.items():
-        click.echo(f"renamed: {old!r} -> {new!r}", err=True)
-    for conflict in report.conflicts:
-        kept, dropped = conflict.kept, conflict.dropped
-        click.echo(f"conflict: {kept.source} is {kept.label!r} in {kept.store} (kept), {dropped.label!r} in {dropped.store}", err=True)
+        print_json(report)
+    else:
+        show(samples.merge(report, output, verbose=verbose), brief=not verbose)
 
 
 @store.command()
@@ -48,10 +41,9 @@ def merge(stores: tuple[str, ...], output: str, rename: tuple[str, ...], as_json
 @JSON
 def log(store: str, last: int | None, as_json: bool) -> None:
     """Show what was done to a store, by whom and why."""
-    with Classifier.open(None, store, read_only=True) as classifier:
+    with Classifier.open_store(store, read_only=True) as classifier:
         events = classifier.events(last)
     if as_json:
         print_json(events)
     else:
-        rows = [(event.id, event.who, event.what, event.head_id or "", event.why, when(event.clock)) for event in events]
-        click.echo(render(("event", "who", "what", "head", "why", "when (device clock)"), rows))
+        show(history.events(events))

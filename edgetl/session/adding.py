@@ -1,4 +1,4 @@
-"""From photos to samples: embedded, examined by the doctor, and stored in batches."""
+"""From photos to samples: embedded, examined for problems, and stored in batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgetl.inputs.photo import folders
 from edgetl.inputs.photo.folders import Labelled, Progress
 from edgetl.inputs.photo.source import load
 from edgetl.session.reports import Added, AddReport
-from edgetl.session.workspace import Memory, Ready
+from edgetl.session.workspace import Ready, Session
 from edgetl.types import ColorOrder, Photo, check_label
 
 _COMMIT_EVERY = 16
@@ -20,19 +20,21 @@ _COMMIT_EVERY = 16
 Batch = tuple[list[Added], list[tuple[str, str]]]
 
 
-def add(memory: Memory, embedder: Embedder, photo: Photo, label: str, *, color: ColorOrder, views: int, strict: bool) -> Added:
+def add(session: Session, embedder: Embedder, photo: Photo, label: str, *, color: ColorOrder, views: int, strict: bool) -> AddReport:
     """See :meth:`edgetl.Classifier.add`."""
+    started = time.perf_counter()
     label = check_label(label)
     source = load(photo, color=color)
-    made = None if memory.knows(source) else embedder.teach(source, views)
-    ready = memory.examine(Ready(source.name, source.digest, label, made))
-    if strict and (reason := _refusal(ready)):
-        raise PhotoError(reason)
-    return memory.put([ready])[0]
+    embedded = None if session.knows(source) else embedder.teach(source, views)
+    ready = session.examine(Ready(source.name, source.digest, label, embedded))
+    if strict and ready.findings:
+        raise PhotoError(_problems(ready), code="photo-problem", photo=ready.name, problems=[finding.kind for finding in ready.findings])
+    added = session.put([ready])
+    return AddReport(tuple(added), (), session.store.counts(), time.perf_counter() - started)
 
 
 def add_many(
-    memory: Memory,
+    session: Session,
     embedder: Embedder,
     photos: Labelled,
     label: str | None,
@@ -57,37 +59,37 @@ def add_many(
 
     def finish() -> None:
         while committing:
-            stored, refused = committing.pop().result()
+            stored, rejected = committing.pop().result()
             added.extend(stored)
-            failed.extend(refused)
+            failed.extend(rejected)
             if progress is not None:
                 progress(len(added) + len(failed) - others, total)
 
     read = functools.partial(folders.source, color=color)
     with ThreadPoolExecutor(1, thread_name_prefix="edgetl-commit") as committer:
-        for pair, photo, made in embedder.teach_many(pairs, read, skip=memory.knows, views=views):
-            if photo is None or isinstance(made, EdgetlError):
-                failed.append((folders.name(pair[0]), str(made)))
+        for pair, photo, result in embedder.teach_many(pairs, read, skip=session.knows, views=views):
+            if photo is None or isinstance(result, EdgetlError):
+                failed.append((folders.name(pair[0]), str(result)))
                 continue
-            batch.append(Ready(photo.name, photo.digest, check_label(pair[1]), made))
+            batch.append(Ready(photo.name, photo.digest, check_label(pair[1]), result))
             if len(batch) == _COMMIT_EVERY:
                 finish()
-                committing.append(committer.submit(_commit, memory, batch, strict))
+                committing.append(committer.submit(_commit, session, batch, strict))
                 batch = []
         finish()
-        committing.append(committer.submit(_commit, memory, batch, strict))
+        committing.append(committer.submit(_commit, session, batch, strict))
         finish()
-    return AddReport(tuple(added), tuple(failed), memory.store.counts(), time.perf_counter() - started)
+    return AddReport(tuple(added), tuple(failed), session.store.counts(), time.perf_counter() - started)
 
 
-def _commit(memory: Memory, batch: Sequence[Ready], strict: bool) -> Batch:
+def _commit(session: Session, batch: Sequence[Ready], strict: bool) -> Batch:
     """Stores a batch; returns what became of its photos, and (name, reason) per photo that `strict` left out."""
-    # One after the other: between two inferences the past and the doctor's code leave the caches, and each look took three times as long.
-    examined = [memory.examine(photo) for photo in batch]
-    refused = [(photo.name, reason) for photo in examined if strict and (reason := _refusal(photo))]
-    return memory.put([photo for photo in examined if not (strict and photo.findings)]), refused
+    # All in a row: examining each between two inferences was three times slower, because history and code leave the caches.
+    examined = [session.examine(photo) for photo in batch]
+    rejected = [(photo.name, _problems(photo)) for photo in examined if strict and photo.findings]
+    return session.put([photo for photo in examined if not (strict and photo.findings)]), rejected
 
 
-def _refusal(photo: Ready) -> str:
-    """Why a photo is not added under `strict`; empty where the doctor sees nothing on it."""
-    return f"{photo.name}: {'; '.join(finding.text for finding in photo.findings)} (strict: not added)" if photo.findings else ""
+def _problems(photo: Ready) -> str:
+    """Why a photo is not added under `strict`."""
+    return f"{photo.name}: {'; '.join(finding.text for finding in photo.findings)} (strict: not added)"

@@ -267,11 +267,11 @@ def _start(
 ) -> tuple[Any, tuple[str, ...], dict[str, Any]]:
     """The store's photos as a state, its classes, and the settings that leave-one-out chose for them."""
     from edgetl.heads import open_set
-    from edgetl.session.workspace import Memory
+    from edgetl.session.workspace import Session
 
     with Store.open(store, None, read_only=True) as reader:
         chosen = exporters.choose(bundle, variant, reader.fingerprint)
-        fit = Memory(reader).learner().fit("lda")
+        fit = Session(reader).learner().fit("lda")
         head, view = open_set.calibrate(fit)[0], fit.whole.view
     if len(head.labels) > slots:
         raise ExportError(

@@ -1,17 +1,30 @@
-"""Counts what a head answered to labelled photos."""
+"""Measures a head on labelled photos: the answers, counted."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from edgetl.heads.confidence.rejection import is_nothing
+from edgetl.inputs.photo import folders
+from edgetl.session.prediction import predict
 from edgetl.session.reports import EvalReport
 from edgetl.stats import Proportion
+from edgetl.types import ColorOrder, check_label
+
+if TYPE_CHECKING:
+    from edgetl.embedding.embedder import Embedder
+    from edgetl.inputs.photo.folders import Labelled, Progress
+    from edgetl.session.workspace import Session
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class LabelledAnswer:
     """What a head answered to one labelled photo.
 
     Attributes:
@@ -25,8 +38,28 @@ class Answer:
     rejected: bool
 
 
-def evaluate(
-    answers: Sequence[Answer], known: Sequence[str], rejects: Sequence[str], failed: Sequence[tuple[str, str]], stored: int
+def evaluate(session: Session, embedder: Embedder, photos: Labelled, *, color: ColorOrder, progress: Progress | None) -> EvalReport:
+    """See :meth:`edgetl.Classifier.evaluate`."""
+    head = session.trained()
+    pairs, failed = folders.pairs(photos)
+    total = len(pairs) if isinstance(pairs, Sized) else 0
+    answers: list[LabelledAnswer] = []
+    stored = 0
+    for done, (pair, photo, result) in enumerate(embedder.embed_many(pairs, functools.partial(folders.source, color=color)), 1):
+        if photo is None or not isinstance(result, np.ndarray):
+            failed.append((folders.name(pair[0]), str(result)))
+        else:
+            stored += session.knows(photo)
+            prediction = predict(head, result, 1)
+            answers.append(LabelledAnswer(check_label(pair[1]), prediction.top[0][0], prediction.label is None))
+        if progress is not None:
+            progress(done, total)
+    rejects = [label for label in head.labels if is_nothing(label)]
+    return count(answers, [label for label in head.labels if label not in rejects], rejects, failed, stored)
+
+
+def count(
+    answers: Sequence[LabelledAnswer], known: Sequence[str], rejects: Sequence[str], failed: Sequence[tuple[str, str]], stored: int
 ) -> EvalReport:
     """Counts what a head answered.
 
@@ -39,24 +72,22 @@ def evaluate(
     """
     own = [answer for answer in answers if answer.truth in known]
     others = [answer for answer in answers if answer.truth not in known]
-    n = Counter(answer.truth for answer in own)
+    totals = Counter(answer.truth for answer in own)
     hits = Counter(answer.truth for answer in own if answer.truth == answer.best and not answer.rejected)
-    refused = sum(answer.rejected for answer in own)
+    rejected = sum(answer.rejected for answer in own)
     labels = tuple(sorted({*known, *rejects, *(answer.truth for answer in answers)}))
     cells = Counter((answer.truth, None if answer.rejected else answer.best) for answer in answers)
-    missing = Counter(answer.truth for answer in others if answer.truth not in rejects)
-    warnings = [f"the head does not know {label!r}: its {count} photos should be rejected" for label, count in sorted(missing.items())]
-    if stored:
-        warnings.append(f"{stored} of these photos were used for training, so the accuracy reads high; evaluate on new photos")
+    untrained = Counter(answer.truth for answer in others if answer.truth not in rejects)
     return EvalReport(
         accuracy=Proportion(hits.total(), len(own)),
-        per_class={label: Proportion(hits[label], n[label]) for label in sorted(n)},
-        wrong=Proportion(len(own) - hits.total() - refused, len(own)),
-        rejected=Proportion(refused, len(own)),
+        per_class={label: Proportion(hits[label], totals[label]) for label in sorted(totals)},
+        wrong=Proportion(len(own) - hits.total() - rejected, len(own)),
+        rejected=Proportion(rejected, len(own)),
         best_guess=Proportion(sum(answer.truth == answer.best for answer in own), len(own)),
         unknown_rejected=Proportion(sum(answer.rejected for answer in others), len(others)),
         labels=labels,
         confusion=tuple(tuple(cells[truth, label] for label in (*labels, None)) for truth in labels),
         failed=tuple(failed),
-        warnings=tuple(warnings),
+        stored=stored,
+        untrained=dict(sorted(untrained.items())),
     )

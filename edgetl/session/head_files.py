@@ -7,55 +7,58 @@ from pathlib import Path
 
 from edgetl.errors import FingerprintMismatch, HeadError, StoreError
 from edgetl.heads import Head
-from edgetl.session.workspace import Memory
+from edgetl.session.workspace import Session
 from edgetl.stats import Proportion
 
 
-def write_head(memory: Memory, path: str | os.PathLike[str], head: int | None) -> int:
-    """Writes a head, the active one where none is named, to a file, whole or not at all; returns its number.
+def write_head(session: Session, path: str | os.PathLike[str], head_id: int | None) -> int:
+    """Writes a head to a file, whole or not at all; returns its id. None is the active head.
 
     Raises:
         NotTrained: none is active.
         StoreError: there is no such head, or the file cannot be written.
     """
-    if head is None:
-        memory.trained()
-        active = memory.store.active()
+    if head_id is None:
+        session.trained()
+        active = session.store.active()
         assert active is not None
-        head = active.id
-    content, target = memory.store.head_bytes(head), Path(path)
+        head_id = active.id
+    content, target = session.store.head_bytes(head_id), Path(path)
     draft = target.with_name(target.name + ".new")
     try:
         draft.write_bytes(content)
         draft.replace(target)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-    return head
+        raise StoreError(f"{path} cannot be written: {error.strerror}", code="not-writable", path=os.fspath(path)) from error
+    return head_id
 
 
-def read_head(memory: Memory, path: str | os.PathLike[str]) -> int:
-    """Adds a head from a file and makes it active; returns its number. Within a change of the memory.
+def read_head(session: Session, path: str | os.PathLike[str]) -> int:
+    """Adds a head from a file and makes it active; returns its number. Within a change of the session.
 
     Raises:
-        HeadError: the file is missing, or is no head.
+        HeadError: the file is missing, or is not a head.
         FingerprintMismatch: it reads the embeddings of another model.
     """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise HeadError(f"{path}: {error.strerror}; write one with: edgetl head export -o FILE") from error
-    made, store = Head.from_bytes(content, os.fspath(path)), memory.store
-    if made.fingerprint != store.fingerprint.digest:
+        raise HeadError(
+            f"{path}: {error.strerror}. Write one: edgetl head export -o FILE", code="head-file-missing", path=os.fspath(path)
+        ) from error
+    head, store = Head.from_bytes(content, os.fspath(path)), session.store
+    if head.fingerprint != store.fingerprint.digest:
         raise FingerprintMismatch(
-            f"{path} reads the embeddings of another model (fingerprint {made.fingerprint[:12] or 'none'}, {store.path} has "
-            f"{store.fingerprint.digest[:12]}); export it from a store of the same bundle and variant"
-        )
+            f"{path} reads the embeddings of another model (fingerprint {head.fingerprint[:12] or 'none'}, {store.path} has "
+            f"{store.fingerprint.digest[:12]}). Export it from a store of the same bundle and variant.",
+            path=os.fspath(path), store=str(store.path), fingerprint=head.fingerprint, expected=store.fingerprint.digest,
+        )  # fmt: skip
     why = f"from the file {Path(path).name}"
     report = {"asked": "auto", "reason": why}
-    head = store.add_head(
-        kind=made.kind, labels=made.labels, samples=sum(made.counts), accuracy=Proportion(0, 0), weights=content, report=report
+    head_id = store.add_head(
+        kind=head.kind, labels=head.labels, samples=sum(head.counts), accuracy=Proportion(0, 0), weights=content, report=report
     )
-    memory.use_active()
-    store.log("import", why, head)
-    return head
+    session.use_active()
+    store.log("import", why, head_id)
+    return head_id

@@ -1,4 +1,4 @@
-"""What the verbs that change something report."""
+"""The reports of the calls that add, train, forget and evaluate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Added:
         label: its class.
         status: `added`; `known` (the same bytes under the same label: nothing was computed); or `relabelled`.
         previous: the label it had before, when `relabelled`.
-        findings: what the doctor saw on it, when `added`.
+        findings: possible problems, when `added`.
     """
 
     source: str
@@ -37,7 +37,7 @@ class Added:
 
 @dataclasses.dataclass(frozen=True)
 class AddReport:
-    """What became of many photos.
+    """What became of one photo, or of many.
 
     Attributes:
         photos: one entry per photo that is in the store now.
@@ -57,20 +57,20 @@ class AddReport:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the doctor saw on all of them."""
+        """The possible problems of all of them."""
         return tuple(finding for photo in self.photos for finding in photo.findings)
 
 
 @dataclasses.dataclass(frozen=True)
 class AssessReport:
-    """What a head trained now would be worth.
+    """The accuracy that a head trained now would have.
 
     Attributes:
-        accuracy: over all bursts, each judged by a head that never saw it: near-duplicate photos are one burst and count once.
+        accuracy: over all near-duplicate groups, each judged by a head that never saw it; a group counts once.
         method: how: `leave-one-out`, or `5-fold` for logistic.
         assessment: the same per class, what more photos would give, and what to photograph next.
-        findings: what the doctor says of the classes.
-        warnings: what the person should know, in sentences.
+        findings: possible problems with the classes.
+        warnings: in sentences.
     """
 
     accuracy: Proportion
@@ -82,28 +82,27 @@ class AssessReport:
 
 @dataclasses.dataclass(frozen=True)
 class TrainReport:
-    """What a training gave.
+    """The result of a training.
 
     Attributes:
         code: `trained` (a new head, active), `not-activated` (a new head, saved only), or `unchanged`: the active head was trained by this
-            version from the same photos and background, for the same algorithm and operating point, so it stays and no head was saved.
+            version from the same photos and background with the same settings, so it stays and no head was saved.
         head_id: the head id of the new head, or of the one that stays.
         inputs: sha256 (hex) of what was trained from (:meth:`edgetl.store.Store.digest`).
         kind: the algorithm that was used.
         reason: why this one, in a sentence.
         active: whether the new head is the active one; if not, `not_activated_because` says why.
         not_activated_because: why the head is saved but not activated, and what can be done; empty if it is active.
-        method: how every photo was judged by a head that never saw its burst: `leave-one-out`, or `5-fold` for logistic.
-        accuracy: the accuracy by that method, over all bursts: near-duplicate photos are one burst and count once. Of a single class it is
-            the share of its photos that get their label.
+        method: how every photo was judged by a head that never saw its near-duplicate group: `leave-one-out`, or `5-fold` for logistic.
+        accuracy: by that method, over all near-duplicate groups. Of a single class it is the share of its photos that get their label.
         per_class: the same per class.
         candidates: the same for every algorithm that was tried, some on a part of the samples; its n says so.
         assessment: what more photos would give, and what to photograph next.
-        change: what it does to the classes that the head before knew; None where none was active, or it kept no record.
-        rejection: whether a photo that is like nothing taught can be told from the others here.
-        calibration: how honest the probabilities are; None where nothing could be left out.
-        findings: what the doctor says of the classes.
-        warnings: what the person should know, in sentences.
+        change: what it does to the classes that the head before knew; None if no head was active, or it has no record.
+        rejection: whether unknown objects can be rejected here.
+        calibration: how far the probabilities are from the accuracy; None if nothing could be left out.
+        findings: possible problems with the classes.
+        warnings: in sentences.
         seconds: wall time, s.
     """
 
@@ -134,11 +133,11 @@ class ForgetReport:
     Attributes:
         removed: samples removed, per class.
         counts: samples per class that remain.
-        head_id: the head trained without them, or None where none can be trained from what remains (then no head is active).
-        difference: largest absolute difference between the logits of that head and of one fitted afresh to what remains, over what
+        head_id: the head trained without them, or None if none can be trained from what remains (then no head is active).
+        difference: largest absolute difference between the logits of that head and of one trained only on what remains, over what
             remains; None without a head.
         traces: pieces of the removed embeddings and thumbnails that are still in the store's file; 0 unless a reader has it open.
-        freed: bytes by which the file shrank, where that was asked for.
+        freed: bytes by which the file shrank; 0 if that was not requested.
     """
 
     removed: Mapping[str, int]
@@ -165,7 +164,8 @@ class EvalReport:
         labels: the classes: the rows of `confusion` and all of its columns but the last.
         confusion: `[true class][label]`, count, int [c, c + 1]; the last column counts photos that were rejected as unknown.
         failed: (source, reason) per photo that could not be used.
-        warnings: what the person should know, in sentences.
+        stored: photos that were used for training, which makes the accuracy read too high; count.
+        untrained: photos of each class that the head does not know, which should be rejected; count.
     """
 
     accuracy: Proportion
@@ -177,4 +177,5 @@ class EvalReport:
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     failed: tuple[tuple[str, str], ...]
-    warnings: tuple[str, ...]
+    stored: int
+    untrained: Mapping[str, int]

@@ -1,4 +1,4 @@
-"""What a classifier remembers: the store, the learner that holds the same samples, and the active head, kept in step."""
+"""Store, learner and active head of one classifier, kept in step."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edgetl.errors import HeadError, NotTrained, StoreCorrupt, StoreError
 from edgetl.heads import Head
 from edgetl.store import NewSample, Removed, Store
+from edgetl.types import HeadKind
 
-if TYPE_CHECKING:  # the doctor and the reports are loaded when the first photo is added, the learner when it first learns
+if TYPE_CHECKING:  # diagnostics and reports are loaded when the first photo is added, the learner for the first training
     from edgetl.diagnostics import Finding, Past
     from edgetl.embedding.embedder import Embedded, Embedder
     from edgetl.heads import Learner
+    from edgetl.heads.confidence.rejection import Point
     from edgetl.inputs.photo.source import Source
     from edgetl.session.reports import Added
 
@@ -26,33 +28,33 @@ log = logging.getLogger("edgetl")
 
 @dataclasses.dataclass(frozen=True)
 class Ready:
-    """A photo on its way into the store; its pixels are already let go.
+    """A photo on its way into the store; its pixels are already released.
 
     Attributes:
         name: where it came from.
         digest: sha256, 32 bytes.
         label: its class.
-        made: its embeddings and what was measured; None where the store has the photo.
-        findings: what the doctor saw on it.
+        embedded: its embeddings and what was measured; None if the store has the photo.
+        findings: possible problems.
     """
 
     name: str
     digest: bytes
     label: str
-    made: Embedded | None
+    embedded: Embedded | None
     findings: tuple[Finding, ...] = ()
 
 
-class Memory:
+class Session:
     """Store, learner and active head of one classifier; safe to use from several threads.
 
     Attributes:
         store: what is on the disk.
-        head: the active head, read; None where there is none, or none that can be read.
+        head: the active head; None if no head is active, or if it cannot be read.
     """
 
     def __init__(self, store: Store) -> None:
-        """Reads the active head; the samples are read when a learner is first asked for."""
+        """Reads the active head; the samples are read for the first training."""
         self.store = store
         self._lock = threading.RLock()
         self._learner: Learner | None = None
@@ -74,7 +76,7 @@ class Memory:
 
     @contextmanager
     def steady(self) -> Iterator[None]:
-        """Nobody else changes anything meanwhile."""
+        """No other thread changes anything until it ends."""
         with self._lock:
             yield
 
@@ -85,14 +87,26 @@ class Memory:
             NotTrained: there is none.
         """
         if self.head is None:
-            raise NotTrained(f"{self.store.path}: no head is active; train one with: edgetl train -s {self.store.path}")
+            raise NotTrained(
+                f"{self.store.path}: no head is active. Train one: edgetl train -s {self.store.path}", path=str(self.store.path)
+            )
         return self.head
 
+    def requested_kind(self) -> HeadKind:
+        """The algorithm that the active head was requested with; `auto` without one."""
+        active = self.store.active()
+        return "auto" if active is None else cast(HeadKind, self.store.head_report(active.id)["asked"])
+
+    def operating_point(self) -> Point:
+        """The active head's operating point; `balanced` without one."""
+        active = self.store.active()
+        return "balanced" if active is None else cast("Point", self.store.head_report(active.id).get("unknown", "balanced"))
+
     def learner(self) -> Learner:
-        """The learner with every sample of the store; what the store holds is what it learns from, rounding included.
+        """The learner with every sample of the store, as rounded there.
 
         Raises:
-            OutOfMemory: a training of all of them does not fit.
+            OutOfMemory: a training from all of them does not fit.
         """
         if self._learner is None:
             from edgetl.heads import Learner
@@ -102,9 +116,9 @@ class Memory:
             capacity.check(self.store.path, sum(counts.values()), self.store.fingerprint.dim, len(counts))
             self._learner = Learner(self.store.fingerprint.dim, self.store.fingerprint.levels)
             self._learner.reserve(sum(counts.values()))
-        for fresh in self.store.blocks(after=self._seen):
-            self._learner.add(fresh.ids, fresh.embeddings, fresh.labels, fresh.taken)
-            self._seen = int(fresh.ids[-1])
+        for block in self.store.blocks(after=self._seen):
+            self._learner.add(block.ids, block.embeddings, block.labels, block.taken)
+            self._seen = int(block.ids[-1])
         return self._learner
 
     def knows(self, photo: Source) -> bool:
@@ -116,15 +130,15 @@ class Memory:
         return self.store.find(photo.digest) is not None
 
     def examine(self, photo: Ready) -> Ready:
-        """The photo with what the doctor sees on it, beside the photos before it; it is then one of those."""
-        if photo.made is None:
+        """The photo with its possible problems, judged beside the photos before it; it then counts as one of those."""
+        if photo.embedded is None:
             return photo
         from edgetl.diagnostics import admit
 
         with self._lock:
-            past, embedding, capture = self.past(), photo.made.views[0], photo.made.capture
-            odds = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
-            findings = admit(photo.name, photo.label, capture, embedding, past, odds, photo.digest)
+            past, embedding, capture = self.past(), photo.embedded.views[0], photo.embedded.capture
+            probabilities = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
+            findings = admit(photo.name, photo.label, capture, embedding, past, probabilities, photo.digest)
         return dataclasses.replace(photo, findings=findings)
 
     def past(self) -> Past:
@@ -176,36 +190,38 @@ class Memory:
         return None if active is None else Head.from_bytes(self.store.head_bytes(active.id))
 
     def _readable_head(self) -> Head | None:
-        """The active head, or none, said aloud, where its bytes are damaged: the photos are not, so a training mends it."""
+        """The active head; None, with a warning, if its bytes are damaged: the photos are not, so a training repairs it."""
         try:
             return self._active_head()
         except (StoreCorrupt, HeadError) as error:
-            log.warning("%s: the active head cannot be read (%s); train again, or go back to one before", self.store.path, error)
+            log.warning("warning: %s: the active head cannot be read (%s). Train again, or run: edgetl rollback", self.store.path, error)
             return None
 
     def _place(self, photo: Ready, fresh: dict[bytes, NewSample], moved: dict[int, str]) -> Added:
         """Decides what becomes of one photo: new, known, or moved to another class."""
         from edgetl.session.reports import Added
 
-        kept = self.store.find(photo.digest)
+        stored = self.store.find(photo.digest)
         here = fresh.get(photo.digest)
-        if kept is None and here is None:
-            if photo.made is None:
-                raise StoreError(f"{photo.name} was forgotten while it was being added; add it again")
-            fresh[photo.digest] = NewSample(photo.digest, photo.label, photo.made.views, photo.name, photo.made.capture)
+        if stored is None and here is None:
+            if photo.embedded is None:
+                raise StoreError(
+                    f"{photo.name} was forgotten while it was being added. Add it again.", code="forgotten-meanwhile", photo=photo.name
+                )
+            fresh[photo.digest] = NewSample(photo.digest, photo.label, photo.embedded.views, photo.name, photo.embedded.capture)
             return Added(photo.name, photo.label, "added", findings=photo.findings)
-        previous = here.label if here is not None else moved.get(kept.id, kept.label) if kept is not None else ""
+        previous = here.label if here is not None else moved.get(stored.id, stored.label) if stored is not None else ""
         if previous == photo.label:
             return Added(photo.name, photo.label, "known")
         if here is not None:
             fresh[photo.digest] = dataclasses.replace(here, label=photo.label)
-        elif kept is not None:
-            moved[kept.id] = photo.label
+        elif stored is not None:
+            moved[stored.id] = photo.label
         return Added(photo.name, photo.label, "relabelled", previous)
 
 
 def copy_background(embedder: Embedder, store: Store) -> None:
-    """Copies the bundle's background into the store, which then trains without the bundle; again where the bundle brings another one."""
+    """Copies the bundle's background into the store, which then trains without the bundle; again if the bundle's is another one."""
     file, before = embedder.variant.background, store.background_digest()
     if file is None or store.read_only or before == file.sha256:
         return

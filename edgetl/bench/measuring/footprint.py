@@ -147,6 +147,6 @@ def _taught(job: Job, path: Path) -> Path:
             centre = random.standard_normal(fingerprint.dim, dtype=np.float32)
             near = centre + random.standard_normal((len(photos), fingerprint.dim), dtype=np.float32) / 4
             store.add([NewSample(random.bytes(32), f"class {number}", row, "bench") for row in near])
-    with Classifier.open(None, path) as shop:
+    with Classifier.open_store(path) as shop:
         shop.train()
     return path

@@ -12,7 +12,7 @@ from edgetl.embedding.embedder import Embedder
 from edgetl.heads import Head
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import load
-from edgetl.session.workspace import Memory
+from edgetl.session.workspace import Session
 from edgetl.types import ImageSpec, Pixels
 
 _FRAME = ImageSpec(width=480, height=480, resize=480)
@@ -80,9 +80,9 @@ class Stand:
         return _embedder(self.shop)
 
     @property
-    def memory(self) -> Memory:
+    def memory(self) -> Session:
         """The shop's, for what its verbs do in one go and a stage times apart."""
-        return self.shop._memory
+        return self.shop.session
 
     def head(self) -> Head:
         """The shop's active head.

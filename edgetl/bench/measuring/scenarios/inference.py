@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from edgetl.bench.measuring.loop import Loop, Measured
 from edgetl.bench.measuring.stand import Stand
-from edgetl.classifier import guess
 from edgetl.inputs.photo.preprocess import cropped, decoded
 from edgetl.inputs.photo.source import load
+from edgetl.session.prediction import predict
 from edgetl.types import Photo
 
 
@@ -49,7 +49,7 @@ def _predict(stand: Stand, loop: Loop, photos: Sequence[Photo], first: str) -> M
         prepared = clock()
         embedding = embedder.infer(tensor)
         inferred = clock()
-        guess(head, embedding, top=5)
+        predict(head, embedding, top=5)
         end = clock()
         return {first: opened - start, "resize": prepared - opened, "backbone": inferred - prepared, "head": end - inferred}
 

@@ -1,0 +1,133 @@
+"""What the texts of several verbs have in common: lines of 80 characters, names, percentages, JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgetl.stats import Proportion
+from edgetl.types import to_json
+
+if TYPE_CHECKING:
+    from edgetl.diagnostics import Finding
+
+WIDTH = 80
+_MESSAGES = ("error: ", "warning: ", "next: ")
+_LABEL, _NAMED, _LISTED = 20, 10, 5
+
+PROPORTION = ("correct", "of", "%", "95 % interval")
+
+
+def proportion(value: Proportion) -> tuple[object, ...]:
+    """The cells under the headers PROPORTION."""
+    low, high = value.interval
+    return value.hits, value.n, f"{100 * value.value:.1f}" if value.n else "-", f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def show(lines: Iterable[str], *, brief: bool = False) -> None:
+    """Prints lines: those that begin with `error:`, `warning:` or `next:` on stderr, results on stdout.
+
+    Args:
+        lines: to print; empty ones too.
+        brief: shorten each to 80 characters, except errors.
+    """
+    for line in lines:
+        click.echo(clip(line, WIDTH) if brief and not line.startswith("error: ") else line, err=line.startswith(_MESSAGES))
+
+
+def clip(text: str, width: int) -> str:
+    """A text of at most `width` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 3].rstrip() + "..."
+
+
+def short(label: str) -> str:
+    """A class name for a line of 80 characters."""
+    return clip(label, _LABEL)
+
+
+def listed(labels: Sequence[str]) -> str:
+    """Up to three class names for a line of 80 characters: `mug, cup and 3 more`."""
+    names = [short(label) for label in labels]
+    if len(names) > 3:
+        return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def named(labels: Sequence[str]) -> str:
+    """Class names for a sentence; of many, the first ones."""
+    return ", ".join(labels[:_NAMED]) + (f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else "")
+
+
+def number(count: int, noun: str, plural: str = "") -> str:
+    """`1 photo`, `2 photos`."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def relative(path: str) -> str:
+    """A path as seen from the current folder, if it is below."""
+    return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path
+
+
+def percent(value: Proportion) -> str:
+    """`97.2 % [85.8, 99.5] n=36`."""
+    return str(value) if value.n else "not measured"
+
+
+def print_json(value: Any) -> None:
+    """Prints a result for programs."""
+    click.echo(json.dumps(to_json(value), indent=1, ensure_ascii=False))
+
+
+def when(clock: float) -> str:
+    """Seconds since 1970 as the device's local time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(clock))
+
+
+def write_text(path: str, text: str) -> None:
+    """Writes a page.
+
+    Raises:
+        ClickException: it cannot be written.
+    """
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+
+
+def failures(failed: Sequence[tuple[str, str]], *, verbose: bool) -> list[str]:
+    """The photos that could not be used: the first one, or with `verbose` all of them."""
+    if verbose:
+        return [f"warning: not used: {reason if source in reason else f'{source}: {reason}'}" for source, reason in failed]
+    if not failed:
+        return []
+    source, reason = failed[0]
+    count = "not used" if len(failed) == 1 else f"{len(failed)} photos not used (-v), first"
+    return [f"warning: {count}: {Path(source).name}: {reason.replace(f'{source}: ', '')}"]
+
+
+def kinds(findings: Sequence[Finding]) -> str:
+    """`2 dark, 1 blurred`."""
+    return ", ".join(f"{count} {kind}" for kind, count in Counter(finding.kind for finding in findings).most_common())
+
+
+def findings_in_full(findings: Sequence[Finding]) -> list[str]:
+    """Each kind's first findings, and how many more there are."""
+    counts, shown, lines = Counter(finding.kind for finding in findings), Counter[str](), []
+    for finding in findings:
+        shown[finding.kind] += 1
+        if shown[finding.kind] <= _LISTED:
+            lines.append(f"warning: {finding.kind}: {f'{finding.photo}: ' if finding.photo else ''}{finding.text}")
+    return [*lines, *(f"warning: {kind}: {count - _LISTED} more (--json lists all)" for kind, count in counts.items() if count > _LISTED)]
+
+
+def warnings_in_full(warnings: Sequence[str]) -> list[str]:
+    """One line per warning."""
+    return [f"warning: {warning}" for warning in warnings]

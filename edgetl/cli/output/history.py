@@ -1,0 +1,55 @@
+"""The texts of `rollback`, `head` and `store log`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgetl.cli.output.common import PROPORTION, named, number, proportion, when
+from edgetl.cli.output.training import kind_name
+from edgetl.tables import render
+from edgetl.types import HeadInfo
+
+if TYPE_CHECKING:
+    from edgetl.session.deployment import TrainerHead
+    from edgetl.store import Event
+
+
+def active(info: HeadInfo) -> list[str]:
+    """Which head is active."""
+    return [f"Head {info.id} is active: {kind_name(info.kind)}, {_classes(info.labels)}."]
+
+
+def heads(history: Sequence[HeadInfo]) -> list[str]:
+    """A row per head; `*` is the active one, `saved` was never activated."""
+    rows = [
+        (
+            "*" if info.active else "saved" if info.not_activated_because else "",
+            *(info.id, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), when(info.created)),
+        )
+        for info in history
+    ]
+    return [render(("", "head", "algorithm", "classes", "photos", *PROPORTION, "when (device clock)"), rows)]
+
+
+def exported(path: str, info: HeadInfo) -> list[str]:
+    """A head that was written to a file."""
+    return [f"{path}: head {info.id}, {kind_name(info.kind)}, {_classes(info.labels)}, {info.size / 1e3:.0f} kB."]
+
+
+def converted(path: str, head: TrainerHead) -> list[str]:
+    """A head file made of what an app has learned."""
+    return [
+        f"{path}: {_classes(head.labels)}, {number(sum(head.counts), 'photo')}.",
+        f"next: edgetl head import {path} -s STORE",
+    ]
+
+
+def events(log: Sequence[Event]) -> list[str]:
+    """A row per entry of the log."""
+    rows = [(event.id, event.who, event.what, event.head_id or "", event.why, when(event.clock)) for event in log]
+    return [render(("event", "who", "what", "head", "why", "when (device clock)"), rows)]
+
+
+def _classes(labels: Sequence[str]) -> str:
+    return f"{'class' if len(labels) == 1 else 'classes'} {named(labels)}"

@@ -1,0 +1,134 @@
+"""The texts of `add`, `forget`, `doctor` and `store merge`: which photos came, went, or look wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetl.cli.output import training
+from edgetl.cli.output.common import failures, findings_in_full, kinds, listed, number, relative, short, warnings_in_full
+from edgetl.tables import render
+
+if TYPE_CHECKING:
+    from edgetl.diagnostics import Diagnosis
+    from edgetl.session.reports import AddReport, AssessReport, ForgetReport
+    from edgetl.store.merge import MergeReport
+
+_SHORT, _SUSPECTS = 20, 3
+
+
+def add_brief(report: AddReport, assessment: AssessReport | None, store: str) -> list[str]:
+    """At most six lines: what became of the photos, what the store holds, problems, and what to do next."""
+    counts, changed = report.counts, len(report.photos) - report.number("known")
+    others = [f"{report.number(status)} {status}" for status in ("known", "relabelled") if report.number(status)]
+    what = f"Added {number(report.number('added'), 'photo')} in {report.seconds:.1f} s"
+    lines = [f"{what} ({', '.join(others)})." if others else f"{what}.", _holdings(counts)]
+    if assessment is not None:
+        lines.append(training.accuracy(assessment.accuracy, assessment.assessment).replace("Accuracy:", "Accuracy if trained now:", 1))
+    lines += failures(report.failed, verbose=False)
+    if report.findings:
+        lines.append(f"warning: possible problems on new photos: {kinds(report.findings)} (-v).")
+    if assessment is not None:
+        return [*lines, *training.next_step(assessment.assessment)]
+    if changed and counts:
+        return [*lines, f"next: edgetl train -s {store}" if len(counts) > 1 else "next: add another class, or edgetl train"]
+    return lines
+
+
+def add_in_full(report: AddReport, assessment: AssessReport | None, store: str) -> list[str]:
+    """The table of classes, every photo that moved, every problem."""
+    if assessment is None:
+        touched = {photo.label for photo in report.photos}
+        rows = [(label, count) for label, count in report.counts.items() if len(report.counts) < _SHORT or label in touched]
+        lines = [render(("class", "photos"), rows), ""]
+    else:
+        lines = [*training.per_class(assessment.assessment), ""]
+    moved = [photo for photo in report.photos if photo.status == "relabelled"]
+    brief = add_brief(report, assessment, store)
+    lines += [line for line in brief if not line.startswith(("warning: ", "next: "))]
+    lines += [f"relabelled: {photo.source}: {photo.previous} -> {photo.label}" for photo in moved]
+    lines += findings_in_full([*report.findings, *(assessment.findings if assessment else ())])
+    lines += failures(report.failed, verbose=True)
+    if assessment is not None:
+        lines += [*warnings_in_full(assessment.warnings), assessment.assessment.forecast]
+    return [*lines, *(line for line in brief if line.startswith("next: "))]
+
+
+def _holdings(counts: Mapping[str, int]) -> str:
+    if not counts:
+        return "The store holds no photo."
+    least = min(counts, key=lambda label: counts[label])
+    fewest = f" Fewest: {short(least)}, {counts[least]}." if len(counts) > 1 else ""
+    return f"The store holds {number(sum(counts.values()), 'photo')} of {number(len(counts), 'class', 'classes')}.{fewest}"
+
+
+def forget(report: ForgetReport, *, vacuum: bool, verbose: bool) -> list[str]:
+    """What was removed, the proof, and which head is active."""
+    removed, left = sum(report.removed.values()), sum(report.counts.values())
+    lines = [f"Forgot {number(removed, 'photo')} of {listed(list(report.removed))}; {number(left, 'photo')} remain."]
+    if verbose:
+        rows = [(label, count, report.counts.get(label, 0)) for label, count in report.removed.items()]
+        lines = [render(("class", "forgotten", "left"), rows), "", *lines]
+    if report.traces:
+        lines.append(f"warning: {report.traces} pieces are left while another program reads the file; the next change erases them.")
+    else:
+        lines.append("Nothing of them is left in the file" + (f", which shrank by {report.freed / 1e3:.0f} kB." if vacuum else "."))
+    if report.head_id is None:
+        return [*lines, "No head is active now.", "next: add photos, then edgetl train"]
+    lines.append(f"Head {report.head_id} is active, trained without them.")
+    if verbose and report.difference is not None:
+        lines.append(f"Its logits differ by at most {report.difference:.1e} from those of a head trained only on what remains.")
+    return lines
+
+
+def doctor(report: Diagnosis, *, suspects: int, verbose: bool) -> list[str]:
+    """What may be wrong with the photos and labels of a store."""
+    classes = number(len(report.classes), "class", "classes")
+    labels = f"{number(len(report.suspects), 'label')} may be wrong" if report.suspects else "no label looks wrong"
+    lines = [f"{number(report.photos, 'photo')} of {classes}: {labels}."]
+    if verbose:
+        lines += ["", render(("class", "photos", "views"), [(health.label, health.photos, health.bursts) for health in report.classes])]
+        if report.suspects:
+            rows = [
+                (place, suspect.source, suspect.label, suspect.looks, f"{suspect.score:.3f}")
+                for place, suspect in enumerate(report.suspects[:suspects], 1)
+            ]
+            lines += ["", render(("", "photo", "label", "looks like", "score"), rows)]
+        lines += [*findings_in_full(report.findings), *failures(report.failed, verbose=True), *warnings_in_full(report.notes)]
+    else:
+        lines += [
+            f"{Path(suspect.source).name}: labelled {short(suspect.label)}, looks like {short(suspect.looks)} ({suspect.score:.2f})"
+            for suspect in report.suspects[:_SUSPECTS]
+        ]
+        lines += [f"warning: possible problems: {kinds(report.findings)} (-v)."] if report.findings else []
+        lines += warnings_in_full(report.notes[:1]) if not report.findings else []
+    if report.suspects:
+        lines.append("next: correct: edgetl add -l CLASS PHOTO; remove: edgetl forget --photo PHOTO")
+    return lines
+
+
+def merge(report: MergeReport, path: str, *, verbose: bool) -> list[str]:
+    """What the new store holds, and where the stores disagreed."""
+    classes, photos = number(len(report.counts), "class", "classes"), sum(report.counts.values())
+    lines = [f"{path}: {number(photos, 'photo')} of {classes} from {number(len(report.stores), 'store')}."]
+    if verbose:
+        lines = [
+            render(("store", "photos", "new in it"), [(relative(source.store), source.photos, source.added) for source in report.stores]),
+            "",
+            render(("class", "photos"), list(report.counts.items())),
+            "",
+            *lines,
+        ]
+    if report.duplicates:
+        lines.append(f"{number(report.duplicates, 'photo')} {'was' if report.duplicates == 1 else 'were'} in several stores.")
+    if report.renamed:
+        lines.append("Renamed: " + ", ".join(f"{old} to {new}" for old, new in report.renamed.items()) + ".")
+    conflicts = [
+        f"warning: {conflict.kept.source} is {conflict.kept.label} in {relative(conflict.kept.store)} (kept), "
+        f"{conflict.dropped.label} in {relative(conflict.dropped.store)}"
+        for conflict in report.conflicts
+    ]
+    if len(conflicts) > 1 and not verbose:
+        conflicts = [f"warning: {len(conflicts)} photos have two labels; the first store's were kept (-v)."]
+    return [*lines, *conflicts, f"next: edgetl train -s {path}"]

@@ -1,0 +1,173 @@
+"""The texts of `train`, `adapt` and of readiness: how accurate a head is, what it changed, and what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgetl.adaptation.gate import OTHER_MIX
+from edgetl.cli.output.common import (
+    PROPORTION,
+    findings_in_full,
+    listed,
+    number,
+    percent,
+    proportion,
+    short,
+    warnings_in_full,
+)
+from edgetl.heads.confidence.acceptance import LEAST_CLASSES
+from edgetl.stats import Proportion
+from edgetl.tables import render
+
+if TYPE_CHECKING:
+    from edgetl.adaptation.gate import AdaptReport
+    from edgetl.diagnostics.forecast import Assessment
+    from edgetl.diagnostics.regression import Change
+    from edgetl.heads.confidence.acceptance import RejectionReport
+    from edgetl.session.reports import TrainReport
+
+_KINDS = {"ncm": "NCM", "lda": "LDA", "ridge": "ridge", "logistic": "logistic regression"}
+
+
+def kind_name(kind: str) -> str:
+    """An algorithm's name for people."""
+    return _KINDS.get(kind, kind)
+
+
+def train_brief(report: TrainReport) -> list[str]:
+    """At most six lines: the head, its accuracy, the earlier classes, unknown objects, warnings, and what to do next."""
+    if report.code == "not-activated" and report.change is not None:
+        return _not_activated(report, report.change)
+    photos = sum(assessment.photos for assessment in report.assessment.per_class.values())
+    done = "unchanged (same photos and settings)" if report.code == "unchanged" else "trained and active"
+    head = f"Head {report.head_id} {done}: {kind_name(report.kind)}, {number(len(report.per_class), 'class', 'classes')}"
+    warnings = len(report.warnings) + len(report.findings)
+    return [
+        f"{head}, {number(photos, 'photo')}.",
+        accuracy(report.accuracy, report.assessment),
+        *_earlier_classes(report),
+        _unknown_objects(report.rejection),
+        *([f"warning: {number(warnings, 'possible problem')}; see {'it' if warnings == 1 else 'them'} with -v."] if warnings else []),
+        *next_step(report.assessment),
+    ]
+
+
+def train_in_full(report: TrainReport) -> list[str]:
+    """Everything: the table of classes, the measured rates, every warning."""
+    rejection = report.rejection
+    lines = [*per_class(report.assessment), "", *train_brief(report)[:1], f"algorithm: {report.reason}; {1000 * report.seconds:.0f} ms"]
+    lines += [f"{kind_name(kind)}: {percent(value)}" for kind, value in report.candidates.items()]
+    lines.append(f"{accuracy(report.accuracy, report.assessment)} Measured by {report.method}.")
+    if report.change is not None:
+        lines.append(f"earlier classes: {report.change.reason}")
+    lines.append(f"unknown objects ({rejection.point}): {rejection.reason}")
+    if rejection.coverage.n:
+        lines.append(f"known photos that get a label: {rejection.coverage}")
+    if report.calibration is not None:
+        lines.append(f"calibration error of the probabilities: {report.calibration}")
+    if report.not_activated_because:
+        lines.append(f"warning: not activated: {report.not_activated_because}")
+    lines += [*findings_in_full(report.findings), *warnings_in_full(report.warnings)]
+    return lines if report.not_activated_because else [*lines, report.assessment.forecast, *next_step(report.assessment)]
+
+
+def accuracy(value: Proportion, assessment: Assessment) -> str:
+    """The accuracy, and the lowest class."""
+    if len(assessment.per_class) == 1:
+        return f"Accuracy: {percent(value)} of its own photos are accepted; no other class to confuse."
+    worst = min(assessment.per_class, key=lambda label: assessment.per_class[label].accuracy.value)
+    lowest = assessment.per_class[worst].accuracy
+    if not value.n or lowest.hits == lowest.n:
+        return f"Accuracy: {percent(value)}."
+    return f"Accuracy: {percent(value)}. Lowest: {short(worst)}, {100 * lowest.value:.0f} % (n={lowest.n})."
+
+
+def per_class(assessment: Assessment) -> list[str]:
+    """A table with a row per class."""
+    rows = []
+    for label, row in assessment.per_class.items():
+        other, count = row.taken_for or ("", 0)
+        groups = f"{row.accuracy.hits} of {row.accuracy.n}"
+        rows.append((label, row.photos, groups, f"{100 * row.accuracy.value:.0f}", f"{other} ({count})" if count else ""))
+    return [render(("class", "photos", "correct", "%", "taken for"), rows)]
+
+
+def next_step(assessment: Assessment) -> list[str]:
+    """What to photograph next, and what it will give."""
+    action, goal = assessment.action, f"{100 * assessment.target:g} %"
+    if action.code == "none":
+        return [f"next: nothing is missing, {goal} is reached."]
+    if action.code == "alike":
+        return [f"next: check the labels of {listed(action.classes)}: they look the same."]
+    whom = "every class" if action.code == "more" else listed(action.classes)
+    each = " each" if len(action.classes) > 1 else ""
+    return [f"next: add {number(action.each, 'photo')}{each} of {whom}{_outlook(assessment, goal)}."]
+
+
+def _outlook(assessment: Assessment, goal: str) -> str:
+    if assessment.outlook == "likely":
+        return f", to be sure of {goal}"
+    if assessment.outlook == "open" and assessment.twice is not None:
+        return f" (twice the photos: about {100 * assessment.twice[1]:.0f} %)"
+    if assessment.outlook == "far" and assessment.fourfold is not None:
+        return f" (four times the photos: only about {100 * assessment.fourfold[1]:.0f} %)"
+    return ""
+
+
+def _earlier_classes(report: TrainReport) -> list[str]:
+    change = report.change
+    if change is None or change.code == "nothing" or report.code == "unchanged":
+        return []
+    count = sum(one_class.before.n for one_class in change.classes.values())
+    if change.code == "maybe-worse":
+        return [f"warning: {listed(change.doubtful)} may be worse than before; `edgetl rollback` goes back."]
+    return [f"Earlier classes: no loss ({number(len(change.classes), 'class', 'classes')}, n={count})."]
+
+
+def _not_activated(report: TrainReport, change: Change) -> list[str]:
+    worst = change.harmful[0]
+    loss = change.classes[worst]
+    rivals = list(dict.fromkeys(pair.taken_for for pair in change.confused if pair.truth == worst))
+    return [
+        f"Head {report.head_id} saved but not activated: {short(worst)} fell from {100 * loss.before.value:.0f} to "
+        f"{100 * loss.after.value:.0f} % (n={loss.before.n}).",
+        "The head before still answers. " + (f"{short(worst)} is now taken for {short(rivals[0])}." if rivals else ""),
+        f"next: photograph {listed([worst, *rivals[:2]])} where they look alike, and train again.",
+        f"To use it anyway: edgetl head activate {report.head_id}",
+    ]
+
+
+def _unknown_objects(rejection: RejectionReport) -> str:
+    best = rejection.auroc.get(rejection.score) if rejection.score is not None else None
+    measured = f" (AUROC {best.value:.2f}, {best.n} classes held out)" if best is not None else ""
+    if rejection.code == "reliable":
+        return f"Unknown objects: rejected reliably{measured}."
+    if rejection.code == "unrelated-only":
+        return "Unknown objects: unrelated ones are rejected; similar ones were not measured."
+    if rejection.background and rejection.false_accept is not None:
+        return f"Unknown objects: {100 * rejection.false_accept.value:.0f} % of similar ones get a label; do not rely on it."
+    if rejection.classes < LEAST_CLASSES:
+        return f"Unknown objects: only very different ones are rejected ({LEAST_CLASSES} classes needed)."
+    return f"Unknown objects: only very different ones are rejected{measured}."
+
+
+def adapt(report: AdaptReport, *, verbose: bool) -> list[str]:
+    """What was tried, and whether the head was adapted."""
+    lines = []
+    if verbose:
+        rows = [
+            (attempt.kind, "accepted" if attempt.accepted else "rejected", *proportion(attempt.changed), attempt.reason)
+            for attempt in report.tried
+        ]
+        lines += [render(("adapter", "", "answers changed", *PROPORTION[1:], "why"), rows), *warnings_in_full(report.warnings)]
+    if report.kind is None and report.other_mix is not None and report.other_mix > OTHER_MIX:
+        return [
+            *lines,
+            "error: not adapted: the class balance differs from training.",
+            "next: photograph every class, or pass --same-balance; -v shows what was tried.",
+        ]
+    if report.kind is None:
+        tried = number(len(report.tried), "adapter was", "adapters were")
+        return [*lines, f"error: not adapted: {tried} tried, none is expected to help.", "next: -v shows the reasons."]
+    lines.append(f"Adapted with {report.kind} to {number(report.photos, 'photo')}; the adapted head is active.")
+    return [*lines, "next: `edgetl rollback` undoes it; the next training begins without it."]

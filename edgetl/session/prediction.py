@@ -1,0 +1,80 @@
+"""What a head says of photos: one, many, or one with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgetl.errors import PhotoError
+from edgetl.heads import Head
+from edgetl.heads.confidence.rejection import is_nothing
+from edgetl.inputs.photo.source import Source, load
+from edgetl.types import ColorOrder, Embeddings, Photo, Prediction
+
+if TYPE_CHECKING:
+    from edgetl.diagnostics.explanation import Explanation
+    from edgetl.embedding.embedder import Embedder
+    from edgetl.heads.confidence.rejection import Point
+    from edgetl.session.workspace import Session
+
+
+def predict(head: Head, embedding: Embeddings, top: int, confidence: float | None = None, unknown: Point | None = None) -> Prediction:
+    """What a head says of one embedding.
+
+    Args:
+        head: the active head.
+        embedding: float32 [d].
+        top: how many classes to list, best first.
+        confidence: of the conformal set, in (0, 1); None for no set.
+        unknown: the operating point; None is what the head was trained for.
+
+    Raises:
+        HeadError: a class has too few photos for that confidence, or the head has one operating point only.
+    """
+    probabilities, reason = head.decide(embedding, unknown)
+    order = np.argsort(-probabilities, kind="stable")[: max(top, 1)]
+    ranked = tuple((head.labels[i], float(probabilities[i])) for i in order)
+    candidates = None if confidence is None else head.candidates(embedding, confidence)
+    best, probability = ranked[0]
+    if not reason:
+        return Prediction(best, probability, ranked, candidates=candidates)
+    return Prediction(None, probability, ranked, reason, candidates, "reject-class" if is_nothing(best) else "unknown-object")
+
+
+def predict_many(
+    embedder: Embedder,
+    head: Head,
+    photos: Iterable[Photo],
+    top: int,
+    *,
+    color: ColorOrder,
+    confidence: float | None,
+    unknown: Point | None,
+) -> Iterator[Prediction | PhotoError]:
+    """See :meth:`edgetl.Classifier.predict_many`."""
+
+    def read(photo: Photo) -> Source:
+        return load(photo, color=color)
+
+    # Photos are read ahead of their embedding, and a camera may give the same buffer again.
+    owned = (photo.copy() if isinstance(photo, np.ndarray) else photo for photo in photos)
+    for _, _, result in embedder.embed_many(owned, read):
+        if isinstance(result, np.ndarray):
+            yield predict(head, result, top, confidence, unknown)
+        else:
+            yield result if isinstance(result, PhotoError) else PhotoError(str(result))
+
+
+def explain(session: Session, embedder: Embedder, photo: Photo, k: int, color: ColorOrder) -> Explanation:
+    """See :meth:`edgetl.Classifier.explain`."""
+    from edgetl.diagnostics import explanation
+
+    head, source = session.trained(), load(photo, color=color)
+    embedded, stored = embedder.teach(source), session.store.find(source.digest)
+    with session.steady():
+        training_set = explanation.Taught.of(session.store.batches())
+    embedding = embedded.views[0]
+    prediction = predict(head, embedding, len(head.labels))
+    return explanation.explain(prediction, embedding, embedded.capture, training_set, k, None if stored is None else stored.id)
