@@ -205,7 +205,8 @@ def made_up() -> Record:
     per_class = {label: Proportion(row[i], sum(row)) for i, (label, row) in enumerate(zip(labels, confusion))}
     evaluation = EvalReport(
         accuracy=Proportion(34, 45), per_class=per_class, wrong=Proportion(10, 45), rejected=Proportion(1, 45),
-        best_guess=Proportion(34, 45), unknown_rejected=Proportion(0, 0), labels=labels, confusion=confusion, failed=(), warnings=(),
+        best_guess=Proportion(34, 45), unknown_rejected=Proportion(0, 0), labels=labels, confusion=confusion, failed=(),
+        stored=0, untrained={},
     )  # fmt: skip
     step = Step("bench", "<b>bold</b>", "words & <script>alert(1)</script>", ("a", "b"), (("x", "1.5 ms"),), 1.25)
     latency = Latency("tflite-int8", "a library 1", 2, 5.5, None, None, 9, None, None, None)

@@ -450,7 +450,7 @@ def test_the_store_keeps_the_bundles_background_and_one_class_is_enough_to_train
         assert (report.calibration, report.candidates, report.warnings) == (None, {}, ())
     photos = [str(folder / colour / "0.jpg") for colour in ("red", "blue")]
     shown = CliRunner().invoke(main, ["predict", "-m", str(brought), "-s", str(path), *photos])
-    assert shown.stdout.splitlines() == [f"{photos[0]}  red", f"{photos[1]}  unknown"]
+    assert shown.stdout.splitlines() == [f"{photos[0]}  red", f"{photos[1]}  unknown  unknown-object"]
     with Classifier.open(brought, path) as shop:
         assert shop.predict(folder / "red" / "0.jpg").label == "red"
         assert shop.predict(folder / "blue" / "0.jpg").label is None
@@ -477,7 +477,7 @@ def test_one_class_is_no_classifier_file_and_cannot_be_trained_without_a_backgro
         with pytest.raises(ExportError, match=r"one class, 'red'"):
             deployment.active_head(shop.store)
         shop.store.set_background("ef" * 32, shop.store.samples().embeddings[np.arange(80) % 6])
-        with pytest.raises(TrainError, match=r"80 of the background's 80 look like it.*--background FOLDER"):
+        with pytest.raises(TrainError, match="80 of the background"):
             shop.train()
 
 
