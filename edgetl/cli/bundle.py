@@ -76,8 +76,9 @@ def choose(bundles: tuple[str, ...], photos: str, as_json: bool, **settings: Any
 @click.option("-o", "--output", default="demo", show_default=True, type=click.Path(), help="A folder for the report and the bundle.")
 @click.option("-m", "--bundle", type=click.Path(), help="Use this bundle instead of exporting one.")
 @click.option("--quick", is_flag=True, help="Fewer formats and photos.")
-def demo(output: str, bundle: str | None, quick: bool) -> None:
+@click.option("-v", "--verbose", is_flag=True, help="Print the report's details too.")
+def demo(output: str, bundle: str | None, quick: bool, verbose: bool) -> None:
     """See the whole job on real photos, and write a report."""
     from edgetl import demo as demonstration
 
-    demonstration.run(Path(output), quick=quick, bundle=Path(bundle) if bundle else None)
+    demonstration.run(Path(output), quick=quick, bundle=Path(bundle) if bundle else None, verbose=verbose)

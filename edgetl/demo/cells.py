@@ -59,13 +59,15 @@ def cells() -> list[Cell]:
     try:
         package = importlib.import_module("elpv_dataset")
     except ImportError as error:
-        raise PhotoError(f"the demo's photos are not installed ({error}); pip install 'edgetl[demo]'") from error
+        message = f"the demo's photos are not installed ({error}); pip install 'edgetl[demo]'"
+        raise PhotoError(message, code="demo-part-missing", package="elpv_dataset") from error
     data = Path(str(package.__file__)).parent / "data"
     try:
         rows = [line.split() for line in (data / "labels.csv").read_text().splitlines()]
         return [Cell(data / name, float(probability), kind) for name, probability, kind in rows]
     except (OSError, ValueError) as error:
-        raise PhotoError(f"{data / 'labels.csv'}: {error}; pip install --force-reinstall elpv-dataset") from error
+        message = f"{data / 'labels.csv'}: {error}; pip install --force-reinstall elpv-dataset"
+        raise PhotoError(message, code="dataset-damaged", path=str(data / "labels.csv")) from error
 
 
 def split(items: Sequence[Cell], group: Callable[[Cell], Hashable], *, share: float = 0.75, seed: int = 0) -> tuple[list[Cell], list[Cell]]:

@@ -1,4 +1,4 @@
-"""What the demo found, as frozen values: the screen, the report and `record.json` all show these."""
+"""What the demo measured, as frozen values: the screen, the report and `record.json` all show these."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Plan:
 
     Attributes:
         formats: what is exported.
-        train: photos taught per class; None is all.
+        train: training photos per class; None is all.
         held_out: photos evaluated per class; None is all.
         bench: how the latencies are measured.
     """
@@ -31,28 +31,34 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step, told in words and one table.
+    """One step: its outcome in words, one table, and the numbers behind both.
 
     Attributes:
-        name: one word, e.g. `teach`.
+        name: one word, e.g. `train`.
         title: what was done, as a heading.
-        words: what it means, in plain sentences.
+        words: the outcome, in at most three sentences.
+        details: the rest, in sentences, for the report and `-v`.
         headers: the table's columns.
         rows: the table's cells, formatted.
         seconds: wall time, s.
+        values: counts and differences that the words hold, by name.
+        columns: how many of the columns the screen shows without `-v`.
     """
 
     name: str
     title: str
     words: str
+    details: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     seconds: float
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    columns: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
-    """How long one variant takes; None where there are too few samples to say.
+    """How long one variant takes; None for what has too few samples.
 
     Attributes:
         variant: e.g. `tflite-int8`.
@@ -63,7 +69,7 @@ class Latency:
         p99: 99th percentile, ms.
         n: photos timed, count.
         warm_load: median of fresh processes, ms.
-        cold_load: the same with the files out of the page cache; None where they stayed, too.
+        cold_load: the same with the files out of the page cache, ms; None too if they stayed in it.
         new_class: median from 20 photos of a new class to the first prediction, ms.
     """
 
@@ -81,27 +87,27 @@ class Latency:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One held-out photo and what the head said.
+    """One held-out photo and its prediction.
 
     Attributes:
         path: the photo.
         label: its true class.
-        guess: the prediction.
+        prediction: what the head answered.
     """
 
     path: str
     label: str
-    guess: Prediction
+    prediction: Prediction
 
     @property
-    def right(self) -> bool:
+    def correct(self) -> bool:
         """Whether the prediction is the true class."""
-        return self.guess.label == self.label
+        return self.prediction.label == self.label
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One number to remember: the value with its unit, what it is, and what stands behind it (n, interval)."""
+    """One number to remember: the value with its unit, what it is, and how sure it is (n, interval)."""
 
     value: str
     name: str
@@ -116,8 +122,8 @@ class Record:
         command: the command that repeats it.
         plan: how much was done.
         backbone: the network's name.
-        variant: the variant that was taught.
-        library: the runtime library that embedded.
+        variant: the variant that embedded the photos.
+        library: the runtime library that ran it.
         figures: the numbers to remember.
         steps: the steps in order.
         evaluation: held-out photos of all classes, after the new classes were added.
@@ -150,9 +156,9 @@ def subset(report: EvalReport, word: str) -> Proportion:
 def merged(report: EvalReport) -> Proportion:
     """The accuracy when only functional or defective counts: the class name's last word, whatever the cell's kind."""
     hits = sum(
-        n
+        count
         for truth, row in zip(report.labels, report.confusion)
-        for said, n in zip(report.labels, row)
-        if truth.split()[-1] == said.split()[-1]
+        for answer, count in zip(report.labels, row)
+        if truth.split()[-1] == answer.split()[-1]
     )
     return Proportion(hits, report.accuracy.n)

@@ -29,7 +29,8 @@ def check_installed() -> ModuleType:
     try:
         return importlib.import_module("jinja2")
     except ImportError as error:
-        raise ExportError(f"the demo's report needs jinja2, which is not installed ({error}); pip install 'edgetl[demo]'") from error
+        message = f"the demo's report needs jinja2, which is not installed ({error}); pip install 'edgetl[demo]'"
+        raise ExportError(message, code="demo-part-missing", package="jinja2") from error
 
 
 def render(record: Record) -> str:
@@ -46,7 +47,7 @@ def render(record: Record) -> str:
     page: str = environment.get_template("report.html.j2").render(
         record=record,
         heat=_heat(record.evaluation),
-        slowest=max((value for one in record.latencies for value in (one.p50, one.p90, one.p99) if value is not None), default=1.0),
+        slowest=max((value for row in record.latencies for value in (row.p50, row.p90, row.p99) if value is not None), default=1.0),
         milliseconds=milliseconds,
         photo=_photo,
         side=_SIDE,
@@ -71,7 +72,7 @@ def _photo(example: Example) -> str:
 
 
 def _machine(record: Record) -> list[tuple[str, str]]:
-    """What the reader needs to compare; what could not be read is left out."""
+    """What the reader needs to compare, without what could not be read."""
     here = record.machine
     shown = {
         "Board": here["board"],
@@ -84,6 +85,6 @@ def _machine(record: Record) -> list[tuple[str, str]]:
         "System": here["system"],
         "Python": here["python"],
         "Versions": ", ".join(f"{name} {version}" for name, version in here["libraries"].items()),
-        "Taught variant": f"{record.variant} on {record.library}",
+        "Variant": f"{record.variant} on {record.library}",
     }
     return [(name, str(value)) for name, value in shown.items() if value]

@@ -8,7 +8,8 @@ from edgetl.bench.statistics import Estimate
 from edgetl.bundle.bundle import Bundle
 from edgetl.demo.record import Latency, Step
 
-_HEADERS = ("variant", "p50", "p90", "p99", "n", "warm load", "cold load", "new class", "cosine", "threads", "runtime")
+_HEADERS = ("variant", "p50", "p90", "p99", "n", "load", "new class", "cold load", "cosine", "threads", "runtime")
+_COLUMNS = 7
 
 
 SCENARIOS = ("predict-file", "add-a-class", "cold")
@@ -17,27 +18,29 @@ SCENARIOS = ("predict-file", "add-a-class", "cold")
 
 def latencies(bench: Bench) -> tuple[Latency, ...]:
     """One per variant whose prediction was timed, in the bundle's order."""
-    return tuple(_latency(result, whole) for result in bench.results if (whole := result.row(SCENARIOS[0])))
+    return tuple(_latency(result, row) for result in bench.results if (row := result.row(SCENARIOS[0])))
 
 
 def step(bench: Bench, bundle: Bundle, seconds: float) -> Step:
     """The step's table: latency, and beside it how close the variant's embeddings are to the float ones."""
     rows = []
-    for one in latencies(bench):
-        parity = bundle.variants[one.variant].parity
-        times = [milliseconds(value) for value in (one.p50, one.p90, one.p99)]
-        others = [milliseconds(value) for value in (one.warm_load, one.cold_load, one.new_class)]
+    for latency in latencies(bench):
+        parity = bundle.variants[latency.variant].parity
+        times = [milliseconds(value) for value in (latency.p50, latency.p90, latency.p99)]
+        warm, cold, new = (milliseconds(value) for value in (latency.warm_load, latency.cold_load, latency.new_class))
         cosine = "-" if parity is None else f"{parity.cosine_mean:.5f}"
-        rows.append((one.variant, *times, str(one.n), *others, cosine, str(one.threads), one.library))
-    words = [
-        "From a photo's file to its class, decoding included, on this machine: the median, and what 90 % and 99 % of the photos stay "
-        "below; n is how often it was timed, and a dash means that n is too small to say. Load is a fresh process until the model is "
-        "open and proved: warm, and cold with its files out of the page cache where they could be made to leave it; new class is 20 "
-        "photos of a class that did not exist until the first prediction (medians)."
+        rows.append((latency.variant, *times, str(latency.n), warm, new, cold, cosine, str(latency.threads), latency.library))
+    words = "Median, 90th and 99th percentile from a photo's file to its class, decoding included; - means too few samples."
+    if bench.ended:
+        words += f" It ended early: {bench.ended}."
+    details = [
+        "n is how often a photo was timed. Load is a fresh process until the model is open and self-tested: warm, and cold with its files "
+        "out of the page cache if they could be removed. New class is from 20 photos of a new class to the first prediction (medians)."
     ]
-    words += [f"Not measured: {what} ({reason})." for reason, what in bench.unmeasured().items()]
-    words += [f"It ended early: {bench.ended}."] if bench.ended else []
-    return Step("bench", "Measure the latency of every variant", " ".join(words), _HEADERS, tuple(rows), seconds)
+    unmeasured = bench.unmeasured()
+    details += [f"Not measured: {what} ({reason})." for reason, what in unmeasured.items()]
+    values = {"ended": bench.ended, "unmeasured": unmeasured}
+    return Step("bench", "Measure the latency of every variant", words, " ".join(details), _HEADERS, tuple(rows), seconds, values, _COLUMNS)
 
 
 def milliseconds(value: float | None) -> str:
@@ -47,16 +50,16 @@ def milliseconds(value: float | None) -> str:
     return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms" if value < 100 else f"{value:.0f} ms"
 
 
-def _latency(result: Result, whole: Row) -> Latency:
+def _latency(result: Result, prediction: Row) -> Latency:
     subject = result.subject
     return Latency(
         variant=subject.variant,
         library=subject.library,
         threads=subject.threads,
-        p50=whole.p50.value / 1e6,
-        p90=_ms(whole.summary.p90),
-        p99=_ms(whole.summary.p99),
-        n=whole.n,
+        p50=prediction.p50.value / 1e6,
+        p90=_ms(prediction.summary.p90),
+        p99=_ms(prediction.summary.p99),
+        n=prediction.n,
         warm_load=_median(result.row("warm-load")),
         cold_load=_median(result.row("cold-load")),
         new_class=_median(result.row("add-a-class")),

@@ -59,12 +59,14 @@ class Embedder:
         runtime: the library that computes.
         fingerprint: everything that changes the numbers.
         choice: why this variant and runtime, in a sentence.
+        passes: photos that went through the backbone since :meth:`open`, count; the self-test's are not counted.
     """
 
     def __init__(self, bundle: Bundle, variant: Variant, runtime: Runtime, choice: str) -> None:
         """Use :meth:`open`."""
         self.bundle, self.variant, self.runtime, self.choice = bundle, variant, runtime, choice
         self.fingerprint = bundle.fingerprint(variant)
+        self.passes = 0
         self._lock = threading.Lock()
         self._closed = False
 
@@ -290,6 +292,7 @@ class Embedder:
             if self._closed:
                 raise RuntimeUnavailable(f"{self.bundle.path}: {self.variant.name} was closed; open it again")
             made: Embeddings = self.runtime.embed(tensors)
+            self.passes += len(tensors)
         if not np.isfinite(made).all():
             raise PhotoError(
                 f"{name}: its embedding by {self.variant.name} on {self.runtime.library} holds NaN or infinity; it is not used"
