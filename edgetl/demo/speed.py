@@ -30,7 +30,7 @@ def step(bench: Bench, bundle: Bundle, seconds: float) -> Step:
         warm, cold, new = (milliseconds(value) for value in (latency.warm_load, latency.cold_load, latency.new_class))
         cosine = "-" if parity is None else f"{parity.cosine_mean:.5f}"
         rows.append((latency.variant, *times, str(latency.n), warm, new, cold, cosine, str(latency.threads), latency.library))
-    words = "Median, 90th and 99th percentile from a photo's file to its class, decoding included; - means too few samples."
+    words = "Median, 90th and 99th percentile from a photo's file to its class, decoding included. A dash means too few samples."
     if bench.ended:
         words += f" It ended early: {bench.ended}."
     details = [

@@ -17,7 +17,7 @@ from edgetl.errors import PhotoError
 from edgetl.heads import Fit, Head, Learner
 from edgetl.session.reports import EvalReport, TrainReport
 from edgetl.stats import Proportion
-from edgetl.store import Samples
+from edgetl.store import StoredSamples
 from edgetl.types import HeadInfo
 
 Pairs = Sequence[tuple[Path, str]]
@@ -233,7 +233,7 @@ def forget(camera: Camera, label: str) -> tuple[Step, float]:
     return Step("forget", "Forget one class, exactly", words, details, ("what", "value"), rows, _since(started), values), difference
 
 
-def _without(label: str, samples: Samples, levels: Sequence[int]) -> Fit:
+def _without(label: str, samples: StoredSamples, levels: Sequence[int]) -> Fit:
     """A head trained from all other classes."""
     keep = [i for i, name in enumerate(samples.labels) if name != label]
     learner = Learner(samples.embeddings.shape[1], tuple(levels))
