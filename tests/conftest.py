@@ -35,12 +35,12 @@ def bundle(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_shop(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Classifier]]:
+def open_classifier(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Classifier]]:
     """Opens classifiers on one fake bundle and one store, and closes them."""
     opened: list[Classifier] = []
 
     def open_one(**options: object) -> Classifier:
-        opened.append(Classifier.open(bundle, tmp_path / "shop.db", **options))  # type: ignore[arg-type]  # passed on as they come
+        opened.append(Classifier.open(bundle, tmp_path / "parts.db", **options))  # type: ignore[arg-type]  # passed on
         return opened[-1]
 
     yield open_one
@@ -49,8 +49,8 @@ def open_shop(bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Classifier
 
 
 @pytest.fixture
-def shop(open_shop: Callable[..., Classifier]) -> Classifier:
-    return open_shop()
+def classifier(open_classifier: Callable[..., Classifier]) -> Classifier:
+    return open_classifier()
 
 
 @pytest.fixture

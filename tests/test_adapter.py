@@ -306,17 +306,17 @@ def faint(label: str, seed: int, warmth: int = 0) -> bytes:
     return encoded(Image.fromarray(np.clip(np.asarray(photo) + np.array([warmth, 0, -warmth]), 0, 255).astype(np.uint8)))
 
 
-def test_adapting_on_the_device_is_one_head_more_and_rollback_undoes_it(shop: Classifier) -> None:
-    shop.add_many([(faint(label, seed), label) for label in FAINT for seed in range(20)])
-    shop.train()
-    before = shop.heads()
+def test_adapting_on_the_device_is_one_head_more_and_rollback_undoes_it(classifier: Classifier) -> None:
+    classifier.add_many([(faint(label, seed), label) for label in FAINT for seed in range(20)])
+    classifier.train()
+    before = classifier.heads()
     asked = [(faint(label, 100 + seed, warmth=30), label) for label in FAINT for seed in range(20)]
-    cold = shop.evaluate(asked).accuracy
-    report = shop.adapt([(faint(label, seed, warmth=30), "not known") for label in FAINT for seed in range(30, 50)])
+    cold = classifier.evaluate(asked).accuracy
+    report = classifier.adapt([(faint(label, seed, warmth=30), "not known") for label in FAINT for seed in range(30, 50)])
     assert report.kind is not None, report.reason
-    assert shop.evaluate(asked).accuracy.value > cold.value + 0.2
-    assert len(shop.heads()) == len(before) + 1
-    shop.rollback()
-    assert shop.evaluate(asked).accuracy == cold
-    assert shop.adapt([(faint("a", seed), "not known") for seed in range(50)]).kind is None
-    assert len(shop.heads()) == len(before) + 1
+    assert classifier.evaluate(asked).accuracy.value > cold.value + 0.2
+    assert len(classifier.heads()) == len(before) + 1
+    classifier.rollback()
+    assert classifier.evaluate(asked).accuracy == cold
+    assert classifier.adapt([(faint("a", seed), "not known") for seed in range(50)]).kind is None
+    assert len(classifier.heads()) == len(before) + 1

@@ -46,37 +46,37 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize("label", NOT_ALLOWED, ids=ascii)
-def test_a_label_that_is_not_allowed_is_an_error_with_the_code_of_its_rule(shop: Classifier, label: str) -> None:
+def test_a_label_that_is_not_allowed_is_an_error_with_the_code_of_its_rule(classifier: Classifier, label: str) -> None:
     with raises(LabelError, NOT_ALLOWED[label], label=label):
-        shop.add(coloured("red", 0), label)
+        classifier.add(coloured("red", 0), label)
     with raises(LabelError, NOT_ALLOWED[label], label=label):
-        shop.forget(label=label)
-    assert shop.counts == {}
+        classifier.forget(label=label)
+    assert classifier.counts == {}
 
 
 @pytest.mark.parametrize("label", [None, 5, b"mug", ["mug"]])
-def test_a_label_is_text(shop: Classifier, label: object) -> None:
+def test_a_label_is_text(classifier: Classifier, label: object) -> None:
     with raises(LabelError, "label-not-a-string", label=repr(label)):
-        shop.add(coloured("red", 0), label)  # type: ignore[arg-type]  # the fault under test
+        classifier.add(coloured("red", 0), label)  # type: ignore[arg-type]  # the fault under test
 
 
-def test_labels_of_every_script_and_emoji_come_back_as_they_went_in(shop: Classifier, bundle: Path, tmp_path: Path) -> None:
+def test_labels_of_every_script_and_emoji_come_back_as_they_went_in(classifier: Classifier, bundle: Path, tmp_path: Path) -> None:
     for seed, label in enumerate(ALLOWED):
-        shop.add(coloured("red", seed), label)
-        shop.add(coloured("green", seed), label)
-    shop.train("ncm")
-    assert {label for label, _ in shop.predict(coloured("red", 0), top=99).top} == set(ALLOWED)
-    shop.close()
-    with Classifier.open(bundle, tmp_path / "shop.db") as reopened:
+        classifier.add(coloured("red", seed), label)
+        classifier.add(coloured("green", seed), label)
+    classifier.train("ncm")
+    assert {label for label, _ in classifier.predict(coloured("red", 0), top=99).top} == set(ALLOWED)
+    classifier.close()
+    with Classifier.open(bundle, tmp_path / "parts.db") as reopened:
         assert reopened.counts == dict.fromkeys(ALLOWED, 2)
         assert set(reopened.heads()[0].labels) == set(ALLOWED)
 
 
-def test_one_name_in_two_unicode_forms_is_one_class(shop: Classifier) -> None:
+def test_one_name_in_two_unicode_forms_is_one_class(classifier: Classifier) -> None:
     for seed, form in enumerate(("NFC", "NFD")):
-        shop.add(coloured("red", seed), unicodedata.normalize(form, "fêlé"))  # type: ignore[arg-type]  # one of its forms
-    assert shop.counts == {unicodedata.normalize("NFC", "fêlé"): 2}
-    assert shop.forget(label=unicodedata.normalize("NFD", "fêlé")).counts == {}
+        classifier.add(coloured("red", seed), unicodedata.normalize(form, "fêlé"))  # type: ignore[arg-type]  # one of its forms
+    assert classifier.counts == {unicodedata.normalize("NFC", "fêlé"): 2}
+    assert classifier.forget(label=unicodedata.normalize("NFD", "fêlé")).counts == {}
 
 
 @given(st.text(max_size=120))
@@ -107,36 +107,36 @@ BAD_PHOTOS: dict[str, tuple[object, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_PHOTOS)
-def test_a_bad_photo_is_refused_by_every_verb_and_loses_nothing(shop: Classifier, name: str) -> None:
+def test_a_bad_photo_is_an_error_of_every_verb_and_loses_nothing(classifier: Classifier, name: str) -> None:
     photo, words = BAD_PHOTOS[name]
     good = [(coloured(label, seed), label) for label in ("red", "green") for seed in range(2)]
-    report = shop.add_many([*good[:2], (photo, "red"), *good[2:]])  # type: ignore[list-item]  # the fault under test
+    report = classifier.add_many([*good[:2], (photo, "red"), *good[2:]])  # type: ignore[list-item]  # the fault under test
     assert [words in reason for _, reason in report.failed] == [True]
-    shop.train()
-    before = shop.predict(coloured("red", 7))
-    for use in (lambda: shop.add(photo, "red"), lambda: shop.predict(photo)):  # type: ignore[arg-type]  # the fault under test
+    classifier.train()
+    before = classifier.predict(coloured("red", 7))
+    for use in (lambda: classifier.add(photo, "red"), lambda: classifier.predict(photo)):  # type: ignore[arg-type]  # the fault under test
         with pytest.raises(PhotoError) as caught:
             use()
         assert words in str(caught.value)
         assert isinstance(caught.value, ValueError)
-    evaluated = shop.evaluate([(photo, "red"), *good])  # type: ignore[list-item]  # the fault under test
+    evaluated = classifier.evaluate([(photo, "red"), *good])  # type: ignore[list-item]  # the fault under test
     assert (evaluated.accuracy.n, len(evaluated.failed)) == (4, 1)
-    assert shop.counts == {"red": 2, "green": 2}
-    assert shop.predict(coloured("red", 7)) == before
+    assert classifier.counts == {"red": 2, "green": 2}
+    assert classifier.predict(coloured("red", 7)) == before
 
 
-def test_a_folder_with_one_class_is_taught_and_cannot_be_trained(shop: Classifier, folder: Path) -> None:
+def test_a_folder_with_one_class_is_added_and_cannot_be_trained(classifier: Classifier, folder: Path) -> None:
     for label in ("green", "blue"):
         for path in (folder / label).iterdir():
             path.unlink()
         (folder / label).rmdir()
-    assert shop.add_many(folder).number("added") == 6
+    assert classifier.add_many(folder).number("added") == 6
     with raises(TrainError):
-        shop.train()
-    assert shop.counts == {"red": 6}
+        classifier.train()
+    assert classifier.counts == {"red": 6}
 
 
-def test_a_file_name_that_is_no_text_is_taught_all_the_same(shop: Classifier, tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_is_added_anyway(classifier: Classifier, tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     for seed, name in enumerate((b"caf\xe9.jpg", b"ok.jpg")):
         path = Path(str(tmp_path / "odd"), name.decode("utf-8", "surrogateescape"))
@@ -144,35 +144,35 @@ def test_a_file_name_that_is_no_text_is_taught_all_the_same(shop: Classifier, tm
             path.write_bytes(coloured("red", seed))
         except OSError:
             pytest.skip("this file system only has names that are text")
-    assert shop.add_many(tmp_path / "odd", label="red").number("added") == 2
+    assert classifier.add_many(tmp_path / "odd", label="red").number("added") == 2
 
 
-def test_a_store_of_another_fingerprint_is_refused_with_what_differs(shop: Classifier, tmp_path: Path) -> None:
-    shop.add(coloured("red", 0), "red")
-    shop.close()
-    before = (tmp_path / "shop.db").read_bytes()
+def test_a_store_of_another_fingerprint_is_an_error_with_what_differs(classifier: Classifier, tmp_path: Path) -> None:
+    classifier.add(coloured("red", 0), "red")
+    classifier.close()
+    before = (tmp_path / "parts.db").read_bytes()
     for name, options in {"seed": {"seed": 1}, "size": {"size": 40}, "dim": {"dim": 32}}.items():
         other = fake.write_bundle(str(tmp_path / f"{name}.edgetl"), encoded(picture(seed=9)), **options)  # type: ignore[arg-type]  # ints
         with pytest.raises(FingerprintMismatch) as caught:
-            Classifier.open(other.path, tmp_path / "shop.db")
-        said = str(caught.value)
-        assert "model: " in said
-        assert ("input: " in said) == (name == "size")
-        assert ("dim: 64 != 32" in said) == (name == "dim")
-        assert str(other.path) in said
+            Classifier.open(other.path, tmp_path / "parts.db")
+        message = str(caught.value)
+        assert "model: " in message
+        assert ("input: " in message) == (name == "size")
+        assert ("dim: 64 != 32" in message) == (name == "dim")
+        assert str(other.path) in message
         assert isinstance(caught.value, (StoreError, ValueError))
-    assert (tmp_path / "shop.db").read_bytes() == before
+    assert (tmp_path / "parts.db").read_bytes() == before
 
 
-def test_a_nan_is_refused_by_the_store_too(shop: Classifier) -> None:
+def test_a_nan_is_an_error_of_the_store_too(classifier: Classifier) -> None:
     embedding = np.full(64, np.nan, np.float32)
     with raises(StoreError, "embedding-not-finite", photo="a photo"):
-        shop.store.add([NewSample(b"x" * 32, "red", embedding, "a photo")])
-    assert shop.counts == {}
+        classifier.store.add([NewSample(b"x" * 32, "red", embedding, "a photo")])
+    assert classifier.counts == {}
 
 
 @pytest.mark.parametrize("content", [b"not a database", b"\xff" * 4096])
-def test_a_store_that_is_none_is_refused_and_left_alone(bundle: Path, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_store_is_an_error_and_left_alone(bundle: Path, tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(content)
     with raises(StoreCorrupt, "not-a-store", path=str(path)):
@@ -180,17 +180,17 @@ def test_a_store_that_is_none_is_refused_and_left_alone(bundle: Path, tmp_path: 
     assert path.read_bytes() == content
 
 
-def test_a_store_in_a_folder_that_is_not_there_is_refused_with_the_command(bundle: Path, tmp_path: Path) -> None:
+def test_a_store_in_a_missing_folder_is_an_error(bundle: Path, tmp_path: Path) -> None:
     with raises(StoreError, "folder-missing", folder=str(tmp_path / "missing")):
-        Classifier.open(bundle, tmp_path / "missing" / "shop.db")
+        Classifier.open(bundle, tmp_path / "missing" / "parts.db")
     with pytest.raises(StoreError):
         Classifier.open(bundle, tmp_path)
 
 
-def test_a_store_that_is_not_there_cannot_be_read_only(open_shop: Callable[..., Classifier], tmp_path: Path) -> None:
+def test_a_store_that_is_not_there_cannot_be_read_only(open_classifier: Callable[..., Classifier], tmp_path: Path) -> None:
     with raises(StoreError, "store-missing"):
-        open_shop(read_only=True)
-    assert not (tmp_path / "shop.db").exists()
+        open_classifier(read_only=True)
+    assert not (tmp_path / "parts.db").exists()
 
 
 def test_every_error_is_one_of_edgetls_and_one_of_pythons() -> None:

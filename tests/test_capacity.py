@@ -1,10 +1,11 @@
-"""A training that does not fit is refused before it begins, with what fits."""
+"""A training that does not fit into memory is an error before it begins."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from raising import raises
 
 from edgetl.errors import OutOfMemory, TrainError
 from edgetl.session import capacity
@@ -25,20 +26,21 @@ def board(root: Path, available: int, group: int | None = None) -> Path:
 
 
 @pytest.mark.parametrize(("available", "group"), [(400, None), (4000, 400)], ids=["512 MB board", "container"])
-def test_what_does_not_fit_is_refused_with_what_fits_and_that_is_not(tmp_path, available, group) -> None:
+def test_a_training_that_does_not_fit_is_an_error_with_the_number_of_photos_that_do(
+    tmp_path: Path, available: int, group: int | None
+) -> None:
     root = board(tmp_path, available, group)
-    room = capacity.room(root)
+    room = capacity.measure_room(root)
     assert room is not None
     assert abs(room - 400 * 2**20) <= 10000 * 4096 * 16  # what the process has already; a page has up to 64 kB
-    with pytest.raises(OutOfMemory, match=r"parts\.db: training from 100,000 photos of 1280 values takes about 8\d\d MB") as failure:
+    fitting = capacity.count_fitting(room, 1280, 50)
+    assert 10_000 < fitting < 50_000
+    with raises(OutOfMemory, path="parts.db", photos=100_000, available=room, fitting=fitting) as caught:
         capacity.check(STORE, 100_000, 1280, 50, root)
-    assert failure.value.code == "out-of-memory"
-    assert isinstance(failure.value, (TrainError, MemoryError))
-    fits = capacity.fitting(room, 1280, 50)
-    assert 10_000 < fits < 50_000
-    assert f"about {fits:,} photos fit" in str(failure.value)
-    capacity.check(STORE, fits, 1280, 50, root)
+    assert 800e6 <= caught.value.values["needed"] < 900e6
+    assert isinstance(caught.value, (TrainError, MemoryError))
+    capacity.check(STORE, fitting, 1280, 50, root)
 
 
-def test_a_machine_that_says_nothing_of_its_memory_is_trusted(tmp_path) -> None:
+def test_a_machine_that_does_not_state_its_memory_is_not_checked(tmp_path: Path) -> None:
     capacity.check(STORE, 10**7, 1280, 50, tmp_path)

@@ -106,6 +106,6 @@ def resolves(mention: str) -> bool:
 
 def test_every_command_that_a_text_names_exists() -> None:
     files = [*ROOT.glob("edgetl/**/*.py"), *ROOT.glob("edgetl/**/*.j2"), *ROOT.glob("exporters/**/*.py")]
-    found = {(str(path.relative_to(ROOT)), mention) for path in files for mention in mentions(path)}
-    assert len(found) > 20
-    assert sorted(entry for entry in found if not resolves(entry[1])) == []
+    named = {(str(path.relative_to(ROOT)), mention) for path in files for mention in mentions(path)}
+    assert len(named) > 20
+    assert sorted(entry for entry in named if not resolves(entry[1])) == []

@@ -27,8 +27,8 @@ def test_every_photo_is_counted_once_in_the_cell_that_it_belongs_to(photos: list
     others = [photo for photo in photos if photo.truth not in KNOWN]
     assert report.unknown_rejected == Proportion(sum(photo.rejected for photo in others), len(others))
     for truth, row in zip(report.labels, report.confusion):
-        given = [(photo.best, photo.rejected) for photo in photos if photo.truth == truth]
-        assert row == (*(given.count((label, False)) for label in report.labels), sum(rejected for _, rejected in given))
+        cells = [(photo.best, photo.rejected) for photo in photos if photo.truth == truth]
+        assert row == (*(cells.count((label, False)) for label in report.labels), sum(rejected for _, rejected in cells))
     assert sum(report.untrained.values()) == sum(photo.truth in NEW for photo in photos)
     json.dumps(to_json(report))
 

@@ -66,16 +66,16 @@ def test_importing_the_classifier_loads_seven_modules_and_no_library_but_numpy()
     }
     ours = {name.partition(".")[0] for name in modules - loaded("import numpy", all_names=True)}
     assert ours - set(sys.stdlib_module_names) == {"edgetl", "numpy"}
-    # Each takes 1 to 10 ms to import, and whoever only imports edgetl uses none of them.
+    # Each takes 1 to 10 ms to import, and a program that only imports edgetl uses none of them.
     assert modules.isdisjoint(["sqlite3", "hashlib", "json", "logging", "pathlib", "concurrent.futures", "PIL", "safetensors"])
 
 
 def test_predicting_loads_nothing_of_training_adding_or_the_doctor(tmp_path: Path, folder: Path) -> None:
     bundle = fake.write_bundle(str(tmp_path / "fake.edgetl"), encoded(picture(seed=9))).path
-    with Classifier.open(bundle, tmp_path / "shop.db") as shop:
-        shop.add_many(folder)
-        shop.train()
-    modules = loaded(PREDICT, str(bundle), str(tmp_path / "shop.db"), str(folder / "red" / "0.jpg"), all_names=True)
+    with Classifier.open(bundle, tmp_path / "parts.db") as classifier:
+        classifier.add_many(folder)
+        classifier.train()
+    modules = loaded(PREDICT, str(bundle), str(tmp_path / "parts.db"), str(folder / "red" / "0.jpg"), all_names=True)
     edgetl_modules = {name.removeprefix("edgetl.") for name in modules if name.startswith("edgetl.")}
     assert edgetl_modules.isdisjoint(
         [
@@ -95,27 +95,27 @@ PREDICT = """
 import sys
 from edgetl import Classifier, StoredClassifier
 bundle, store, photo = sys.argv[1:]
-with Classifier.open(bundle, store, read_only=True) as shop:
-    assert shop.predict(photo).top
+with Classifier.open(bundle, store, read_only=True) as classifier:
+    assert classifier.predict(photo).top
 """
 
-TEACH = """
+TRAIN = """
 import sys
 from edgetl import Classifier, StoredClassifier
 bundle, store, folder, photo = sys.argv[1:]
-with Classifier.open(bundle, store) as shop:
-    shop.add_many(folder)
+with Classifier.open(bundle, store) as classifier:
+    classifier.add_many(folder)
     for kind in ("ncm", "lda", "ridge", "logistic", "auto"):
-        shop.train(kind)
-    shop.predict(photo), shop.evaluate(folder), shop.forget(label="blue"), shop.rollback(), shop.heads()
+        classifier.train(kind)
+    classifier.predict(photo), classifier.evaluate(folder), classifier.forget(label="blue"), classifier.rollback(), classifier.heads()
 """
 
 
-def test_teaching_on_a_device_loads_no_workstation_library(tmp_path: Path, folder: Path) -> None:
+def test_adding_and_training_load_no_workstation_library(tmp_path: Path, folder: Path) -> None:
     bundle = fake.write_bundle(str(tmp_path / "fake.edgetl"), encoded(picture(seed=9))).path
     photo = tmp_path / "new.jpg"
     photo.write_bytes(coloured("red", 9))
-    modules = loaded(TEACH, str(bundle), str(tmp_path / "shop.db"), str(folder), str(photo))
+    modules = loaded(TRAIN, str(bundle), str(tmp_path / "parts.db"), str(folder), str(photo))
     assert modules.isdisjoint(WORKSTATION + RUNTIMES)
 
 

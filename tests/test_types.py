@@ -38,9 +38,9 @@ def test_a_proportion_reads_as_people_write_it() -> None:
 
 def test_every_value_becomes_json_and_its_digest_does_not_depend_on_order() -> None:
     info = HeadInfo(1, "lda", ("a", "ü"), 9, Proportion(8, 9), 0.5, 100, True)
-    said = json.loads(json.dumps(to_json({"head": info, "array": np.arange(3), "number": np.float32(0.5), 5: (None,)})))
-    assert said["head"]["accuracy"]["hits"] == 8
-    assert (said["array"], said["number"], said["5"]) == ([0, 1, 2], 0.5, [None])
+    parsed = json.loads(json.dumps(to_json({"head": info, "array": np.arange(3), "number": np.float32(0.5), 5: (None,)})))
+    assert parsed["head"]["accuracy"]["hits"] == 8
+    assert (parsed["array"], parsed["number"], parsed["5"]) == ([0, 1, 2], 0.5, [None])
     assert digest({"a": 1, "b": [1.5, "ü"]}) == digest({"b": (1.5, "ü"), "a": 1}) == digest(json.loads('{"b":[1.5,"\\u00fc"],"a":1}'))
     assert digest({"a": 1}) != digest({"a": "1"})
 

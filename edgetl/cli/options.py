@@ -20,7 +20,7 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 def options(*options: Callable[[Any], Any]) -> Callable[[Verb], Verb]:
     """Several options as one decorator."""
-    return lambda verb: functools.reduce(lambda made, option: option(made), reversed(options), verb)
+    return lambda verb: functools.reduce(lambda decorated, option: option(decorated), reversed(options), verb)
 
 
 BUNDLE = click.option("-m", "--bundle", required=True, envvar="EDGETL_BUNDLE", type=click.Path(), help="The bundle (or EDGETL_BUNDLE).")

@@ -1,4 +1,4 @@
-"""What a training needs of the memory, and whether it is there: said before it begins, because the kernel kills without a word."""
+"""Whether a training fits into memory, checked before it begins: the kernel would kill the process without an error."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _EMBEDDINGS, _SQUARES, _LOGITS, _JUDGED = 4.5, 48, 16, 150
 by."""
 
 
-def needed(photos: int, dim: int, classes: int) -> int:
-    """The most memory that a training has resident, bytes; within a tenth for 1,000 to 100,000 photos of 50 classes and 2,000 of 1,000."""
+def estimate(photos: int, dim: int, classes: int) -> int:
+    """The most memory that a training takes, bytes; within a tenth for 1,000 to 100,000 photos of 50 classes and 2,000 of 1,000."""
     judged = min(photos, ROWS * max(LIMIT, classes))
     return int(_BASE + photos * (_EMBEDDINGS * dim + _LOGITS * classes) + _JUDGED * judged * classes + _SQUARES * dim**2)
 
 
-def fitting(room: int, dim: int, classes: int) -> int:
+def count_fitting(room: int, dim: int, classes: int) -> int:
     """How many photos a training in so many bytes can take, rounded down to two digits."""
     most = max(0, room // int(_EMBEDDINGS * dim))
-    photos = max(0, bisect_right(range(most + 1), room, key=lambda number: needed(number, dim, classes)) - 1)
+    photos = max(0, bisect_right(range(most + 1), room, key=lambda number: estimate(number, dim, classes)) - 1)
     step = int(10 ** max(0, len(str(photos)) - 2))
     return photos // step * step
 
 
-def room(root: Path = ROOT) -> int | None:
-    """What this process may have resident, what it has already included, bytes; None where the system does not say.
+def measure_room(root: Path = ROOT) -> int | None:
+    """The memory that this process may have in total, bytes; None if the system does not say.
 
-    Memory and swap that are free, but no more than what the control group around this process allows it.
+    What it has now, and free memory and swap, but at most what its control group allows.
     """
     free, swap = sensors.memory(root, "MemAvailable"), sensors.memory(root, "SwapFree")
     if free is None:
@@ -46,15 +46,18 @@ def room(root: Path = ROOT) -> int | None:
 
 
 def check(store: Path, photos: int, dim: int, classes: int, root: Path = ROOT) -> None:
-    """Refuses a training that does not fit.
+    """Checks that a training fits.
 
     Raises:
         OutOfMemory: it needs more than there is; the message says how many photos fit.
     """
-    there, need = room(root), needed(photos, dim, classes)
-    if there is not None and need > there:
-        raise OutOfMemory(
-            f"{store}: training from {photos:,} photos of {dim} values takes about {need / 1e6:.0f} MB of memory and "
-            f"{there / 1e6:.0f} MB are free: about {fitting(there, dim, classes):,} photos fit. End other programs, add swap, "
-            "or train a copy of the store on another machine and bring the head here: edgetl head export, edgetl head import"
-        )
+    room, need = measure_room(root), estimate(photos, dim, classes)
+    if room is None or need <= room:
+        return
+    fit = count_fitting(room, dim, classes)
+    raise OutOfMemory(
+        f"{store}: training from {photos:,} photos of {dim} values takes about {need / 1e6:.0f} MB of memory and {room / 1e6:.0f} MB are "
+        f"free: about {fit:,} photos fit. End other programs, add swap, or train a copy of the store on another machine and bring the head "
+        "here: `edgetl head export`, `edgetl head import`.",
+        path=str(store), photos=photos, needed=need, available=room, fitting=fit,
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edgetl.stats import Proportion
 
-if TYPE_CHECKING:  # values only: whoever makes one has its module loaded
+if TYPE_CHECKING:  # for the types of fields: the code that makes a value has loaded its module
     from edgetl.diagnostics import Finding
     from edgetl.diagnostics.forecast import Assessment
     from edgetl.diagnostics.regression import Change
