@@ -50,11 +50,13 @@ def details(result: ExportResult) -> list[str]:
     return [*lines, f"{result.seconds:.0f} s, peak memory {result.peak_memory / 2**20:.0f} MiB"]
 
 
-def diagnosis(found: Int8Diagnosis) -> list[str]:
+def diagnosis(result: Int8Diagnosis) -> list[str]:
     """One line per risk, and one if none is serious."""
-    lines = [_risk(risk) for risk in found.risks]
+    lines = [_risk(risk) for risk in result.risks]
     return (
-        [*lines, f"int8 suits the network: no serious risk in {found.layers} layers (n={found.count} photos)."] if found.healthy else lines
+        [*lines, f"int8 suits the network: no serious risk in {result.layers} layers (n={result.count} photos)."]
+        if result.healthy
+        else lines
     )
 
 

@@ -20,11 +20,11 @@ _OPSET = 18
 
 
 def compiled(forward: Callable[[Any], Any], image: ImageSpec) -> Callable[[Any], Any]:
-    """A TensorFlow function as a graph of any batch: run step by step, it would keep every layer's output until its end."""
+    """A TensorFlow function as a graph for any batch; in eager mode it would keep every layer's output until its end."""
     tensorflow, _ = keras_import.load()
-    given = tensorflow.TensorSpec((None, image.height, image.width, 3), tensorflow.float32)
-    made: Callable[[Any], Any] = tensorflow.function(forward, input_signature=(given,))
-    return made
+    pixels = tensorflow.TensorSpec((None, image.height, image.width, 3), tensorflow.float32)
+    graph: Callable[[Any], Any] = tensorflow.function(forward, input_signature=(pixels,))
+    return graph
 
 
 def tflite(forward: Callable[[Any], Any], image: ImageSpec, photos: Pixels | None = None) -> bytes:
@@ -39,7 +39,7 @@ def tflite(forward: Callable[[Any], Any], image: ImageSpec, photos: Pixels | Non
         photos: uint8 [n, h, w, 3] that calibrate.
 
     Raises:
-        ExportError: an operation that TFLite, or its integer arithmetic, does not have.
+        ExportError: `not-convertible`: an operation that TFLite, or its integer arithmetic, does not have.
     """
     tensorflow, _ = keras_import.load()
     with _converting("TFLite"):
@@ -56,7 +56,7 @@ def onnx(forward: Callable[[Any], Any], image: ImageSpec) -> bytes:
     """The model with uint8 input [batch, h, w, 3] and float32 output [batch, d], batch free.
 
     Raises:
-        ExportError: tf2onnx is not installed, or does not know an operation.
+        ExportError: `library-missing`: tf2onnx, or `not-convertible`: an operation that it does not know.
     """
     tensorflow, _ = keras_import.load()
     try:
@@ -64,14 +64,16 @@ def onnx(forward: Callable[[Any], Any], image: ImageSpec) -> bytes:
         from onnx import checker
     except ImportError as error:
         raise ExportError(
-            f"Keras networks become ONNX by tf2onnx, which does not load here ({error}); pip install 'edgetl[keras]'"
+            f"Keras networks are converted to ONNX by tf2onnx, which does not load here ({error}); pip install 'edgetl[keras]'",
+            code="library-missing",
+            library="tf2onnx",
         ) from error
-    given = tensorflow.TensorSpec((None, image.height, image.width, 3), tensorflow.uint8, name=to_onnx.INPUT)
+    pixels = tensorflow.TensorSpec((None, image.height, image.width, 3), tensorflow.uint8, name=to_onnx.INPUT)
     with _converting("ONNX"):
         function = tensorflow.function(lambda pixels: {to_onnx.OUTPUT: forward(tensorflow.cast(pixels, tensorflow.float32))})
-        made, _ = tf2onnx.convert.from_function(function, input_signature=(given,), opset=_OPSET)
-        checker.check_model(made)  # what tf2onnx does not know it leaves as it is
-    return bytes(made.SerializeToString())
+        model, _ = tf2onnx.convert.from_function(function, input_signature=(pixels,), opset=_OPSET)
+        checker.check_model(model)  # tf2onnx leaves unknown operations unchanged
+    return bytes(model.SerializeToString())
 
 
 @contextlib.contextmanager
@@ -79,7 +81,7 @@ def _converting(format_: str) -> Iterator[None]:
     """Turns a converter's failure into one sentence instead of its pages.
 
     Raises:
-        ExportError: naming the operations that are missing, where the converter does.
+        ExportError: `not-convertible`, with the missing operations if the converter names them.
     """
     failed = None
     with quiet():
@@ -89,21 +91,26 @@ def _converting(format_: str) -> Iterator[None]:
             failed = error
     if failed is not None:
         missing = sorted(set(re.findall(r"\btf\.([A-Z]\w+)", str(failed))))
-        said = f"it has no {', '.join(missing)}" if missing else (str(failed).strip() or type(failed).__name__).splitlines()[0][:200]
-        raise ExportError(f"the network does not become {format_}: {said}; try another format of --formats") from failed
+        reason = f"it has no {', '.join(missing)}" if missing else (str(failed).strip() or type(failed).__name__).splitlines()[0][:200]
+        raise ExportError(
+            f"the network cannot be converted to {format_}: {reason}; try another format of --formats",
+            code="not-convertible",
+            format=format_,
+            missing=missing,
+        ) from failed
 
 
 def _frozen(forward: Callable[[Any], Any], image: ImageSpec) -> Any:
-    """The function with its variables as constants: Keras 3's would otherwise stay variables in the TFLite file."""
+    """The function with its variables as constants: otherwise Keras 3's stay variables in the TFLite file."""
     tensorflow, _ = keras_import.load()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    given = tensorflow.TensorSpec((1, image.height, image.width, 3), tensorflow.float32)
-    return convert_variables_to_constants_v2(tensorflow.function(forward).get_concrete_function(given))
+    pixels = tensorflow.TensorSpec((1, image.height, image.width, 3), tensorflow.float32)
+    return convert_variables_to_constants_v2(tensorflow.function(forward).get_concrete_function(pixels))
 
 
 def _fed(photos: Pixels) -> Iterator[list[Any]]:
-    """The photos one by one; the first with a black and a white pixel, so that the input's scale is 1 and its zero point -128."""
+    """The photos one by one; the first gets a black and a white pixel, so that the input's scale is 1 and its zero point -128."""
     for number, photo in enumerate(photos):
         image = photo[None].astype(np.float32)
         if number == 0:

@@ -1,4 +1,4 @@
-"""An ONNX network as a torch module, from which TFLite files are made: the operators of convolutional backbones, and no others."""
+"""An ONNX network as a torch module, from which TFLite files are made; only the operators of convolutional backbones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
             name: the file's, for errors.
 
         Raises:
-            ExportError: an operator that is not known here.
+            ExportError: `operator-unknown`.
         """
         super().__init__()
         from onnx import helper, numpy_helper
@@ -35,7 +35,12 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
         graph = ranges.read(model).graph
         unknown = sorted({node.op_type for node in graph.node} - _OPERATORS.keys())
         if unknown:
-            raise ExportError(f"{name} cannot become TFLite: {', '.join(unknown)} is not converted; bring the network as .tflite for that")
+            raise ExportError(
+                f"{name} cannot become TFLite: {', '.join(unknown)} is not converted; use the network as .tflite for that",
+                code="operator-unknown",
+                path=name,
+                operators=unknown,
+            )
         self._input, self._output = graph.input[0].name, graph.output[0].name
         self._constants: dict[str, Any] = {}
         for tensor in graph.initializer:
@@ -54,8 +59,8 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
         """See the class."""
         values = {name: getattr(self, held) if isinstance(held, str) else held for name, held in self._constants.items()}
         values[self._input] = image
-        for operator, read, made, settings in self._steps:
-            values[made] = operator(*(values[name] if name else None for name in read), **settings)
+        for operator, read, output, settings in self._steps:
+            values[output] = operator(*(values[name] if name else None for name in read), **settings)
         result: torch.Tensor = values[self._output]
         return result
 
@@ -77,7 +82,7 @@ def _conv(maps: torch.Tensor, weight: torch.Tensor, bias: Any = None, *, pads: S
 
 
 def _same(size: Sequence[int], kernel: Sequence[int], strides: Sequence[int], kind: bytes) -> list[int]:
-    """What SAME_UPPER and SAME_LOWER pad: top, left, bottom, right."""
+    """The padding of SAME_UPPER and SAME_LOWER: top, left, bottom, right."""
     lacking = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, kernel, strides)]
     less, more = [n // 2 for n in lacking], [n - n // 2 for n in lacking]
     return [*less, *more] if kind == b"SAME_UPPER" else [*more, *less]
@@ -115,7 +120,7 @@ def _reshape(values: torch.Tensor, shape: Sequence[int], **_: Any) -> torch.Tens
 
 def _gemm(rows: torch.Tensor, weight: torch.Tensor, bias: Any = None, *, transB: int = 0, **settings: Any) -> torch.Tensor:
     if settings.get("transA", 0) or settings.get("alpha", 1) != 1 or settings.get("beta", 1) != 1:
-        raise ExportError("a Gemm with transA, alpha or beta is not converted to TFLite")
+        raise ExportError("a Gemm with transA, alpha or beta is not converted to TFLite", code="operator-unknown", operators=["Gemm"])
     return functional.linear(rows, weight if transB else weight.T, bias)
 
 

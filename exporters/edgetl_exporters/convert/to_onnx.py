@@ -24,17 +24,17 @@ _MAX_BATCH = 1024
 _HALF = 128
 """The zero point of weights that are stored as uint8."""
 _MOVES = ("Transpose", "Reshape", "Identity")
-"""Operators that leave pixels what they are."""
+"""Operators that do not change pixel values."""
 
 
 def export(graph: Graph, image: ImageSpec) -> bytes:
     """The model with uint8 input [batch, h, w, 3] and float32 output [batch, d], batch free."""
-    # A batch of 1 in the example would be taken for a constant.
+    # With a batch of 1 in the example, the batch would become a constant.
     example = torch.zeros(2, image.height, image.width, 3, dtype=torch.uint8)
     with quiet(), tempfile.TemporaryDirectory() as folder:
         batch = torch.export.Dim("batch", min=1, max=_MAX_BATCH)
         program = torch.export.export(graph, (example,), dynamic_shapes=({0: batch},))
-        made = torch.onnx.export(
+        converted = torch.onnx.export(
             program,
             dynamo=True,
             input_names=[INPUT],
@@ -44,7 +44,7 @@ def export(graph: Graph, image: ImageSpec) -> bytes:
             verbose=False,
         )
         path = Path(folder) / "model.onnx"
-        made.save(str(path), external_data=False)
+        converted.save(str(path), external_data=False)
         return path.read_bytes()
 
 
@@ -54,13 +54,13 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> bytes:
     Args:
         model: the float model with uint8 input [n, h, w, 3].
         photos: uint8 [n, h, w, 3] that calibrate.
-        recipe: its ranges, its float layers and the type of its weights count.
+        recipe: its ranges, float layers and type of weights are used.
     """
     quantised = _quantised(model, PhotoKey(photos), recipe.ranges, recipe.floats)
     return with_unsigned_weights(quantised) if recipe.unsigned else quantised
 
 
-@functools.lru_cache(16)  # OpenVINO reads what ONNX Runtime's quantiser made
+@functools.lru_cache(16)  # OpenVINO reads the same file
 def _quantised(model: bytes, photos: PhotoKey, kind: str, floats: tuple[int, ...]) -> bytes:
     from onnxruntime import quantization
     from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
@@ -83,16 +83,16 @@ def _quantised(model: bytes, photos: PhotoKey, kind: str, floats: tuple[int, ...
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=minmax,
             calibration_cache_path=measured,
-            # Integers between the pixels and the first layer would only round once more.
+            # Integers between the pixels and the first layer would only add rounding.
             nodes_to_exclude=[*float_.normalisation(), *kept],
         )
         return with_dequantised_pixels(with_float_readers(after.read_bytes(), kept))
 
 
 def with_float_readers(model: bytes, kept: Collection[str]) -> bytes:
-    """The QDQ model in which a node that stays in float reads the float tensor where another such node makes it.
+    """Lets every float node of a QDQ model read the float output of another float node.
 
-    ONNX Runtime's quantiser rounds a tensor for all its readers as soon as one of them computes with integers, e.g. a sum behind a layer.
+    ONNX Runtime's quantiser rounds a tensor for all its readers if one of them computes with integers, e.g. a sum behind a layer.
 
     Args:
         model: the QDQ model.
@@ -114,9 +114,9 @@ def with_float_readers(model: bytes, kept: Collection[str]) -> bytes:
 
 
 def with_unsigned_weights(model: bytes) -> bytes:
-    """The QDQ model with its int8 weights stored as uint8: 128 is added to weights and zero points, so the numbers stay the same.
+    """Stores the int8 weights of a QDQ model as uint8: 128 is added to weights and zero points, so their values stay the same.
 
-    Products of uint8 by uint8 saturate on no machine (docs/evidence/int8-instruction-sets.md).
+    Products of uint8 by uint8 do not saturate on any machine: docs/evidence/int8-instruction-sets.md.
     """
     import onnx
     from onnx import TensorProto, numpy_helper
@@ -132,10 +132,9 @@ def with_unsigned_weights(model: bytes) -> bytes:
 
 
 def with_dequantised_pixels(model: bytes) -> bytes:
-    """The model with the cast that turns its pixels into float written as a DequantizeLinear with scale 1 and zero point 0.
+    """Replaces the cast of pixels to float by a DequantizeLinear with scale 1 and zero point 0.
 
-    Every runtime computes the same from it, to the bit. But Qualcomm's emulator of v73, v75 and v79 computes a Cast from uint8 wrongly
-    (mean cosine 0.07 instead of 0.998: EfficientNet-Lite0, 3 photos, onnxruntime-qnn 2.7.0).
+    Every runtime computes the same bits from both, except Qualcomm's emulator, whose Cast is wrong: docs/evidence/torch-export.md.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper

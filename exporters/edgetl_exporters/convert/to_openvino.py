@@ -28,23 +28,23 @@ def export(model: bytes, *, compress: bool = False) -> Mapping[str, bytes]:
 
 
 def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> Mapping[str, bytes]:
-    """NNCF's post-training quantisation, or ONNX Runtime's, whose QDQ model OpenVINO reads: as the recipe's quantizer says.
+    """Quantises with the recipe's quantizer: NNCF, or ONNX Runtime, whose QDQ model OpenVINO reads.
 
     Args:
         model: the float ONNX model with uint8 input [n, h, w, 3].
         photos: uint8 [n, h, w, 3] that calibrate.
-        recipe: its quantizer counts; ONNX Runtime's quantiser heeds ranges, levels and float layers too.
+        recipe: its quantizer is used; with ONNX Runtime also ranges, levels and float layers.
     """
     if recipe.settings["quantizer"] == "onnxruntime":
         return export(to_onnx.quantise(model, photos, recipe))
-    _refuse_telemetry()
+    _disable_telemetry()
     with quiet():
         import nncf
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
         images = nncf.Dataset([np.ascontiguousarray(image[None]) for image in photos])
-        made = nncf.quantize(
+        quantised = nncf.quantize(
             _read(model),
             images,
             preset=nncf.QuantizationPreset.PERFORMANCE,
@@ -55,20 +55,20 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> Mapping[str, bytes
                 activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
             ),
         )
-        return _saved(made, False)
+        return _saved(quantised, False)
 
 
-def _refuse_telemetry() -> None:
+def _disable_telemetry() -> None:
     """Makes `import openvino_telemetry` fail.
 
-    OpenVINO (at its import) and NNCF (when it quantises) send usage data unless somebody opted out; both do without where the
-    package that sends is not installed.
+    OpenVINO (at its import) and NNCF (when it quantises) send usage data unless the user opted out; both work without the package that
+    sends it.
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is how Python marks a module that must not load
 
 
 def _read(model: bytes) -> Any:
-    _refuse_telemetry()
+    _disable_telemetry()
     import openvino
 
     return openvino.Core().read_model(model)

@@ -30,9 +30,9 @@ def export(graph: torch.nn.Module, image: ImageSpec) -> bytes:
     with quiet(), tempfile.TemporaryDirectory() as folder:
         import litert_torch
 
-        made = litert_torch.convert(graph, (torch.zeros(1, image.height, image.width, 3),))
+        converted = litert_torch.convert(graph, (torch.zeros(1, image.height, image.width, 3),))
         path = Path(folder) / "model.tflite"
-        made.export(str(path))
+        converted.export(str(path))
         return path.read_bytes()
 
 
@@ -41,13 +41,12 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> bytes:
 
     The input's range is set to [0, 255], so its scale is 1 and its zero point -128: a uint8 pixel becomes the input by one XOR.
 
-    Ranges span all photos. The quantizer's own choice, a moving average, cuts off what only few photos reach: on the solar cells of
-    elpv-dataset the mean cosine was 0.954 and the worst photo's 0.515, where the whole range gives 0.995 and 0.981.
+    Ranges span all photos; the quantizer's default, a moving average, cuts off the values of few photos: docs/evidence/torch-export.md.
 
     Args:
         model: the float model with input [1, h, w, 3] in [0, 255].
         photos: uint8 [n, h, w, 3] that calibrate.
-        recipe: its ranges and float layers count.
+        recipe: its ranges and float layers are used.
     """
     tensor_ranges = _ranges(model, PhotoKey(photos), recipe.ranges)
     with quiet():
@@ -60,30 +59,30 @@ def quantise(model: bytes, photos: Pixels, recipe: Recipe) -> bytes:
             *recipes.static_wi8_ai8(),
             *({"regex": f"^{re.escape(node)};$", "operation": "*", "algorithm_key": AlgorithmName.NO_QUANTIZE} for node in kept),
         ]
-        made = quantizer.Quantizer(bytearray(model), rules)
-        given = {name: {"min": low, "max": high} for name, (low, high) in tensor_ranges.items()}
-        return bytes(made.quantize(given, enable_progress_report=False).quantized_model)
+        quantiser = quantizer.Quantizer(bytearray(model), rules)
+        stated = {name: {"min": low, "max": high} for name, (low, high) in tensor_ranges.items()}
+        return bytes(quantiser.quantize(stated, enable_progress_report=False).quantized_model)
 
 
 @functools.lru_cache(2)
 def layers(model: bytes) -> tuple[tuple[str, ...], ...]:
-    """The layers in the order they run: per layer the names of the tensors that it and the operators up to the next one make."""
+    """Per layer, in the order they run, the names of the tensors that it and the operators up to the next layer compute."""
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 
-    opened = flatbuffer.read_model(model)
-    (graph,) = opened.subgraphs
-    found: list[list[str]] = []
+    model_t = flatbuffer.read_model(model)
+    (graph,) = model_t.subgraphs
+    result: list[list[str]] = []
     for operator in graph.operators:
-        name = str(flatbuffer.TFL_OP_CODE_TO_NAME.get(opened.operatorCodes[operator.opcodeIndex].builtinCode, ""))
+        name = str(flatbuffer.TFL_OP_CODE_TO_NAME.get(model_t.operatorCodes[operator.opcodeIndex].builtinCode, ""))
         if (
             name.rpartition(".")[2] in _WEIGHTED
             and operator.inputs[1] >= 0
-            and opened.buffers[graph.tensors[operator.inputs[1]].buffer].data is not None
+            and model_t.buffers[graph.tensors[operator.inputs[1]].buffer].data is not None
         ):
-            found.append([])
-        if found:
-            found[-1] += [flatbuffer.get_tensor_name(graph.tensors[number]) for number in operator.outputs]
-    return tuple(map(tuple, found))
+            result.append([])
+        if result:
+            result[-1] += [flatbuffer.get_tensor_name(graph.tensors[number]) for number in operator.outputs]
+    return tuple(map(tuple, result))
 
 
 @functools.lru_cache(8)
@@ -93,12 +92,12 @@ def _ranges(model: bytes, photos: PhotoKey, kind: str) -> Mapping[str, tuple[Arr
         return _extremes(model, photos.pixels)
     whole = dict(_ranges(model, photos, "minmax"))
     interpreter = _open(model)
-    (given,) = interpreter.get_input_details()
+    (image,) = interpreter.get_input_details()
     places = {detail["name"]: detail["index"] for detail in interpreter.get_tensor_details() if detail["name"] in whole}
-    moving = [name for name in places if name != given["name"] and whole[name][0].size == 1]
+    moving = [name for name in places if name != image["name"] and whole[name][0].size == 1]
     counts: dict[str, Array] = {}
     for photo in photos.pixels[: ranges.HISTOGRAM]:
-        interpreter.set_tensor(given["index"], photo[None].astype(np.float32))
+        interpreter.set_tensor(image["index"], photo[None].astype(np.float32))
         interpreter.invoke()
         for name in moving:
             low, high = whole[name]
@@ -111,15 +110,16 @@ def _ranges(model: bytes, photos: PhotoKey, kind: str) -> Mapping[str, tuple[Arr
 
 
 def _extremes(model: bytes, photos: Pixels) -> Mapping[str, tuple[Array, Array]]:
-    """The quantizer says by the first photo which tensors have a range; of the others each tensor is read once, without a copy.
+    """Tensor -> its smallest and largest value over all photos.
 
-    By its own calibrator, which reads a tensor for every operator that has it, they take twice as long.
+    The quantizer's calibrator runs the first photo and determines which tensors have a range. On the others each tensor is read once,
+    without a copy; the calibrator reads a tensor for every operator that uses it, and takes twice as long.
     """
     interpreter = _open(model)
     (pixels,) = interpreter.get_input_details()
     ranges = _first(model, interpreter, photos[0])
-    made = {number for operator in interpreter._get_ops_details() for number in operator["outputs"]}
-    places = {detail["index"]: detail["name"] for detail in interpreter.get_tensor_details() if detail["index"] in made}
+    computed = {number for operator in interpreter._get_ops_details() for number in operator["outputs"]}
+    places = {detail["index"]: detail["name"] for detail in interpreter.get_tensor_details() if detail["index"] in computed}
     moving = {number: name for number, name in places.items() if name in ranges and ranges[name][0].size == 1}
     for photo in photos[1:]:
         interpreter.set_tensor(pixels["index"], photo[None].astype(np.float32))
@@ -129,7 +129,7 @@ def _extremes(model: bytes, photos: Pixels) -> Mapping[str, tuple[Array, Array]]
             values = interpreter.tensor(number)()
             np.minimum(low, values.min(), out=low)
             np.maximum(high, values.max(), out=high)
-            del values  # the interpreter refuses to go on while anything refers to its memory
+            del values  # the interpreter cannot continue while a view of its memory exists
     low, high = ranges[pixels["name"]]
     ranges[pixels["name"]] = (np.zeros_like(low), np.full_like(high, _WHITE))
     return ranges

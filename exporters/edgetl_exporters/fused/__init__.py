@@ -1,7 +1,7 @@
-"""Fused export: a backbone and a trained head as one ordinary classifier file, for programs that know nothing of edgetl.
+"""Fused export: a backbone and a trained head as one ordinary classifier file, for programs without edgetl.
 
 The head comes as plain arrays (:class:`Classes`): the exporters know neither the store nor the heads. Every format appends the same
-arithmetic to the variant's own graph, which stays as it is, and the written file is proved on its own runtime before it is handed over.
+arithmetic to the variant's own graph, which does not change, and the file is proved on its own runtime before it is written.
 """
 
 from edgetl_exporters.fused.check import Answers, Check

@@ -1,8 +1,6 @@
-"""The check on a person's own photos: how often a fused file names the class that edgetl names.
+"""Compares a fused file with edgetl on a user's own photos: on how many both name the same class.
 
-It is for a backbone that is not the one the head was trained on. Measured with EfficientNet-Lite0 taught with tflite-int8: flowers and
-sign-digits, 5, 10 and 20 photos a class, 6 draws each, 200 other photos. The same class was named by onnx-int8 on 95.5 to 100 % of them and
-by openvino-int8 on 96 to 100 %, with as many right answers (within 4 of 200); by the float variants on 89 to 97 % (within 9).
+It is for a variant other than the one the head was trained with: docs/evidence/fused-classifiers.md.
 """
 
 from __future__ import annotations
@@ -25,41 +23,40 @@ from edgetl.types import Embeddings, Pixels
 from edgetl_exporters.quiet import quiet
 
 BOUND = 0.95
-"""The least share of photos with the same class. It lets all int8 variants of the measurement above pass, and 16 of the 36 heads on float
-embeddings. With four such heads, onnx-int8 with red and blue swapped, pixels in another range, squashed photos, or noise in the embeddings
-to a cosine of 0.99 reached 44 to 94 %."""
+"""The least share of photos with the same class: docs/evidence/fused-classifiers.md."""
 FEWEST = 50
+"""Least number of photos for the comparison."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What edgetl says, and of which photos it is asked.
+    """edgetl's answers, and the photos to compare on.
 
     Attributes:
         variant: the variant that edgetl embeds with.
         folder: the photos, in any subfolders.
-        probabilities: uint8 [h, w, 3] -> float32 [c]; raises PhotoError where it has none.
-        taught: whether a photo of this digest was taught.
+        probabilities: uint8 [h, w, 3] -> float32 [c]; raises PhotoError if the photo cannot be used.
+        trained: whether the head was trained with the photo of this digest.
         progress: called with (photos done, photos in all).
     """
 
     variant: str
     folder: Path
     probabilities: Callable[[Pixels], Embeddings]
-    taught: Callable[[bytes], bool]
+    trained: Callable[[bytes], bool]
     progress: Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A fused file beside edgetl's answers.
+    """A fused file compared with edgetl's answers.
 
     Attributes:
         variant: the variant that edgetl embedded with.
-        top1: on how many photos the most probable class is the same.
+        top1: photos on which the most probable class is the same.
         max_abs: the largest difference of one probability.
         bound: the least share that is allowed.
-        known: photos passed over because they were taught, or are in the folder twice.
+        known: photos that do not count, because the head was trained with them or they are in the folder twice.
         failed: (source, reason) per file that could not be used.
     """
 
@@ -72,19 +69,19 @@ class Check:
 
 
 def compare(bundle: Bundle, variant: Variant, files: Mapping[str, bytes], answers: Answers) -> Check:
-    """Shows photos to both.
+    """Classifies photos with both.
 
-    Taught ones do not count: four such heads named the same class of all of theirs, whatever the variant.
+    Photos that the head was trained with do not count: on them every variant gives the same class.
 
     Args:
         bundle: where the backbone is from.
         variant: the fused file's backbone.
         files: the fused model.
-        answers: what edgetl says.
+        answers: of edgetl.
 
     Raises:
         PhotoError: the folder is missing or holds no photo.
-        ExportError: fewer than FEWEST photos can be counted.
+        ExportError: `too-few-photos`: fewer than FEWEST count.
         ParityError: the share of photos with the same class is below BOUND.
     """
     paths, failed = photos_in(answers.folder)
@@ -94,19 +91,19 @@ def compare(bundle: Bundle, variant: Variant, files: Mapping[str, bytes], answer
         for done, path in enumerate(paths, 1):
             try:
                 photo = load(path)
-                if photo.digest in shown or answers.taught(photo.digest):
+                if photo.digest in shown or answers.trained(photo.digest):
                     known += 1
                 else:
                     pixels = tensor(photo, bundle.input)
-                    expected, made = answers.probabilities(pixels), runtime.embed(pixels[None])[0]
+                    expected, probabilities = answers.probabilities(pixels), runtime.embed(pixels[None])[0]
                     shown.add(photo.digest)
-                    same += int(made.argmax() == expected.argmax())
-                    furthest = max(furthest, float(np.abs(made - expected).max()))
+                    same += int(probabilities.argmax() == expected.argmax())
+                    furthest = max(furthest, float(np.abs(probabilities - expected).max()))
             except PhotoError as error:
                 failed.append((str(path), str(error)))
             answers.progress(done, len(paths))
     check = Check(answers.variant, Proportion(same, len(shown)), furthest, BOUND, known, tuple(failed))
-    _judge(check, variant, answers.folder)
+    _check_share(check, variant, answers.folder)
     return check
 
 
@@ -115,15 +112,26 @@ def _opened(variant: Variant, files: Mapping[str, bytes]) -> Runtime:
         return open_runtime(variant.family, files)
 
 
-def _judge(check: Check, variant: Variant, folder: Path) -> None:
+def _check_share(check: Check, variant: Variant, folder: Path) -> None:
     if check.top1.n < FEWEST:
-        unusable = f"{len(check.failed)} unusable" + "".join(f" ({reason})" for _, reason in check.failed[:1])
         raise ExportError(
-            f"{folder}: {check.top1.n} different photos that were not taught, expected {FEWEST} or more; passed over: {check.known} "
-            f"that were taught or are there twice, {unusable}"
+            f"{folder}: {check.top1.n} different photos that the head was not trained with, expected {FEWEST} or more (not counted: "
+            f"{check.known} from training or there twice, {len(check.failed)} unusable)",
+            code="too-few-photos",
+            path=str(folder),
+            count=check.top1.n,
+            minimum=FEWEST,
+            known=check.known,
+            failed=check.failed,
         )
     if check.top1.value < BOUND:
         raise ParityError(
-            f"the fused {variant.name} names the class that edgetl names with {check.variant} on {check.top1} photos of {folder}, expected "
-            f"{100 * BOUND:.0f} % or more; export {check.variant}, or teach a store with --variant {variant.name}"
+            f"the fused {variant.name} gives the same class as edgetl with {check.variant} on {check.top1} photos of {folder}, expected "
+            f"{100 * BOUND:.0f} % or more; deploy {check.variant}, or train a store with --variant {variant.name}",
+            code="answers-differ",
+            variant=variant.name,
+            own=check.variant,
+            hits=check.top1.hits,
+            n=check.top1.n,
+            bound=BOUND,
         )

@@ -1,4 +1,4 @@
-"""What a head is to a format: plain arrays and the names of its classes."""
+"""A trained head as plain arrays and class names."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ import numpy as np
 from edgetl.types import Embeddings
 
 INPUT, OUTPUT = "image", "probabilities"
-"""The names of a fused file's ends; an input that stays as it was keeps its name."""
+"""The names of a fused file's input and output; an unchanged input keeps its name."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Classes:
     """A trained head as plain arrays: softmax((z / |z|) W' / T + b / T), where z is the embedding with signed roots of its last values.
 
-    Where roots are taken of some values only, they are scaled to the L2 norm that those values had.
+    If roots are taken of some values only, they are scaled to the L2 norm of those values.
 
     Attributes:
         labels: class names, in the order of the rows.
         weight: W, float32 [c, d].
         bias: b, float32 [c].
         temperature: T, above 0.
-        rooted: of how many of the last values of an embedding signed roots are taken; 0 for heads made before there was power
-            normalisation.
+        rooted: of how many of the last values of an embedding signed roots are taken.
         probabilities: the head itself, embeddings float32 [n, d] -> float32 [n, c]; the fused file is compared with it.
-        about: where the head comes from, for a sentence in the file's metadata, e.g. `head 3 (lda) of shop.db`.
-        left_out: what it does beyond naming the most probable class, and this file cannot, in sentences.
+        about: where the head comes from, for a sentence in the file's metadata, e.g. `head 3 (lda) of parts.db`.
+        left_out: what edgetl does and this file cannot, in sentences.
     """
 
     labels: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Writes a fused classifier: one file that any program runs, or the folder that a target expects."""
+"""Writes a fused classifier: one file for any program, or the folder that a target reads."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from edgetl_exporters.fused.proof import Agreement, prove
 from edgetl_exporters.quantise import recipes
 
 FORMATS: Mapping[str, str] = {"onnx": ".onnx", "tflite": ".tflite", "openvino": ".xml"}
-"""Format -> what the file's name ends in. OpenVINO's weights lie beside its graph."""
+"""Format -> suffix of the file. OpenVINO's weights are in a second file beside it."""
 TARGETS = ("frigate",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Fused:
-    """A fused classifier as it was written.
+    """A fused classifier that was written.
 
     Attributes:
         path: the file to open, or the target's folder.
         format: `onnx`, `tflite` or `openvino`.
         variant: the backbone's variant.
         target: the program whose layout it has; None for one ordinary file.
-        files: all that was written, by its name.
+        files: all that were written.
         labels: class names, in the order of the output.
-        added: bytes more than the backbone alone.
-        expects: what a program must do to a photo, in sentences.
+        added: size beyond the backbone alone, bytes.
+        expects: how a program must prepare a photo and open the file, in sentences.
         left_out: what edgetl does and this file cannot, in sentences.
         agreement: the proof.
-        check: the check on photos, where one was asked for.
+        check: the comparison with edgetl on photos, if there was one.
     """
 
     path: str
@@ -57,26 +57,26 @@ class Fused:
 def fuse(
     bundle: Bundle, variant: Variant, head: Classes, output: Path, *, target: str | None = None, answers: Answers | None = None
 ) -> Fused:
-    """Appends a head to a variant of a bundle, proves the result and writes it, whole or not at all.
+    """Appends a head to a variant of a bundle, proves the result and writes it as a whole or not at all.
 
     Args:
         bundle: where the backbone is from.
-        variant: which of its models; the head must have been trained from its embeddings, which the caller sees to, or `answers` be given.
+        variant: one of its models; the caller makes sure that the head was trained on its embeddings, or passes `answers`.
         head: the head.
-        output: the file, ending as :data:`FORMATS` says, or with a target a folder; neither may be there.
+        output: the file, with a suffix of :data:`FORMATS`, or with a target a folder; it must not exist.
         target: `frigate`, or None.
-        answers: what the file is to say of photos, which is checked; None checks nothing.
+        answers: of edgetl, with which the file is compared on photos; None skips the comparison.
 
     Raises:
-        ExportError: the output is there or ends otherwise, the target cannot use this variant, or too few photos to check.
-        ParityError: the fused file computes something else than the head, or too often says another class than the answers.
-        PhotoError: there are no photos to check.
+        ExportError: `target-exists`, `wrong-suffix`, `dim-differs`, `program-unsupported`, `too-few-photos` or `not-writable`.
+        ParityError: the fused file computes other probabilities than the head, or too often another class than edgetl.
+        PhotoError: the folder to compare on cannot be read.
         RuntimeUnavailable: the variant's runtime is not installed.
     """
     _check(bundle, variant, head, output, target)
     expects = _expects(bundle.input, variant, target)
-    said = (f"{bundle.backbone['name']} ({variant.name}) with {head.about}.", *expects, *head.left_out)
-    info = metadata.Info(str(bundle.backbone["name"]), " ".join(said), bundle.input, head.labels)
+    sentences = (f"{bundle.backbone['name']} ({variant.name}) with {head.about}.", *expects, *head.left_out)
+    info = metadata.Info(str(bundle.backbone["name"]), " ".join(sentences), bundle.input, head.labels)
     model = metadata.write(variant.format, _appended(variant.format, bundle.model(variant), head, target), info)
     agreement = prove(bundle, variant, head, model)
     check = compare(bundle, variant, model, answers) if answers else None
@@ -103,46 +103,63 @@ _SIGNED = {
     "openvino": "compile it with LP_TRANSFORMS_MODE=NO, or its products saturate; a bundle of --openvino-recipe openvino-u8u8 needs no "
     "setting.",
 }
-"""What a program must do that opens a model with int8 weights (docs/evidence/int8-instruction-sets.md)."""
+"""How a program must open a model with int8 weights: docs/evidence/int8-instruction-sets.md."""
 
 
 def _expects(image: ImageSpec, variant: Variant, target: str | None) -> tuple[str, ...]:
-    said = (
+    photo = (
         f"Input: uint8 RGB [n, {image.height}, {image.width}, 3], values 0 to 255; the normalisation is inside.",
-        f"The head was taught with photos scaled to a short side of {image.resize} pixels ({image.filter}, antialiased) and cropped to the "
-        "centre; a program that squashes the whole photo to the input's size shows it other pictures and may get other answers.",
+        f"The head was trained on photos scaled to a short side of {image.resize} pixels ({image.filter}, antialiased) and cropped to the "
+        "centre; a program that squashes the whole photo to the input's size may get other answers.",
     )
     by_format = {"openvino": (openvino_head.EXPECTS,), "tflite": (tflite_head.EXPECTS,)}
     signed = (f"On x86 without VNNI {_SIGNED[variant.format]}",) if variant.format in _SIGNED and recipes.signed(variant.recipe) else ()
-    return (*said, *by_format.get(variant.format, ()), *signed, *((frigate.EXPECTS,) if target == "frigate" else ()))
+    return (*photo, *by_format.get(variant.format, ()), *signed, *((frigate.EXPECTS,) if target == "frigate" else ()))
 
 
 def _check(bundle: Bundle, variant: Variant, head: Classes, output: Path, target: str | None) -> None:
     if variant.format not in FORMATS:
-        raise ExportError(f"{variant.name}: a classifier file is one of {', '.join(FORMATS)}, and the {variant.format} format has none")
+        raise ExportError(
+            f"{variant.name}: a classifier file has the format {', '.join(FORMATS)}, not {variant.format}",
+            code="unknown-format",
+            given=variant.format,
+            known=list(FORMATS),
+        )
     if head.dim != bundle.dim:
-        raise ExportError(f"{bundle.path} gives embeddings of {bundle.dim} values, the head reads {head.dim}; give the head's own bundle")
+        raise ExportError(
+            f"{bundle.path}: its embeddings have {bundle.dim} values, the head reads {head.dim}; give the head's own bundle",
+            code="dim-differs",
+            path=str(bundle.path),
+            dim=bundle.dim,
+            head_dim=head.dim,
+        )
     if target is None and output.suffix != FORMATS[variant.format]:
-        raise ExportError(f"{output}: the name of a classifier in the format {variant.format} ends in {FORMATS[variant.format]}")
+        suffix = FORMATS[variant.format]
+        raise ExportError(
+            f"{output}: a classifier in the format {variant.format} ends in {suffix}",
+            code="wrong-suffix",
+            path=str(output),
+            expected=suffix,
+        )
     beside = [output] if target else [output, output.with_suffix(".bin")][: len(variant.files)]
     taken = next((path for path in beside if path.exists()), None)
     if taken is not None:
-        raise ExportError(f"{taken} is there already; choose another name with -o, or remove it")
+        raise ExportError(f"{taken} already exists; choose another name with -o, or remove it", code="target-exists", path=str(taken))
     if target == "frigate":
         frigate.check(variant, bundle.input)
 
 
 def _write(files: Mapping[str, bytes], folder: Path) -> None:
     """Writes all files or none, so that no program opens half of one."""
-    made = not folder.exists()
+    new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".edgetl-", dir=folder) as draft:
             for name, content in files.items():
                 (Path(draft) / name).write_bytes(content)
-            for name in reversed(list(files)):  # a graph comes after its weights
+            for name in reversed(list(files)):  # a graph is written after its weights
                 (Path(draft) / name).replace(folder / name)
     except OSError as error:
-        if made and folder.is_dir() and not any(folder.iterdir()):
+        if new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-        raise ExportError(f"{folder} cannot be written: {error.strerror}") from error
+        raise ExportError(f"{folder} cannot be written: {error.strerror}", code="not-writable", path=str(folder)) from error

@@ -15,7 +15,7 @@ _AXES_ARE_AN_INPUT = 18
 
 
 def append(files: Mapping[str, bytes], head: Classes) -> dict[str, bytes]:
-    """The model with the output `probabilities` float32 [n, c] in the place of its embedding; its input stays as it is.
+    """The model with the output `probabilities` float32 [n, c] instead of its embedding; the input does not change.
 
     Args:
         files: the model's one file.
@@ -35,17 +35,15 @@ def append(files: Mapping[str, bytes], head: Classes) -> dict[str, bytes]:
     weight, bias = head.layer()
     logits = nodes.add("Gemm", rows, nodes.constant("weight", weight), nodes.constant("bias", bias), transB=1)
     nodes.add("Softmax", logits, output=OUTPUT, axis=1)
-    made = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["batch", len(head.labels)])
-    made.type.tensor_type.shape.dim[0].CopyFrom(batch)
+    probabilities = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["batch", len(head.labels)])
+    probabilities.type.tensor_type.shape.dim[0].CopyFrom(batch)
     del model.graph.output[:]
-    model.graph.output.append(made)
+    model.graph.output.append(probabilities)
     onnx.checker.check_model(model)
     return {name: model.SerializeToString()}
 
 
 def _powers(nodes: _Nodes, embedding: str, head: Classes) -> str:
-    if not head.rooted:
-        return embedding
     if head.rooted == head.dim:
         return _roots(nodes, embedding)
     first, last = (nodes.slice(embedding, *ends) for ends in ((0, head.dim - head.rooted), (head.dim - head.rooted, head.dim)))
@@ -58,27 +56,27 @@ def _roots(nodes: _Nodes, values: str) -> str:
 
 
 class _Nodes:
-    """Adds nodes behind a graph, under names of their own."""
+    """Adds nodes behind a graph, with unique names."""
 
     def __init__(self, model: Any) -> None:
         self._graph = model.graph
         self._opset = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
 
     def add(self, kind: str, *inputs: str, output: str = "", **attributes: int) -> str:
-        """Adds a node and returns the name of what it makes."""
+        """Adds a node and returns the name of its output."""
         import onnx
 
-        made = output or f"head/{kind}_{len(self._graph.node)}"
-        self._graph.node.append(onnx.helper.make_node(kind, list(inputs), [made], name=made, **attributes))
-        return made
+        result = output or f"head/{kind}_{len(self._graph.node)}"
+        self._graph.node.append(onnx.helper.make_node(kind, list(inputs), [result], name=result, **attributes))
+        return result
 
     def constant(self, name: str, values: Array) -> str:
         """Adds an array and returns its name."""
         from onnx import numpy_helper
 
-        made = f"head/{name}_{len(self._graph.initializer)}"
-        self._graph.initializer.append(numpy_helper.from_array(values, made))
-        return made
+        result = f"head/{name}_{len(self._graph.initializer)}"
+        self._graph.initializer.append(numpy_helper.from_array(values, result))
+        return result
 
     def slice(self, values: str, start: int, end: int) -> str:
         """Columns from `start` to `end` of [n, d]."""
@@ -90,7 +88,7 @@ class _Nodes:
         if self._opset < _AXES_ARE_AN_INPUT:
             import onnx
 
-            made = f"head/ReduceL2_{len(self._graph.node)}"
-            self._graph.node.append(onnx.helper.make_node("ReduceL2", [values], [made], name=made, axes=[1], keepdims=1))
-            return made
+            result = f"head/ReduceL2_{len(self._graph.node)}"
+            self._graph.node.append(onnx.helper.make_node("ReduceL2", [values], [result], name=result, axes=[1], keepdims=1))
+            return result
         return self.add("ReduceL2", values, self.constant("axes", np.array([1], np.int64)), keepdims=1)

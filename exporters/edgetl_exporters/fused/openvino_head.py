@@ -15,23 +15,22 @@ from edgetl_exporters.fused.classes import OUTPUT, Classes
 from edgetl_exporters.quiet import quiet
 
 EXPECTS = (
-    "Where the processor has bfloat16, OpenVINO computes in it unless INFERENCE_PRECISION_HINT is f32, and then a few answers differ: as "
-    "edgetl computes, it is f32."
+    "On a processor with bfloat16, set INFERENCE_PRECISION_HINT to f32, as edgetl does; otherwise OpenVINO computes in bfloat16, and a few "
+    "answers differ."
 )
-"""Flowers, EfficientNet-Lite0, a CPU with bfloat16: 195 of 200 answers are the same without the hint (int8: 191), all with it. It is the
-backbone's rounding, not the head's, and a file cannot ask for f32."""
+"""How many answers differ: docs/evidence/fused-classifiers.md."""
 _TINY = 1e-30
-"""A row of zeros stays zero: its length is taken to be this."""
+"""Least length of a row, so that a row of zeros stays zero."""
 
 
 def append(files: Mapping[str, bytes], head: Classes) -> dict[str, bytes]:
-    """The model with the output `probabilities` float32 [n, c] in the place of its embedding; its input stays as it is.
+    """The model with the output `probabilities` float32 [n, c] instead of its embedding; the input does not change.
 
     Args:
         files: the graph, then its weights.
         head: the head.
     """
-    # OpenVINO sends usage statistics when it is imported, unless their module cannot be.
+    # OpenVINO sends usage statistics when it is imported, unless their module cannot be imported.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is how Python marks a module that must not load
     import openvino
     from openvino import opset13 as ops
@@ -45,15 +44,15 @@ def append(files: Mapping[str, bytes], head: Classes) -> dict[str, bytes]:
             embedding = ops.convert(embedding, "f32").output(0)
         rows = _unit(_powers(embedding, head))
         weight, bias = head.layer()
-        made = ops.softmax(ops.add(ops.matmul(rows, weight, False, True), bias[None]), 1)
-        made.set_friendly_name(OUTPUT)
-        result.input(0).replace_source_output(made.output(0))
+        probabilities = ops.softmax(ops.add(ops.matmul(rows, weight, False, True), bias[None]), 1)
+        probabilities.set_friendly_name(OUTPUT)
+        result.input(0).replace_source_output(probabilities.output(0))
         result.output(0).get_tensor().set_names({OUTPUT})
         model.validate_nodes_and_infer_types()
         # The Model API's own list of labels is split at spaces.
         model.set_rt_info(json.dumps(head.labels, ensure_ascii=False), ["edgetl", "labels"])
         with tempfile.TemporaryDirectory() as folder:
-            # Weights that are float16 stay so; the head's would lose what its probabilities are proved to.
+            # float16 weights stay float16; in float16 the head's own would be too coarse for the proof of its probabilities.
             openvino.save_model(model, Path(folder) / graph, compress_to_fp16=False)
             return {graph: (Path(folder) / graph).read_bytes(), weights: (Path(folder) / graph).with_suffix(".bin").read_bytes()}
 
@@ -61,8 +60,6 @@ def append(files: Mapping[str, bytes], head: Classes) -> dict[str, bytes]:
 def _powers(embedding: Any, head: Classes) -> Any:
     from openvino import opset13 as ops
 
-    if not head.rooted:
-        return embedding
     if head.rooted == head.dim:
         return _roots(embedding)
     lengths = np.array([head.dim - head.rooted, head.rooted])

@@ -1,4 +1,4 @@
-"""The proof: the fused file, run by its own runtime, says what the backbone and the head say apart."""
+"""Proves a fused file: on its own runtime it gives the same probabilities as backbone and head apart."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from edgetl.bundle.bundle import Bundle, Variant
 from edgetl.errors import ParityError
 from edgetl.runtimes import open_runtime
 from edgetl.stats import Proportion
-from edgetl.types import Embeddings, Pixels
+from edgetl.types import Embeddings, Pixels, to_json
 from edgetl_exporters import pictures
 from edgetl_exporters.fused.classes import Classes
 from edgetl_exporters.quiet import quiet
 
 BOUND = 1e-4
-"""The most that one probability may differ. EfficientNet-Lite0 with 5 classes of flowers differs by 4e-7 in all formats and precisions."""
+"""Largest difference of one probability. EfficientNet-Lite0 with 5 classes of flowers differs by 4e-7 in all formats and precisions."""
 _SCENES, _SEED = 24, 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """The fused file beside backbone and head apart, on the bundle's test charts and drawn scenes.
+    """The fused file compared with backbone and head apart, on the bundle's self-test images and drawn scenes.
 
     Attributes:
         count: pictures.
-        top1: on how many the most probable class is the same.
+        top1: pictures on which the most probable class is the same.
         max_abs: the largest difference of one probability.
         bound: the largest that is allowed.
-        library: what ran both, and its version.
+        library: the runtime of both, and its version.
     """
 
     count: int
@@ -44,7 +44,7 @@ def prove(bundle: Bundle, variant: Variant, head: Classes, files: Mapping[str, b
     """Runs both and compares them.
 
     Args:
-        bundle: where the backbone is from.
+        bundle: of the backbone.
         variant: the backbone's model.
         head: the head.
         files: the fused model.
@@ -58,25 +58,33 @@ def prove(bundle: Bundle, variant: Variant, head: Classes, files: Mapping[str, b
     tensors = np.concatenate([bundle.self_test(variant).tensors, scenes])
     embeddings, _ = _run(variant.family, bundle.model(variant), tensors)
     expected = head.probabilities(embeddings)
-    made, library = _run(variant.family, files, tensors)
-    if made.shape != expected.shape:
-        raise ParityError(f"the fused {variant.name} gives {list(made.shape)}, expected {list(expected.shape)}; choose another --variant")
-    same = made.argmax(1) == expected.argmax(1)
-    furthest = float(np.abs(made - expected).max())
+    probabilities, library = _run(variant.family, files, tensors)
+    if probabilities.shape != expected.shape:
+        raise ParityError(
+            f"the fused {variant.name} gives {list(probabilities.shape)}, expected {list(expected.shape)}; choose another --variant",
+            code="output-shape",
+            variant=variant.name,
+            shape=probabilities.shape,
+            expected=expected.shape,
+        )
+    same = probabilities.argmax(1) == expected.argmax(1)
+    furthest = float(np.abs(probabilities - expected).max())
     agreement = Agreement(len(same), Proportion(int(same.sum()), len(same)), furthest, BOUND, library)
     if not furthest <= BOUND:
         raise ParityError(
-            f"the fused {variant.name} on {library} gives probabilities up to {furthest:.2g} from the head's own, at most {BOUND} is "
-            f"allowed (the same class on {agreement.top1} pictures): the converter or the runtime changed the arithmetic; choose another "
-            "--variant"
+            f"the fused {variant.name} on {library}: probabilities differ from the head's own by up to {furthest:.2g}, at most {BOUND} is "
+            f"allowed (same class on {agreement.top1} pictures); the runtime changed the arithmetic. Choose another --variant.",
+            code="probabilities-differ",
+            variant=variant.name,
+            **to_json(agreement),
         )
     return agreement
 
 
 def _run(family: str, files: Mapping[str, bytes], tensors: Pixels) -> tuple[Embeddings, str]:
-    """What a model makes of pictures, one at a time as a camera sees them, and the library that ran it."""
+    """A model's outputs for pictures, one at a time as a device runs them, and the library that ran it."""
     with quiet():
         runtime = open_runtime(family, files)
-        made = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
+        outputs = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
         runtime.close()
-    return made, runtime.library
+    return outputs, runtime.library

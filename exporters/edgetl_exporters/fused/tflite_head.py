@@ -1,7 +1,7 @@
 """TFLite: the head as built-in operators behind the embedding, and uint8 pixels in front of it.
 
-The head computes in float32 whatever the backbone computes in: what it reads is the dequantised embedding that it was trained from, so
-that the answers are the same. All operators are of version 1 (DEQUANTIZE apart), so that tflite-runtime 2.14 runs them too.
+The head always computes in float32, on the dequantised embedding that it was trained on, so the answers are the same. All operators except
+DEQUANTIZE have version 1, so that tflite-runtime 2.14 runs them too.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from edgetl.types import Array
 from edgetl_exporters.files import tflite
 from edgetl_exporters.fused.classes import INPUT, OUTPUT, Classes
 
-EXPECTS = "The head's few operators compute in float32, on the CPU where an accelerator computes the backbone in integers."
+EXPECTS = "The head's few operators compute in float32, on the CPU if an accelerator computes the backbone in integers."
 _TINY = 1e-30
-"""The square root is taken of no less: x / sqrt(|x|) is the signed root, and zero stays zero. (SIGN is younger than most runtimes.)"""
+"""Least argument of the square root: x / sqrt(|x|) is the signed root, and zero stays zero. (SIGN is newer than most runtimes.)"""
 _STEPS = 2.0**24
-"""All that a float32 in [0, 1] can say, as an integer."""
+"""Resolution of a float32 in [0, 1], as an integer."""
 _DEQUANTIZE = {"uint8": 1, "int8": 2, "int16": 3, "float16": 3}
 """Input type -> the operator's version (tensorflow/lite/tools/versioning/op_version.cc)."""
 
 
 def append(files: Mapping[str, bytes], head: Classes, *, integers: bool = False) -> dict[str, bytes]:
-    """The model with uint8 [1, h, w, 3] in and the output `probabilities` [1, c] in the place of its embedding.
+    """The model with uint8 [1, h, w, 3] in and the output `probabilities` [1, c] instead of its embedding.
 
     Args:
         files: the model's one file.
         head: the head.
-        integers: give int32, p = q / 2^24, instead of float32 p.
+        integers: the output is int32 q with p = q / 2^24, instead of float32 p.
     """
     ((name, content),) = files.items()
     model = tflite.read(content, name)
@@ -39,16 +39,14 @@ def append(files: Mapping[str, bytes], head: Classes, *, integers: bool = False)
     row = nodes.add("L2_NORMALIZATION", [_powers(nodes, nodes.embedding(), head)], head.dim, "L2NormOptions")
     classes = len(head.labels)
     logits = nodes.add("FULLY_CONNECTED", [row, *map(nodes.constant, head.layer())], classes, "FullyConnectedOptions")
-    made = nodes.add("SOFTMAX", [logits], classes, "SoftmaxOptions", beta=1.0)
+    probabilities = nodes.add("SOFTMAX", [logits], classes, "SoftmaxOptions", beta=1.0)
     if integers:
-        made = nodes.integers(nodes.add("MUL", [made, nodes.scalar(_STEPS)], classes, "MulOptions"), classes)
-    nodes.finish(made)
+        probabilities = nodes.integers(nodes.add("MUL", [probabilities, nodes.scalar(_STEPS)], classes, "MulOptions"), classes)
+    nodes.finish(probabilities)
     return {name: tflite.pack(model)}
 
 
 def _powers(nodes: _Nodes, embedding: int, head: Classes) -> int:
-    if not head.rooted:
-        return embedding
     if head.rooted == head.dim:
         return _roots(nodes, embedding, head.dim)
     before, size = head.dim - head.rooted, head.rooted
@@ -72,34 +70,34 @@ class _Nodes:
         self._graph = graph
 
     def take_pixels(self) -> None:
-        """Makes uint8 pixels the input: most programs that run classifiers have no other, and MediaPipe takes no int8."""
+        """Makes uint8 pixels the input: most programs that run classifiers have nothing else, and MediaPipe does not take int8."""
         graph = self._graph
-        given = int(graph.raw.inputs[0])
-        kind = graph.dtype(given)
+        source = int(graph.raw.inputs[0])
+        kind = graph.dtype(source)
         if kind == "uint8":
             return
         integer = kind == "int8"
-        image = graph.tensor(INPUT, [int(size) for size in graph.raw.tensors[given].shape], "uint8", scale=1.0 if integer else ())
+        image = graph.tensor(INPUT, [int(size) for size in graph.raw.tensors[source].shape], "uint8", scale=1.0 if integer else ())
         if integer:
-            graph.operator("QUANTIZE", [image], [given], "QuantizeOptions", first=True)
+            graph.operator("QUANTIZE", [image], [source], "QuantizeOptions", first=True)
         else:
-            ends = {"inDataType": graph.raw.tensors[image].type, "outDataType": graph.raw.tensors[given].type}
-            graph.operator("CAST", [image], [given], "CastOptions", first=True, **ends)
+            ends = {"inDataType": graph.raw.tensors[image].type, "outDataType": graph.raw.tensors[source].type}
+            graph.operator("CAST", [image], [source], "CastOptions", first=True, **ends)
         graph.raw.inputs = [image]
 
     def embedding(self) -> int:
         """The embedding in float32."""
-        made = int(self._graph.raw.outputs[0])
-        kind = self._graph.dtype(made)
+        output = int(self._graph.raw.outputs[0])
+        kind = self._graph.dtype(output)
         if kind == "float32":
-            return made
-        return self.add("DEQUANTIZE", [made], self._graph.shape(made)[-1], "DequantizeOptions", version=_DEQUANTIZE[kind])
+            return output
+        return self.add("DEQUANTIZE", [output], self._graph.shape(output)[-1], "DequantizeOptions", version=_DEQUANTIZE[kind])
 
     def add(self, opcode: str, inputs: list[int], size: int, options: str = "", **values: Any) -> int:
         """Adds an operator; returns the float32 tensor [1, size] that it makes."""
-        made = self._graph.tensor(f"head/{opcode.lower()}", [1, size], "float32")
-        self._graph.operator(opcode, inputs, [made], options, **values)
-        return made
+        output = self._graph.tensor(f"head/{opcode.lower()}", [1, size], "float32")
+        self._graph.operator(opcode, inputs, [output], options, **values)
+        return output
 
     def slice(self, values: int, start: int, size: int) -> int:
         """`size` columns from `start` on."""
@@ -108,10 +106,10 @@ class _Nodes:
 
     def integers(self, values: int, size: int) -> int:
         """Whole numbers as int32, marked as steps of 1 / 2^24."""
-        made = self._graph.tensor(OUTPUT, [1, size], "int32", scale=1 / _STEPS)
-        ends = {"inDataType": self._graph.raw.tensors[values].type, "outDataType": self._graph.raw.tensors[made].type}
-        self._graph.operator("CAST", [values], [made], "CastOptions", **ends)
-        return made
+        output = self._graph.tensor(OUTPUT, [1, size], "int32", scale=1 / _STEPS)
+        ends = {"inDataType": self._graph.raw.tensors[values].type, "outDataType": self._graph.raw.tensors[output].type}
+        self._graph.operator("CAST", [values], [output], "CastOptions", **ends)
+        return output
 
     def constant(self, values: Array) -> int:
         """Adds an array."""
@@ -121,8 +119,8 @@ class _Nodes:
         """Adds a number."""
         return self.constant(np.array([value], np.float32))
 
-    def finish(self, made: int) -> None:
+    def finish(self, output: int) -> None:
         """Makes this tensor the only output."""
-        self._graph.raw.tensors[made].name = OUTPUT
-        self._graph.raw.outputs = [made]
+        self._graph.raw.tensors[output].name = OUTPUT
+        self._graph.raw.outputs = [output]
         self._graph.sign(INPUT, OUTPUT)

@@ -69,11 +69,11 @@ class Stated:
 def of_edgetl(text: str) -> dict[str, Any]:
     """What :meth:`Info.spec` wrote, as fields of :class:`Stated`; nothing where it is not that."""
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError, AttributeError):
-        told = json.loads(text)
-        image = ImageSpec(**told["image"])
-        mean, std = (tuple(float(value) for value in told[name]) for name in ("mean", "std"))
-        if told["order"] in ("rgb", "bgr"):
-            return {"image": image, "size": (image.width, image.height), "mean": mean, "std": std, "order": told["order"]}
+        stated = json.loads(text)
+        image = ImageSpec(**stated["image"])
+        mean, std = (tuple(float(value) for value in stated[name]) for name in ("mean", "std"))
+        if stated["order"] in ("rgb", "bgr"):
+            return {"image": image, "size": (image.width, image.height), "mean": mean, "std": std, "order": stated["order"]}
     return {}
 
 
@@ -83,7 +83,7 @@ def model_info(info: Info) -> dict[str, str]:
     (https://openvinotoolkit.github.io/model_api/latest/guides/model-configuration.html) Its lists are words between white space, so
     that a label's own becomes underscores.
     """
-    said = {
+    entries = {
         "model_name": info.name,
         "model_type": "Classification" if info.labels else "",
         "labels": " ".join("_".join(label.split()) for label in info.labels),
@@ -95,20 +95,20 @@ def model_info(info: Info) -> dict[str, str]:
         # The Model API gives frames as OpenCV reads them, in BGR.
         "reverse_input_channels": "True" if info.labels else "",
     }
-    return {key: value for key, value in said.items() if value}
+    return {key: value for key, value in entries.items() if value}
 
 
-def of_model_info(told: Mapping[str, str]) -> dict[str, Any]:
+def of_model_info(stated: Mapping[str, str]) -> dict[str, Any]:
     """What the Model API's keys say, as fields of :class:`Stated`."""
-    found: dict[str, Any] = {"name": told.get("model_name", ""), "labels": tuple(told.get("labels", "").split())}
+    result: dict[str, Any] = {"name": stated.get("model_name", ""), "labels": tuple(stated.get("labels", "").split())}
     with contextlib.suppress(ValueError):
-        found["mean"] = _floats(told.get("mean_values", ""))
+        result["mean"] = _floats(stated.get("mean_values", ""))
     with contextlib.suppress(ValueError):
-        found["std"] = _floats(told.get("scale_values", ""))
+        result["std"] = _floats(stated.get("scale_values", ""))
     # The Model API and DL Streamer start from BGR frames: who reverses them wants RGB. Who does not may have been given RGB.
-    if told.get("reverse_input_channels", "").lower() in ("true", "yes"):
-        found["order"] = "rgb"
-    return {key: value for key, value in found.items() if value}
+    if stated.get("reverse_input_channels", "").lower() in ("true", "yes"):
+        result["order"] = "rgb"
+    return {key: value for key, value in result.items() if value}
 
 
 def _floats(text: str) -> Floats:

@@ -22,9 +22,9 @@ def write(model: bytes, info: Info) -> bytes:
     """The model with its metadata; the graph stays what it is."""
     import onnx
 
-    made = onnx.ModelProto.FromString(model)
+    proto = onnx.ModelProto.FromString(model)
     image = info.image
-    said = {
+    entries = {
         KEY: info.spec(),
         "description": info.description,
         "author": info.author,
@@ -38,38 +38,38 @@ def write(model: bytes, info: Info) -> bytes:
         "Image.NominalPixelRange": "NominalRange_0_255",
         **{_PREFIX + key: value for key, value in model_info(info).items()},
     }
-    kept = {entry.key: entry.value for entry in made.metadata_props}
-    del made.metadata_props[:]
-    onnx.helper.set_model_props(made, {**kept, **{key: value for key, value in said.items() if value}})
-    made.doc_string = info.description
-    made.graph.input[0].type.denotation = "IMAGE"
-    return bytes(made.SerializeToString(deterministic=True))
+    kept = {entry.key: entry.value for entry in proto.metadata_props}
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, {**kept, **{key: value for key, value in entries.items() if value}})
+    proto.doc_string = info.description
+    proto.graph.input[0].type.denotation = "IMAGE"
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def read(model: Any) -> Stated:
     """What an `onnx.ModelProto` says of itself."""
     props = {entry.key: entry.value for entry in model.metadata_props}
-    found = of_model_info({key.removeprefix(_PREFIX): value for key, value in props.items() if key.startswith(_PREFIX)})
-    found |= _image({key.lower(): value.lower() for key, value in props.items()}) | _ultralytics(props)
-    return Stated(**{**found, **of_edgetl(props.get(KEY, ""))})
+    result = of_model_info({key.removeprefix(_PREFIX): value for key, value in props.items() if key.startswith(_PREFIX)})
+    result |= _image({key.lower(): value.lower() for key, value in props.items()}) | _ultralytics(props)
+    return Stated(**{**result, **of_edgetl(props.get(KEY, ""))})
 
 
 def _image(props: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if props.get("image.nominalpixelrange") in _RANGES:
         mean, std = _RANGES[props["image.nominalpixelrange"]]
-        found = {"mean": (mean,), "std": (std,)}
+        result = {"mean": (mean,), "std": (std,)}
     if props.get("image.bitmappixelformat") in _ORDERS:
-        found["order"] = _ORDERS[props["image.bitmappixelformat"]]
-    return found
+        result["order"] = _ORDERS[props["image.bitmappixelformat"]]
+    return result
 
 
 def _ultralytics(props: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     with contextlib.suppress(ValueError, SyntaxError, TypeError, AttributeError, MemoryError, RecursionError):
         if size := [int(side) for side in ast.literal_eval(props.get("imgsz", "[]"))]:
-            found["size"] = (size[-1], size[0])
+            result["size"] = (size[-1], size[0])
     with contextlib.suppress(ValueError, SyntaxError, TypeError, AttributeError, MemoryError, RecursionError):
         if names := ast.literal_eval(props.get("names", "{}")):
-            found["labels"] = tuple(str(names[number]) for number in range(len(names)))
-    return found
+            result["labels"] = tuple(str(names[number]) for number in range(len(names)))
+    return result

@@ -18,8 +18,8 @@ def write(files: Mapping[str, bytes], info: Info) -> Mapping[str, bytes]:
     for old in rt_info.findall("model_info"):
         rt_info.remove(old)
     section = ElementTree.SubElement(rt_info, "model_info")
-    said = {**model_info(info), "description": info.description, KEY: info.spec()}
-    for key, value in sorted(said.items()):
+    entries = {**model_info(info), "description": info.description, KEY: info.spec()}
+    for key, value in sorted(entries.items()):
         ElementTree.SubElement(section, key, value=value)
     return {name: ElementTree.tostring(net, encoding="utf-8", xml_declaration=True), **dict(weights)}
 
@@ -30,5 +30,5 @@ def read(graph: bytes) -> Stated:
         section = ElementTree.fromstring(graph).find("rt_info/model_info")
     except ElementTree.ParseError:
         return Stated()
-    told = {} if section is None else {child.tag: child.get("value", "") for child in section}
-    return Stated(**{**of_model_info(told), **of_edgetl(told.get(KEY, ""))})
+    entries = {} if section is None else {child.tag: child.get("value", "") for child in section}
+    return Stated(**{**of_model_info(entries), **of_edgetl(entries.get(KEY, ""))})

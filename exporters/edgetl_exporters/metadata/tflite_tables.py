@@ -56,29 +56,29 @@ def write(model: bytes, info: Info) -> bytes:
     A quantised input takes pixels as stored numbers. Readers normalise first and quantise then, so that they are told what its
     quantisation undoes.
     """
-    made = tflite.read(model, info.name)
-    graph = tflite.TfliteGraph(made)
+    copied = tflite.read(model, info.name)
+    graph = tflite.TfliteGraph(copied)
     mean, std = graph.normalisation(int(graph.raw.inputs[0])) or (0.0, 1.0)
     for name, content in ((tflite.DESCRIPTION, _described(info, mean, std)), (KEY, info.spec(mean, std).encode())):
-        made.metadata = [entry for entry in made.metadata if entry.name not in (name, name.encode())]
-        made.metadata.append(schema.MetadataT(name, graph.buffer(content)))
-    tflite.prune(made)
-    return tflite.pack(made) + _zipped(info.labels)
+        copied.metadata = [entry for entry in copied.metadata if entry.name not in (name, name.encode())]
+        copied.metadata.append(schema.MetadataT(name, graph.buffer(content)))
+    tflite.prune(copied)
+    return tflite.pack(copied) + _zipped(info.labels)
 
 
 def read(model: Any, content: bytes) -> Stated:
     """What a model (`schema.ModelT`) of this file says of itself."""
     entries = {entry.name: model.buffers[entry.buffer].data for entry in model.metadata}
-    told = {name if isinstance(name, str) else (name or b"").decode(errors="replace"): data for name, data in entries.items()}
-    found: dict[str, Any] = {}
+    entries_by_name = {name if isinstance(name, str) else (name or b"").decode(errors="replace"): data for name, data in entries.items()}
+    result: dict[str, Any] = {}
     # A stranger's tables may point anywhere: what cannot be read is not stated.
     with contextlib.suppress(struct.error, IndexError, ValueError, TypeError, OverflowError):
-        if (data := told.get(tflite.DESCRIPTION)) is not None:
-            found = _read(bytes(data))
-    if file := found.pop("file", None):
-        found["labels"] = _labels(content, file)
-    data = told.get(KEY)
-    return Stated(**{**found, **({} if data is None else of_edgetl(bytes(data).decode(errors="replace")))})
+        if (data := entries_by_name.get(tflite.DESCRIPTION)) is not None:
+            result = _read(bytes(data))
+    if file := result.pop("file", None):
+        result["labels"] = _labels(content, file)
+    data = entries_by_name.get(KEY)
+    return Stated(**{**result, **({} if data is None else of_edgetl(bytes(data).decode(errors="replace")))})
 
 
 def _labels(content: bytes, name: str) -> tuple[str, ...]:
@@ -92,22 +92,22 @@ def _labels(content: bytes, name: str) -> tuple[str, ...]:
 
 
 def _described(info: Info, mean: float, std: float) -> bytes:
-    given = {
+    image = {
         _NAME: "image",
         _DESCRIPTION: f"RGB, {info.image.width}x{info.image.height}, pixel values 0 to 255; the normalisation is inside the model",
         _CONTENT: {_KIND: _IMAGE, _VALUE: {_COLOR: _RGB}},
         _PROCESS_UNITS: [{_KIND: _NORMALISATION, _VALUE: {_MEAN: [mean], _STD: [std]}}],
         _STATS: {_MAX: [255.0], _MIN: [0.0]},
     }
-    made: dict[int, _Value] = {_NAME: "embedding", _CONTENT: {_KIND: _FEATURE, _VALUE: {}}}
+    output: dict[int, _Value] = {_NAME: "embedding", _CONTENT: {_KIND: _FEATURE, _VALUE: {}}}
     if info.labels:
         file = {_NAME: LABELS, _DESCRIPTION: "one class per line", _FILE_KIND: _AXIS_LABELS}
-        made = {_NAME: "probability", _CONTENT: {_KIND: _FEATURE, _VALUE: {}}, _FILES: [file]}
+        output = {_NAME: "probability", _CONTENT: {_KIND: _FEATURE, _VALUE: {}}, _FILES: [file]}
     model = {
         _NAME: info.name,
         _DESCRIPTION: info.description,
         _VERSION: info.version,
-        _SUBGRAPHS: [{_INPUTS: [given], _OUTPUTS: [made]}],
+        _SUBGRAPHS: [{_INPUTS: [image], _OUTPUTS: [output]}],
         _AUTHOR: info.author,
         _LICENSE: info.license,
         _MIN_PARSER: _PARSER,
@@ -120,10 +120,10 @@ def _described(info: Info, mean: float, std: float) -> bytes:
 def _zipped(labels: Sequence[str]) -> bytes:
     if not labels:
         return b""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(LABELS), "".join(f"{label}\n" for label in labels))  # ZipInfo's own date never changes
-    return made.getvalue()
+    return content.getvalue()
 
 
 def _table(builder: Any, fields: Mapping[int, Any]) -> Any:
@@ -153,31 +153,31 @@ def _offset(builder: Any, value: Any) -> Any:
 
 def _read(data: bytes) -> dict[str, Any]:
     root = Table(data, struct.unpack_from("<I", data)[0])
-    found: dict[str, Any] = {"name": _string(root, _NAME)}
+    result: dict[str, Any] = {"name": _string(root, _NAME)}
     for graph in _tables(root, _SUBGRAPHS):
-        for given in _tables(graph, _INPUTS):
-            found |= _read_input(given)
-        for made in _tables(graph, _OUTPUTS):
-            for file in _tables(made, _FILES):
+        for input_table in _tables(graph, _INPUTS):
+            result |= _read_input(input_table)
+        for output in _tables(graph, _OUTPUTS):
+            for file in _tables(output, _FILES):
                 if _byte(file, _FILE_KIND) == _AXIS_LABELS:
-                    found.setdefault("file", _string(file, _NAME))
+                    result.setdefault("file", _string(file, _NAME))
         break
-    return found
+    return result
 
 
-def _read_input(given: Table) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for content in _below(given, _CONTENT):
+def _read_input(input_table: Table) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for content in _below(input_table, _CONTENT):
         for image in _below(content, _VALUE) if _byte(content, _KIND) == _IMAGE else ():
             if _byte(image, _COLOR) == _RGB:
-                found["order"] = "rgb"
+                result["order"] = "rgb"
             for size in _below(image, _SIZE):
-                found["size"] = tuple(_scalar(size, field, number_types.Uint32Flags) for field in (0, 1))
-    for unit in _tables(given, _PROCESS_UNITS):
+                result["size"] = tuple(_scalar(size, field, number_types.Uint32Flags) for field in (0, 1))
+    for unit in _tables(input_table, _PROCESS_UNITS):
         if _byte(unit, _KIND) == _NORMALISATION:
             for options in _below(unit, _VALUE):
-                found["mean"], found["std"] = _floats(options, _MEAN), _floats(options, _STD)
-    return found
+                result["mean"], result["std"] = _floats(options, _MEAN), _floats(options, _STD)
+    return result
 
 
 def _at(table: Table, field: int) -> int:

@@ -1,11 +1,11 @@
-"""Cross-layer equalisation: the channels of a tensor are scaled so that they share its integers evenly, and the network computes the same.
+"""Cross-layer equalisation: scales the channels of a tensor so that all use its integers well, without changing the network's function.
 
-One quantised tensor has one step for all its channels, so a channel of small values that the next layer multiplies by large weights is
-lost. Scaling a channel up where it is made and down where it is read costs nothing: weights have a scale per output channel anyway
+A quantised tensor has one step for all its channels, so a channel of small values that the next layer multiplies by large weights is lost.
+Scaling it up in the layer that computes it and down in the layer that reads it costs nothing: weights have a scale per output channel
 (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1). Here the scales come from
-measured ranges, and from a model of the rounding noise of both activations and weights, which they must lower.
+measured ranges, and must lower the modelled rounding noise of activations and weights.
 
-A scale passes whatever is homogeneous: Relu, pooling, sums (then all that is added shares it), and products with a gate. Hard-swish is not,
+A scale passes homogeneous operators: Relu, pooling, sums (whose operands then share it), and products with a gate. Hard-swish is not one,
 but `s * hard-swish(x / s)` is `x * clip(x / 6s + 0.5, 0, 1)`: a depthwise 1x1 convolution, a clip and a product, all of them integers.
 """
 
@@ -18,26 +18,25 @@ from typing import Any
 
 import numpy as np
 
-from edgetl.errors import CalibrationError
 from edgetl.types import Array, Pixels
-from edgetl_exporters.quantise import ranges, swish
+from edgetl_exporters.quantise import calibration, ranges, swish
 from edgetl_exporters.quantise.ranges import FloatNetwork, PhotoKey
 from edgetl_exporters.quantise.recipes import Recipe
 
 PHOTOS = 24
-"""How many photos the ranges and means are measured on; the function is the same whatever they are."""
+"""Photos for ranges and means; the function of the network does not depend on them."""
 
 _PASS = ("Relu", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean", "Reshape", "Flatten", "Identity")
 _LARGEST = 64.0
 """The largest factor: a bias is an integer of 32 bits, whose step is the product of two scales."""
 
 _WORTH = 1.05
-"""How many times less noise a group must have to be scaled."""
+"""Least factor by which scaling must lower the noise of a group."""
 
 _SPANS = np.geomspace(1 / 16, 16, 17)
 _STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 _LOBE = 3.0
-"""Below -3 hard-swish is zero, so nothing there needs integers."""
+"""Below -3 hard-swish is zero, so no integers are needed there."""
 
 _DEAD = 1e-6
 _BIAS = 2.0**28
@@ -51,10 +50,10 @@ class Group:
 
     Attributes:
         tensors: their names.
-        producers: the layers that make them.
+        producers: the layers that compute them.
         consumers: the layers that read them.
         swishes: (HardSigmoid, Mul) per hard-swish between two of them.
-        fixed: whether something reads or makes them that no scale passes.
+        fixed: whether an operator that no scale passes reads or computes them.
     """
 
     tensors: list[str]
@@ -78,27 +77,27 @@ def network_for(recipe: Recipe, model: bytes, photos: Pixels | None) -> bytes:
     """The network that a recipe quantises: the model, or the same with channels equalised and biases corrected.
 
     Args:
-        recipe: whether it equalises, and its levels, count.
+        recipe: its `equalised` and `levels` are used.
         model: the float ONNX model, uint8 [n, h, w, 3] in.
         photos: uint8 [n, h, w, 3] that calibrate.
 
     Raises:
-        CalibrationError: an equalised network without photos.
+        CalibrationError: `photos-missing`.
     """
     if not recipe.equalised:
         return model
     if photos is None:
-        raise CalibrationError("channels are equalised with photos; give a folder of 120 or more with --calibrate FOLDER")
+        raise calibration.missing()
     return _repaired(model, PhotoKey(photos[:PHOTOS]), recipe.levels or _WEIGHT_LEVELS)
 
 
-@functools.lru_cache(2)  # every format starts from the same
+@functools.lru_cache(2)  # the same for every format
 def _repaired(model: bytes, photos: PhotoKey, levels: int) -> bytes:
     return correct(equalise(model, photos.pixels), photos.pixels, levels)
 
 
 def equalise(model: bytes, photos: Pixels) -> bytes:
-    """The same function with channels scaled, where that loses less to integers.
+    """The same function with scaled channels, as far as that lowers the rounding noise.
 
     Args:
         model: the float ONNX model, uint8 [n, h, w, 3] in.
@@ -119,7 +118,7 @@ def equalise(model: bytes, photos: Pixels) -> bytes:
 
 
 def correct(model: bytes, photos: Pixels, levels: int = _WEIGHT_LEVELS) -> bytes:
-    """Weights rounded to the grid they will have, and each bias corrected for the mean shift that this gives (see `rounding`).
+    """Rounds weights to their integer grid, and corrects each bias for the mean shift of that (see `rounding`).
 
     Args:
         model: the float ONNX model, uint8 [n, h, w, 3] in.
@@ -133,10 +132,10 @@ def correct(model: bytes, photos: Pixels, levels: int = _WEIGHT_LEVELS) -> bytes
         weight = editor.rows(node) if node.op_type == "Conv" else None
         if weight is None or node.input[0] not in statistics:
             continue
-        given, bias = statistics[node.input[0]], editor.biased(node)
-        step = max(float(given.high.max() - min(given.low.min(), 0)), _DEAD) / _STEPS
+        source, bias = statistics[node.input[0]], editor.biased(node)
+        step = max(float(source.high.max() - min(source.low.min(), 0)), _DEAD) / _STEPS
         rounded = on_grid(editor.values[node.input[1]], levels, np.abs(editor.values[bias]) / (_BIAS * step))
-        mean = given.mean
+        mean = source.mean
         lost = (weight - rounded.reshape(weight.shape)).sum(2)
         shift = lost[:, 0] * mean if editor.depthwise(node) else lost @ mean
         editor.set(node.input[1], rounded)
@@ -150,8 +149,8 @@ def on_grid(weight: Array, levels: int, least: Array) -> Array:
     Args:
         weight: [c, ...].
         levels: the largest integer.
-        least: the smallest step of each channel, [c]. A silent channel's own would be so small that its integer bias overflows, so it
-            gets one weight that is large enough for this step; against its bias that weight is nothing.
+        least: the smallest step of each channel, [c]. The own step of a silent channel would be so small that its integer bias overflows,
+            so it gets one weight that is large enough for this step, and negligible against its bias.
     """
     rows = weight.reshape(len(weight), -1).copy()
     step = np.abs(rows).max(1) / levels
@@ -159,12 +158,12 @@ def on_grid(weight: Array, levels: int, least: Array) -> Array:
     rows[silent] = 0
     rows[silent, 0] = least[silent] * levels
     step = np.maximum(np.maximum(step, least), np.finfo(np.float32).tiny)[:, None]
-    found: Array = (np.round(rows / step) * step).astype(np.float32).reshape(weight.shape)
-    return found
+    rounded: Array = (np.round(rows / step) * step).astype(np.float32).reshape(weight.shape)
+    return rounded
 
 
 def groups(float_: FloatNetwork) -> list[Group]:
-    """The groups of a network's tensors, in the order they are made."""
+    """The groups of a network's tensors, in the order of computation."""
     finder = _Finder(float_)
     for node in float_.graph.node:
         finder.visit(node)
@@ -185,7 +184,7 @@ class _Finder:
         for node in float_.graph.node:
             for name in node.input:
                 reads.setdefault(name, []).append(node)
-        # The gate of hard-swish is read by one product alone, which also reads what the gate reads.
+        # The gate of hard-swish is read by one product only, which also reads the gate's input.
         self._inner = {name for name, node in self._gates.items() if [set(r.input) for r in reads.get(name, [])] == [{name, node.input[0]}]}
         self._flat = {name for node in float_.graph.node if node.op_type == "GlobalAveragePool" for name in node.output}
 
@@ -246,7 +245,7 @@ class _Finder:
 
 
 class _Editor:
-    """A network's copy whose constants are changed, and whose hard-swishes are written with gates that have a scale."""
+    """A copy of a network with changed constants, whose hard-swishes have scaled gates."""
 
     def __init__(self, float_: FloatNetwork) -> None:
         from onnx import numpy_helper
@@ -265,14 +264,14 @@ class _Editor:
         self._gates: dict[str, list[Any]] = {}
 
     def _own(self, node: Any) -> None:
-        """Gives a layer weights and a bias that no other layer reads: a file may hold equal ones once."""
+        """Gives a layer weights and a bias of its own: a file may store equal ones once."""
         for i, name in enumerate(node.input):
             if i and name in self.values and self._reads[name] > 1:
                 node.input[i] = f"{name} of {node.name}"
                 self.values[node.input[i]] = self.values[name]
 
     def biased(self, node: Any) -> str:
-        """The name of a layer's bias, which is zero where it had none."""
+        """The name of a layer's bias; adds a zero one if it has none."""
         if len(node.input) < 3:
             node.input.append(f"{node.input[1]}.bias")
             self.set(node.input[2], np.zeros(len(self.values[node.input[1]])))
@@ -283,7 +282,7 @@ class _Editor:
         return node.op_type == "Conv" and _attribute(node, "group", 1) == len(self.values[node.input[1]]) > 1
 
     def rows(self, node: Any) -> Array | None:
-        """A layer's weights [out, in, places], [channels, 1, places] of a depthwise one; None where they cannot be scaled."""
+        """A layer's weights [out, in, places], [channels, 1, places] of a depthwise one; None if they cannot be scaled."""
         weight = self.values[node.input[1]]
         if any(name not in self.values for name in node.input[1:]) or (node.op_type == "Gemm" and not _attribute(node, "transB", 0)):
             return None
@@ -344,7 +343,7 @@ class _Editor:
 
 
 class _Noise:
-    """How much rounding adds to the outputs of a group's consumers, relative to their energy, as a function of the scales."""
+    """The rounding noise in the outputs of a group's consumers, relative to their energy, as a function of the scales."""
 
     def __init__(self, group: Group, editor: _Editor, statistics: Mapping[str, Statistics]) -> None:
         weights = [editor.rows(node) for node in (*group.producers, *group.consumers)]
@@ -370,7 +369,7 @@ class _Noise:
         self.known = self.known and int(self._live.sum()) > 1
 
     def best(self) -> Array | None:
-        """The scales with the least noise, float32 [channels]; None where none is worth it."""
+        """The scales with the least noise, float32 [channels]; None if none lowers it enough."""
         candidates = [(self._of(scale), scale) for scale in self._candidates()]
         least, scale = min(candidates, key=lambda pair: pair[0])
         return scale.astype(np.float32) if self._of(np.ones(self._count)) > _WORTH * least else None
@@ -399,26 +398,26 @@ class _Noise:
 
 
 def _spans(group: Group, nodes: list[Any], statistics: Mapping[str, Statistics], count: int) -> dict[str, tuple[Array, Array]]:
-    """Tensor that is rounded -> how far each channel reaches below and above zero."""
+    """Rounded tensor -> the extent of each channel below and above zero."""
     before_swish = {gate.input[0] for gate, _ in group.swishes}
     fused = {node.input[0] for node in nodes if node.op_type == "Relu"}  # runtimes round behind it only
-    found = {}
+    spans = {}
     for name in group.tensors:
         if name in statistics and name not in fused and len(statistics[name].low) == count:
             low = np.maximum(-statistics[name].low, 0)
-            found[name] = np.minimum(low, _LOBE) if name in before_swish else low, np.maximum(statistics[name].high, 0)
-    return found
+            spans[name] = np.minimum(low, _LOBE) if name in before_swish else low, np.maximum(statistics[name].high, 0)
+    return spans
 
 
 def _above(name: str, makers: Mapping[str, Any], within: set[str]) -> set[str]:
     """The group's tensors from which one is computed, itself included."""
-    found, waiting = set(), [name]
+    above, waiting = set(), [name]
     while waiting:
         name = waiting.pop()
-        if name in within and name not in found:
-            found.add(name)
+        if name in within and name not in above:
+            above.add(name)
             waiting += makers[name].input if makers[name].op_type not in ranges.WEIGHTED else []
-    return found
+    return above
 
 
 def _measure(float_: FloatNetwork, photos: Pixels) -> Mapping[str, Statistics]:

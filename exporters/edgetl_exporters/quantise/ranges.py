@@ -1,7 +1,7 @@
-"""A float ONNX network as quantisation sees it: its layers, and what values its tensors take on photos.
+"""A float ONNX network for quantisation: its layers, and the values of its tensors on photos.
 
-Layers are counted over every format: the convolutions and fully connected layers in the order they run are the same in a TFLite or OpenVINO
-file made from the same network.
+The numbers of layers hold for every format: the convolutions and fully connected layers have the same order in a TFLite or OpenVINO file of
+the same network.
 """
 
 from __future__ import annotations
@@ -22,29 +22,21 @@ from edgetl_exporters.quiet import quiet
 _GATES = {"Sigmoid": "SiLU", "HardSigmoid": "hard-swish"}
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 RANGES = ("minmax", "mse")
-"""What the integers of activations may span (see :meth:`FloatNetwork.ranges`); the first is the base recipes', the other a repair.
+"""Ranges of the integers of activations (see :meth:`FloatNetwork.ranges`); the first is the base recipes', the other a repair.
 
-Cut ranges are nearer to float while new photos are like those that calibrated, and further where they are not; a field's calibration
-photos are of few things, and its classes are not known yet. So the whole range is the base. Mean cosine of tflite-int8 with minmax /
-mse (onnx-int8 of Lite0 the same within 0.002), on 50 photos of ImageNet that calibrated nothing and 100 of each other set:
-
-- EfficientNet-Lite0, calibrated on solar cells: ImageNet 0.992 / 0.984, flowers 0.977 / 0.973, sign-digits 0.996 / 0.992, magnetic-tiles
-  0.992 / 0.993, solar cells 0.995 / 0.996.
-- The same, calibrated on ImageNet: 0.997 / 0.998, 0.991 / 0.993, 0.990 / 0.992, 0.982 / 0.991, 0.990 / 0.994.
-- EfficientNet-Lite1, calibrated on ImageNet: 0.995 / 0.996, 0.983 / 0.988, 0.991 / 0.994, 0.949 / 0.967, 0.978 / 0.984. With 20 photos per
-  class of sign-digits, its heads lose 0.69 ± 0.31 / 0.30 ± 0.41 points to float (mean of 10 seeds, 95 %).
+Why the base is the whole range: docs/evidence/int8-quantisers.md.
 """
 
 _BINS = 2048
 HISTOGRAM = 48
-"""How many photos are counted into histograms: unlike an extreme, a share of the values needs few."""
+"""Photos for the histograms: unlike an extreme, a share of the values needs few."""
 
 _SAMPLED = 65536
-"""How many values of a tensor on a photo are counted at most: evenly taken, a share of them says the same."""
+"""Most values of a tensor on a photo that are counted, evenly taken."""
 
 _TINY = 1e-6
 _AXES_AS_INPUT = 18
-"""From this opset on ReduceMin, ReduceMax and ReduceMean read their axes."""
+"""The opset from which ReduceMin, ReduceMax and ReduceMean take their axes as an input."""
 
 _CLIPS = np.linspace(0.2, 1.0, 81)
 
@@ -57,10 +49,10 @@ class Layer:
         name: of its weights in the file they came from, without `.weight`.
         nodes: its nodes' names, the one with the weights first.
         output: the first tensor of it that another layer reads, or that leaves the network.
-        map: whether that is a map of more than one place.
+        map: whether it is a map of more than one place.
         weight: float32, one row per output channel first.
         depthwise: whether every output channel reads one input channel.
-        activation: `SiLU` or `hard-swish`; empty for any other or none.
+        activation: `SiLU` or `hard-swish`; empty for any other.
     """
 
     name: str
@@ -106,16 +98,16 @@ class FloatNetwork:
 
         self.model = _prepared(model)
         self._proto = onnx.load_from_string(self.model)
-        (given,) = self._proto.graph.input
-        self.input = given.name
-        self._dtype = onnx.helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
+        (image,) = self._proto.graph.input
+        self.input = image.name
+        self._dtype = onnx.helper.tensor_dtype_to_np_dtype(image.type.tensor_type.elem_type)
         self.layers = tuple(_layers(self._proto))
         self._nodes = {node.name: node for node in self._proto.graph.node}
         self._ranges = functools.lru_cache(8)(self._ranged)
         self._extremes = functools.lru_cache(2)(self._measured)
 
     def normalisation(self) -> list[str]:
-        """The nodes that compute between the pixels and the first layer."""
+        """The computing nodes between the pixels and the first layer."""
         nodes = self._proto.graph.node
         first = next(i for i, node in enumerate(nodes) if node.name == self.layers[0].nodes[0])
         return [node.name for node in nodes[:first] if node.op_type != "Transpose"]
@@ -125,37 +117,37 @@ class FloatNetwork:
         return str(self._nodes[node].op_type)
 
     def feed(self, image: Pixels) -> Mapping[str, Array]:
-        """One image [h, w, 3] as the network takes it."""
+        """One image [h, w, 3] as the network's input."""
         return {self.input: np.ascontiguousarray(image[None].astype(self._dtype, copy=False))}
 
     def extremes(self, photos: Pixels) -> Extremes:
-        """Runs every photo once and keeps two numbers of every float tensor."""
+        """The extremes of every float tensor on every photo."""
         return self._extremes(PhotoKey(photos))
 
     def _measured(self, photos: PhotoKey) -> Extremes:
         import onnx
 
-        made, names = self._copy(), self._floats()
-        made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "one value"))
+        proto, names = self._copy(), self._floats()
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "one value"))
         for kind in ("ReduceMin", "ReduceMax"):
             for name in names:
-                made.graph.node.append(onnx.helper.make_node(kind, [name], [f"{kind} {name}"], keepdims=0))
-                made.graph.node.append(onnx.helper.make_node("Reshape", [f"{kind} {name}", "one value"], [f"{kind} {name} flat"]))
-            made.graph.node.append(onnx.helper.make_node("Concat", [f"{kind} {name} flat" for name in names], [kind], axis=0))
-        rows = list(self._run(made, ["ReduceMin", "ReduceMax"], photos.pixels))
+                proto.graph.node.append(onnx.helper.make_node(kind, [name], [f"{kind} {name}"], keepdims=0))
+                proto.graph.node.append(onnx.helper.make_node("Reshape", [f"{kind} {name}", "one value"], [f"{kind} {name} flat"]))
+            proto.graph.node.append(onnx.helper.make_node("Concat", [f"{kind} {name} flat" for name in names], [kind], axis=0))
+        rows = list(self._run(proto, ["ReduceMin", "ReduceMax"], photos.pixels))
         return Extremes(tuple(names), np.stack([low for low, _ in rows]), np.stack([high for _, high in rows]))
 
     @property
     def graph(self) -> Any:
-        """The prepared file's graph; not to be changed."""
+        """The prepared file's graph; must not be changed."""
         return self._proto.graph
 
     def copy(self) -> Any:
-        """The prepared file, to be changed."""
+        """A copy of the prepared file that may be changed."""
         return self._copy()
 
     def maps(self) -> list[str]:
-        """The float tensors [n, c, h, w] behind the normalisation, in the order they are made."""
+        """The float tensors [n, c, h, w] behind the normalisation, in the order of computation."""
         graph = self._proto.graph
         ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in (*graph.value_info, *graph.output)}
         before = {name for node in self.normalisation() for name in self._nodes[node].output}
@@ -165,59 +157,59 @@ class FloatNetwork:
         """Per photo, of every tensor [1, c, h, w] and channel: the least value, the largest, the mean and the mean square, float32 [c]."""
         import onnx
 
-        made, outputs = self._copy(), []
+        proto, outputs = self._copy(), []
         axes = onnx.numpy_helper.from_array(np.array([0, 2, 3], np.int64), "all but channels")
-        made.graph.initializer.append(axes)
-        by_input = next(entry.version for entry in made.opset_import if entry.domain in ("", "ai.onnx")) >= _AXES_AS_INPUT
+        proto.graph.initializer.append(axes)
+        by_input = next(entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")) >= _AXES_AS_INPUT
         for name in names:
-            made.graph.node.append(onnx.helper.make_node("Mul", [name, name], [f"{name} squared"]))
+            proto.graph.node.append(onnx.helper.make_node("Mul", [name, name], [f"{name} squared"]))
             for kind, source in (("ReduceMin", name), ("ReduceMax", name), ("ReduceMean", name), ("ReduceMean", f"{name} squared")):
-                given = [source, axes.name] if by_input else [source]
+                inputs = [source, axes.name] if by_input else [source]
                 settings = {} if by_input else {"axes": [0, 2, 3]}
-                made.graph.node.append(onnx.helper.make_node(kind, given, [f"{kind} {source}"], keepdims=0, **settings))
+                proto.graph.node.append(onnx.helper.make_node(kind, inputs, [f"{kind} {source}"], keepdims=0, **settings))
                 outputs.append(f"{kind} {source}")
-        return self._run(made, outputs, photos)
+        return self._run(proto, outputs, photos)
 
     def channels(self, photos: Pixels) -> Mapping[str, Array]:
-        """Tensor -> how far each of its channels reaches from zero, float32 [channels]: of the layers' outputs that are maps."""
+        """Tensor -> the largest absolute value of each channel, float32 [channels], for the layers' outputs that are maps."""
         import onnx
 
         names = [layer.output for layer in self.layers if layer.map]
-        made = self._copy()
-        made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0, 2, 3], np.int64), "all but channels"))
+        proto = self._copy()
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0, 2, 3], np.int64), "all but channels"))
         for name in names:
-            made.graph.node.append(onnx.helper.make_node("Abs", [name], [f"{name} size"]))
-            made.graph.node.append(onnx.helper.make_node("ReduceMax", [f"{name} size", "all but channels"], [f"{name} most"], keepdims=0))
-        runs = list(self._run(made, [f"{name} most" for name in names], photos))
+            proto.graph.node.append(onnx.helper.make_node("Abs", [name], [f"{name} size"]))
+            proto.graph.node.append(onnx.helper.make_node("ReduceMax", [f"{name} size", "all but channels"], [f"{name} most"], keepdims=0))
+        runs = list(self._run(proto, [f"{name} most" for name in names], photos))
         return {name: np.max([run[i] for run in runs], axis=0) for i, name in enumerate(names)}
 
     def outside(self, photos: Pixels, ranges: Mapping[str, tuple[float, float]]) -> Array:
         """The share of every layer's output that lies outside its range, float64 [photos, layers]."""
         import onnx
 
-        made = self._copy()
+        proto = self._copy()
         for i, layer in enumerate(self.layers):
             low, high = (
                 onnx.numpy_helper.from_array(np.array(value, np.float32), f"end {i} {n}") for n, value in enumerate(ranges[layer.output])
             )
-            made.graph.initializer.extend([low, high])
-            for kind, given, name in (
+            proto.graph.initializer.extend([low, high])
+            for kind, inputs, name in (
                 ("Clip", [layer.output, low.name, high.name], "within"),
                 ("Sub", [layer.output, f"within {i}"], "rest"),
                 ("Sign", [f"rest {i}"], "side"),
                 ("Abs", [f"side {i}"], "out"),
             ):
-                made.graph.node.append(onnx.helper.make_node(kind, given, [f"{name} {i}"]))
-            made.graph.node.append(onnx.helper.make_node("ReduceMean", [f"out {i}"], [f"share {i}"], keepdims=0))
-        return np.asarray(list(self._run(made, [f"share {i}" for i in range(len(self.layers))], photos)), np.float64)
+                proto.graph.node.append(onnx.helper.make_node(kind, inputs, [f"{name} {i}"]))
+            proto.graph.node.append(onnx.helper.make_node("ReduceMean", [f"out {i}"], [f"share {i}"], keepdims=0))
+        return np.asarray(list(self._run(proto, [f"share {i}" for i in range(len(self.layers))], photos)), np.float64)
 
     def ranges(self, photos: Pixels, kind: str) -> Mapping[str, tuple[float, float]]:
-        """Tensor -> the range that its integers span.
+        """Tensor -> the range of its integers.
 
         Args:
             photos: uint8 [n, h, w, 3].
-            kind: one of :data:`RANGES`: `minmax`, all values; `mse`, the part of the extremes whose rounding and clipping lose the
-                least energy.
+            kind: one of :data:`RANGES`: `minmax`, all values; `mse`, the part of the extremes with the least energy of rounding
+                and clipping errors.
         """
         return self._ranges(PhotoKey(photos), kind)
 
@@ -228,7 +220,7 @@ class FloatNetwork:
         return {name: cut(counts, *whole[name]) for name, counts in self._counts(photos.pixels[:HISTOGRAM], whole).items()}
 
     def _counts(self, photos: Pixels, whole: Mapping[str, tuple[float, float]]) -> Mapping[str, Array]:
-        """Tensor -> how many of its values fall into each of 2048 equal bins of its whole range, int64 [2048]."""
+        """Tensor -> the histogram of its values in 2048 equal bins of its whole range, int64 [2048]."""
         names = list(whole)
         counts = {name: np.zeros(_BINS, np.int64) for name in names}
         for values in self._run(self._copy(), names, photos):
@@ -239,9 +231,9 @@ class FloatNetwork:
     def _copy(self) -> Any:
         import onnx
 
-        made = onnx.ModelProto()
-        made.CopyFrom(self._proto)
-        return made
+        proto = onnx.ModelProto()
+        proto.CopyFrom(self._proto)
+        return proto
 
     def _floats(self) -> list[str]:
         """The float tensors that depend on the photo."""
@@ -264,12 +256,12 @@ class FloatNetwork:
 
 @functools.lru_cache(4)
 def read(model: bytes) -> FloatNetwork:
-    """The network in an ONNX file; reading and measuring it is done once."""
+    """The network in an ONNX file, cached."""
     return FloatNetwork(model)
 
 
 def session(model: bytes) -> Any:
-    """An ONNX Runtime session on half of the cores, which does not reorder what it computes."""
+    """An ONNX Runtime session on half of the cores, with exact integers."""
     import onnxruntime
 
     from edgetl import machine
@@ -283,7 +275,7 @@ def session(model: bytes) -> Any:
 
 
 class PhotoKey:
-    """Photos as a cache's key: the same array is the same photos."""
+    """Photos as the key of a cache: equal arrays are the same key."""
 
     def __init__(self, pixels: Pixels) -> None:
         self.pixels = pixels
@@ -303,25 +295,25 @@ def _prepared(model: bytes) -> bytes:
         before, after = Path(folder) / "float.onnx", Path(folder) / "prepared.onnx"
         before.write_bytes(model)
         quant_pre_process(os.fspath(before), os.fspath(after), skip_symbolic_shape=True)
-        made = onnx.load(after)
-    for number, node in enumerate(made.graph.node):
-        # Functions that were inlined leave nodes without a name, and by their names nodes are kept in float.
+        prepared = onnx.load(after)
+    for number, node in enumerate(prepared.graph.node):
+        # Inlined functions leave nodes without a name, but nodes are kept in float by their names.
         node.name = node.name or f"{node.op_type} {number}"
-    return bytes(made.SerializeToString())
+    return bytes(prepared.SerializeToString())
 
 
 def _layers(model: Any) -> Iterator[Layer]:
     import onnx
 
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    found: list[tuple[Any, list[Any]]] = []
+    pairs: list[tuple[Any, list[Any]]] = []
     for node in model.graph.node:
         if node.op_type in WEIGHTED and len(node.input) > 1 and node.input[1] in weights:
-            found.append((node, [node]))
-        elif found:
-            found[-1][1].append(node)
+            pairs.append((node, [node]))
+        elif pairs:
+            pairs[-1][1].append(node)
     shapes = {value.name: value.type.tensor_type.shape.dim for value in model.graph.value_info}
-    for node, nodes in found:
+    for node, nodes in pairs:
         weight = onnx.numpy_helper.to_array(weights[node.input[1]])
         turned = node.op_type == "MatMul" or (node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute))
         groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
@@ -338,14 +330,16 @@ def _layers(model: Any) -> Iterator[Layer]:
 
 
 def _output(model: Any, nodes: list[Any]) -> str:
-    """The first tensor that these nodes make and others read."""
+    """The first tensor that these nodes compute and others read."""
     own = {node.name for node in nodes}
-    read = {name for node in model.graph.node if node.name not in own for name in node.input} | {made.name for made in model.graph.output}
+    read = {name for node in model.graph.node if node.name not in own for name in node.input} | {
+        output.name for output in model.graph.output
+    }
     return str(next(name for node in nodes for name in node.output if name in read))
 
 
 def _activation(nodes: list[Any]) -> str:
-    """Of a layer's nodes: x times sigmoid(x), or times the straight line that stands for it."""
+    """The activation among a layer's nodes: x times sigmoid(x), or times its piecewise linear form."""
     gates = {name: node for node in nodes if node.op_type in _GATES for name in node.output}
     for node in nodes:
         if node.op_type == "HardSwish":
@@ -357,13 +351,13 @@ def _activation(nodes: list[Any]) -> str:
 
 
 def histogram(values: Array, low: float, high: float) -> Array:
-    """How many of at most :data:`_SAMPLED` values fall into each of 2048 equal bins of [low, high], int64 [2048]."""
+    """The histogram of at most :data:`_SAMPLED` values in 2048 equal bins of [low, high], int64 [2048]."""
     flat = values.reshape(-1)
     return np.histogram(flat[:: 1 + (flat.size - 1) // _SAMPLED], _BINS, (low, max(high, low + _TINY)))[0]
 
 
 def cut(counts: Array, low: float, high: float) -> tuple[float, float]:
-    """The part of [low, high] that integers span: the fraction of both ends that loses the least squared error over the histogram."""
+    """The fraction of [low, high] with the least squared error of rounding and clipping over the histogram."""
     values = low + (np.arange(_BINS) + 0.5) * (high - low) / _BINS
     low, high = min(low, 0.0), max(high, 0.0)
     lows, highs = low * _CLIPS[:, None], high * _CLIPS[:, None]

@@ -1,7 +1,7 @@
-"""Hard-swish and hard-sigmoid that a file spells out in additions and products, written as HardSigmoid.
+"""Replaces hard-swish and hard-sigmoid that are written as additions and products by HardSigmoid.
 
-Exporters write `x * relu6(x + 3) / 6` in several orders. Quantised as they stand, every step of it is rounded to 8 bits; as one
-operator they can be recognised, scaled per channel (:mod:`edgetl_exporters.quantise.equalisation`) and fused by a runtime.
+Exporters write `x * relu6(x + 3) / 6` in several orders. Quantised as they are, every step is rounded to 8 bits; as one operator they can
+be recognised, scaled per channel (:mod:`edgetl_exporters.quantise.equalisation`) and fused by a runtime.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _needed(nodes: list[Any], wanted: set[str]) -> list[Any]:
 
 
 class _Reader:
-    """Answers what a tensor is computed from."""
+    """Finds from what a tensor is computed."""
 
     def __init__(self, graph: Any) -> None:
         from onnx import numpy_helper
@@ -71,12 +71,12 @@ class _Reader:
         """The x of a product that is hard-swish of x, else None."""
         if node.op_type != "Mul":
             return None
-        for one, other in (tuple(node.input), tuple(node.input)[::-1]):
-            source = self.gate(one)
-            if source is not None and source == other:
+        for left, right in (tuple(node.input), tuple(node.input)[::-1]):
+            source = self.gate(left)
+            if source is not None and source == right:
                 return source
-            source = self._shifted(one)
-            if source is not None and self._sixth(other) == source:
+            source = self._shifted(left)
+            if source is not None and self._sixth(right) == source:
                 return source
         return None
 
@@ -99,14 +99,14 @@ class _Reader:
         return self._operand(tensor, "Mul", 1 / 6) or self._operand(tensor, "Div", 6)
 
     def _operand(self, tensor: str, kind: str, number: float) -> str | None:
-        """What a tensor is made of by an operator of this kind with this number, else None."""
+        """The other operand of an operator of this kind with this number that computes a tensor, if any."""
         node = self._makers.get(tensor)
         if node is None or node.op_type != kind:
             return None
-        one, other = node.input
-        if _near(self._number(other), number):
-            return str(one)
-        return str(other) if kind != "Div" and _near(self._number(one), number) else None
+        left, right = node.input
+        if _near(self._number(right), number):
+            return str(left)
+        return str(right) if kind != "Div" and _near(self._number(left), number) else None
 
     def _number(self, name: str) -> float | None:
         value = self._constants.get(name)

@@ -1,7 +1,6 @@
-"""Targets: where a variant will run, each proving variants on its own arithmetic without being at hand where that can be done.
+"""Targets: devices on whose arithmetic variants are proved, by an emulator or compiler if the device is not here.
 
-A third party adds one through the entry point group `edgetl.exporters`: the name of the entry point is what `--target` calls it, and
-it points to an object with the two methods of :class:`ProofTarget`.
+Other distributions add targets through the entry point group `edgetl.exporters` (:mod:`edgetl_exporters.plugins`).
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ from edgetl_exporters.targets.nvidia import Nvidia
 from edgetl_exporters.targets.qnn import Qnn
 
 Cell = tuple[str, str]
-"""A row's target and variant, e.g. ("ethos-u65-256", "tflite-int8")."""
+"""Target and variant of a row, e.g. ("ethos-u65-256", "tflite-int8")."""
 
 
 class ProofTarget(Protocol):
     """One family of devices."""
 
     def cells(self, bundle: Bundle) -> Sequence[Cell]:
-        """The rows that this target has for a bundle, whether or not they can be proved on this machine."""
+        """The rows of this target for a bundle, including those that cannot be proved on this machine."""
         ...
 
     def prove(self, job: ProofJob, target: str, variant: str) -> Proof:
         """Proves one of its cells.
 
         Raises:
-            RuntimeUnavailable: it cannot be done here; the message becomes the reason of an absent row.
-            Exception: whatever else it raises becomes the reason of a failed row: the target is here, and the variant does not work on it.
+            RuntimeUnavailable: not possible here; the message becomes the reason of an absent row.
+            Exception: any other becomes the reason of a failed row: the target is here, but the variant does not work on it.
         """
         ...
 
@@ -45,7 +44,7 @@ def known() -> Mapping[str, ProofTarget]:
     """Name -> target: edgetl's own, and those of other distributions.
 
     Raises:
-        ExportError: a distribution's entry point is no target and no format, or takes a name that is taken.
+        ExportError: `plugin-unusable`, or `target-name-taken`: a distribution's target has the name of another.
     """
     own: dict[str, ProofTarget] = {
         "native": Native(),
@@ -58,7 +57,12 @@ def known() -> Mapping[str, ProofTarget]:
     }
     foreign: Mapping[str, ProofTarget] = plugins.load()
     if taken := own.keys() & foreign.keys():
-        raise ExportError(f"two targets are called {', '.join(sorted(taken))}; uninstall the distribution that adds the second")
+        names = sorted(taken)
+        raise ExportError(
+            f"two targets have the name {', '.join(names)}; uninstall the distribution that adds the second",
+            code="target-name-taken",
+            names=names,
+        )
     return {**own, **foreign}
 
 
@@ -66,9 +70,11 @@ def chosen(names: Sequence[str] | None = None) -> tuple[ProofTarget, ...]:
     """The targets of these names; None is all.
 
     Raises:
-        ExportError: an unknown one, with those there are, or see :func:`known`.
+        ExportError: `unknown-target`, with the known ones, or see :func:`known`.
     """
     there = known()
     if unknown := [name for name in names or () if name not in there]:
-        raise ExportError(f"unknown target {unknown[0]!r}; known are {', '.join(there)}")
+        raise ExportError(
+            f"unknown target {unknown[0]!r}; expected {', '.join(there)}", code="unknown-target", given=unknown[0], known=list(there)
+        )
     return tuple(there[name] for name in dict.fromkeys(there if names is None else names))

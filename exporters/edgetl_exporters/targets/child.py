@@ -1,4 +1,4 @@
-"""Another Python that embeds photos: an emulator that crashes takes its own process down and nothing else."""
+"""Embeds photos in another Python process, so that a crash of an emulator ends only that process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgetl.errors import ExportError, RuntimeUnavailable
 from edgetl.types import Embeddings, Pixels
 
 START, PER_PHOTO = 300, 60
-"""Seconds after which it hangs: QEMU starts a Python with OpenVINO in 20 to 40 s, and a float photo takes it 5 to 10 s."""
+"""Time limits, s: QEMU starts a Python with OpenVINO in 20 to 40 s, and takes 5 to 10 s for a photo in float."""
 
 _DROPPED = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD")
 
@@ -36,22 +36,22 @@ def embed(
     """Runs `script FOLDER` in another Python, which sees edgetl and none of this one's paths.
 
     The folder holds `files`, `settings.json` and `tensors.safetensors` (`tensors` uint8 [n, h, w, 3]). The script leaves there
-    `embeddings.safetensors` (arrays float32 [n, d]) and `report.json`, or `refused.txt` with a sentence that says what is not there.
+    `embeddings.safetensors` (arrays float32 [n, d]) and `report.json`, or `unavailable.txt` with the reason why it cannot run.
 
     Args:
         script: a Python file.
         files: file name -> content.
         tensors: the photos.
         settings: JSON-able.
-        command: the words that start the other Python.
+        command: starts the other Python.
         environment: variables to add to this process's.
 
     Returns:
-        Name -> embeddings, and what the report says.
+        Name -> embeddings, and the report.
 
     Raises:
-        RuntimeUnavailable: it refused, or does not start.
-        ExportError: it failed, crashed or hung; with its last words.
+        RuntimeUnavailable: it cannot run, or does not start.
+        ExportError: `child-failed`: it failed, crashed or took too long, with its last output.
     """
     with tempfile.TemporaryDirectory(prefix="edgetl-") as scratch:
         folder = Path(scratch)
@@ -75,15 +75,19 @@ def embed(
                 timeout=START + PER_PHOTO * len(tensors),
             )
         except subprocess.TimeoutExpired as error:
-            raise ExportError(f"{command[0]} was still at work after {error.timeout:.0f} s for {len(tensors)} photos") from error
+            raise ExportError(
+                f"{command[0]} was still running after {error.timeout:.0f} s for {len(tensors)} photos",
+                code="child-failed",
+                limit_s=error.timeout,
+            ) from error
         except OSError as error:
             raise RuntimeUnavailable(f"{command[0]} does not start: {error}") from error
-        if (folder / "refused.txt").exists():
-            raise RuntimeUnavailable((folder / "refused.txt").read_text("utf-8"))
+        if (folder / "unavailable.txt").exists():
+            raise RuntimeUnavailable((folder / "unavailable.txt").read_text("utf-8"))
         if done.returncode:
             what = f"crashed with {signal.Signals(-done.returncode).name}" if done.returncode < 0 else f"failed ({done.returncode})"
-            said = " ".join(done.stderr.split("\n")[-4:]).strip() or "it said nothing"
-            raise ExportError(f"{command[0]} {what}: {said[-600:]}")
-        made = safetensors.numpy.load_file(folder / "embeddings.safetensors")
+            output = (" ".join(done.stderr.split("\n")[-4:]).strip() or "no output")[-600:]
+            raise ExportError(f"{command[0]} {what}: {output}", code="child-failed", status=done.returncode, output=output)
+        embeddings = safetensors.numpy.load_file(folder / "embeddings.safetensors")
         report: Mapping[str, Any] = json.loads((folder / "report.json").read_text())
-    return made, report
+    return embeddings, report

@@ -17,12 +17,12 @@ tensors = safetensors.numpy.load_file(folder / "tensors.safetensors")["tensors"]
 try:
     runtime = open_runtime(settings["family"], {name: (folder / name).read_bytes() for name in settings["files"]}, 1)
 except RuntimeUnavailable as error:
-    (folder / "refused.txt").write_text(str(error), "utf-8")
+    (folder / "unavailable.txt").write_text(str(error), "utf-8")
     sys.exit()
 start = perf_counter()
-made = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
+embeddings = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
 seconds = (perf_counter() - start) / len(tensors)
-if len(made) != len(tensors):  # OpenVINO 2026.4 did so with int8 on an emulated Cortex-A72
-    sys.exit(f"{runtime.library} returns {len(made)} embeddings for {len(tensors)} photos: it is broken there")
-safetensors.numpy.save_file({"embeddings": made}, folder / "embeddings.safetensors")
+if len(embeddings) != len(tensors):  # OpenVINO 2026.4 did so with int8 on an emulated Cortex-A72
+    sys.exit(f"{runtime.library} returns {len(embeddings)} embeddings for {len(tensors)} photos")
+safetensors.numpy.save_file({"embeddings": embeddings}, folder / "embeddings.safetensors")
 (folder / "report.json").write_text(json.dumps({"library": runtime.library, "seconds_per_photo": seconds}))

@@ -1,4 +1,4 @@
-"""Boards that are not here: the device package itself on their Python, under user-mode QEMU (`tools/emulate` builds it)."""
+"""Emulated boards: the device package on their own Python, under user-mode QEMU (`tools/emulate` builds it)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from edgetl_exporters.targets.job import ProofJob
 
 
 def cache() -> Path:
-    """Where tools/emulate keeps what it built: $EDGETL_CACHE, else $XDG_CACHE_HOME/edgetl, else ~/.cache/edgetl."""
-    said = os.environ.get("EDGETL_CACHE")
-    return Path(said) if said else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetl"
+    """The folder of the environments that tools/emulate builds: $EDGETL_CACHE, else $XDG_CACHE_HOME/edgetl, else ~/.cache/edgetl."""
+    named = os.environ.get("EDGETL_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgetl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Emulated:
     Attributes:
         environment: its name, e.g. `aarch64`.
         cpus: as QEMU names them.
-        families: the runtimes that have wheels there.
+        families: the runtimes that have wheels for it.
     """
 
     environment: str
@@ -37,18 +37,18 @@ class Emulated:
     families: tuple[str, ...]
 
     def cells(self, bundle: Bundle) -> Sequence[tuple[str, str]]:
-        """The integer variants: theirs is the arithmetic that differs between CPUs, and float takes QEMU 5 to 10 s a photo."""
+        """The integer variants: their arithmetic differs between CPUs, and in float QEMU takes 5 to 10 s per photo."""
         variants = [v.name for v in bundle.variants.values() if v.precision == "int8" and v.family in self.families]
         return [(f"{self.environment} {cpu}", variant) for cpu in self.cpus for variant in variants]
 
     def prove(self, job: ProofJob, target: str, variant: str) -> Proof:
-        """Embeds a few photos there, in a process of its own.
+        """Embeds a few photos in the environment.
 
         Raises:
             RuntimeUnavailable: the environment is not built, or lacks the runtime.
-            ExportError: what runs in it fails.
+            ExportError: the process fails.
         """
-        made = self._ready()
+        ready = self._ready()
         cpu = target.removeprefix(f"{self.environment} ")
         chosen, few = job.bundle.variant(variant), job.sample()
         files = job.bundle.model(chosen)
@@ -57,18 +57,20 @@ class Emulated:
             files,
             few.tensors,
             {"family": chosen.family, "files": list(files)},
-            command=made["command"],
-            environment={name: value.replace("{cpu}", cpu) for name, value in made["env"].items()},
+            command=ready["command"],
+            environment={name: value.replace("{cpu}", cpu) for name, value in ready["env"].items()},
         )
-        under = f"{report['library']} under qemu {made['qemu']}"
-        return few.proof(target, variant, under, "emulated", embeddings["embeddings"], {"python": made["python"]})
+        under = f"{report['library']} under qemu {ready['qemu']}"
+        return few.proof(target, variant, under, "emulated", embeddings["embeddings"], {"python": ready["python"]})
 
     def _ready(self) -> Mapping[str, Any]:
         described = cache() / self.environment / "ready.json"
         try:
-            made: Mapping[str, Any] = json.loads(described.read_text())
+            ready: Mapping[str, Any] = json.loads(described.read_text())
         except (OSError, ValueError) as error:
             raise RuntimeUnavailable(
-                f"{self.environment} is not built on this machine: tools/emulate {self.environment} (in edgetl's source) does it, once"
+                f"{self.environment} is not built here; build it once with tools/emulate {self.environment} (in edgetl's source)",
+                code="environment-missing",
+                environment=self.environment,
             ) from error
-        return made
+        return ready

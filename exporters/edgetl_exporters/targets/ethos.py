@@ -1,7 +1,7 @@
-"""Arm Ethos-U (i.MX93 and microcontrollers): what the Vela compiler makes of a full-integer TFLite model, and what it estimates.
+"""Arm Ethos-U (i.MX93 and microcontrollers): the Vela compiler's report on a full-integer TFLite model.
 
-Nothing is run: Vela's output needs the NPU, and no document was found that promises TFLite's reference kernels bit by bit; so there is
-no cosine here. Cycles, times and memory are Vela's own estimates for its default system of each NPU, and real boards differ
+The model is not run, because Vela's output needs the NPU, and no document promises that it equals TFLite's reference kernels bit by bit; so
+no cosine is given. Cycles, times and memory are Vela's own estimates for its default system of each NPU; real boards differ
 (https://pypi.org/project/ethos-u-vela/: "performance estimates (EXPERIMENTAL)").
 """
 
@@ -35,7 +35,7 @@ class Ethos:
     """See :class:`edgetl_exporters.targets.ProofTarget`."""
 
     def cells(self, bundle: Bundle) -> Sequence[tuple[str, str]]:
-        """The integer TFLite variants on every NPU: it computes with integers alone."""
+        """The integer TFLite variants on every NPU, which computes only with integers."""
         variants = [v.name for v in bundle.variants.values() if v.format == "tflite" and v.precision == "int8"]
         return [(npu, variant) for npu in NPUS for variant in variants]
 
@@ -49,7 +49,9 @@ class Ethos:
         try:
             version = metadata.version("ethos-u-vela")
         except metadata.PackageNotFoundError as error:
-            raise RuntimeUnavailable("ethos-u-vela is not installed; pip install 'edgetl[ethos]'") from error
+            raise RuntimeUnavailable(
+                "ethos-u-vela is not installed; pip install 'edgetl[ethos]'", code="library-missing", library="ethos-u-vela"
+            ) from error
         (model,) = job.bundle.model(job.bundle.variant(variant)).values()
         details = compile_for(target, model)
         return Proof(target, variant, f"ethos-u-vela {version}", "estimated", 0, None, None, None, details)
@@ -63,31 +65,33 @@ def compile_for(npu: str, model: bytes) -> dict[str, Any]:
         compiled model, `cycles`, `clock_hz`, `inference_seconds`, the `system` and `memory` that Vela assumed, and a `summary`.
 
     Raises:
-        ExportError: with Vela's last words.
+        ExportError: `vela-failed`, with Vela's last output.
     """
     with tempfile.TemporaryDirectory(prefix="edgetl-") as scratch:
         folder = Path(scratch)
         (folder / "model.tflite").write_bytes(model)
-        asked = ["--accelerator-config", npu, "--output-dir", scratch, "--show-cpu-operations"]
+        options = ["--accelerator-config", npu, "--output-dir", scratch, "--show-cpu-operations"]
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "ethosu.vela", str(folder / "model.tflite"), *asked],
+                [sys.executable, "-m", "ethosu.vela", str(folder / "model.tflite"), *options],
                 capture_output=True,
                 text=True,
                 errors="replace",
                 timeout=_TIMEOUT,
             )
         except subprocess.TimeoutExpired as error:
-            raise ExportError(f"Vela was still compiling for {npu} after {_TIMEOUT} s") from error
+            raise ExportError(f"Vela was still compiling for {npu} after {_TIMEOUT} s", code="vela-failed", npu=npu) from error
         reports, compiled = list(folder.glob("*_summary_*.csv")), folder / "model_vela.tflite"
         if done.returncode or not reports or not compiled.exists():
-            raise ExportError(f"Vela cannot compile it for {npu}: {(done.stderr.strip() or done.stdout.strip())[-600:]}")
+            raise ExportError(
+                f"Vela cannot compile it for {npu}: {(done.stderr.strip() or done.stdout.strip())[-600:]}", code="vela-failed", npu=npu
+            )
         with reports[0].open(newline="") as opened:
-            said = next(csv.DictReader(opened))
+            report = next(csv.DictReader(opened))
         size = compiled.stat().st_size
     on = {place: _operators(done.stdout, place) for place in ("NPU", "CPU")}
-    sram, dram, flash = (_bytes(said, f"{name}_memory_used") for name in ("sram", "dram", "off_chip_flash"))
-    seconds, clock, cycles = float(said["inference_time"]), float(said["core_clock"]), int(float(said["cycles_total"]))
+    sram, dram, flash = (_bytes(report, f"{name}_memory_used") for name in ("sram", "dram", "off_chip_flash"))
+    seconds, clock, cycles = float(report["inference_time"]), float(report["core_clock"]), int(float(report["cycles_total"]))
     beside = f"DRAM {dram / 1e6:.2f} MB" if dram else f"flash {flash / 1e6:.2f} MB"
     summary = (
         f"{sum(on['NPU'].values())} operators on the NPU, {sum(on['CPU'].values())} on the CPU; SRAM {sram / 1e6:.2f} MB, {beside}; "
@@ -104,15 +108,15 @@ def compile_for(npu: str, model: bytes) -> dict[str, Any]:
         "cycles": cycles,
         "clock_hz": clock,
         "inference_seconds": seconds,
-        "system": said["system_config"],
-        "memory": said["memory_mode"],
+        "system": report["system_config"],
+        "memory": report["memory_mode"],
     }
 
 
-def _operators(said: str, place: str) -> dict[str, int]:
-    return dict(collections.Counter(re.findall(rf"^\s*{place}: (\w+)", said, re.MULTILINE)))
+def _operators(report: str, place: str) -> dict[str, int]:
+    return dict(collections.Counter(re.findall(rf"^\s*{place}: (\w+)", report, re.MULTILINE)))
 
 
-def _bytes(said: dict[str, str], name: str) -> int:
+def _bytes(report: dict[str, str], name: str) -> int:
     """Vela counts memory in KiB."""
-    return round(float(said[name]) * _KIB)
+    return round(float(report[name]) * _KIB)

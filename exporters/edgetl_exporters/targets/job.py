@@ -1,4 +1,4 @@
-"""What every target is given to prove, and how its answer becomes a row."""
+"""The input of every target's proof, and how its embeddings become a row."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class ProofJob:
     Attributes:
         bundle: whose variants are proved.
         tensors: uint8 [n, h, w, 3], the photos as its models take them.
-        expected: float32 [n, d], the float network's embeddings of them; None where there is no float original.
-        classifier: the network's own last layer, float32 [c, d] and [c]; None where it has none.
-        truth: int [n], the photos' classes as that layer counts them; None where they are not labelled.
-        few: how many of the photos an emulator embeds: it takes about a second for each.
+        expected: float32 [n, d], the float network's embeddings of them; None without a float network.
+        classifier: the network's own last layer, float32 [c, d] and [c], if it has one.
+        truth: int [n], the photos' classes as that layer counts them; None if they are not labelled.
+        few: how many of the photos an emulator embeds: about one second each.
     """
 
     bundle: Bundle
@@ -43,18 +43,18 @@ class ProofJob:
         return dataclasses.replace(self, tensors=self.tensors[chosen], expected=expected, truth=truth)
 
     def proof(
-        self, target: str, variant: str, proved_on: str, kind: ProofKind, made: Embeddings, details: Mapping[str, Any] | None = None
+        self, target: str, variant: str, proved_on: str, kind: ProofKind, embeddings: Embeddings, details: Mapping[str, Any] | None = None
     ) -> Proof:
-        """The row of embeddings float32 [n, d] that `variant` made of the photos.
+        """The row of a variant's embeddings float32 [n, d] of the photos.
 
-        Beside the cosines, `details` says for which share of the photos the nearest other photo is the one that it is in float, and
-        the network's own classifier names the class that it names in float.
+        Beside the cosines, `details` holds the share of photos with the same nearest other photo as in float, and the share for which the
+        network's own classifier names the same class as in float.
         """
-        compared = None if self.expected is None else parity.measure(self.expected, made, 0.0)
+        compared = None if self.expected is None else parity.measure(self.expected, embeddings, 0.0)
         agreement: dict[str, Any] = {} if compared is None else {"neighbour_agreement": compared.neighbour_agreement}
         top1 = None
         if self.classifier is not None:
-            named = _classes(self.classifier, made)
+            named = _classes(self.classifier, embeddings)
             top1 = self._share(named, self.truth)
             if self.expected is not None:
                 float_ = _classes(self.classifier, self.expected)
@@ -64,7 +64,7 @@ class ProofJob:
             variant,
             proved_on,
             kind,
-            len(made),
+            len(embeddings),
             None if compared is None else compared.cosine_mean,
             None if compared is None else compared.cosine_min,
             top1,
@@ -77,7 +77,7 @@ class ProofJob:
 
 
 def _classes(classifier: tuple[Array, Array], embeddings: Embeddings) -> Array:
-    """The best class of each embedding; of several levels, the classifier reads the last stage, which is the last part."""
+    """The best class of each embedding; with several levels the classifier reads the last part, the last stage."""
     weights, bias = classifier
     best: Array = (embeddings[:, -weights.shape[1] :] @ weights.T + bias).argmax(1)
     return best

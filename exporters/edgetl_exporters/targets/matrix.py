@@ -30,28 +30,34 @@ def prove(
 ) -> tuple[Proof, ...]:
     """Proves every variant on every target, and stores the rows in the bundle.
 
-    What is not on this machine becomes a row of kind `absent` with the reason, and what is there and does not work one of kind `failed`;
-    neither stops anything else.
+    A target that is not on this machine gives a row of kind `absent` with the reason, and one on which the variant does not work a row of
+    kind `failed`; neither stops the others.
 
     Args:
         bundle: as written.
         tensors: uint8 [n, h, w, 3].
-        expected: float32 [n, d], the float network's embeddings of them; None where there is no float original: no row has a cosine.
+        expected: float32 [n, d], the float network's embeddings of them; None without a float network: no row has a cosine.
         targets: their names, see :func:`edgetl_exporters.targets.known`; None is all of them.
         classifier: the network's own last layer, float32 [c, d] and [c].
         truth: the photos' classes as that layer counts them.
-        few: how many of the photos an emulator embeds, evenly spread: it takes about a second for each.
-        progress: told (rows done, rows in all).
+        few: how many of the photos an emulator embeds, evenly spread; about one second each.
+        progress: called with (rows done, rows in all).
 
     Raises:
-        ExportError: an unknown target, no photo, a class that the network does not know, or an entry point that does not work.
+        ExportError: `unknown-target`, `photos-missing`, `unknown-class`, or `plugin-unusable`.
         BundleError: the rows cannot be stored.
     """
     chosen = all_targets.chosen(targets)
     if not len(tensors):
-        raise ExportError("a variant is proved with photos; give a folder of them with --calibrate FOLDER")
+        raise ExportError("a variant is proved with photos; give a folder with --calibrate FOLDER", code="photos-missing")
     if classifier is not None and truth is not None and not all(0 <= index < len(classifier[1]) for index in truth):
-        raise ExportError(f"labelled photos are of classes {min(truth)} to {max(truth)}; the network knows 0 to {len(classifier[1]) - 1}")
+        raise ExportError(
+            f"labelled photos have the classes {min(truth)} to {max(truth)}; the network has 0 to {len(classifier[1]) - 1}",
+            code="unknown-class",
+            lowest=min(truth),
+            highest=max(truth),
+            classes=len(classifier[1]),
+        )
     job = ProofJob(bundle, tensors, expected, classifier, None if truth is None else np.asarray(truth), few)
     cells = [(target, cell) for target in chosen for cell in target.cells(bundle)]
     rows = []

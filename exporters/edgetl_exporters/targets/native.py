@@ -23,7 +23,7 @@ class Native:
         return [(machine.instruction_set(), variant) for variant in bundle.variants]
 
     def prove(self, job: ProofJob, target: str, variant: str) -> Proof:
-        """Embeds one photo at a time, as a device does.
+        """Embeds one photo at a time, as on a device.
 
         Raises:
             RuntimeUnavailable: the variant's runtime is not installed.
@@ -32,7 +32,7 @@ class Native:
         with quiet():
             runtime = open_runtime(chosen.family, job.bundle.model(chosen))
             start = perf_counter()
-            made = np.concatenate([runtime.embed(tensor[None]) for tensor in job.tensors])
-            seconds = (perf_counter() - start) / len(made)
+            embeddings = np.concatenate([runtime.embed(tensor[None]) for tensor in job.tensors])
+            seconds = (perf_counter() - start) / len(embeddings)
             runtime.close()
-        return job.proof(target, variant, runtime.library, "measured", made, {"seconds_per_photo": seconds})
+        return job.proof(target, variant, runtime.library, "measured", embeddings, {"seconds_per_photo": seconds})

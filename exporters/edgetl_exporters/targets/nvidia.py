@@ -1,4 +1,4 @@
-"""NVIDIA (Jetson and others): the CUDA and TensorRT providers of onnxruntime-gpu, where this machine has them."""
+"""NVIDIA (Jetson and others): the CUDA and TensorRT providers of onnxruntime-gpu, if this machine has them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Nvidia:
         return [(target, variant) for target in _PROVIDERS for variant in variants]
 
     def prove(self, job: ProofJob, target: str, variant: str) -> Proof:
-        """Embeds one photo at a time, as a device does.
+        """Embeds one photo at a time, as on a device.
 
         Raises:
             RuntimeUnavailable: no such provider or device here.
-            Exception: onnxruntime's own, where the provider is there and does not take the whole model.
+            Exception: onnxruntime's own, if the provider is there but cannot run the whole model.
         """
         files = job.bundle.model(job.bundle.variant(variant))
         try:
@@ -38,9 +38,9 @@ class Nvidia:
                 model = onnxruntime.Model(files, 1, _PROVIDERS[target])
                 model.embed(job.tensors[:1])  # TensorRT builds its engine in the first run
                 start = perf_counter()
-                made = np.concatenate([model.embed(tensor[None]) for tensor in job.tensors])
-                seconds = (perf_counter() - start) / len(made)
+                embeddings = np.concatenate([model.embed(tensor[None]) for tensor in job.tensors])
+                seconds = (perf_counter() - start) / len(embeddings)
                 model.close()
         except OSError as error:
             raise RuntimeUnavailable(str(error)) from error
-        return job.proof(target, variant, model.library, "measured", made, {"seconds_per_photo": seconds})
+        return job.proof(target, variant, model.library, "measured", embeddings, {"seconds_per_photo": seconds})

@@ -23,15 +23,16 @@ CHIPS: Mapping[str, tuple[str, str]] = {
     "qualcomm htp v75 sm8650": ("75", "57"),
     "qualcomm htp v79 sm8750": ("79", "69"),
 }
-"""Target -> `htp_arch` and `soc_model`: RB3 Gen 2, Snapdragon 8 Gen 2, 8 Gen 3 and 8 Elite. Without a chip the compiler takes a bare NPU of
-that generation, and refused EfficientNet-Lite0 with 1002 (measured with 2.7.0). The numbers are `QNN_SOC_MODEL_*` of QAIRT's QnnTypes.h."""
+"""Target -> `htp_arch` and `soc_model`: RB3 Gen 2, Snapdragon 8 Gen 2, 8 Gen 3 and 8 Elite (`QNN_SOC_MODEL_*` of QAIRT's QnnTypes.h).
+
+Without a chip the compiler compiles for a bare NPU of that generation, and failed on EfficientNet-Lite0 with error 1002 (version 2.7.0)."""
 
 
 class Qnn:
     """See :class:`edgetl_exporters.targets.ProofTarget`."""
 
     def cells(self, bundle: Bundle) -> Sequence[tuple[str, str]]:
-        """The integer ONNX variants on every chip: the NPU is made for QDQ models, float becomes float16 or the CPU's work."""
+        """The integer ONNX variants on every chip: the NPU is for QDQ models; float runs in float16 or on the CPU."""
         variants = [v.name for v in bundle.variants.values() if v.format == "onnx" and v.precision == "int8"]
         return [(chip, variant) for chip in CHIPS for variant in variants]
 
@@ -47,8 +48,8 @@ class Qnn:
         (model,) = job.bundle.model(job.bundle.variant(variant)).values()
         arch, soc = CHIPS[target]
         settings = {"htp_arch": arch, "soc_model": soc, "threads": max(1, machine.cores() // 2)}
-        made, report = child.embed(Path(__file__).with_name("qnn_child.py"), {"model.onnx": model}, few.tensors, settings)
-        beside = parity.measure(made["cpu"], made["embeddings"], 0.0)
+        embeddings, report = child.embed(Path(__file__).with_name("qnn_child.py"), {"model.onnx": model}, few.tensors, settings)
+        beside = parity.measure(embeddings["cpu"], embeddings["embeddings"], 0.0)
         fallen = Counter(node["operator"] for node in report["on_cpu"])
         left = ", ".join(f"{n} {operator}" for operator, n in fallen.items()) or "none"
         summary = (
@@ -63,7 +64,7 @@ class Qnn:
             "neighbour_agreement_with_cpu": beside.neighbour_agreement,
             **report,
         }
-        return few.proof(target, variant, f"onnxruntime-qnn {version} HTP emulator", "emulated", made["embeddings"], details)
+        return few.proof(target, variant, f"onnxruntime-qnn {version} HTP emulator", "emulated", embeddings["embeddings"], details)
 
 
 def _version() -> str:
@@ -73,13 +74,21 @@ def _version() -> str:
         RuntimeUnavailable: it is not installed, or not for this machine.
     """
     if not machine.is_x86() or sys.platform != "linux":
-        raise RuntimeUnavailable(f"the HTP emulator runs on x86-64 Linux; this is {sys.platform} on {platform.machine()}")
+        raise RuntimeUnavailable(
+            f"the HTP emulator runs on x86-64 Linux; this is {sys.platform} on {platform.machine()}", code="emulator-missing"
+        )
     if tuple(map(int, platform.python_version_tuple()[:2])) < (3, 11):
-        raise RuntimeUnavailable(f"onnxruntime-qnn needs Python 3.11 or newer; this is {platform.python_version()}")
+        raise _missing(f"onnxruntime-qnn needs Python 3.11 or newer; this is {platform.python_version()}")
     libc, libc_version = platform.libc_ver()
     if libc == "glibc" and tuple(map(int, libc_version.split(".")[:2])) < (2, 35):
-        raise RuntimeUnavailable(f"onnxruntime-qnn needs glibc 2.35 or newer; this is {libc_version}")
+        raise _missing(f"onnxruntime-qnn needs glibc 2.35 or newer; this is {libc_version}")
     try:
         return metadata.version("onnxruntime-qnn")
     except metadata.PackageNotFoundError as error:
-        raise RuntimeUnavailable("onnxruntime-qnn is not installed; pip install 'edgetl[qnn]'") from error
+        raise RuntimeUnavailable(
+            "onnxruntime-qnn is not installed; pip install 'edgetl[qnn]'", code="library-missing", library="onnxruntime-qnn"
+        ) from error
+
+
+def _missing(reason: str) -> RuntimeUnavailable:
+    return RuntimeUnavailable(reason, code="emulator-missing")

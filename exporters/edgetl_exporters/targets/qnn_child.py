@@ -23,20 +23,20 @@ devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name =
 exact = onnxruntime.SessionOptions()
 exact.add_session_config_entry("session.x64quantprecision", "1")  # as edgetl's own adapter: no saturation on x86 without VNNI
 on_cpu = onnxruntime.InferenceSession(model, exact, providers=["CPUExecutionProvider"])
-(given,) = on_cpu.get_inputs()
-batch = given.shape[0]
+(image,) = on_cpu.get_inputs()
+batch = image.shape[0]
 
 
 def options(**entries: str) -> Any:
     """Session options with the chip's NPU; an entry's `.` is written `__`."""
-    made = onnxruntime.SessionOptions()
-    made.log_severity_level = 4
-    made.intra_op_num_threads = settings["threads"]
-    made.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    result = onnxruntime.SessionOptions()
+    result.log_severity_level = 4
+    result.intra_op_num_threads = settings["threads"]
+    result.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if isinstance(batch, str):  # an NPU has no free sizes
-        made.add_free_dimension_override_by_name(batch, 1)
+        result.add_free_dimension_override_by_name(batch, 1)
     for name, value in entries.items():
-        made.add_session_config_entry(name.replace("__", "."), value)
+        result.add_session_config_entry(name.replace("__", "."), value)
     provider = {
         "backend_path": onnxruntime_qnn.get_qnn_htp_path(),
         "htp_arch": settings["htp_arch"],
@@ -44,13 +44,13 @@ def options(**entries: str) -> Any:
         "enable_framework_op_trace": "1",
         "framework_op_trace_dir": str(folder),
     }
-    made.add_provider_for_devices(devices, provider)
-    return made
+    result.add_provider_for_devices(devices, provider)
+    return result
 
 
 def embed(session: Any, tensors: Any) -> Any:
     """Embeddings of tensors uint8 [n, h, w, 3], one at a time."""
-    return np.concatenate([session.run(None, {given.name: tensor[None]})[0] for tensor in tensors])
+    return np.concatenate([session.run(None, {image.name: tensor[None]})[0] for tensor in tensors])
 
 
 try:
@@ -72,9 +72,9 @@ if not binaries:
     sys.exit(f"nothing of it runs on the NPU: {left['op_type']} {left['node_name']}: {left['reason']}")
 tensors = safetensors.numpy.load_file(folder / "tensors.safetensors")["tensors"]
 start = perf_counter()
-made = embed(session, tensors)
-seconds = (perf_counter() - start) / len(made)
-safetensors.numpy.save_file({"embeddings": made, "cpu": embed(on_cpu, tensors)}, folder / "embeddings.safetensors")
+embeddings = embed(session, tensors)
+seconds = (perf_counter() - start) / len(embeddings)
+safetensors.numpy.save_file({"embeddings": embeddings, "cpu": embed(on_cpu, tensors)}, folder / "embeddings.safetensors")
 report = {
     "changes": [f"batch {batch!r} fixed to 1 by the session"] if isinstance(batch, str) else [],
     "whole_on_npu": whole,

@@ -1,4 +1,7 @@
-"""One .tflite file with which a phone learns: signatures `embed`, `train` and `predict`, for any LiteRT interpreter, without Python."""
+"""One .tflite file with which a phone learns, with the signatures `embed`, `train` and `predict`, without Python.
+
+Why its graph is written operator by operator: docs/evidence/trainer-graph.md.
+"""
 
 from edgetl_exporters.trainer import state
 from edgetl_exporters.trainer.description import Argument, Trainer, read_trainer

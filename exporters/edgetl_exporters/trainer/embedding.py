@@ -15,44 +15,49 @@ _PIXELS = {"float32": "CAST", "int8": "QUANTIZE", "uint8": ""}
 def embedding(content: bytes, name: str) -> Any:
     """The model with its first graph as the only signature.
 
-    What a runtime adapter does on the device is done inside: a float model's pixels are cast, a full-integer model's are moved to its
-    zero point, and its output is dequantised. The operators between are the bundle's own, so that embeddings are what the bundle's parity
-    was proved for.
+    The work of a runtime adapter is done inside: a float model's pixels are cast, a full-integer model's are shifted to its zero point, and
+    its output is dequantised. The operators between are the bundle's own, so the bundle's parity holds for the embeddings.
 
     Raises:
-        ExportError: not a model with one image as input and one embedding as output.
+        ExportError: `not-an-embedder`: not one image in and one embedding out.
     """
     model = read(content, name)
     graph = TfliteGraph(model, file=name)
-    given, made = list(map(int, graph.raw.inputs)), list(map(int, graph.raw.outputs))
+    inputs, outputs = list(map(int, graph.raw.inputs)), list(map(int, graph.raw.outputs))
     if (
-        len(given) != 1
-        or len(made) != 1
-        or graph.dtype(given[0]) not in _PIXELS
-        or graph.dtype(made[0]) not in ("float32", "int8", "uint8")
+        len(inputs) != 1
+        or len(outputs) != 1
+        or graph.dtype(inputs[0]) not in _PIXELS
+        or graph.dtype(outputs[0]) not in ("float32", "int8", "uint8")
     ):
-        said = " and ".join(", ".join(f"{graph.dtype(i)} {list(graph.shape(i))}" for i in numbers) for numbers in (given, made))
-        raise ExportError(f"{name}: expected one image in and one embedding out, of float32, int8 or uint8; it has {said}")
-    photo, result = _from_pixels(graph, given[0]), _to_float(graph, made[0])
+        ends = [[f"{graph.dtype(i)} {list(graph.shape(i))}" for i in numbers] for numbers in (inputs, outputs)]
+        raise ExportError(
+            f"{name}: expected one image in and one embedding out, of float32, int8 or uint8; it has {' and '.join(map(', '.join, ends))}",
+            code="not-an-embedder",
+            path=name,
+            inputs=ends[0],
+            outputs=ends[1],
+        )
+    photo, result = _from_pixels(graph, inputs[0]), _to_float(graph, outputs[0])
     graph.raw.inputs, graph.raw.outputs = [photo], [result]
     sign(model, {"image": photo}, {"embedding": result}, "embed", alone=True)
     prune(model)
     return model
 
 
-def _from_pixels(graph: TfliteGraph, given: int) -> int:
-    opcode = _PIXELS[graph.dtype(given)]
+def _from_pixels(graph: TfliteGraph, image: int) -> int:
+    opcode = _PIXELS[graph.dtype(image)]
     if not opcode:
-        return given
+        return image
     scale = 1.0 if opcode == "QUANTIZE" else ()
-    photo = graph.tensor("embed/image", graph.shape(given), np.uint8, scale=scale)
-    graph.operator(opcode, [photo], [given], f"{opcode.capitalize()}Options", first=True)
+    photo = graph.tensor("embed/image", graph.shape(image), np.uint8, scale=scale)
+    graph.operator(opcode, [photo], [image], f"{opcode.capitalize()}Options", first=True)
     return photo
 
 
-def _to_float(graph: TfliteGraph, made: int) -> int:
-    if graph.dtype(made) == "float32":
-        return made
-    result = graph.tensor("embed/embedding", graph.shape(made), np.float32)
-    graph.operator("DEQUANTIZE", [made], [result], "DequantizeOptions", version=2)
+def _to_float(graph: TfliteGraph, output: int) -> int:
+    if graph.dtype(output) == "float32":
+        return output
+    result = graph.tensor("embed/embedding", graph.shape(output), np.float32)
+    graph.operator("DEQUANTIZE", [output], [result], "DequantizeOptions", version=2)
     return result

@@ -1,4 +1,4 @@
-"""From a bundle to a trainer file."""
+"""Writes the trainer file of a bundle."""
 
 from __future__ import annotations
 
@@ -28,31 +28,37 @@ def export_trainer(
     alpha: float = rule.ALPHA,
     temperature: float = rule.TEMPERATURE,
 ) -> Trainer:
-    """Writes a bundle's TFLite model together with the head that learns from its embeddings as one .tflite file.
+    """Writes a bundle's TFLite model and the head that learns from its embeddings as one .tflite file.
 
     Args:
         bundle: the bundle.
         output: NAME.tflite.
-        variant: one of the bundle's TFLite variants; the one of the fewest bits when not given.
+        variant: one of the bundle's TFLite variants; None is the one of the fewest bits.
         slots: the most classes.
         alpha: the head's regularisation.
         temperature: what its logits are divided by.
 
     Raises:
         BundleMissing: no such bundle or variant, or none of TFLite.
-        ExportError: another name, a variant of another format, slots out of range, or a model that embeds no single image.
+        ExportError: `wrong-suffix`, `format-differs`, `slots-out-of-range`, `not-an-embedder`, `custom-operator` or `not-writable`.
     """
     if Path(output).suffix != ".tflite":
-        raise ExportError(f"{output}: expected a name that ends in .tflite")
+        message = f"{output}: expected a name that ends in .tflite"
+        raise ExportError(message, code="wrong-suffix", path=os.fspath(output), expected=".tflite")
     opened = bundles.Bundle.open(bundle)
     chosen = choose(opened, variant)
     if not 2 <= slots <= _MOST_SLOTS:
-        raise ExportError(f"{slots} class slots; expected 2 to {_MOST_SLOTS}, e.g. --slots {SLOTS}")
+        raise ExportError(
+            f"{slots} class slots; expected 2 to {_MOST_SLOTS}, e.g. --slots {SLOTS}",
+            code="slots-out-of-range",
+            slots=slots,
+            maximum=_MOST_SLOTS,
+        )
     model = embedding(next(iter(opened.model(chosen).values())), f"{opened.path}: {chosen.name}")
     rooted = opened.levels[-1] if opened.levels else opened.dim
     rule.add_train(model, opened.dim, rooted, slots, alpha)
     rule.add_predict(model, opened.dim, rooted, slots, alpha, temperature)
-    made = Trainer(
+    trainer = Trainer(
         backbone=opened.backbone["name"],
         variant=chosen.name,
         model=chosen.sha256,
@@ -67,13 +73,13 @@ def export_trainer(
         arguments=arguments(model, slots),
         state_size=4 * (slots * (opened.dim + 2) + opened.dim**2),
     )
-    describe(model, made)
+    describe(model, trainer)
     content = pack(model)
     try:
         Path(output).write_bytes(content)
     except OSError as error:
-        raise ExportError(f"{output} cannot be written: {error.strerror}") from error
-    return dataclasses.replace(made, size=len(content))
+        raise ExportError(f"{output} cannot be written: {error.strerror}", code="not-writable", path=os.fspath(output)) from error
+    return dataclasses.replace(trainer, size=len(content))
 
 
 def choose(opened: bundles.Bundle, name: str | None, like: Fingerprint | None = None) -> bundles.Variant:
@@ -82,26 +88,43 @@ def choose(opened: bundles.Bundle, name: str | None, like: Fingerprint | None = 
     Args:
         opened: the bundle.
         name: the variant's name, or None.
-        like: embeddings that the variant's must be equal to; None for any.
+        like: fingerprint of embeddings that the variant's must equal; None for any.
 
     Raises:
         BundleMissing: no such variant, or none of TFLite.
-        ExportError: a variant of another format.
-        FingerprintMismatch: none whose embeddings are equal.
+        ExportError: `format-differs`: a variant of another format.
+        FingerprintMismatch: no variant has equal embeddings.
     """
-    ours = [variant for variant in opened.variants.values() if variant.format == "tflite"]
-    if not ours:
-        raise BundleMissing(f"{opened.path}: no TFLite variant, only {_names(opened.variants.values())}; edgetl export --formats tflite")
+    tflite = [variant for variant in opened.variants.values() if variant.format == "tflite"]
+    if not tflite:
+        raise BundleMissing(
+            f"{opened.path}: no TFLite variant, only {_names(opened.variants.values())}; edgetl export --formats tflite",
+            code="format-missing",
+            path=str(opened.path),
+            format="tflite",
+            names=list(opened.variants),
+        )
     if name is not None:
         chosen = opened.variant(name)
-        if chosen not in ours:
-            raise ExportError(f"{opened.path}: {name} is {chosen.format}; a phone's interpreter runs tflite: {_names(ours)}")
-        ours = [chosen]
-    alike = [one for one in ours if like is None or opened.equivalent(opened.fingerprint(one), like)]
+        if chosen not in tflite:
+            raise ExportError(
+                f"{opened.path}: {name} is {chosen.format}, and a phone's interpreter runs tflite: {_names(tflite)}",
+                code="format-differs",
+                path=str(opened.path),
+                format=chosen.format,
+                names=[variant.name for variant in tflite],
+            )
+        tflite = [chosen]
+    alike = [variant for variant in tflite if like is None or opened.equivalent(opened.fingerprint(variant), like)]
     if not alike:
+        assert like is not None
         raise FingerprintMismatch(
-            f"{opened.path}: {_names(ours)} embeds otherwise than the store's {like.family} {like.precision} model; "  # type: ignore[union-attr]
-            f"teach a store with --variant {ours[0].name}, or let the app begin with nothing (without -s)"
+            f"{opened.path}: the embeddings of {_names(tflite)} differ from the store's {like.family} {like.precision} model; train a "
+            f"store with --variant {tflite[0].name}, or let the app begin without photos (omit -s)",
+            path=str(opened.path),
+            names=[variant.name for variant in tflite],
+            family=like.family,
+            precision=like.precision,
         )
     return min(alike, key=lambda variant: bundles.PRECISIONS.index(variant.precision))
 

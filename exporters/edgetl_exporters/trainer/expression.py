@@ -1,4 +1,4 @@
-"""Arithmetic on the tensors of a .tflite graph, written as arithmetic: every operation appends one builtin operator."""
+"""Arithmetic on the tensors of a .tflite graph: every Python operation appends one builtin operator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Signature:
     Attributes:
         graph: the graph.
         name: the function's name.
-        size: what FREE sizes are until the interpreter changes them.
+        size: the value of FREE sizes until the interpreter changes them.
     """
 
     graph: TfliteGraph
@@ -32,7 +32,7 @@ class Signature:
 
     @classmethod
     def add(cls, model: Any, name: str, size: int) -> Signature:
-        """A new one at the end of the model."""
+        """Adds one at the end of the model."""
         return cls(TfliteGraph.add(model, name), name, size)
 
     def tensor(self, name: str, shape: Sequence[int], kind: type = np.float32) -> Tensor:
@@ -47,19 +47,19 @@ class Signature:
 
     def finish(self, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> None:
         """Names the arguments and the results."""
-        given, made = ({name: tensor.number for name, tensor in names.items()} for names in (inputs, outputs))
-        self.graph.raw.inputs, self.graph.raw.outputs = list(given.values()), list(made.values())
-        sign(self.graph.model, given, made, self.name, self.graph.model.subgraphs.index(self.graph.raw))
+        sources, results = ({name: tensor.number for name, tensor in names.items()} for names in (inputs, outputs))
+        self.graph.raw.inputs, self.graph.raw.outputs = list(sources.values()), list(results.values())
+        sign(self.graph.model, sources, results, self.name, self.graph.model.subgraphs.index(self.graph.raw))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tensor:
-    """A float32 tensor (unless said otherwise) with its operations; shapes broadcast as numpy's.
+    """A tensor, usually float32, with its operations; shapes broadcast as in numpy.
 
     Attributes:
-        owner: where it is.
+        owner: its graph.
         number: its number there.
-        shape: its sizes, FREE where the interpreter may change one.
+        shape: its sizes; FREE if the interpreter may change one.
     """
 
     owner: Signature
@@ -100,8 +100,8 @@ class Tensor:
 
     def sum(self, axis: int) -> Tensor:
         """Sums along an axis, which stays with size 1."""
-        made = tuple(1 if i == axis else size for i, size in enumerate(self.shape))
-        return self._apply("SUM", [self.owner.constant([axis], np.int32)], made, "ReducerOptions", keepDims=True)
+        shape = tuple(1 if i == axis else size for i, size in enumerate(self.shape))
+        return self._apply("SUM", [self.owner.constant([axis], np.int32)], shape, "ReducerOptions", keepDims=True)
 
     def reshape(self, *shape: int) -> Tensor:
         """The same values in another shape, in which one size may be FREE."""
@@ -121,7 +121,7 @@ class Tensor:
         return self._apply("SLICE", where, (1, end - begin), "SliceOptions")
 
     def first(self, like: Tensor) -> Tensor:
-        """The first values of a vector [k], as many as another one [FREE] has; the interpreter refuses more than k."""
+        """The first values of a vector [k], as many as another one [FREE] has; more than k are an error of the interpreter."""
         kind = np.int32
         size = like._apply("SHAPE", [], (1,), "ShapeOptions", kind=kind, outType=schema.TensorType.INT32)
         return self._apply("SLICE", [self.owner.constant([0], kind), size], like.shape, "SliceOptions")
@@ -133,9 +133,9 @@ class Tensor:
     def _apply(
         self, opcode: str, others: Sequence[Tensor], shape: Sequence[int], options: str = "", kind: type = np.float32, **values: Any
     ) -> Tensor:
-        made = self.owner.tensor(opcode.lower(), shape, kind)
-        self.owner.graph.operator(opcode, [self.number, *(other.number for other in others)], [made.number], options, **values)
-        return made
+        result = self.owner.tensor(opcode.lower(), shape, kind)
+        self.owner.graph.operator(opcode, [self.number, *(other.number for other in others)], [result.number], options, **values)
+        return result
 
 
 def _broadcast(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""A trainer's state outside of the phone: made from photos taught before, kept as safetensors, and read as a linear classifier."""
+"""A trainer's state outside of the phone: computed from a store's photos, stored as safetensors, and read as a linear classifier."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def of_photos(x: Embeddings, classes: Array, slots: int, alpha: float) -> dict[s
 def linear(state: Mapping[str, Array], alpha: float) -> tuple[Embeddings, Embeddings]:
     """Weight float32 [c, d] and bias float32 [c] whose logits of a power-normalised embedding are those of `predict`, before temperature.
 
-    What all classes share is left out, as in :meth:`edgetl.heads.training_set.Reading.linear`.
+    The part common to all classes is subtracted, as in :meth:`edgetl.heads.training_set.Reading.linear`.
     """
     means = state["sums"].astype(np.float64) / np.maximum(state["counts"], 1)[:, None]
     weight, bias = (means - means @ state["within"]) / alpha, -state["squares"].astype(np.float64) / (2 * alpha)
@@ -55,14 +55,14 @@ def write(path: str | os.PathLike[str], state: Mapping[str, Array], labels: Sequ
     try:
         Path(path).write_bytes(content)
     except OSError as error:
-        raise ExportError(f"{path} cannot be written: {error.strerror}") from error
+        raise ExportError(f"{path} cannot be written: {error.strerror}", code="not-writable", path=os.fspath(path)) from error
 
 
 def read(path: str | os.PathLike[str], slots: int, dim: int) -> tuple[dict[str, Array], tuple[str, ...]]:
-    """A state that an app wrote, and the names of its first slots; both without the slots behind.
+    """Reads a state that an app wrote: the arrays and class names of the used slots.
 
     Raises:
-        ExportError: not there, no such file, or one of other shapes than the trainer's.
+        ExportError: `file-unreadable`, or `state-unusable`: not a state, or with other shapes or counts than the trainer's.
     """
     try:
         content = Path(path).read_bytes()
@@ -70,18 +70,30 @@ def read(path: str | os.PathLike[str], slots: int, dim: int) -> tuple[dict[str, 
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         labels = tuple(map(str, json.loads(header["__metadata__"]["labels"])))
     except OSError as error:
-        raise ExportError(f"{path} cannot be read: {error.strerror}") from error
+        raise ExportError(f"{path} cannot be read: {error.strerror}", code="file-unreadable", path=os.fspath(path)) from error
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ExportError(
-            f"{path}: not a state ({type(error).__name__}: {error}); expected safetensors with {', '.join(NAMES)} and metadata 'labels'"
+            f"{path}: not a state ({type(error).__name__}: {error}); expected safetensors with {', '.join(NAMES)} and metadata 'labels'",
+            code="state-unusable",
+            path=os.fspath(path),
         ) from error
     count, many = len(labels), min(slots, len(arrays.get("counts", ())))
     expected = {"counts": (many,), "sums": (many, dim), "squares": (many,), "within": (dim, dim)}
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != expected or any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays.values()):
-        raise ExportError(f"{path}: holds {found}; expected finite float32 {expected}")
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if shapes != expected or any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays.values()):
+        raise ExportError(
+            f"{path}: contains {shapes}; expected finite float32 {expected}",
+            code="state-unusable",
+            path=os.fspath(path),
+            shapes=shapes,
+            expected=expected,
+        )
     if not 2 <= count <= many or not (arrays["counts"][:count] > 0).all() or arrays["counts"][count:].any():
         raise ExportError(
-            f"{path}: {count} labels for photos per class {arrays['counts'].tolist()}; expected two or more, with photos each"
+            f"{path}: {count} labels for photos per class {arrays['counts'].tolist()}; expected two or more, with photos each",
+            code="state-unusable",
+            path=os.fspath(path),
+            labels=count,
+            counts=arrays["counts"].tolist(),
         )
     return {name: arrays[name] if name == "within" else arrays[name][:count] for name in NAMES}, labels

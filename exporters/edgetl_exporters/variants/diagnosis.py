@@ -26,7 +26,7 @@ UNEVEN = 10.0
 """Ratio of a layer's largest channel to its median one from which int8 is at risk: docs/evidence/int8-diagnosis.md."""
 
 SILENT = 1e-4
-"""A channel whose largest weight is below this part of its layer's median is silent: docs/evidence/int8-diagnosis.md."""
+"""A channel whose largest weight is below this part of its layer's median counts as silent: docs/evidence/int8-diagnosis.md."""
 
 _LOWEST = {"SiLU": 0.2785, "hard-swish": 0.375}
 """How far below zero each goes: SiLU at -1.2785, hard-swish at -1.5."""

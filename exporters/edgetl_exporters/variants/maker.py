@@ -59,7 +59,7 @@ class Maker:
     def __init__(
         self, source: NetworkSource, calibration: Calibration | None, self_test: Pixels, seed: int, background: Pixels | None = None
     ) -> None:
-        """Embeds the proof photos with the source itself: the held-back photos, or drawn scenes if there are none.
+        """Embeds the proof photos with the source itself: the held-back photos, or drawn scenes without photos.
 
         Args:
             source: what is exported.

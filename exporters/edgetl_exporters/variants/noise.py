@@ -1,10 +1,10 @@
-"""How much noise integers add to each layer, measured where it arises and not where it has piled up.
+"""Measures the noise that integers add in each layer itself, without the noise of the layers before it.
 
-Beside the float network a second one runs whose layers are quantised, but read what the float layers read. The difference of a layer's two
-outputs is then its own noise alone, and the signal-to-noise ratio, 10 log10(signal energy / noise energy), says in dB how much that is.
+Beside the float network a second one runs whose layers are quantised, but have the inputs of the float layers. The difference of a layer's
+two outputs is its own noise, and its signal-to-noise ratio is 10 log10(signal energy / noise energy), dB.
 
-Little noise early may matter more than much of it in a branch that changes nothing. So of the noisiest layers the noise of each alone is
-added to its output, and what the embedding loses of its cosine says how much that layer matters.
+Little noise early may matter more than much noise in a branch without influence. So for the noisiest layers the noise of each one alone is
+added to its output, and the loss of the embedding's cosine is measured.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from edgetl_exporters import parity
 from edgetl_exporters.quantise import ranges
 
 PHOTOS = 16
-"""How many photos a layer's noise is measured on."""
+"""Photos on which a layer's noise is measured."""
 
 _EXAMINED, _EXAMINING = 12, 6
-"""How many layers, the first and the noisiest, are examined for what they cost the embedding, and with how many photos."""
+"""How many layers, the first and the noisiest, are measured for their effect on the embedding, and with how many photos."""
 
 _QUIET = 120.0
-"""Above this a ratio means no more than that nothing was rounded, dB."""
+"""Largest ratio, dB; above it nothing was rounded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LayerNoise:
         number: of the layer, in the order they run.
         name: of its weights.
         snr: its output's signal-to-noise ratio, dB.
-        lost: what its noise alone takes from the embedding's mean cosine; 0 where that was not examined.
+        lost: loss of the embedding's mean cosine by its noise alone; 0 if not measured.
     """
 
     number: int
@@ -53,12 +53,12 @@ def ratio(signal: Array, noise: Array) -> Array:
         noise: energies, of the same shape.
     """
     floor = np.finfo(np.float64).tiny
-    found: Array = np.minimum(10 * np.log10(np.maximum(signal, floor) / np.maximum(noise, floor)), _QUIET)
-    return found
+    result: Array = np.minimum(10 * np.log10(np.maximum(signal, floor) / np.maximum(noise, floor)), _QUIET)
+    return result
 
 
 def measure(model: bytes, quantised: bytes, photos: Pixels) -> tuple[LayerNoise, ...]:
-    """The noise of every layer, those first that cost the embedding most.
+    """The noise of every layer, the costliest for the embedding first.
 
     Args:
         model: the float ONNX model.
@@ -76,8 +76,8 @@ def measure(model: bytes, quantised: bytes, photos: Pixels) -> tuple[LayerNoise,
         alone = np.eye(count)[number]
         changed = [run(photo, alone)[2] for photo in photos[:_EXAMINING]]
         lost[number] = 1 - parity.cosines(np.concatenate(expected), np.concatenate(changed)).mean()
-    found = [LayerNoise(i, layer.name, float(ratios[i]), float(lost[i])) for i, layer in enumerate(float_.layers)]
-    return tuple(sorted(found, key=lambda layer: (-layer.lost, layer.snr)))
+    result = [LayerNoise(i, layer.name, float(ratios[i]), float(lost[i])) for i, layer in enumerate(float_.layers)]
+    return tuple(sorted(result, key=lambda layer: (-layer.lost, layer.snr)))
 
 
 class _Runner:
@@ -93,33 +93,33 @@ class _Runner:
 
         Args:
             photo: uint8 [h, w, 3].
-            added: the share of its noise that every layer gets, [layers].
+            added: factor of every layer's noise, [layers].
         """
         feed = {**self._float.feed(photo), "added": added.astype(np.float32)}
-        made: list[Array] = self._session.run(self._outputs, feed)
-        return made
+        values: list[Array] = self._session.run(self._outputs, feed)
+        return values
 
 
 class _Twins:
-    """The float graph, and beside it every layer quantised on its own; the twin of tensor `t` is `twin:t`."""
+    """The float graph, and beside it each layer quantised alone; the twin of tensor `t` is `twin:t`."""
 
     def __init__(self, float_: ranges.FloatNetwork, quantised: bytes) -> None:
         import onnx
 
-        self._float, self._made = float_, onnx.load_from_string(float_.model)
+        self._float, self._model_proto = float_, onnx.load_from_string(float_.model)
         graph = onnx.load_from_string(quantised).graph
         self._nodes = {node.name: node for node in graph.node}
         self._makers = {name: node for node in graph.node for name in node.output}
-        self._float_makers = {name: node for node in self._made.graph.node for name in node.output}
-        own = {tensor.name for tensor in self._made.graph.initializer}
+        self._float_makers = {name: node for node in self._model_proto.graph.node for name in node.output}
+        own = {tensor.name for tensor in self._model_proto.graph.initializer}
         self._constants = own | {tensor.name for tensor in graph.initializer}
-        self._made.graph.initializer.extend(tensor for tensor in graph.initializer if tensor.name not in own)
-        self._made.opset_import[0].version = max(self._made.opset_import[0].version, 13)
+        self._model_proto.graph.initializer.extend(tensor for tensor in graph.initializer if tensor.name not in own)
+        self._model_proto.opset_import[0].version = max(self._model_proto.opset_import[0].version, 13)
 
     def model(self) -> bytes:
         """One file with the outputs `signal` and `noise`, the energies of every layer's output and of its twin's difference from it.
 
-        A further input `added` [layers] says how much of that difference the layers behind it read.
+        A further input `added` [layers] is the factor of that difference in what the following layers read.
         """
         import onnx
 
@@ -127,7 +127,7 @@ class _Twins:
             self._layer(layer)
         numbers = range(len(self._float.layers))
         self.embedding = self._mix()
-        self._made.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "one value"))
+        self._model_proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "one value"))
         for kind in ("signal", "noise"):
             for i in numbers:
                 self._add(
@@ -138,16 +138,16 @@ class _Twins:
                 )
                 self._add("Reshape", [f"{kind} {i} all", "one value"], f"{kind} {i}")
             self._add("Concat", [f"{kind} {i}" for i in numbers], kind, axis=0)
-        del self._made.graph.output[:]
+        del self._model_proto.graph.output[:]
         outputs = ("signal", "noise", self.embedding)
-        self._made.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in outputs)
-        return bytes(self._made.SerializeToString())
+        self._model_proto.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in outputs)
+        return bytes(self._model_proto.SerializeToString())
 
     def _mix(self) -> str:
-        """Lets what reads a layer's output read its share of noise too; returns the name of the embedding."""
+        """Adds each layer's share of noise to all readers of its output; returns the name of the embedding."""
         import onnx
 
-        graph = self._made.graph
+        graph = self._model_proto.graph
         graph.input.append(onnx.helper.make_tensor_value_info("added", onnx.TensorProto.FLOAT, [len(self._float.layers)]))
         mixed = {layer.output: f"mixed {number}" for number, layer in enumerate(self._float.layers)}
         differences = {f"difference {number}" for number in range(len(self._float.layers))}
@@ -169,21 +169,21 @@ class _Twins:
         inside = {name for node in kept for name in node.output}
         for node in kept:
             self._copy(node, [self._read(name, inside) for name in node.input], "twin")
-        # What the next layer reads of it: clipping and rounding belong to this one.
+        # The input of the next layer: clipping and rounding belong to this layer.
         last = self._end(layer.output)
         pair = next((node for node in self._nodes.values() if node.op_type == "QuantizeLinear" and node.input[0] == last), None)
         end = f"twin:{last}" if pair is None else self._through(pair, f"twin:{last}", "end")
         self._add("Sub", [layer.output, end], f"difference {number}")
 
     def _end(self, output: str) -> str:
-        """The quantised graph's name of a layer's output: what clips to the range that integers have anyway is not in it."""
+        """The quantised graph's name of a layer's output, without operators that only clip to the integers' own range."""
         node = self._float_makers[output]
         while node.name not in self._nodes:
             node = self._float_makers[node.input[0]]
         return str(self._nodes[node.name].output[0])
 
     def _read(self, name: str, inside: set[str]) -> str:
-        """What a twin reads where the quantised node reads `name`: the twin of what its own layer made, the float tensor of any other."""
+        """The input of a twin for the quantised node's input `name`: a twin within its own layer, else the float tensor."""
         maker = self._makers.get(name)
         if maker is None or name in self._constants:
             return name
@@ -195,32 +195,32 @@ class _Twins:
         if source is None:  # weights
             self._copy(maker, list(maker.input), "twin")
             return f"twin:{name}"
-        given = source.input[0]
-        return self._through(
-            source, f"twin:{given}" if given in inside else self._float_name(given), "in" if given in inside else "from float"
-        )
+        rounded = source.input[0]
+        if rounded in inside:
+            return self._through(source, f"twin:{rounded}", "in")
+        return self._through(source, self._float_name(rounded), "from float")
 
     def _float_name(self, name: str) -> str:
         return name.removesuffix("_QuantizeLinear_Input")
 
-    def _through(self, pair: Any, given: str, turn: str) -> str:
+    def _through(self, pair: Any, source: str, turn: str) -> str:
         """A tensor after its quantisation and back."""
         back = next(node for node in self._nodes.values() if node.op_type == "DequantizeLinear" and node.input[0] == pair.output[0])
-        self._copy(pair, [given, *pair.input[1:]], turn)
+        self._copy(pair, [source, *pair.input[1:]], turn)
         return self._copy(back, [f"{turn}:{pair.output[0]}", *back.input[1:]], turn)
 
     def _copy(self, node: Any, inputs: list[str], prefix: str) -> str:
-        made = type(node)()
-        made.CopyFrom(node)
-        made.name = f"{prefix}:{node.name}"
-        del made.input[:], made.output[:]
-        made.input.extend(inputs)
-        made.output.extend(f"{prefix}:{name}" for name in node.output)
-        if not any(each.name == made.name for each in self._made.graph.node):
-            self._made.graph.node.append(made)
-        return str(made.output[0])
+        copied = type(node)()
+        copied.CopyFrom(node)
+        copied.name = f"{prefix}:{node.name}"
+        del copied.input[:], copied.output[:]
+        copied.input.extend(inputs)
+        copied.output.extend(f"{prefix}:{name}" for name in node.output)
+        if not any(other.name == copied.name for other in self._model_proto.graph.node):
+            self._model_proto.graph.node.append(copied)
+        return str(copied.output[0])
 
     def _add(self, kind: str, inputs: list[str], output: str, **settings: Any) -> None:
         import onnx
 
-        self._made.graph.node.append(onnx.helper.make_node(kind, inputs, [output], **settings))
+        self._model_proto.graph.node.append(onnx.helper.make_node(kind, inputs, [output], **settings))
