@@ -55,9 +55,8 @@ def test_assessing_says_per_class_whether_it_is_enough_and_makes_no_head(classif
     assert set(report.assessment.per_class) == {"red", "green"}
     for row in report.assessment.per_class.values():
         assert row.photos == 8
-        assert row.accuracy.n == row.bursts
-    assert report.assessment.advice
-    assert report.accuracy.n == sum(row.bursts for row in report.assessment.per_class.values())
+        assert row.accuracy.n == row.groups
+    assert report.accuracy.n == sum(row.groups for row in report.assessment.per_class.values())
     trained = classifier.train()
     assert trained.assessment == report.assessment
     assert trained.accuracy == report.accuracy
@@ -68,7 +67,7 @@ def test_assessing_says_per_class_whether_it_is_enough_and_makes_no_head(classif
 
 def test_a_dark_photo_is_a_finding_and_added_anyway(classifier: Classifier) -> None:
     dark = classifier.add(encoded(picture(64, 64, colour=(4, 4, 4), seed=1)), "red")
-    assert "dark" in [finding.kind for finding in dark.findings]
+    assert "dark" in [finding.code for finding in dark.findings]
     assert dark.findings[0].photo == "bytes"
     assert classifier.counts == {"red": 1}
     assert classifier.add(coloured("yellow", 2), "yellow").findings == ()
@@ -227,7 +226,7 @@ def test_an_explanation_shows_the_nearest_photos_and_writes_a_page(classifier: C
     classifier.train()
     report = classifier.explain(coloured("red", 30), k=3)
     assert len(report.neighbours) == 3
-    assert report.findings
+    assert report.reasons
     classifier.close()
     photo = tmp_path / "question.jpg"
     photo.write_bytes(coloured("red", 30))
@@ -249,13 +248,13 @@ def test_the_doctor_of_a_store_finds_the_photo_with_the_wrong_label(classifier: 
     classifier.add(wrong, "green")
     diagnosis = classifier.diagnose()
     assert diagnosis.photos == 31
-    assert diagnosis.suspects[0].source == str(wrong)
-    assert diagnosis.suspects[0].looks == "red"
+    assert diagnosis.label_errors[0].source == str(wrong)
+    assert diagnosis.label_errors[0].looks_like == "red"
     classifier.close()
     done = run("doctor")
     assert done.exit_code == 0
     assert wrong.name in done.stdout
-    assert json.loads(run("doctor", "--json").stdout)["suspects"][0]["source"] == str(wrong)
+    assert json.loads(run("doctor", "--json").stdout)["label_errors"][0]["source"] == str(wrong)
 
 
 def test_an_adaptation_that_is_not_expected_to_help_changes_nothing(classifier: Classifier, run: Run, tmp_path: Path) -> None:

@@ -1,90 +1,87 @@
-"""The whole report on a store."""
+"""Examines a whole store: problems of photos and classes, and likely label errors."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from edgetl.diagnostics.class_check import check_classes, views
+from edgetl.diagnostics.class_check import check_classes, count_groups
 from edgetl.diagnostics.finding import Finding
-from edgetl.diagnostics.label_errors import LISTED, Suspect, suspicion
+from edgetl.diagnostics.label_errors import REPORTED, LikelyLabelError, rank_label_errors
 from edgetl.diagnostics.photo_check import judge
-from edgetl.diagnostics.photo_history import Past
+from edgetl.diagnostics.photo_history import PhotoHistory
 from edgetl.heads import Fit
 from edgetl.heads.bursts import Bursts
 from edgetl.heads.linalg.normalisation import power_normalised
 from edgetl.store import SampleBatch
 from edgetl.types import Array, Embeddings
 
-_OF_THE_PHOTO = ("dark", "overexposed", "flat", "blurred", "tiny", "unlike")
+_OF_ONE_PHOTO = ("dark", "overexposed", "low-contrast", "blurred", "too-small", "unusual")
+"""Findings that need no other photo; the others are about pairs, which :func:`check_classes` and the label errors report."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassHealth:
-    """What a class holds.
+    """What a class contains.
 
     Attributes:
         label: its name.
-        photos: how many.
-        bursts: how many different views they are.
+        photos: count.
+        groups: near-duplicate groups, count: how many different views the photos show.
     """
 
     label: str
     photos: int
-    bursts: int
+    groups: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
-    """What is wrong with a store.
+    """What may be wrong with a store.
 
     Attributes:
-        photos: how many there are.
+        photos: count.
         classes: each of them, by name.
-        findings: about photos, in the order they were added, then about classes.
-        suspects: photos that look like another class than their own, the most suspicious first.
-        failed: (source, reason) per photo that could not be added, each once.
-        notes: what could not be judged, and why, in sentences.
+        findings: about photos, in the order in which they were added, then about classes.
+        label_errors: photos that look like another class than their own, the most likely error first.
+        notes: what could not be judged, and why.
     """
 
     photos: int
     classes: tuple[ClassHealth, ...]
     findings: tuple[Finding, ...]
-    suspects: tuple[Suspect, ...]
-    failed: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
+    label_errors: tuple[LikelyLabelError, ...]
+    notes: tuple[Finding, ...]
 
 
-def diagnose(batches: Iterable[SampleBatch], fit: Fit | None = None, failed: Sequence[tuple[str, str]] = ()) -> Diagnosis:
+def diagnose(batches: Iterable[SampleBatch], fit: Fit | None = None) -> Diagnosis:
     """Examines a store.
 
-    A photo is judged beside those that were added before it, as it was (or would have been) when it was added.
+    Each photo is compared with the photos added before it, as it was (or would have been) when it was added.
 
     Args:
-        batches: all of it, read once.
-        fit: a training on all samples; None where there is none, e.g. with a single class.
-        failed: (source, reason) per photo that could not be added.
+        batches: the whole store, read once.
+        fit: a training on all samples; None if none is possible, e.g. with a single class.
     """
-    past: Past | None = None
-    photos, found = _Photos(), []
+    history: PhotoHistory | None = None
+    photos, findings = _Photos(), list[Finding]()
     for batch in batches:
-        past = past or Past(batch.codes.shape[1])
-        for i, look in past.replay(batch):
-            seen = judge(batch.sources[i], batch.labels[i], batch.captures[i], look, past)
-            found += [finding for finding in seen if finding.kind in _OF_THE_PHOTO]
+        history = history or PhotoHistory(batch.codes.shape[1])
+        for i, comparison in history.replay(batch):
+            of_photo = judge(batch.sources[i], batch.labels[i], batch.captures[i], comparison, history)
+            findings += [finding for finding in of_photo if finding.code in _OF_ONE_PHOTO]
         photos.add(batch, fit is None)
-    bursts = photos.bursts(fit)
-    counts, different = Counter(photos.labels), views(photos.labels, bursts)
+    bursts = photos.find_groups(fit)
+    counts, groups = Counter(photos.labels), count_groups(photos.labels, bursts)
     return Diagnosis(
         len(photos.ids),
-        tuple(ClassHealth(label, counts[label], different[label]) for label in sorted(counts)),
-        (*found, *check_classes(photos.labels, bursts, photos.sources)),
-        () if fit is None else _suspects(fit, dict(zip(photos.ids, photos.sources))),
-        tuple(dict(failed).items()),
-        _notes(len(photos.ids), len(counts), fit, photos.unmeasured),
+        tuple(ClassHealth(label, counts[label], groups[label]) for label in sorted(counts)),
+        (*findings, *check_classes(photos.labels, bursts, photos.sources)),
+        () if fit is None else _label_errors(fit, dict(zip(photos.ids, photos.sources))),
+        tuple(_notes(len(photos.ids), len(counts), fit, photos.unmeasured)),
     )
 
 
@@ -100,7 +97,7 @@ class _Photos:
         self._units: list[Embeddings] = []
 
     def add(self, batch: SampleBatch, with_units: bool) -> None:
-        """Takes over a batch, with its embeddings where no training tells the bursts."""
+        """Adds a batch; with its embeddings if there is no training that knows the near-duplicate groups."""
         self.ids += batch.ids.tolist()
         self.labels += batch.labels
         self.sources += batch.sources
@@ -109,8 +106,8 @@ class _Photos:
             self._taken.append(batch.taken)
             self._units.append(power_normalised(batch.embeddings[batch.first]))
 
-    def bursts(self, fit: Fit | None) -> Array:
-        """The burst of each photo, int [m], numbered from 0."""
+    def find_groups(self, fit: Fit | None) -> Array:
+        """The near-duplicate group of each photo, int [m], numbered from 0."""
         ids = np.array(self.ids, np.int64)
         if fit is not None:
             order = np.argsort(fit.ids)
@@ -123,24 +120,22 @@ class _Photos:
         return finder.find(np.concatenate(self._units), np.concatenate(self._taken), ids)
 
 
-def _suspects(fit: Fit, sources: Mapping[int, str]) -> tuple[Suspect, ...]:
+def _label_errors(fit: Fit, sources: Mapping[int, str]) -> tuple[LikelyLabelError, ...]:
     ids = fit.ids.tolist()
-    ranked = zip(*(array.tolist() for array in suspicion(fit)))
+    ranked = zip(*(array.tolist() for array in rank_label_errors(fit)))
     return tuple(
-        Suspect(ids[row], sources[ids[row]], fit.truth[row], fit.head.labels[looks], score)
-        for row, looks, score in ranked
-        if score > LISTED
+        LikelyLabelError(ids[row], sources[ids[row]], fit.truth[row], fit.head.labels[looks_like], score)
+        for row, looks_like, score in ranked
+        if score > REPORTED
     )
 
 
-def _notes(photos: int, classes: int, fit: Fit | None, unmeasured: int) -> tuple[str, ...]:
-    said = []
+def _notes(photos: int, classes: int, fit: Fit | None, unmeasured: int) -> Iterator[Finding]:
     if not photos:
-        said.append("the store holds no photo; add some of at least two classes")
+        yield Finding("no-photos")
     elif classes == 1:
-        said.append(f"there is one class only ({photos} photos), so no label can be doubted; add a second one")
+        yield Finding("one-class", values={"photos": photos})
     elif fit is None:
-        said.append("nothing was trained, so no label was doubted")
+        yield Finding("not-trained")
     if unmeasured:
-        said.append(f"{unmeasured} of {photos} photos were added without a look at light and sharpness, so none is reported on theirs")
-    return tuple(said)
+        yield Finding("not-measured", values={"photos": photos, "unmeasured": unmeasured})

@@ -1,38 +1,44 @@
-"""One thing that the doctor saw."""
+"""A possible problem with a photo, a class or a store, as a code and values."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-Kind = Literal[
+FindingCode = Literal[
     "dark",
     "overexposed",
-    "flat",
+    "low-contrast",
     "blurred",
-    "tiny",
-    "unlike",
-    "repeated",
+    "too-small",
+    "unusual",
+    "near-duplicate",
     "two-labels",
     "mislabelled",
-    "single",
+    "one-photo",
     "few-views",
     "imbalance",
+    "no-photos",
+    "one-class",
+    "not-trained",
+    "not-measured",
 ]
+"""The first nine are about a photo (`two-labels` also about a class), the next three about a class, the last four about a store."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that the doctor saw; it blocks nothing.
+    """A possible problem; it blocks nothing. :func:`edgetl.diagnostics.text.describe_finding` puts it into words.
 
     Attributes:
-        kind: its code.
-        text: one sentence: what was seen, with the numbers, and what to do.
-        photo: the photo's source, or None where it is about a class or the store.
-        label: the class, or None where it is about the store.
+        code: what it is.
+        photo: the photo's source, or None if it is about a class or the store.
+        label: the class, or None if it is about the store.
+        values: the numbers and names that led to it, by name.
     """
 
-    kind: Kind
-    text: str
+    code: FindingCode
     photo: str | None = None
     label: str | None = None
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)

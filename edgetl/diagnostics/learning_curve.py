@@ -1,14 +1,14 @@
-"""The learning curve: what the accuracy will be with more photos of every class, and how far from that it may be.
+"""The learning curve: the accuracy with more photos of every class, and its uncertainty.
 
 The odds of an error fall with the number of photos n about as an inverse power law, e / (1 - e) = a n^-b: the law of Cortes et al. (1993,
-eq. 1; see Viering and Loog 2022, section 4) for errors that are not small beside 1. The level is the leave-one-out accuracy. The exponent b
-is measured with the fit's own algorithm and regularisation at a quarter, a half and all of the photos, and drawn towards the exponent of
-other data sets where few errors leave it uncertain. How far the truth is from such a forecast is known from other data sets too: the
-constants below come from `tools/bench_forecast --fit`, and docs/evidence/forecast.md has what the forecasts were worth on data sets that
-had no part in them.
+eq. 1; see Viering and Loog 2022, section 4), extended to large errors. The level is the leave-one-out accuracy. The exponent b is measured
+with the fit's own algorithm and regularisation at a quarter, a half and all of the photos; if few errors leave it uncertain, it moves
+towards the exponent of other data sets. The uncertainty is known from other data sets too: the constants below come from
+`tools/bench_forecast --fit`, and docs/evidence/forecast.md has the accuracy of the forecasts on data sets that were not used for them.
 
 Only all classes together are forecast. More photos of one class alone raise its own accuracy at the cost of the classes that look like it,
-and the number of photos that a target needs cannot be told within a factor of 4 from 8 to 50 photos a class (docs/evidence/forecast.md).
+and the number of photos that a target needs cannot be estimated within a factor of 4 from 8 to 50 photos a class
+(docs/evidence/forecast.md).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edgetl.types import Array, Embeddings
 
 _PARTS = (4, 2)
 _POOL, _EACH, _CLASSES = 256, 4, 100
-"""The curve is measured on at most _POOL groups of near-duplicates, or _EACH of the _CLASSES largest classes, where that is more."""
+"""The curve is measured on at most _POOL near-duplicate groups, or on _EACH of the _CLASSES largest classes if that is more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Law:
     """The constants of the forecast; all levels are logarithms of the odds of an error.
 
     Attributes:
-        level: added to the measured level where few errors leave it uncertain: with few photos leave-one-out reads low.
-        shrink: share of the measured level that is added likewise.
-        exponent: b where nothing is measured.
-        trust: weight of the measured exponent where it is certain, in [0, 1].
-        doubt: variance of the level at which that weight has halved.
-        base: standard deviation that no number of photos removes.
+        level: added to the measured level if few errors leave it uncertain: with few photos leave-one-out reads low.
+        shrink: share of the measured level that is added as well.
+        exponent: b without a measurement.
+        trust: weight of the measured exponent if it is certain, in [0, 1].
+        doubt: variance of the level at which that weight is halved.
+        base: standard deviation that remains with any number of photos.
         noise: factor of the level's own standard deviation.
-        spread: standard deviation of the exponent to come about the one that is used.
+        spread: standard deviation of the true exponent around the estimated one.
     """
 
     level: float
@@ -58,21 +58,21 @@ class Law:
 
 
 LAW = Law(level=-0.36, shrink=-0.16, exponent=0.42, trust=0.69, doubt=0.07, base=0.25, noise=1.1, spread=0.3)
-"""Measured: docs/evidence/forecast.md."""
+"""Fitted to eight data sets: docs/evidence/forecast.md."""
 _CERTAIN = 0.01
-"""Variance of the level at which half of the correction for few photos is made."""
+"""Variance of the level at which half of the correction for few photos is applied."""
 _TENTH = 1.2816
-"""The normal deviate that a tenth lies above."""
+"""Standard deviations above which a tenth of a normal distribution lies."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """Share of photos that were missed at several sizes of the training set.
+    """Share of photos that were misclassified at several sizes of the training set.
 
     Attributes:
         sizes: groups of near-duplicates per class, mean over the classes, float64 [s]; the last is all.
-        errors: share missed, in [0, 1], float64 [s]; only of photos that were asked at every size.
-        photos: how many photos were asked, count.
+        errors: share misclassified, in [0, 1], float64 [s]; of the photos that were tested at every size.
+        photos: tested, count.
     """
 
     sizes: Array
@@ -81,7 +81,7 @@ class Curve:
 
     @property
     def exponent(self) -> float:
-        """The least-squares exponent b of the power law; 0 where nothing was asked."""
+        """The least-squares exponent b of the power law; 0 if nothing was tested."""
         if not self.photos:
             return 0.0
         away = np.log(self.sizes) - np.log(self.sizes).mean()
@@ -90,11 +90,11 @@ class Curve:
 
 
 def measure(fit: Fit, classes: Array) -> Curve:
-    """The curve on one photo of each group of near-duplicates.
+    """Measures the curve on one photo of each near-duplicate group.
 
     Args:
         fit: the training; its learner has not changed since.
-        classes: of its photos, int [m].
+        classes: class number of each photo, int [m].
     """
     number = len(fit.head.labels)
     _, first = np.unique(classes * (fit.bursts.max() + 1) + fit.bursts, return_index=True)
@@ -108,29 +108,29 @@ def measure(fit: Fit, classes: Array) -> Curve:
         first, place = first[kept], place[kept]
     own, y = np.unique(classes[first], return_inverse=True)
     x = fit.whole.view.x[np.flatnonzero(fit.whole.view.evidence)[first]]
-    # The heads see inner products only, so the rows of the Gram matrix's factor give the same answers as the embeddings, in fewer values.
-    # In float64: near-duplicates would leave a float32 product with eigenvalues below zero.
+    # Heads use inner products only, so the rows of the Gram matrix's factor give the same predictions as the embeddings, with fewer values.
+    # In float64, because a float32 product of near-duplicates has eigenvalues below zero.
     with single_thread():
         gram = (doubled := x.astype(np.float64)) @ doubled.T
         x = np.linalg.cholesky(gram + 1e-6 * np.eye(len(x))).astype(np.float32)
-        steps = [_part(fit, x, y, place, part) for part in _PARTS]
+        parts = [_test_on_parts(fit, x, y, place, part) for part in _PARTS]
     last = fit.held[np.ix_(first, own)].argmax(1) != y
-    errors = np.array([*(step[0] for step in steps), last])
-    sizes = np.array([*(step[1].mean() for step in steps), bursts[own].mean()])
+    errors = np.array([*(errors for errors, _ in parts), last])
+    sizes = np.array([*(size.mean() for _, size in parts), bursts[own].mean()])
     tested = ~np.isnan(errors).any(0)
     return Curve(sizes, errors[:, tested].mean(1) if tested.any() else np.zeros(len(sizes)), int(tested.sum()))
 
 
-def _part(fit: Fit, x: Embeddings, y: Array, place: Array, part: int) -> tuple[Array, Array]:
-    """Trains on each of `part` parts of the photos; returns how often each of the others was missed, and the mean bursts per class."""
+def _test_on_parts(fit: Fit, x: Embeddings, y: Array, place: Array, part: int) -> tuple[Array, Array]:
+    """Trains on each of `part` parts of the photos; returns how often each other photo was misclassified, and the mean size."""
     bursts = np.bincount(y)
     wrong, tried, size = np.zeros(len(y)), np.zeros(len(y)), np.zeros(len(bursts))
     for number in range(part):
-        # A class with fewer photos than there are parts lends them to several, so that none lacks a class.
+        # A class with fewer photos than there are parts gives them to several parts, so that every part has every class.
         inside = place % part == (number % np.minimum(bursts, part))[y]
         weight, bias = _train(fit, x[inside], y[inside])
-        said = (x @ weight.T + bias).argmax(1)
-        wrong += ~inside & (said != y)
+        predicted = (x @ weight.T + bias).argmax(1)
+        wrong += ~inside & (predicted != y)
         tried += ~inside
         size += np.bincount(y[inside])
     return np.divide(wrong, tried, out=np.full(len(y), np.nan), where=tried > 0), size / part
@@ -146,16 +146,16 @@ def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
 
 
 Range = tuple[float, float, float]
-"""10 %, 50 % and 90 % quantile: the 80 % interval with its middle."""
+"""10 %, 50 % and 90 % quantile: the 80 % interval with its median."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Forecast:
-    """The accuracy on new photos, all classes together; an inverse power law with a normal spread of level and exponent.
+class AccuracyForecast:
+    """The accuracy on new photos, all classes together: an inverse power law with normally distributed level and exponent.
 
     Attributes:
         level: logarithm of the odds of an error now.
-        variance: of the level as it was measured.
+        variance: of the measured level.
         exponent: b, the slope of the level against the logarithm of the number of photos of every class.
         law: the constants.
     """
@@ -166,16 +166,16 @@ class Forecast:
     law: Law = LAW
 
     @classmethod
-    def of(cls, accuracy: Proportion, exponent: float, law: Law = LAW) -> Forecast:
-        """The forecast for a leave-one-out accuracy and the exponent of its :class:`Curve`."""
+    def estimate(cls, accuracy: Proportion, exponent: float, law: Law = LAW) -> AccuracyForecast:
+        """The forecast from a leave-one-out accuracy and the exponent of its :class:`Curve`."""
         missed, hits = accuracy.n - accuracy.hits + 0.5, accuracy.hits + 0.5
         level, variance = math.log(missed / hits), 1 / missed + 1 / hits
         level += (law.level + law.shrink * level) * variance / (variance + _CERTAIN)
         trust = law.trust * law.doubt / (law.doubt + variance)
         return cls(level, variance, max(0.0, law.exponent + trust * (exponent - law.exponent)), law)
 
-    def accuracy(self, times: float) -> Range:
-        """With `times` as many photos of every class, in [0, 1]."""
+    def predict(self, times: float) -> Range:
+        """The accuracy with `times` as many photos of every class, in [0, 1]."""
         further = math.log(times)
         law, middle = self.law, self.level - self.exponent * further
         spread = _TENTH * math.sqrt(law.base**2 + law.noise**2 * self.variance + (law.spread * further) ** 2)

@@ -1,4 +1,4 @@
-"""An explanation as one self-contained HTML page: light or dark as the reader's device is, and readable on a phone."""
+"""An explanation as one self-contained HTML page that follows the device's light or dark mode and is readable on a phone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import base64
 from collections.abc import Mapping
 from html import escape
 
-from edgetl.diagnostics.explanation import Explanation, Neighbour
+from edgetl.diagnostics.explanation import Explanation
+from edgetl.diagnostics.stored_photos import Neighbour
+from edgetl.diagnostics.text import advise_reason, describe_reason, sentence
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #f6f7f9; --card: #ffffff; --ink: #1b2129; --soft: #5b6673; --line: #dfe3e8; --bar: #2f6fde;
@@ -25,8 +27,8 @@ p { margin: .25rem 0; overflow-wrap: anywhere; }
 .answer { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center; }
 .answer > img { width: 11rem; max-width: 100%; max-height: 16rem; object-fit: contain; border-radius: .5rem; }
 .answer > div { flex: 1 1 14rem; min-width: 0; }
-.finding { border-left: .3rem solid var(--trouble); }
-.finding.clear { border-left-color: var(--clear); }
+.reason { border-left: .3rem solid var(--trouble); }
+.reason.clear { border-left-color: var(--clear); }
 .soft { color: var(--soft); }
 .top { display: grid; grid-template-columns: fit-content(45%) 1fr max-content; gap: .4rem .75rem; align-items: center; }
 .top > span { overflow-wrap: anywhere; }
@@ -40,47 +42,43 @@ p { margin: .25rem 0; overflow-wrap: anywhere; }
 
 
 def render(explanation: Explanation, photo: bytes, thumbnails: Mapping[int, bytes]) -> str:
-    """The page.
+    """Renders the page.
 
     Args:
-        explanation: what to show.
-        photo: the photo that it explains, as a JPEG.
-        thumbnails: JPEGs by sample; a stored photo without one gets an empty box.
+        explanation: of the photo's prediction.
+        photo: the photo, as a JPEG.
+        thumbnails: JPEGs by sample id; a stored photo without one gets an empty box.
     """
     label, score = explanation.top[0]
-    answer = explanation.label if explanation.label is not None else "no label"
-    best = f"{100 * score:.0f} %" if explanation.label is not None else f"nearest is {label}, {100 * score:.0f} %"
-    findings = "".join(
-        f'<section class="finding {one.code}"><p>{escape(_sentence(one.sentence))}</p>'
-        + (f'<p class="soft">{escape(one.advice)}</p>' if one.advice else "")
+    answer = explanation.label if explanation.label is not None else "unknown"
+    best = f"{100 * score:.0f} %" if explanation.label is not None else f"most similar class: {label}, {100 * score:.0f} %"
+    reasons = "".join(
+        f'<section class="reason {reason.code}"><p>{escape(sentence(describe_reason(reason))).replace(" %", "&nbsp;%")}</p>'
+        + (f'<p class="soft">{escape(advice)}</p>' if (advice := advise_reason(reason)) else "")
         + "</section>"
-        for one in explanation.findings
+        for reason in explanation.reasons
     )
     top = "".join(
         f'<span>{escape(name)}</span><div class="bar"><i style="width:{100 * share:.1f}%"></i></div><span>{100 * share:.1f} %</span>'
         for name, share in explanation.top
     )
-    near = "".join(_neighbour(one, thumbnails.get(one.sample, b"")) for one in explanation.neighbours)
+    near = "".join(_neighbour(stored, thumbnails.get(stored.sample, b"")) for stored in explanation.neighbours)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(answer)}: why</title><style>{_STYLE}</style></head><body><main>
+<title>{escape(answer)}: explanation</title><style>{_STYLE}</style></head><body><main>
 <section class="answer">{_image(photo, "the photo")}<div><h1>{escape(answer)}</h1><p class="soft">{escape(best)}</p></div></section>
-{findings}
-<section><h2>What it may be</h2><div class="top">{top}</div></section>
-<section><h2>The stored photos most like it, by the cosine of their embeddings (1 is the same)</h2><ol class="near">{near}</ol></section>
+{reasons}
+<section><h2>Most probable classes</h2><div class="top">{top}</div></section>
+<section><h2>Most similar stored photos (similarity: cosine of the embeddings, 1 is the same)</h2><ol class="near">{near}</ol></section>
 </main></body></html>
 """
 
 
-def _neighbour(one: Neighbour, thumbnail: bytes) -> str:
-    shown = _image(thumbnail, one.label) if thumbnail else '<span class="none"></span>'
-    name = escape(one.source.replace("\\", "/").rsplit("/", 1)[-1])
-    return f"<li>{shown}<b>{escape(one.label)}</b><small>{one.cosine:.3f}</small><small>#{one.sample} {name}</small></li>"
+def _neighbour(photo: Neighbour, thumbnail: bytes) -> str:
+    shown = _image(thumbnail, photo.label) if thumbnail else '<span class="none"></span>'
+    name = escape(photo.source.replace("\\", "/").rsplit("/", 1)[-1])
+    return f"<li>{shown}<b>{escape(photo.label)}</b><small>{photo.cosine:.3f}</small><small>#{photo.sample} {name}</small></li>"
 
 
-def _image(jpeg: bytes, what: str) -> str:
-    return f'<img alt="{escape(what)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}.".replace(" %", "\N{NO-BREAK SPACE}%")
+def _image(jpeg: bytes, alt: str) -> str:
+    return f'<img alt="{escape(alt)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'

@@ -1,4 +1,4 @@
-"""What a new photo is compared with: the range of what was measured so far, and a few hundred embeddings."""
+"""What a new photo is compared with: the range of each measure so far, and a few hundred embeddings."""
 
 from __future__ import annotations
 
@@ -18,42 +18,39 @@ from edgetl.types import Array, Capture, Embeddings
 RECENT = 64
 """The last photos, each of which a new one may repeat."""
 SPREAD = 256
-"""Photos drawn from all before, each with the same chance (Vitter 1985, algorithm R), so that a class taught long ago is among them."""
+"""Photos drawn from all before, each with the same chance (Vitter 1985, algorithm R), so that classes added long ago are among them."""
 MEASURES = ("brightness", "contrast", "sharpness", "warmth", "length", "density", "nearest")
 WARMTH = MEASURES.index("warmth")
 _TRIM = 3.5
-"""Standard deviations from the mean at which the range of the warmth ends: of hundreds of photos one is odd, and would hide every cast.
-After 300 flowers and ImageNet photos red x1.5 with blue x0.45 leaves the range, with check's margin, in 90 and 96 % and red x1.25 with blue
-x0.5 in 65 and 94 %, untrimmed in 14 and 51 and in 10 and 18 %; of the same set's others 0.2 and 0.6 % leave it, untrimmed 0.2 and 0.1 %
-(20 random orders, n = 2,000 each). The more varied the photos, the less: after 500 flowers, 100 of each class, it sees 57 %
-of them at red x1.5 with blue x0.45 and 80 % at the reverse."""
+"""Standard deviations from the mean at which the range of the warmth ends, so that a single odd photo does not hide every colour cast:
+docs/evidence/photo-check.md."""
 LIMIT = 2048
-"""Photos of a store that are replayed where nothing was kept: 0.1 s at d = 1280."""
+"""Photos of a store that are replayed if it has no saved summary: 0.1 s at d = 1280."""
 _TOGETHER = 256
 """Photos that are replayed at once."""
 DERIVED = "past"
-"""The name under which a store keeps the summary."""
-_ACQUAINTED = 5
-"""Of a class with fewer photos nothing need be near: its first photos are meant to be new."""
+"""The name under which a store saves the summary."""
+_FIRST_PHOTOS = 5
+"""The first photos of a class need not be similar to any other."""
 
 
-class Kept(NamedTuple):
-    """A photo that is kept for comparison: its source, its class, and its sha256 until it has a number in the store."""
+class KeptPhoto(NamedTuple):
+    """A photo that is kept for comparison: its source, its class, and its sha256 until it has a sample id in the store."""
 
     source: str
     label: str
     photo: bytes = b""
 
 
-class Look(NamedTuple):
-    """A new photo beside the past.
+class PhotoComparison(NamedTuple):
+    """A new photo compared with the photos before it.
 
     Attributes:
-        measures: what was measured of the capture; the embedding's L2 norm and its L1 norm over that of an even one of
-            the same L2 norm; the cosine of its roots to the nearest kept photo that is no
-            frame of the same burst. NaN where unknown. float64 [7].
+        measures: brightness, contrast, sharpness and warmth of the capture; the embedding's L2 norm, and its L1 norm divided by the L1 norm
+            of a constant embedding with the same L2 norm; the cosine of its roots to the nearest kept photo that is not in the same
+            near-duplicate group. NaN if unknown. float64 [7].
         unit: the embedding power-normalised and rooted (:func:`edgetl.heads.bursts.rooted`), float32 [d].
-        cosines: of it to each kept photo, float32 [RECENT + SPREAD]; 0 where there is none yet.
+        cosines: of it to each kept photo, float32 [RECENT + SPREAD]; 0 for an empty place.
     """
 
     measures: Array
@@ -61,21 +58,21 @@ class Look(NamedTuple):
     cosines: Embeddings
 
 
-class Past:
+class PhotoHistory:
     """A summary of the photos added so far, of fixed size: 320 embeddings (1.6 MB at d = 1280) and the range of each measure.
 
     Attributes:
-        seen: of how many photos, frames of the same burst counted once, int64 [7].
-        kept: the photos that are kept for comparison; the first RECENT places hold the last ones, None where there is none yet.
-        samples: their numbers in the store, int64 [RECENT + SPREAD]; 0 where it is not known.
-        seconds: the whole second at which each of them was taken, float64 [RECENT + SPREAD]; NaN where unknown.
+        seen: how many photos each range comes from, near-duplicates counted once, int64 [7].
+        kept: the photos that are kept for comparison; the first RECENT places hold the last ones; None for an empty place.
+        samples: their sample ids in the store, int64 [RECENT + SPREAD]; 0 if not known.
+        seconds: the whole second at which each of them was taken, float64 [RECENT + SPREAD]; NaN if unknown.
         counts: photos per class.
     """
 
     def __init__(self, dim: int) -> None:
-        """Begins with no photo; embeddings have `dim` values."""
+        """Starts without photos; embeddings have `dim` values."""
         self._units = np.zeros((RECENT + SPREAD, dim), np.float32)
-        self.kept: list[Kept | None] = [None] * len(self._units)
+        self.kept: list[KeptPhoto | None] = [None] * len(self._units)
         self.samples = np.zeros(len(self._units), np.int64)
         self.seconds = np.full(len(self._units), np.nan)
         self._low, self._high = np.full(len(MEASURES), np.inf), np.full(len(MEASURES), -np.inf)
@@ -85,14 +82,14 @@ class Past:
         self._added = 0
 
     @classmethod
-    def of(cls, store: Store) -> Past:
-        """The past of a store, as if its photos were added one by one.
+    def load(cls, store: Store) -> PhotoHistory:
+        """The history of a store, as if its photos were added one by one.
 
-        What :meth:`keep_in` kept is read with the 320 photos that it names, and only photos added since are gone through. Without it the
-        last photos are, and with more than LIMIT only as many of the others, spread evenly.
+        What :meth:`save` saved is read with the 320 photos that it refers to, and only photos added since are replayed. Without it, all
+        photos are replayed; of more than LIMIT, the last ones and an even selection of the others.
         """
-        past = cls(store.fingerprint.dim)
-        last = past._restore(store)
+        history = cls(store.fingerprint.dim)
+        last = history._restore(store)
         fresh = store.ids(last)
         if len(fresh) > LIMIT:
             old = fresh[:-RECENT]
@@ -100,20 +97,20 @@ class Past:
         batches = [store.select(fresh[start : start + _TOGETHER].tolist()) for start in range(0, len(fresh), _TOGETHER)]
         counts = Counter(store.counts())
         if last:
-            past.counts = counts - Counter(label for batch in batches for label in batch.labels)
+            history.counts = counts - Counter(label for batch in batches for label in batch.labels)
         for batch in batches:
-            for _ in past.replay(batch):
+            for _ in history.replay(batch):
                 pass
-        past.counts = counts
-        return past
+        history.counts = counts
+        return history
 
-    def keep_in(self, store: Store) -> None:
-        """Keeps the summary in the store, without anything of the photos but their numbers and the ends of the ranges."""
+    def save(self, store: Store) -> None:
+        """Saves the summary in the store: of the photos it contains only their sample ids and the ends of the ranges."""
         pack = (self.samples, self._low, self._high, self._warmth, self.seen, np.array([self._added], np.int64))
         store.keep_derived(DERIVED, b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in pack))
 
     def _restore(self, store: Store) -> int:
-        """Takes over what the store keeps; returns the last sample that went into it, 0 where there is nothing that fits."""
+        """Restores what the store saved; returns the last sample id that went into it, 0 if nothing could be restored."""
         last, content = store.derived(DERIVED) or (0, b"")
         number, measures = len(self.samples), len(MEASURES)
         if len(content) != 8 * (number + 3 * measures + 4):
@@ -124,19 +121,19 @@ class Past:
         units, rows = rooted(power_normalised(batch.embeddings[batch.first])), {int(sample): row for row, sample in enumerate(batch.ids)}
         for place, sample in enumerate(whole[:number].tolist()):
             if (row := rows.get(sample)) is not None:
-                self._put(place, Kept(batch.sources[row], batch.labels[row]), _second(batch.captures[row]), units[row], sample)
+                self._put(place, KeptPhoto(batch.sources[row], batch.labels[row]), _second(batch.captures[row]), units[row], sample)
         self._low, self._high = real[number : number + measures].copy(), real[number + measures : at].copy()
         self._warmth, self.seen, self._added = real[at : at + 3].copy(), whole[at + 3 : -1].copy(), int(whole[-1])
         return last
 
     @property
     def low(self) -> Array:
-        """The least of each measure so far, float64 [7], in the order of MEASURES, of warmth but for odd photos; infinite at first."""
+        """The lowest value of each measure so far, float64 [7], in the order of MEASURES, of warmth without outliers; infinite at first."""
         return self._trimmed(self._low, -_TRIM, max)
 
     @property
     def high(self) -> Array:
-        """The greatest."""
+        """The highest value of each, likewise."""
         return self._trimmed(self._high, _TRIM, min)
 
     def _trimmed(self, ends: Array, deviations: float, nearer: Callable[[float, float], float]) -> Array:
@@ -147,10 +144,10 @@ class Past:
         return ends
 
     def ago(self, place: int) -> int:
-        """How many photos ago the one at a place below RECENT was added: 1 for the last."""
+        """How many photos ago the photo at a place below RECENT was added: 1 for the last."""
         return (self._added - 1 - place) % RECENT + 1
 
-    def look(self, label: str, capture: Capture | None, embedding: Embeddings) -> Look:
+    def compare(self, label: str, capture: Capture | None, embedding: Embeddings) -> PhotoComparison:
         """Compares a photo that is about to be added.
 
         Args:
@@ -161,27 +158,29 @@ class Past:
         x = np.asarray(embedding, np.float32)[None]
         unit = rooted(power_normalised(x))[0]
         length, density = (float(values[0]) for values in _shape(x))
-        return self._look(label, capture, length, density, unit, self._units @ unit)
+        return self._compare(label, capture, length, density, unit, self._units @ unit)
 
-    def _look(self, label: str, capture: Capture | None, length: float, density: float, unit: Embeddings, cosines: Embeddings) -> Look:
+    def _compare(
+        self, label: str, capture: Capture | None, length: float, density: float, unit: Embeddings, cosines: Embeddings
+    ) -> PhotoComparison:
         measures = np.full(len(MEASURES), np.nan)
         if capture is not None:
             measures[:4] = capture.brightness, capture.contrast, capture.sharpness, capture.warmth
         measures[4:6] = length, density
-        if self.counts[label] >= _ACQUAINTED:
+        if self.counts[label] >= _FIRST_PHOTOS:
             others = cosines[(cosines < ROOTED) & (cosines != 0)]
             if len(others):
                 measures[6] = others.max()
-        return Look(measures, unit, cosines)
+        return PhotoComparison(measures, unit, cosines)
 
     def add(self, source: str, label: str, capture: Capture | None, embedding: Embeddings) -> None:
-        """Makes a photo part of the past."""
-        self.keep(Kept(source, label), capture, self.look(label, capture, embedding))
+        """Adds a photo to the history."""
+        self.keep(KeptPhoto(source, label), capture, self.compare(label, capture, embedding))
 
-    def replay(self, batch: SampleBatch) -> Iterator[tuple[int, Look]]:
-        """Makes the photos of a batch part of the past, one after the other; yields the place of each and its look, before it is.
+    def replay(self, batch: SampleBatch) -> Iterator[tuple[int, PhotoComparison]]:
+        """Adds the photos of a batch one after the other; yields the index of each and its comparison with those before it.
 
-        The products of all photos of the batch with those that are kept, and with each other, are made at once.
+        The products of all photos of the batch with the kept ones, and with each other, are computed at once.
         """
         x = batch.embeddings[batch.first]
         units, column = rooted(power_normalised(x)), np.arange(len(self._units))
@@ -189,25 +188,25 @@ class Past:
             cosines = units @ np.concatenate([self._units, units]).T
         lengths, densities = (values.tolist() for values in _shape(x))
         for i, (number, source, label, capture) in enumerate(zip(batch.ids.tolist(), batch.sources, batch.labels, batch.captures)):
-            look = self._look(label, capture, lengths[i], densities[i], units[i], cosines[i, column])
-            yield i, look
-            column[self.keep(Kept(source, label), capture, look, number)] = len(self._units) + i
+            comparison = self._compare(label, capture, lengths[i], densities[i], units[i], cosines[i, column])
+            yield i, comparison
+            column[self.keep(KeptPhoto(source, label), capture, comparison, number)] = len(self._units) + i
 
-    def keep(self, photo: Kept, capture: Capture | None, look: Look, sample: int = 0) -> list[int]:
-        """The same as :meth:`add` for a photo that was looked at just now; returns the places that it took.
+    def keep(self, photo: KeptPhoto, capture: Capture | None, comparison: PhotoComparison, sample: int = 0) -> list[int]:
+        """The same as :meth:`add` for a photo that was just compared; returns the places that it took.
 
         Args:
             photo: the photo.
             capture: what was measured of it.
-            look: at it.
-            sample: its number in the store; 0 where it has none yet, see :meth:`name`.
+            comparison: of it with the photos before.
+            sample: its sample id in the store; 0 if it has none yet, see :meth:`assign_ids`.
         """
         total = self._added
-        self._low, self._high = np.fmin(self._low, look.measures), np.fmax(self._high, look.measures)
+        self._low, self._high = np.fmin(self._low, comparison.measures), np.fmax(self._high, comparison.measures)
         if capture is not None:
             self._warmth += 1, capture.warmth, capture.warmth**2
-        if not (look.cosines > ROOTED).any():
-            self.seen += ~np.isnan(look.measures)
+        if not (comparison.cosines > ROOTED).any():
+            self.seen += ~np.isnan(comparison.measures)
         self.counts[photo.label] += 1
         self._added += 1
         places = [total % RECENT]
@@ -215,21 +214,21 @@ class Past:
         if place < SPREAD:
             places.append(RECENT + place)
         for place in places:
-            self._put(place, photo, _second(capture), look.unit, sample)
+            self._put(place, photo, _second(capture), comparison.unit, sample)
         return places
 
-    def name(self, numbers: Mapping[bytes, int]) -> None:
-        """Says which numbers photos got in the store, by their sha256."""
+    def assign_ids(self, ids: Mapping[bytes, int]) -> None:
+        """Takes over the sample ids that photos got in the store, by their sha256."""
         for place in np.flatnonzero(self.samples == 0).tolist():
             if (kept := self.kept[place]) is not None:
-                self.samples[place] = numbers.get(kept.photo, 0)
+                self.samples[place] = ids.get(kept.photo, 0)
 
-    def _put(self, place: int, photo: Kept, second: float, unit: Embeddings, sample: int) -> None:
+    def _put(self, place: int, photo: KeptPhoto, second: float, unit: Embeddings, sample: int) -> None:
         self.kept[place], self.seconds[place], self._units[place], self.samples[place] = photo, second, unit, sample
 
 
 def _shape(x: Embeddings) -> tuple[Array, Array]:
-    """L2 norm of each row of `x` float32 [n, d], and its L1 norm over that of an even row of the same L2 norm; 0 for a zero row."""
+    """L2 norm of each row of `x` float32 [n, d], and its L1 norm over that of a constant row of the same L2 norm; 0 for a zero row."""
     length = np.sqrt(np.einsum("nd,nd->n", x, x))
     return length, np.divide(np.abs(x).sum(1), np.sqrt(x.shape[1]) * length, out=np.zeros_like(length), where=length > 0)
 
@@ -239,7 +238,7 @@ def _second(capture: Capture | None) -> float:
 
 
 def _draw(total: int) -> int:
-    """A number from 0 to `total` that looks drawn by chance, the same for the same `total` (Steele, Lea and Flood 2014, splitmix64)."""
+    """A pseudorandom number from 0 to `total`, the same for the same `total` (Steele, Lea and Flood 2014, splitmix64)."""
     key = total * 0x9E3779B97F4A7C15 % 2**64
     key = (key ^ key >> 30) * 0xBF58476D1CE4E5B9 % 2**64
     key = (key ^ key >> 27) * 0x94D049BB133111EB % 2**64

@@ -79,7 +79,7 @@ def adapt_head(
         details = {
             "asked": requested,
             "reason": report.reason,
-            "record": regression.Record.of(fit),
+            "record": regression.TrainingRecord.from_fit(fit),
             "adaptation": report,
             "unknown": unknown,
         }

@@ -28,7 +28,7 @@ def add(session: Session, embedder: Embedder, photo: Photo, label: str, *, color
     embedded = None if session.knows(source) else embedder.teach(source, views)
     ready = session.examine(Ready(source.name, source.digest, label, embedded))
     if strict and ready.findings:
-        raise PhotoError(_problems(ready), code="photo-problem", photo=ready.name, problems=[finding.kind for finding in ready.findings])
+        raise PhotoError(_problems(ready), code="photo-problem", photo=ready.name, problems=[finding.code for finding in ready.findings])
     added = session.put([ready])
     return AddReport(tuple(added), (), session.store.counts(), time.perf_counter() - started)
 
@@ -92,4 +92,6 @@ def _commit(session: Session, batch: Sequence[Ready], strict: bool) -> Batch:
 
 def _problems(photo: Ready) -> str:
     """Why a photo is not added under `strict`."""
-    return f"{photo.name}: {'; '.join(finding.text for finding in photo.findings)} (strict: not added)"
+    from edgetl.diagnostics.text import describe_finding
+
+    return f"{photo.name}: {'; '.join(map(describe_finding, photo.findings))} (strict: not added)"

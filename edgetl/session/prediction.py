@@ -70,11 +70,12 @@ def predict_many(
 def explain(session: Session, embedder: Embedder, photo: Photo, k: int, color: ColorOrder) -> Explanation:
     """See :meth:`edgetl.Classifier.explain`."""
     from edgetl.diagnostics import explanation
+    from edgetl.diagnostics.stored_photos import StoredPhotos
 
     head, source = session.trained(), load(photo, color=color)
     embedded, stored = embedder.teach(source), session.store.find(source.digest)
     with session.steady():
-        training_set = explanation.Taught.of(session.store.batches())
+        training_set = StoredPhotos.load(session.store.batches())
     embedding = embedded.views[0]
     prediction = predict(head, embedding, len(head.labels))
     return explanation.explain(prediction, embedding, embedded.capture, training_set, k, None if stored is None else stored.id)

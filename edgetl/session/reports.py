@@ -11,7 +11,7 @@ from edgetl.stats import Proportion
 if TYPE_CHECKING:  # for the types of fields: the code that makes a value has loaded its module
     from edgetl.diagnostics import Finding
     from edgetl.diagnostics.forecast import Assessment
-    from edgetl.diagnostics.regression import Change
+    from edgetl.diagnostics.regression import RegressionCheck
     from edgetl.heads.confidence.acceptance import RejectionReport
     from edgetl.heads.confidence.calibration import CalibrationError
 
@@ -118,7 +118,7 @@ class TrainReport:
     per_class: Mapping[str, Proportion]
     candidates: Mapping[str, Proportion]
     assessment: Assessment
-    change: Change | None
+    change: RegressionCheck | None
     rejection: RejectionReport
     calibration: CalibrationError | None
     findings: tuple[Finding, ...]

@@ -19,7 +19,7 @@ from edgetl.types import ALLOWED_LOSS, Array, HeadKind
 
 if TYPE_CHECKING:
     from edgetl.diagnostics.forecast import Assessment
-    from edgetl.diagnostics.regression import Change
+    from edgetl.diagnostics.regression import RegressionCheck
     from edgetl.heads import Fit
     from edgetl.heads.confidence.acceptance import RejectionReport
     from edgetl.heads.confidence.calibration import CalibrationError
@@ -49,6 +49,8 @@ def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, 
         raise TrainError(
             f"allow_loss is {allow_loss}; expected a number from 0 to 1", code="allow-loss-out-of-range", allow_loss=allow_loss
         )
+    from edgetl.diagnostics.text import advise_regression, describe_regression
+
     started = time.perf_counter()
     fitted = _fit(session, kind, unknown)
     requested = {"asked": kind, "unknown": unknown, "inputs": fitted.inputs, "version": libraries.distribution("edgetl")}
@@ -63,7 +65,7 @@ def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, 
         kind=fitted.fit.kind,
         reason=fitted.fit.reason,
         active=not harmful,
-        not_activated_because=f"{change.reason}. {change.advice(head_id)}" if change is not None and harmful else "",
+        not_activated_because=f"{describe_regression(change)}. {advise_regression(change, head_id)}" if change and harmful else "",
         method=fitted.fit.method,
         accuracy=fitted.accuracy,
         per_class=fitted.per_class,
@@ -113,19 +115,22 @@ def _fit(session: Session, kind: HeadKind, unknown: Point) -> _Fitted:
     return _Fitted(head, fit, inputs, judged, accuracy, per_class, rejection, calibration)
 
 
-def _save(session: Session, fitted: _Fitted, requested: Mapping[str, str | None], harm: Change | None, why: str) -> int:
+def _save(session: Session, fitted: _Fitted, requested: Mapping[str, str | None], harm: RegressionCheck | None, why: str) -> int:
     """Saves a head, activates it unless it does harm, and logs it; returns its id."""
     from edgetl.diagnostics import regression
+    from edgetl.diagnostics.text import describe_regression
 
     fit = fitted.fit
+    reason = "" if harm is None else describe_regression(harm)
     details = {
         **requested, "alpha": fit.alpha, "reason": fit.reason, "method": fit.method, "per_class": fitted.per_class,
-        "warnings": fit.warnings, "record": regression.Record.of(fit), "rejection": fitted.rejection, "calibration": fitted.calibration,
-        "not_activated_because": "" if harm is None else harm.reason,
+        "warnings": fit.warnings, "record": regression.TrainingRecord.from_fit(fit), "rejection": fitted.rejection,
+        "calibration": fitted.calibration,
+        "not_activated_because": reason,
     }  # fmt: skip
     head_id = save_head(session, fitted.head, fitted.accuracy, details, activate=harm is None)
     photos = f"{len(fit.ids)} photo" + ("" if len(fit.ids) == 1 else "s")
-    saved = "" if harm is None else f"; saved but not activated: {harm.reason}"
+    saved = f"; saved but not activated: {reason}" if reason else ""
     session.store.log("train", f"{why}: {fit.kind} from {photos}{saved}", head_id)
     return head_id
 
@@ -184,7 +189,7 @@ def _judge(session: Session, fit: Fit) -> AssessReport:
 
 def _pessimistic(assessment: Assessment) -> tuple[str, ...]:
     """A warning where leave-one-out reads lower than the truth: the photo left out is missed most by its own class, which has few."""
-    few = [label for label, row in assessment.per_class.items() if row.bursts < FEW]
+    few = [label for label, row in assessment.per_class.items() if row.groups < FEW]
     if not few or len(assessment.per_class) == 1:
         return ()
     shown = ", ".join(map(repr, few[:5])) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
@@ -202,14 +207,14 @@ def _names(session: Session, fit: Fit) -> list[str]:
     return names
 
 
-def _change(session: Session, fit: Fit, allow_loss: float | None) -> Change | None:
+def _change(session: Session, fit: Fit, allow_loss: float | None) -> RegressionCheck | None:
     from edgetl.diagnostics import regression
 
     active = session.store.active()
     record = None if active is None else session.store.head_report(active.id).get("record")
     if record is None:
         return None
-    return regression.compare(regression.Record.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
+    return regression.compare(regression.TrainingRecord.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
 
 
 def _trained_before(session: Session, requested: Mapping[str, str | None]) -> int | None:

@@ -16,7 +16,7 @@ from edgetl.store import NewSample, Removed, Store
 from edgetl.types import HeadKind
 
 if TYPE_CHECKING:  # diagnostics and reports are loaded when the first photo is added, the learner for the first training
-    from edgetl.diagnostics import Finding, Past
+    from edgetl.diagnostics import Finding, PhotoHistory
     from edgetl.embedding.embedder import Embedded, Embedder
     from edgetl.heads import Learner
     from edgetl.heads.confidence.rejection import Point
@@ -59,7 +59,7 @@ class Session:
         self._lock = threading.RLock()
         self._learner: Learner | None = None
         self._seen = 0
-        self._past: Past | None = None
+        self._history: PhotoHistory | None = None
         self.head = self._readable_head()
 
     @contextmanager
@@ -70,7 +70,7 @@ class Session:
                 with self.store.transaction(doing):
                     yield
             except BaseException:
-                self._learner, self._seen, self._past = None, 0, None
+                self._learner, self._seen, self._history = None, 0, None
                 self.head = self._readable_head()
                 raise
 
@@ -136,18 +136,18 @@ class Session:
         from edgetl.diagnostics import admit
 
         with self._lock:
-            past, embedding, capture = self.past(), photo.embedded.views[0], photo.embedded.capture
+            history, embedding, capture = self.history(), photo.embedded.views[0], photo.embedded.capture
             probabilities = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
-            findings = admit(photo.name, photo.label, capture, embedding, past, probabilities, photo.digest)
+            findings = admit(photo.name, photo.label, capture, embedding, history, probabilities, photo.digest)
         return dataclasses.replace(photo, findings=findings)
 
-    def past(self) -> Past:
+    def history(self) -> PhotoHistory:
         """What a new photo is compared with."""
-        if self._past is None:
-            from edgetl.diagnostics import Past
+        if self._history is None:
+            from edgetl.diagnostics import PhotoHistory
 
-            self._past = Past.of(self.store)
-        return self._past
+            self._history = PhotoHistory.load(self.store)
+        return self._history
 
     def put(self, ready: Sequence[Ready]) -> list[Added]:
         """Stores a batch in one transaction: all of it is durable on return, or none of it happened."""
@@ -156,15 +156,15 @@ class Session:
         with self.changing("adding photos"):
             outcomes = [self._place(photo, fresh, moved) for photo in ready]
             numbers = dict(zip(fresh, self.store.add(fresh.values())))
-            if self._past is not None and numbers:
-                self._past.name(numbers)
-                self._past.keep_in(self.store)
+            if self._history is not None and numbers:
+                self._history.assign_ids(numbers)
+                self._history.save(self.store)
             for sample, label in moved.items():
                 self.store.relabel(sample, label)
                 if self._learner is not None and sample <= self._seen:
                     self._learner.relabel(sample, label)
             if moved:
-                self._past = None  # it knows photos by their classes
+                self._history = None  # it knows photos by their classes
             for label, n in Counter(moved.values()).items():
                 self.store.log("relabel", f"{n} photo{'s are' if n > 1 else ' is'} {label!r} now")
         return outcomes
@@ -174,7 +174,7 @@ class Session:
         removed = self.store.remove(label=label, digest=digest)
         if self._learner is not None:
             self._learner.remove([sample for sample in removed if sample <= self._seen])
-        self._past = None
+        self._history = None
         return removed
 
     def use_active(self) -> None:

@@ -93,9 +93,11 @@ def _tables(report: EvalReport) -> list[str]:
 
 def explain(name: str, report: Explanation, *, verbose: bool) -> list[str]:
     """The label with its probabilities, what may be the reason, and the stored photos most like it."""
+    from edgetl.diagnostics.text import advise_reason, describe_reason, sentence
+
     probabilities = "  ".join(f"{label} {probability:.3f}" for label, probability in report.top[:3])
     lines = [f"{name}  {report.label or 'unknown'}: {probabilities}"]
-    lines += [f"{finding.code}: {finding.sentence}" + (f"; {finding.advice}" if finding.advice else "") for finding in report.findings]
+    lines += [f"{sentence(describe_reason(reason))} {advise_reason(reason)}".rstrip() for reason in report.reasons]
     if verbose:
         rows = [(neighbour.sample, neighbour.label, f"{neighbour.cosine:.3f}", neighbour.source) for neighbour in report.neighbours]
         return [*lines, "", render(("sample", "label", "cosine", "most similar photo"), rows)]

@@ -115,17 +115,19 @@ def failures(failed: Sequence[tuple[str, str]], *, verbose: bool) -> list[str]:
 
 def kinds(findings: Sequence[Finding]) -> str:
     """`2 dark, 1 blurred`."""
-    return ", ".join(f"{count} {kind}" for kind, count in Counter(finding.kind for finding in findings).most_common())
+    return ", ".join(f"{count} {code}" for code, count in Counter(finding.code for finding in findings).most_common())
 
 
 def findings_in_full(findings: Sequence[Finding]) -> list[str]:
     """Each kind's first findings, and how many more there are."""
-    counts, shown, lines = Counter(finding.kind for finding in findings), Counter[str](), []
+    from edgetl.diagnostics.text import describe_finding
+
+    counts, shown, lines = Counter(finding.code for finding in findings), Counter[str](), []
     for finding in findings:
-        shown[finding.kind] += 1
-        if shown[finding.kind] <= _LISTED:
-            lines.append(f"warning: {finding.kind}: {f'{finding.photo}: ' if finding.photo else ''}{finding.text}")
-    return [*lines, *(f"warning: {kind}: {count - _LISTED} more (--json lists all)" for kind, count in counts.items() if count > _LISTED)]
+        shown[finding.code] += 1
+        if shown[finding.code] <= _LISTED:
+            lines.append(f"warning: {f'{finding.photo}: ' if finding.photo else ''}{describe_finding(finding)}")
+    return [*lines, *(f"warning: {code}: {count - _LISTED} more (--json lists all)" for code, count in counts.items() if count > _LISTED)]
 
 
 def warnings_in_full(warnings: Sequence[str]) -> list[str]:

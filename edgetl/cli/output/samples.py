@@ -51,7 +51,9 @@ def add_in_full(report: AddReport, assessment: AssessReport | None, store: str) 
     lines += findings_in_full([*report.findings, *(assessment.findings if assessment else ())])
     lines += failures(report.failed, verbose=True)
     if assessment is not None:
-        lines += [*warnings_in_full(assessment.warnings), assessment.assessment.forecast]
+        from edgetl.diagnostics.text import describe_forecast
+
+        lines += [*warnings_in_full(assessment.warnings), describe_forecast(assessment.assessment)]
     return [*lines, *(line for line in brief if line.startswith("next: "))]
 
 
@@ -85,25 +87,25 @@ def forget(report: ForgetReport, *, vacuum: bool, verbose: bool) -> list[str]:
 def doctor(report: Diagnosis, *, suspects: int, verbose: bool) -> list[str]:
     """What may be wrong with the photos and labels of a store."""
     classes = number(len(report.classes), "class", "classes")
-    labels = f"{number(len(report.suspects), 'label')} may be wrong" if report.suspects else "no label looks wrong"
+    labels = f"{number(len(report.label_errors), 'label')} may be wrong" if report.label_errors else "no label looks wrong"
     lines = [f"{number(report.photos, 'photo')} of {classes}: {labels}."]
     if verbose:
-        lines += ["", render(("class", "photos", "views"), [(health.label, health.photos, health.bursts) for health in report.classes])]
-        if report.suspects:
+        lines += ["", render(("class", "photos", "views"), [(health.label, health.photos, health.groups) for health in report.classes])]
+        if report.label_errors:
             rows = [
-                (place, suspect.source, suspect.label, suspect.looks, f"{suspect.score:.3f}")
-                for place, suspect in enumerate(report.suspects[:suspects], 1)
+                (place, suspect.source, suspect.label, suspect.looks_like, f"{suspect.score:.3f}")
+                for place, suspect in enumerate(report.label_errors[:suspects], 1)
             ]
             lines += ["", render(("", "photo", "label", "looks like", "score"), rows)]
-        lines += [*findings_in_full(report.findings), *failures(report.failed, verbose=True), *warnings_in_full(report.notes)]
+        lines += findings_in_full([*report.findings, *report.notes])
     else:
         lines += [
-            f"{Path(suspect.source).name}: labelled {short(suspect.label)}, looks like {short(suspect.looks)} ({suspect.score:.2f})"
-            for suspect in report.suspects[:_SUSPECTS]
+            f"{Path(suspect.source).name}: labelled {short(suspect.label)}, looks like {short(suspect.looks_like)} ({suspect.score:.2f})"
+            for suspect in report.label_errors[:_SUSPECTS]
         ]
         lines += [f"warning: possible problems: {kinds(report.findings)} (-v)."] if report.findings else []
-        lines += warnings_in_full(report.notes[:1]) if not report.findings else []
-    if report.suspects:
+        lines += findings_in_full(report.notes[:1]) if not report.findings else []
+    if report.label_errors:
         lines.append("next: correct: edgetl add -l CLASS PHOTO; remove: edgetl forget --photo PHOTO")
     return lines
 

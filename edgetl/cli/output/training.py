@@ -22,7 +22,7 @@ from edgetl.tables import render
 if TYPE_CHECKING:
     from edgetl.adaptation.gate import AdaptReport
     from edgetl.diagnostics.forecast import Assessment
-    from edgetl.diagnostics.regression import Change
+    from edgetl.diagnostics.regression import RegressionCheck
     from edgetl.heads.confidence.acceptance import RejectionReport
     from edgetl.session.reports import TrainReport
 
@@ -54,12 +54,14 @@ def train_brief(report: TrainReport) -> list[str]:
 
 def train_in_full(report: TrainReport) -> list[str]:
     """Everything: the table of classes, the measured rates, every warning."""
+    from edgetl.diagnostics.text import describe_forecast, describe_regression
+
     rejection = report.rejection
     lines = [*per_class(report.assessment), "", *train_brief(report)[:1], f"algorithm: {report.reason}; {1000 * report.seconds:.0f} ms"]
     lines += [f"{kind_name(kind)}: {percent(value)}" for kind, value in report.candidates.items()]
     lines.append(f"{accuracy(report.accuracy, report.assessment)} Measured by {report.method}.")
     if report.change is not None:
-        lines.append(f"earlier classes: {report.change.reason}")
+        lines.append(f"earlier classes: {describe_regression(report.change)}")
     lines.append(f"unknown objects ({rejection.point}): {rejection.reason}")
     if rejection.coverage.n:
         lines.append(f"known photos that get a label: {rejection.coverage}")
@@ -68,7 +70,7 @@ def train_in_full(report: TrainReport) -> list[str]:
     if report.not_activated_because:
         lines.append(f"warning: not activated: {report.not_activated_because}")
     lines += [*findings_in_full(report.findings), *warnings_in_full(report.warnings)]
-    return lines if report.not_activated_because else [*lines, report.assessment.forecast, *next_step(report.assessment)]
+    return lines if report.not_activated_because else [*lines, describe_forecast(report.assessment), *next_step(report.assessment)]
 
 
 def accuracy(value: Proportion, assessment: Assessment) -> str:
@@ -116,7 +118,7 @@ def _outlook(assessment: Assessment, goal: str) -> str:
 
 def _earlier_classes(report: TrainReport) -> list[str]:
     change = report.change
-    if change is None or change.code == "nothing" or report.code == "unchanged":
+    if change is None or change.code == "not-compared" or report.code == "unchanged":
         return []
     count = sum(one_class.before.n for one_class in change.classes.values())
     if change.code == "maybe-worse":
@@ -124,7 +126,7 @@ def _earlier_classes(report: TrainReport) -> list[str]:
     return [f"Earlier classes: no loss ({number(len(change.classes), 'class', 'classes')}, n={count})."]
 
 
-def _not_activated(report: TrainReport, change: Change) -> list[str]:
+def _not_activated(report: TrainReport, change: RegressionCheck) -> list[str]:
     worst = change.harmful[0]
     loss = change.classes[worst]
     rivals = list(dict.fromkeys(pair.taken_for for pair in change.confused if pair.truth == worst))

@@ -48,4 +48,4 @@ def undone(stand: Stand, photos: Sequence[Path] = ()) -> Iterator[None]:
                     memory.remove(digest=load(photo).digest)
         if active is not None:
             shop.activate(active.id)
-        memory.past()  # forgetting lets go of it, and a lesson is not the first after that
+        memory.history()  # forgetting lets go of it, and a lesson is not the first after that
