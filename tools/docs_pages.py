@@ -15,7 +15,8 @@ PACKAGES = ("edgetl", "exporters/edgetl_exporters")
 def on_config(config: Any) -> Any:
     """Adds every page of docs/evidence to the navigation."""
     pages = sorted((ROOT / "docs" / "evidence").glob("*.md"))
-    section = next(entry["Evidence"] for entry in config.nav if "Evidence" in entry)
+    results = next(entry["Results"] for entry in config.nav if "Results" in entry)
+    section = next(entry["Evidence"] for entry in results if "Evidence" in entry)
     section.extend({title(page).replace("`", ""): f"evidence/{page.name}"} for page in pages if page.name != "index.md")
     return config
 
@@ -26,8 +27,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Leaves out the roles of docstrings, such as `:meth:`, which Markdown does not know."""
-    return re.sub(r":(?:attr|class|data|func|meth|mod):(?=<code>)", "", html)
+    """Leaves out the roles of docstrings, such as `:meth:`, which Markdown does not know, and click's word for "no default"."""
+    return re.sub(r":(?:attr|class|data|func|meth|mod):(?=<code>)", "", html).replace("<code>Sentinel.UNSET</code>", "")
 
 
 def title(page: Path) -> str:
@@ -68,7 +69,11 @@ def error_classes() -> str:
 
 def narrower_codes() -> str:
     """A table of the codes that are given with an error: where the class's own is too wide."""
-    rows = sorted({row for package in PACKAGES for path in (ROOT / package).rglob("*.py") for row in codes_in(path)})
+    messages: dict[tuple[str, str], set[str]] = {}
+    for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
+        for code, name, message in codes_in(path):
+            messages.setdefault((code, name), set()).add(message.removeprefix("…: "))
+    rows = [(*key, "<br>".join(sorted(text for text in texts if re.search(r"\w", text)))) for key, texts in sorted(messages.items())]
     return table(("code", "class", "message"), rows)
 
 
