@@ -1,24 +1,20 @@
 """The documentation's code blocks run, and what it says of formats is what the code does."""
 
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import pages
 import pytest
 from pictures import encoded, picture
 
+from edgetl import Classifier
 from edgetl.bundle import bundle
 from edgetl.runtimes import fake
 
-FAST = [
-    "docs/tutorial.md",
-    "docs/errors.md",
-    "docs/cli.md",
-    "docs/how-to/low-light.md",
-    "docs/how-to/own-model.md",
-    "docs/how-to/two-cameras.md",
-]
-"""Pages that run with the fake runtime; tests/test_readme.py runs the others."""
+FAKE = ["docs/errors.md", "docs/cli.md", "docs/how-to/low-light.md", "docs/how-to/own-model.md", "docs/how-to/two-cameras.md"]
+"""Pages that run with the fake runtime, beside the tutorial; tests/test_readme.py runs those that need a real bundle."""
 
 
 def text(page: str) -> str:
@@ -28,13 +24,11 @@ def text(page: str) -> str:
 def test_every_page_with_a_block_to_run_is_run():
     found = sorted(path.relative_to(pages.ROOT).as_posix() for path in (pages.ROOT / "docs").rglob("*.md"))
     runnable = {page for page in found if any(not block["why"] for block in pages.blocks(page))}
-    assert {page for page in runnable if "/evidence/" not in page} == {
-        *FAST,
-        *pages.WITH_A_REAL_BUNDLE,
-    }  # evidence takes minutes, and data of its own
+    # Evidence takes minutes, and data of its own.
+    assert {page for page in runnable if "/evidence/" not in page} == {"docs/tutorial.md", *FAKE, *pages.WITH_A_REAL_BUNDLE}
 
 
-@pytest.mark.parametrize("page", FAST)
+@pytest.mark.parametrize("page", ["docs/tutorial.md", *(pytest.param(page, marks=pytest.mark.slow) for page in FAKE)])
 def test_a_page_runs_from_top_to_bottom_with_the_fake_runtime(page: str, tmp_path: Path):
     pages.lay_out(tmp_path)
     fake.write_bundle(str(tmp_path / "lite0.edgetl"), encoded(picture(seed=9)), latencies={"tflite-int8": None})
@@ -53,3 +47,14 @@ def test_the_formats_page_names_every_key_of_a_manifest(tmp_path: Path):
     page = text("docs/formats.md")
     assert [key for key in keys if f"`{key}`" not in page] == []
     assert f'`"{bundle.FORMAT}"`, `{bundle.VERSION}`' in page
+
+
+def test_the_formats_page_names_every_column_of_a_store(shop: Classifier):
+    with contextlib.closing(sqlite3.connect(shop.store.path)) as db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
+        columns = {table: [row[1] for row in db.execute(f"PRAGMA table_info({table})")] for table in tables}
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+    page = text("docs/formats.md")
+    rows = [f"| `{table}` | " + ", ".join(f"`{column}`" for column in names) + " |" for table, names in columns.items()]
+    assert [row for row in rows if row not in page] == []
+    assert f"`user_version` {version}" in page
