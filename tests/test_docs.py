@@ -49,8 +49,8 @@ def test_the_formats_page_names_every_key_of_a_manifest(tmp_path: Path):
     assert f'`"{bundle.FORMAT}"`, `{bundle.VERSION}`' in page
 
 
-def test_the_formats_page_names_every_column_of_a_store(shop: Classifier):
-    with contextlib.closing(sqlite3.connect(shop.store.path)) as db:
+def test_the_formats_page_names_every_column_of_a_store(classifier: Classifier):
+    with contextlib.closing(sqlite3.connect(classifier.store.path)) as db:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
         columns = {table: [row[1] for row in db.execute(f"PRAGMA table_info({table})")] for table in tables}
         version = db.execute("PRAGMA user_version").fetchone()[0]
