@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pictures import coloured, encoded, picture
 
+from edgetl import Classifier
 from edgetl.cli import main
 from edgetl.runtimes import fake
 
@@ -20,12 +21,13 @@ VARIES = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d", "DATE       TIME "),
     (r"\b\d+(\.\d+)? m?s\b", "TIME"),
     (r"at most \d\.\de[+-]\d\d", "at most DIFFERENCE"),
-    (r"\b\d+ kB\b", "SIZE kB"),
+    (r"\b[\d.]+ [kM]B\b", "SIZE"),
+    (r"on ai-edge-litert [\d.]+:", "on LIBRARY:"),
     (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
 )
 """Pattern -> what stands for it, for numbers that differ between runs and machines."""
 
-BRIEF = ("add", "train", "predict", "eval", "forget", "rollback", "doctor", "store merge")
+BRIEF = ("add", "train", "predict", "eval", "forget", "rollback", "doctor", "store merge", "deploy")
 """Commands whose default output has at most 6 lines of 80 characters."""
 
 Run = Callable[..., Result]
@@ -109,22 +111,37 @@ def normalised(text: str, root: Path) -> str:
     return text
 
 
+def check(name: str, commands: list[str], root: Path) -> None:
+    """Runs commands in a folder, and compares all they print with the golden file."""
+    run, text = run_in(root), ""
+    for line in commands:
+        done = run(*line.split())
+        assert done.exit_code in (0, 1, 2), done.output
+        text += f"$ edgetl {line}\n{done.output}[exit code {done.exit_code}]\n\n"
+        if line.startswith(BRIEF) and "-v" not in line and "--help" not in line and done.exit_code == 0:
+            shown = [printed for printed in done.output.splitlines() if printed]
+            assert len(shown) <= 6, done.output
+            assert max(map(len, shown)) <= 80, done.output
+    path, text = GOLDEN / f"{name}.txt", normalised(text, root)
+    if os.environ.get("EDGETL_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text("utf-8")
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_command_prints_what_its_golden_file_holds(name: str, world: Path, tmp_path: Path) -> None:
     root = tmp_path / "world"
     shutil.copytree(world, root)
-    run, text = run_in(root), ""
-    for line in CASES[name]:
-        done = run(*line.split())
-        assert done.exit_code in (0, 1, 2), done.output
-        text += f"$ edgetl {line}\n{done.output}[exit code {done.exit_code}]\n\n"
-        brief = name.replace("-", " ") in BRIEF and line.startswith(name.replace("-", " ")) and "-v" not in line and done.exit_code == 0
-        if brief:
-            shown = [printed for printed in done.output.splitlines() if printed]
-            assert len(shown) <= 6, done.output
-            assert max(map(len, shown)) <= 80, done.output
-    path = GOLDEN / f"{name}.txt"
-    if os.environ.get("EDGETL_GOLDEN") == "write":
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(normalised(text, root), encoding="utf-8")
-    assert normalised(text, root) == path.read_text("utf-8")
+    check(name, CASES[name], root)
+
+
+def test_deploying_prints_what_the_golden_files_hold(tmp_path: Path) -> None:
+    from test_trainer import tiny_bundle
+
+    tiny_bundle(tmp_path, "int8").rename(tmp_path / "fake.edgetl")
+    with Classifier.open(tmp_path / "fake.edgetl", tmp_path / "parts.db") as classifier:
+        classifier.add_many([(coloured(label, seed), label) for label in ("red", "green") for seed in range(10)])
+        classifier.train("lda")
+    check("deploy-trainer", ["deploy trainer -o trainer.tflite --slots 4", "deploy trainer -o trainer.tflite --slots 1"], tmp_path)
+    check("deploy-classifier", ["deploy classifier -o parts.tflite", "deploy classifier --format tflite -o parts.tflite"], tmp_path)

@@ -282,7 +282,7 @@ def run(verb: click.Command, *arguments: object) -> Result:
 
 def test_the_verb_prints_the_signatures(tmp_path: Path) -> None:
     arguments = ["-m", str(tiny_bundle(tmp_path, "int8")), "-o", str(tmp_path / "trainer.tflite"), "--slots", "4"]
-    shown = run(deploy.trainer, *arguments)
+    shown = run(deploy.trainer, *arguments, "-v")
     assert [line.split()[:5] for line in shown.stdout.splitlines() if line.startswith("predict  ")] == [
         ["predict", "in", "embedding", "float32", "1x5"],
         ["predict", "in", "counts", "float32", "4"],

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from edgetl.bundle import bundle as bundles
-from edgetl.cli.bundles import print_bundle
 from edgetl.cli.group import Ordered
 from edgetl.cli.options import BUNDLE, JSON, progress_bar
-from edgetl.cli.output import print_json
+from edgetl.cli.output import bundles as texts
+from edgetl.cli.output import print_json, show
 from edgetl.types import to_json
 
 
@@ -37,8 +37,7 @@ def inspect(bundle: str, as_json: bool) -> None:
                      "calibration": opened.calibration,
                      "variants": variants, "proofs": opened.proofs, "files_checked": files})  # fmt: skip
     else:
-        print_bundle(opened)
-        click.echo(f"{files} files, all checksums match", err=True)
+        show([*texts.bundle(opened), f"All checksums match ({files} files)."])
 
 
 @bundle.command()

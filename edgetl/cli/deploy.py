@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import click
 
 from edgetl.cli.group import Ordered
-from edgetl.cli.options import BUNDLE, JSON, STORE, progress_bar
-from edgetl.cli.output import common, named, print_json, show
+from edgetl.cli.options import BUNDLE, JSON, STORE, VERBOSE, progress_bar
+from edgetl.cli.output import deployed, print_json, show
 from edgetl.session import deployment
-from edgetl.tables import render
 from edgetl.types import to_json
 
 
@@ -31,9 +27,10 @@ def deploy() -> None:
 )  # fmt: skip
 @click.option("--program", type=click.Choice(deployment.PROGRAMS), help="Write the folder that this program reads.")
 @click.option("-o", "--output", required=True, type=click.Path(), help="The file: NAME.onnx, NAME.tflite or NAME.xml; or the folder.")
+@VERBOSE
 @JSON
 def classifier(bundle: str, store: str, format_: str | None, variant: str | None, check: str | None, program: str | None, output: str,
-               as_json: bool) -> None:  # fmt: skip
+               verbose: bool, as_json: bool) -> None:  # fmt: skip
     """Write backbone and active head as one ordinary classifier file."""
     if not (format_ or variant or program):
         raise click.UsageError("give --format onnx, tflite or openvino")
@@ -46,31 +43,7 @@ def classifier(bundle: str, store: str, format_: str | None, variant: str | None
     if as_json:
         print_json(fused)
     else:
-        _print(fused)
-
-
-def _print(fused: Any) -> None:
-    proof = fused.agreement
-    folder = Path(fused.path) if fused.target else Path(fused.path).parent
-    for file in fused.files:
-        click.echo(f"{folder / file.path}  {file.size / 1e6:.2f} MB  sha256 {file.sha256}")
-    click.echo(f"classes    {len(fused.labels)}: {named(fused.labels)}")
-    click.echo(f"backbone   {fused.variant}; the head adds {fused.added / 1e3:.1f} kB")
-    click.echo(
-        f"proved     on {proof.library}: same class as backbone and head apart on {proof.top1} pictures, probabilities within "
-        f"{proof.max_abs:.1e} (bound {proof.bound:.0e})"
-    )
-    if fused.check is not None:
-        check = fused.check
-        click.echo(
-            f"checked    same class as edgetl with {check.variant} on {check.top1} photos not used for training, probabilities within "
-            f"{check.max_abs:.2g} (at least {100 * check.bound:.0f} % the same)"
-        )
-        if check.known:
-            click.echo(f"warning: {check.known} photos were not checked: used for training, or given twice", err=True)
-        show(common.failures(check.failed, verbose=True))
-    for sentence in (*fused.expects, *fused.left_out):
-        click.echo(f"note: {sentence}", err=True)
+        show(deployed.classifier(fused, verbose=verbose), brief=not verbose)
 
 
 @deploy.command()
@@ -82,21 +55,12 @@ def _print(fused: Any) -> None:
     help="The app begins with this store's photos, written beside the output (or EDGETL_STORE); from zero when not given.",
 )  # fmt: skip
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="NAME.tflite.")
+@VERBOSE
 @JSON
-def trainer(bundle: str, variant: str | None, slots: int, store: str | None, output: str, as_json: bool) -> None:
+def trainer(bundle: str, variant: str | None, slots: int, store: str | None, output: str, verbose: bool, as_json: bool) -> None:
     """Write one .tflite file with which a phone learns."""
-    deployed = deployment.deploy_trainer(bundle, output, store=store, variant=variant, slots=slots)
-    file = deployed.trainer
+    file = deployment.deploy_trainer(bundle, output, store=store, variant=variant, slots=slots)
     if as_json:
-        print_json({**to_json(file), "state": deployed.state, "labels": deployed.labels})
-        return
-    rows = [(row.signature, row.way, row.name, row.dtype, "x".join(map(str, row.shape)), row.meaning) for row in file.arguments]
-    click.echo(render(("signature", "", "name", "dtype", "shape", "meaning"), rows))
-    begins = f"{deployed.state} at first, with classes {named(deployed.labels)}" if deployed.state else "all zeros at first"
-    image = file.image
-    click.echo(
-        f"{output}: {file.size / 1e6:.1f} MB with {file.backbone} {file.variant}; builtin operators only: {', '.join(file.operators)}\n"
-        f"the app scales a photo's short side to {image.resize} pixels ({image.filter}) and takes the centre {image.width}x{image.height}; "
-        f"it keeps {file.state_size / 1e6:.1f} MB of state, {begins}, and the names of up to {file.slots} classes",
-        err=True,
-    )
+        print_json({**to_json(file.trainer), "state": file.state, "labels": file.labels})
+    else:
+        show(deployed.trainer(file, output, verbose=verbose), brief=not verbose)

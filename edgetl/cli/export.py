@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from edgetl.bundle import bundle as bundles
-from edgetl.cli.bundles import print_bundle
 from edgetl.cli.options import JSON, options, progress_bar
-from edgetl.cli.output import print_json
+from edgetl.cli.output import bundles as texts
+from edgetl.cli.output import print_json, show
 from edgetl.session.deployment import workstation
 
 
@@ -107,7 +107,7 @@ def export(formats: str | None, precisions: str | None, calibrate: str | None, o
         click.echo("\n".join(report.summary(result)))
         if verbose:
             click.echo("")
-            print_bundle(bundles.Bundle.open(output))
+            show(texts.bundle(bundles.Bundle.open(output)))
             click.echo("\n".join(report.details(result)))
     if failed := [f"{row.target} {row.variant}" for row in result.proofs if row.kind == "failed"]:
         click.echo(f"error: failed on {', '.join(failed)}. The bundle is written; edgetl bundle inspect -m {output} shows why.", err=True)

@@ -70,6 +70,11 @@ def number(count: int, noun: str, plural: str = "") -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
+def size(count: int) -> str:
+    """Bytes as `1.2 MB`, or `3.4 kB` for small files."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
 def relative(path: str) -> str:
     """A path as seen from the current folder, if it is below."""
     return str(Path(path).relative_to(Path.cwd())) if Path(path).is_relative_to(Path.cwd()) else path

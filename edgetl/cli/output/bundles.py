@@ -1,0 +1,38 @@
+"""The text of `bundle inspect` and `export`: what a bundle contains, how it was made, and its proofs."""
+
+from __future__ import annotations
+
+from edgetl.bundle import bundle as bundles
+from edgetl.bundle.proofs import table
+from edgetl.embedding.embedder import kept_choice
+from edgetl.tables import render
+
+_HEADERS = ("variant", "recipe", "MB", "cosine", "worst", "max abs", "same nearest", "n", "bound", "proved on", "fingerprint")
+
+
+def bundle(opened: bundles.Bundle) -> list[str]:
+    """Backbone, input and background, one row per variant, and one per proof."""
+    spec, weights = opened.input, opened.backbone.get("weights", {})
+    levels = f" ({' + '.join(map(str, opened.levels))})" if opened.levels else ""
+    lines = [f"backbone   {opened.backbone['name']}, {opened.dim} values{levels}, weights {weights.get('source', 'unknown')}"]
+    lines += [f"{note:<10} {opened.backbone[note]}" for note in ("cut", "input") if note in opened.backbone]
+    background = max(len(opened.background(variant)) for variant in opened.variants.values())
+    lines.append(f"background {background} photos, to reject unknown objects" if background else "background none")
+    lines.append(f"photo      {spec.width}x{spec.height} from short side {spec.resize}, {spec.filter}, JPEG draft {spec.draft}")
+    calibration = [f"{key} {value}" for key, value in (opened.calibration or {}).items() if not isinstance(value, (dict, list))]
+    lines += [f"calibrated {', '.join(calibration)}"] if calibration else []
+    choice = kept_choice(opened)
+    lines += [f"runtime    {choice}"] if choice else []
+    lines.append(render(_HEADERS, [_row(opened, variant) for variant in opened.variants.values()]))
+    return [*lines, "", table(opened.proofs)] if opened.proofs else lines
+
+
+def _row(opened: bundles.Bundle, variant: bundles.Variant) -> tuple[object, ...]:
+    parity, size = variant.parity, f"{variant.size / 1e6:.1f}"
+    fingerprint, recipe = opened.fingerprint(variant).digest[:12], variant.recipe.get("name", "")
+    if parity is None:
+        return variant.name, recipe, size, "-", "-", "-", "-", 0, "-", "not proved", fingerprint
+    return (
+        variant.name, recipe, size, f"{parity.cosine_mean:.5f}", f"{parity.cosine_min:.5f}", f"{parity.max_abs:.3f}",
+        f"{100 * parity.neighbour_agreement:.1f} %", parity.count, parity.bound, parity.machine, fingerprint,
+    )  # fmt: skip
