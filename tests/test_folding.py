@@ -1,4 +1,4 @@
-"""Folding: what is folded computes the same, and what cannot be folded exactly is left."""
+"""Folding does not change embeddings, and leaves everything that cannot be folded exactly."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ STD = (2.0, 3.0, 5.0)
 
 
 class Net(nn.Module):
-    """Parts by name, and a forward that is given."""
+    """Parts by name, and any forward function."""
 
     def __init__(self, forward, **parts) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Net(nn.Module):
 
 
 class Standardised(nn.Conv2d):
-    """Its weight is standardised at every pass, so that a factor on it is lost."""
+    """A convolution whose weight is standardised in every pass, so that a factor on it is lost."""
 
     def forward(self, image):
         weight = (self.weight - self.weight.mean()) / self.weight.std()
@@ -29,7 +29,7 @@ class Standardised(nn.Conv2d):
 
 
 class BatchNormAct2d(nn.BatchNorm2d):
-    """As timm's of this name."""
+    """Like timm's class of this name."""
 
     act = nn.ReLU()
 
@@ -38,14 +38,14 @@ class BatchNormAct2d(nn.BatchNorm2d):
 
 
 class Doubled(nn.BatchNorm2d):
-    """Of a kind that nobody knows."""
+    """Of an unknown kind."""
 
     def forward(self, maps):
         return 2 * super().forward(maps)
 
 
-def conv(**given):
-    return nn.Conv2d(given.pop("wide", 3), 4, 3, padding=1, **given)
+def conv(wide=3, **options):
+    return nn.Conv2d(wide, 4, 3, padding=1, **options)
 
 
 def plain(net, x):

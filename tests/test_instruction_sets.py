@@ -1,7 +1,7 @@
-"""Integer recipes on x86 with AVX2 and without VNNI, whatever processor runs the tests: QEMU emulates it, and oneDNN is held to it.
+"""Integer recipes on x86 with AVX2 and without VNNI, on any processor: emulated by QEMU, and with oneDNN limited to AVX2.
 
-Under that arithmetic products of uint8 by int8 saturate. Every recipe is run twice: through edgetl's adapters, which avoid it, and by the
-plain runtime, as another program would run it (docs/evidence/int8-instruction-sets.md).
+There products of uint8 by int8 saturate. Every recipe is run twice: by edgetl's adapters, which avoid that, and by the plain runtime, as
+another program would run it (docs/evidence/int8-instruction-sets.md).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from edgetl.runtimes import open_runtime
 pytestmark = pytest.mark.slow
 
 PHOTOS = 3
-RIGHT, WRONG = 0.99, 0.96
-"""Above the first a recipe is right (mean cosine to float32), below the second it saturates; EfficientNet-Lite0 has 0.996 and about 0.9."""
+CORRECT, SATURATED = 0.99, 0.96
+"""Mean cosine to float32 above which a recipe is correct, and below which it saturates; EfficientNet-Lite0 has 0.996 and about 0.9."""
 
 SCRIPT = """
 import json, sys
@@ -51,21 +51,21 @@ def plain(files):
     model = core.compile_model(core.read_model(*files.values()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda batch: model(batch)[0]
 
-made = {}
+results = {}
 for recipe in sorted(path for path in folder.iterdir() if path.is_dir() and path.name.startswith(family)):
     files = {path.name: path.read_bytes() for path in sorted(recipe.iterdir(), reverse=True)}  # the graph before its weights
     ways = {"edgetl": open_runtime(family, files, 1).embed}
     if family != "litert":
         ways["plain"] = plain(files)
     for way, embed in ways.items():
-        made[recipe.name + " " + way] = np.concatenate([embed(tensor[None]) for tensor in tensors]).tolist()
-print(json.dumps(made))
+        results[recipe.name + " " + way] = np.concatenate([embed(tensor[None]) for tensor in tensors]).tolist()
+print(json.dumps(results))
 """
 
 
 @pytest.fixture(scope="module")
 def recipes(lite0: Path, cell_photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the real backbone in every integer recipe, photos that calibrated nothing, and their float embeddings."""
+    """A folder with the real backbone in every integer recipe, photos that did not calibrate, and their float embeddings."""
     folder = tmp_path_factory.mktemp("recipes")
     bundle = Bundle.open(lite0)
     (signed,), (tflite,), (float_,) = (bundle.model(bundle.variant(name)).values() for name in ("onnx-int8", "tflite-int8", "onnx-fp32"))
@@ -87,42 +87,42 @@ def recipes(lite0: Path, cell_photos: list[Path], tmp_path_factory: pytest.TempP
     return folder
 
 
-def cosines(folder: Path, made: Mapping[str, Any]) -> dict[str, float]:
+def cosines(folder: Path, results: Mapping[str, Any]) -> dict[str, float]:
     """Recipe and way -> mean cosine to the float network."""
     tensors = load_file(folder / "photos.safetensors")["tensors"]
     expected = open_runtime("onnxruntime", {"model.onnx": (folder / "float.onnx").read_bytes()}, 1).embed(tensors)
-    found = {}
-    for name, rows in made.items():
+    values = {}
+    for name, rows in results.items():
         embedded = np.asarray(rows)
         lengths = np.linalg.norm(embedded, axis=1) * np.linalg.norm(expected, axis=1)
-        found[name] = float(((embedded * expected).sum(1) / lengths).mean())
-    return found
+        values[name] = float(((embedded * expected).sum(1) / lengths).mean())
+    return values
 
 
-def check(found: Mapping[str, float], family: str) -> None:
-    """Right through edgetl with every recipe; in other programs right with unsigned weights and saturating with signed ones."""
-    assert {name: value for name, value in found.items() if name.endswith(" edgetl") and value < RIGHT} == {}
+def check(values: Mapping[str, float], family: str) -> None:
+    """Every recipe is correct in edgetl; in other programs unsigned weights are correct and signed ones saturate."""
+    assert {name: value for name, value in values.items() if name.endswith(" edgetl") and value < CORRECT} == {}
     if family != "litert":
-        assert found[f"{family} u8u8 plain"] > RIGHT, found
-        assert found[f"{family} u8s8 plain"] < WRONG, found
+        assert values[f"{family} u8u8 plain"] > CORRECT, values
+        assert values[f"{family} u8s8 plain"] < SATURATED, values
 
 
-@pytest.mark.parametrize("family", ["onnxruntime", "litert"])  # OpenVINO takes a minute there, and is held to AVX2 below
-def test_every_recipe_is_right_on_an_emulated_x86_without_vnni(recipes: Path, family: str) -> None:
+@pytest.mark.parametrize("family", ["onnxruntime", "litert"])  # OpenVINO takes a minute there, and is limited to AVX2 below
+def test_every_recipe_is_correct_on_an_emulated_x86_without_vnni(recipes: Path, family: str) -> None:
     done = emulate(built("avx2"), "--", "python", "-c", SCRIPT, str(recipes), family)
     assert done.returncode == 0, done.stderr
     check(cosines(recipes, json.loads(done.stdout.splitlines()[-1])), family)
 
 
-@pytest.mark.skipif(not machine.is_x86(), reason="oneDNN can be held to an x86 instruction set on x86 only")
-def test_openvino_held_to_avx2_is_right_with_every_recipe(recipes: Path) -> None:
+@pytest.mark.skipif(not machine.is_x86(), reason="oneDNN can be limited to an x86 instruction set on x86 only")
+def test_every_recipe_is_correct_in_openvino_limited_to_avx2(recipes: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(recipes), "openvino"]
     done = subprocess.run(command, env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}, capture_output=True, text=True, check=True)
     check(cosines(recipes, json.loads(done.stdout.splitlines()[-1])), "openvino")
 
 
 @pytest.mark.parametrize("family", ["onnxruntime", "openvino", "litert"])
-def test_every_recipe_is_right_on_this_processor(recipes: Path, family: str) -> None:
+def test_every_recipe_is_correct_on_this_processor(recipes: Path, family: str) -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(recipes), family], capture_output=True, text=True, check=True)
-    found = cosines(recipes, json.loads(done.stdout.splitlines()[-1]))
-    assert {name: value for name, value in found.items() if name.endswith(" edgetl") and value < RIGHT} == {}
+    values = cosines(recipes, json.loads(done.stdout.splitlines()[-1]))
+    assert {name: value for name, value in values.items() if name.endswith(" edgetl") and value < CORRECT} == {}

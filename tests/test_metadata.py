@@ -1,4 +1,4 @@
-"""Metadata: readable by their ecosystems' own readers, the same bytes every time, and never a change of an embedding."""
+"""Metadata: readable by their ecosystems' own readers, the same bytes every time, without a change of embeddings."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def stated(family: str, files: Mapping[str, bytes]) -> metadata.Stated:
 
 
 @pytest.mark.parametrize("kind", tiny_models.ALL)
-def test_metadata_are_read_back_and_change_neither_embeddings_nor_themselves(kind: str) -> None:
+def test_metadata_are_read_back_and_do_not_change_embeddings(kind: str) -> None:
     family, make, _ = tiny_models.ALL[kind]
     files = make()
-    made = written(family, files)
-    assert written(family, files) == made == written(family, made), "the same bytes every time, and once is enough"
-    told = stated(family, made)
+    described = written(family, files)
+    assert written(family, files) == described == written(family, described), "the same bytes every time"
+    read = stated(family, described)
     labels = LABELS if family != "openvino" else tuple(label.replace(" ", "_") for label in LABELS)
-    assert (told.name, told.labels, told.image, told.size) == ("tiny", labels, INFO.image, (8, 8))
-    assert (told.mean, told.std, told.order) == ((0.0,), (1.0,), "rgb"), "the normalisation is inside the graph"
-    before, after = (open_runtime(family, content, 1).embed(PIXELS) for content in (files, made))
+    assert (read.name, read.labels, read.image, read.size) == ("tiny", labels, INFO.image, (8, 8))
+    assert (read.mean, read.std, read.order) == ((0.0,), (1.0,), "rgb"), "the normalisation is inside the graph"
+    before, after = (open_runtime(family, content, 1).embed(PIXELS) for content in (files, described))
     np.testing.assert_array_equal(before, after)
 
 
@@ -75,8 +75,8 @@ def test_openvino_reads_its_model_info(tmp_path: Path) -> None:
     for name, content in metadata.openvino(tiny_models.openvino(), INFO).items():
         (tmp_path / name).write_bytes(content)
     model = openvino.Core().read_model(tmp_path / "model.xml")
-    found = {key: model.get_rt_info(["model_info", key]).astype(str) for key in ("model_type", "labels", "mean_values", "scale_values")}
-    assert found == {
+    info = {key: model.get_rt_info(["model_info", key]).astype(str) for key in ("model_type", "labels", "mean_values", "scale_values")}
+    assert info == {
         "model_type": "Classification",
         "labels": "a_cat dog Fahrrad 猫 hötdog",
         "mean_values": "0 0 0",
@@ -84,7 +84,7 @@ def test_openvino_reads_its_model_info(tmp_path: Path) -> None:
     }
 
 
-def test_a_format_without_metadata_stays_what_it_is() -> None:
+def test_a_format_without_metadata_does_not_change() -> None:
     assert metadata.write("fake", {"model.fake": b"1"}, INFO) == {"model.fake": b"1"}
 
 
@@ -94,17 +94,17 @@ def test_tflite_labels_are_a_zip_behind_the_model() -> None:
         assert archive.testzip() is None
         assert archive.read("labels.txt").decode() == "".join(f"{label}\n" for label in LABELS)
     plain = metadata.tflite(content, metadata.Info("tiny", "an embedding", INFO.image))
-    assert not zipfile.is_zipfile(io.BytesIO(plain)), "labels that are no longer stated are no longer there"
+    assert not zipfile.is_zipfile(io.BytesIO(plain)), "labels that are no longer stated are removed"
 
 
 def test_the_metadata_of_a_published_tflite_model_are_understood(data: Path) -> None:
     """Written by TFLite Support's own tool, as those of every model of TensorFlow Hub and of Coral."""
     content = (data / "coral" / "mobilenet_v2_1.0_224_quant.tflite").read_bytes()
-    told = metadata.of_tflite(tflite.read(content, "v2"), content)
-    assert (told.mean, told.std, told.order, told.name) == ((127.5,), (127.5,), "rgb", "ImageClassifier")
+    read_back = metadata.of_tflite(tflite.read(content, "v2"), content)
+    assert (read_back.mean, read_back.std, read_back.order, read_back.name) == ((127.5,), (127.5,), "rgb", "ImageClassifier")
     lines = (data / "coral" / "imagenet_labels.txt").read_text("utf-8").splitlines()
-    assert len(told.labels) == 1001 == len(lines)
-    assert told.labels[:2] == ("background", "tench, Tinca tinca")
+    assert len(read_back.labels) == 1001 == len(lines)
+    assert read_back.labels[:2] == ("background", "tench, Tinca tinca")
 
 
 @pytest.mark.parametrize(
@@ -117,18 +117,18 @@ def test_the_metadata_of_a_published_tflite_model_are_understood(data: Path) -> 
         ({"edgetl": "[" * 100000, "names": "{" * 10000, "imgsz": "__import__('os')", "model_info mean_values": "a b"}, (None, None, None)),
     ],
 )
-def test_what_others_write_into_onnx_files_is_understood_or_ignored(props: dict[str, str], expected: tuple[object, ...] | None) -> None:
+def test_metadata_of_other_programs_in_onnx_files_are_read_or_ignored(props: dict[str, str], expected: tuple[object, ...] | None) -> None:
     import onnx
 
     model = onnx.load_from_string(tiny_models.onnx()["model.onnx"])
     onnx.helper.set_model_props(model, props)
-    told = metadata.of_onnx(model)
-    found = (told.mean, told.std, told.order)
-    assert found == (expected or ((123.675, 116.28, 103.53), (58.4, 57.1, 57.4), None))
+    read_back = metadata.of_onnx(model)
+    values = (read_back.mean, read_back.std, read_back.order)
+    assert values == (expected or ((123.675, 116.28, 103.53), (58.4, 57.1, 57.4), None))
 
 
-def test_damaged_labels_of_a_tflite_file_are_none_and_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
-    """Every byte of the zip behind the model, and every place at which it may be cut off."""
+def test_damaged_labels_of_a_tflite_file_are_ignored_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """Every byte of the zip behind the model, and every length to which it may be truncated."""
     plain = metadata.tflite(tiny_models.tflite("uint8")["model.tflite"], INFO)
     model, packed = tflite.read(plain, "tiny"), io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -139,9 +139,9 @@ def test_damaged_labels_of_a_tflite_file_are_none_and_said_to_be(caplog: pytest.
     for place in range(len(content)):
         for damaged in (content[:place], content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]):
             caplog.clear()
-            told = metadata.of_tflite(model, damaged)
-            read += bool(told.labels)
-            assert bool(told.labels) != ("labels.txt in the zip behind it, cannot be read" in caplog.text)
+            read_back = metadata.of_tflite(model, damaged)
+            read += bool(read_back.labels)
+            assert bool(read_back.labels) != ("labels.txt" in caplog.text)
     assert read < len(content) / 2
 
 

@@ -1,4 +1,4 @@
-"""What int8 costs: of networks whose trained weights this project cannot bring along, it is measured where somebody put them."""
+"""The loss of int8, for networks without weights in this project only if the weights are on this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOSSES = {"mobilenet_v2": 1.0, "mobilenet_v3_small": 1.5, "efficientnet_b0": 1.5
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_int8_of_a_torchvision_network_loses_little_where_its_weights_are(name: str, data: Path, tmp_path: Path) -> None:
+def test_int8_of_a_torchvision_network_loses_little(name: str, data: Path, tmp_path: Path) -> None:
     row = table.backbone(name)
     if weights.local(row) is None:
         pytest.skip(f"{row.file_name()} is neither in torchvision's cache nor in the folder that EDGETL_WEIGHTS names")
@@ -34,10 +34,10 @@ def test_int8_of_a_torchvision_network_loses_little_where_its_weights_are(name: 
 def test_int8_of_the_largest_efficientnet_lite_stays_near(data: Path, tmp_path: Path) -> None:
     """In one format and by cosine, for time; tools/imagenet_top1 measures top-1 of all of them."""
     path = tmp_path / "lite2.edgetl"
-    made = edgetl_exporters.export(
+    result = edgetl_exporters.export(
         output=path, backbone="efficientnet_lite2", formats=("onnx",), precisions=("int8",), photos=data / "imagenet-sample"
     )
-    (row,) = made.variants
+    (row,) = result.variants
     assert row.parity is not None
     assert row.parity.cosine_mean >= 0.985, (machine.instruction_set(), row)
 
@@ -46,8 +46,8 @@ def measured(name: str, formats: Sequence[str], data: Path, folder: Path) -> lis
     """Exports int8 and compares it with the network itself: one row per format."""
     path = folder / f"{name}.edgetl"
     edgetl_exporters.export(output=path, backbone=name, formats=formats, precisions=("int8",), photos=data / "imagenet-sample")
-    said = subprocess.run([sys.executable, ROOT / "tools" / "imagenet_top1", path, "--json"], capture_output=True, text=True, check=True)
-    float_, *rows = json.loads(said.stdout)["rows"]
+    done = subprocess.run([sys.executable, ROOT / "tools" / "imagenet_top1", path, "--json"], capture_output=True, text=True, check=True)
+    float_, *rows = json.loads(done.stdout)["rows"]
     assert float_["variant"] == "torch"
     assert [row["variant"] for row in rows] == [f"{format_}-int8" for format_ in formats]
     assert {row["n"] for row in rows} == {1000}

@@ -43,9 +43,9 @@ def onnx() -> Files:
         helper.make_node("MatMul", ["row", "weights"], ["product"]),
         helper.make_node("Relu", ["product"], ["y"]),
     ]
-    given = helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", SIDE, SIDE, 3])
-    made = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", DIM])
-    graph = helper.make_graph(nodes, "tiny", [given], [made], constants)
+    image = helper.make_tensor_value_info("x", TensorProto.UINT8, ["n", SIDE, SIDE, 3])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", DIM])
+    graph = helper.make_graph(nodes, "tiny", [image], [output], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return {"model.onnx": model.SerializeToString()}
 
@@ -54,10 +54,10 @@ def openvino() -> Files:
     import openvino
     from openvino import opset13 as ops
 
-    given = ops.parameter([-1, SIDE, SIDE, 3], np.uint8)
-    centred = ops.subtract(ops.multiply(ops.convert(given, "f32"), np.float32(1 / 127.5)), np.float32(1))
+    image = ops.parameter([-1, SIDE, SIDE, 3], np.uint8)
+    centred = ops.subtract(ops.multiply(ops.convert(image, "f32"), np.float32(1 / 127.5)), np.float32(1))
     product = ops.matmul(ops.reshape(centred, np.array([-1, INPUTS]), special_zero=False), WEIGHTS, False, False)
-    model = openvino.Model([ops.relu(product)], [given], "tiny")
+    model = openvino.Model([ops.relu(product)], [image], "tiny")
     with tempfile.TemporaryDirectory() as folder:
         openvino.save_model(model, Path(folder) / "model.xml", compress_to_fp16=False)
         return {name: (Path(folder) / name).read_bytes() for name in ("model.xml", "model.bin")}
@@ -70,17 +70,17 @@ def tflite(kind: str) -> Files:
 
 def _float_tflite() -> bytes:
     graph = _Graph()
-    given = graph.tensor([1, SIDE, SIDE, 3], "UINT8")
+    image = graph.tensor([1, SIDE, SIDE, 3], "UINT8")
     real = graph.tensor([1, SIDE, SIDE, 3], "FLOAT32")
     row = graph.tensor([1, INPUTS], "FLOAT32")
     # The normalisation is folded into weights and bias, as a converter would.
     weights = graph.tensor([DIM, INPUTS], "FLOAT32", (WEIGHTS.T / 127.5).astype(np.float32))
     bias = graph.tensor([DIM], "FLOAT32", -WEIGHTS.sum(axis=0))
-    made = graph.tensor([1, DIM], "FLOAT32")
-    graph.operator("CAST", [given], [real], "CastOptions", inDataType="UINT8", outDataType="FLOAT32")
+    output = graph.tensor([1, DIM], "FLOAT32")
+    graph.operator("CAST", [image], [real], "CastOptions", inDataType="UINT8", outDataType="FLOAT32")
     graph.operator("RESHAPE", [real], [row], "ReshapeOptions", newShape=[1, INPUTS])
-    graph.operator("FULLY_CONNECTED", [row, weights, bias], [made], "FullyConnectedOptions", fusedActivationFunction=1)
-    return graph.pack(given, made)
+    graph.operator("FULLY_CONNECTED", [row, weights, bias], [output], "FullyConnectedOptions", fusedActivationFunction=1)
+    return graph.pack(image, output)
 
 
 def _int8_tflite() -> bytes:
@@ -94,7 +94,7 @@ def _uint8_tflite() -> bytes:
 
 def _integer_tflite(dtype: str, zero: int) -> bytes:
     graph = _Graph()
-    given = graph.tensor([1, SIDE, SIDE, 3], dtype, scale=1.0, zero=zero)
+    image = graph.tensor([1, SIDE, SIDE, 3], dtype, scale=1.0, zero=zero)
     row = graph.tensor([1, INPUTS], dtype, scale=1.0, zero=zero)
     folded = WEIGHTS.T / 127.5
     scale = float(np.abs(folded).max() / 127)
@@ -102,10 +102,10 @@ def _integer_tflite(dtype: str, zero: int) -> bytes:
     steps = np.rint(folded / scale) + middle
     weights = graph.tensor([DIM, INPUTS], dtype, steps.astype(dtype.lower()), scale=scale, zero=middle)
     bias = graph.tensor([DIM], "INT32", np.rint(-WEIGHTS.sum(axis=0) / scale).astype(np.int32), scale=scale)
-    made = graph.tensor([1, DIM], dtype, scale=4 / 255, zero=zero)
-    graph.operator("RESHAPE", [given], [row], "ReshapeOptions", newShape=[1, INPUTS])
-    graph.operator("FULLY_CONNECTED", [row, weights, bias], [made], "FullyConnectedOptions", fusedActivationFunction=1)
-    return graph.pack(given, made)
+    output = graph.tensor([1, DIM], dtype, scale=4 / 255, zero=zero)
+    graph.operator("RESHAPE", [image], [row], "ReshapeOptions", newShape=[1, INPUTS])
+    graph.operator("FULLY_CONNECTED", [row, weights, bias], [output], "FullyConnectedOptions", fusedActivationFunction=1)
+    return graph.pack(image, output)
 
 
 class _Graph:
@@ -149,10 +149,10 @@ class _Graph:
             setattr(operator.builtinOptions, key, getattr(self._schema.TensorType, value) if isinstance(value, str) else value)
         self._graph.operators.append(operator)
 
-    def pack(self, given: int, made: int) -> bytes:
+    def pack(self, image: int, output: int) -> bytes:
         import flatbuffers
 
-        self._graph.inputs, self._graph.outputs = [given], [made]
+        self._graph.inputs, self._graph.outputs = [image], [output]
         self._model.subgraphs = [self._graph]
         builder = flatbuffers.Builder(4096)
         builder.Finish(self._model.Pack(builder), b"TFL3")

@@ -1,8 +1,8 @@
-"""Debian packages without root, dpkg or apt: found in the archive's index, checked, and unpacked. Standard library only.
+"""Finds Debian packages in the archive's index, checks and unpacks them, without root, dpkg or apt. Standard library only.
 
-What is trusted: `InRelease` lists the SHA256 of every index, an index the SHA256 of every package (https://wiki.debian.org/SecureApt), and
-each is checked here. InRelease itself is believed because it came from deb.debian.org over TLS; where only plain http gets through, its
-signature must be Debian's, by `gpgv` and the keyring that a Debian machine has.
+`InRelease` lists the SHA256 of every index, an index the SHA256 of every package (https://wiki.debian.org/SecureApt), and each is checked
+here. InRelease itself is trusted because it comes from deb.debian.org over TLS; over plain http its signature must be Debian's, checked
+with `gpgv` and the keyring of a Debian machine.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Package = dict[str, str]
 
 
 class Unreachable(RuntimeError):
-    """No mirror answers: this machine is offline, or a proxy is in the way."""
+    """No mirror answers: this machine is offline, or a proxy blocks it."""
 
 
 class Damaged(RuntimeError):
-    """A file that did not arrive, or is not what the archive says it is."""
+    """A file that did not arrive, or differs from the archive's checksum."""
 
 
 class Index:
@@ -53,40 +53,40 @@ class Index:
         self.mirror, release = _release(suite)
         name = f"main/binary-{architecture}/Packages.xz"
         listed = release.partition("SHA256:")[2].partition("\nSHA512:")[0]
-        found = re.search(rf"^ ([0-9a-f]{{64}}) +(\d+) {re.escape(name)}$", listed, re.MULTILINE)
-        if found is None:
+        match = re.search(rf"^ ([0-9a-f]{{64}}) +(\d+) {re.escape(name)}$", listed, re.MULTILINE)
+        if match is None:
             raise Damaged(f"Debian {suite} lists no {name}: it has no packages for {architecture}")
-        where = f"{self.mirror}/dists/{suite}/main/binary-{architecture}/by-hash/SHA256/{found.group(1)}"
+        where = f"{self.mirror}/dists/{suite}/main/binary-{architecture}/by-hash/SHA256/{match.group(1)}"
         self.packages: dict[str, Package] = {}
-        for block in lzma.decompress(checked(where, found.group(1))).decode().split("\n\n"):
+        for block in lzma.decompress(checked(where, match.group(1))).decode().split("\n\n"):
             fields = dict(line.partition(": ")[::2] for line in block.split("\n") if line[:1].isalpha())
             if "Package" in fields:
                 self.packages.setdefault(fields["Package"], fields)
 
     def closure(self, names: Iterable[str], without: Iterable[str] = ()) -> list[Package]:
-        """The packages and everything they depend on, the first of alternatives each; `without` and what only it needs is left out.
+        """The packages and everything they depend on, the first of each alternatives; without `without` and what only those need.
 
         Raises:
             Damaged: the index has no such package.
         """
         left_out = set(without)
-        waiting, found = list(names), dict[str, Package]()
+        waiting, packages = list(names), dict[str, Package]()
         while waiting:
             name = waiting.pop()
-            if name in found or name in left_out:
+            if name in packages or name in left_out:
                 continue
             if name not in self.packages:
                 raise Damaged(f"the index of {self.mirror} has no package {name}")
-            found[name] = self.packages[name]
-            needed = ",".join(found[name].get(field, "") for field in ("Pre-Depends", "Depends")).split(",")
-            waiting += [re.split(r"[ (:|]", one.strip())[0] for one in needed if one.strip()]
-        return list(found.values())
+            packages[name] = self.packages[name]
+            needed = ",".join(packages[name].get(field, "") for field in ("Pre-Depends", "Depends")).split(",")
+            waiting += [re.split(r"[ (:|]", dependency.strip())[0] for dependency in needed if dependency.strip()]
+        return list(packages.values())
 
     def unpack(self, package: Package, target: Path, wanted: Callable[[str], bool] = lambda _: True) -> None:
         """Downloads a package, checks it and unpacks the files whose path is `wanted` (`./usr/bin/...`) below `target`.
 
         Raises:
-            Damaged: it does not arrive, its SHA256 is not the index's, or it is no package that can be read here.
+            Damaged: it does not arrive, its SHA256 is not the index's, or it cannot be read here.
         """
         content = checked(f"{self.mirror}/{package['Filename']}", package["SHA256"])
         with tarfile.open(fileobj=io.BytesIO(_data(package["Filename"], content)), mode="r|xz") as files:
@@ -135,10 +135,10 @@ def _signed(mirror: str, content: bytes) -> str:
         raise Unreachable(
             f"{mirror}: https does not get through, and http needs gpgv and {KEYRING}: apt install gpgv debian-archive-keyring"
         )
-    with tempfile.NamedTemporaryFile() as said:
-        said.write(content)
-        said.flush()
-        done = subprocess.run(["gpgv", "--keyring", str(KEYRING), "--output", "-", said.name], capture_output=True)
+    with tempfile.NamedTemporaryFile() as signed:
+        signed.write(content)
+        signed.flush()
+        done = subprocess.run(["gpgv", "--keyring", str(KEYRING), "--output", "-", signed.name], capture_output=True)
     if done.returncode:
         raise Damaged(f"{mirror}: the signature of InRelease is not Debian's: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout.decode()
@@ -152,11 +152,11 @@ def _data(name: str, content: bytes) -> bytes:
         if member == "data.tar.xz":
             return content[place + 60 : place + 60 + size]
         place += 60 + size + size % 2
-    raise Damaged(f"{name}: holds no data.tar.xz; this Debian release packs otherwise")
+    raise Damaged(f"{name}: contains no data.tar.xz; this Debian release uses another format")
 
 
 def _extract(files: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    # "tar" refuses what would land outside the target and drops nothing that a system needs; Pythons before 3.10.12 have no filters.
+    # The filter "tar" is an error for paths outside the target and drops nothing that a system needs; Python before 3.10.12 has none.
     if hasattr(tarfile, "tar_filter"):
         files.extract(member, target, set_attrs=not member.isdir(), filter="tar")
     else:

@@ -87,7 +87,7 @@ def _labels(content: bytes, name: str) -> tuple[str, ...]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(name) as file:
             return tuple(file.read(_LONGEST).decode().splitlines())
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, ValueError, OSError, RuntimeError, struct.error) as error:
-        log.warning("the labels of the model, %s in the zip behind it, cannot be read (%s): none are taken", name, error)
+        log.warning("warning: the model's labels (%s in the zip behind it) cannot be read (%s) and are ignored", name, error)
         return ()
 
 
