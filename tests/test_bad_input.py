@@ -111,7 +111,7 @@ def test_a_bad_photo_is_an_error_of_every_verb_and_loses_nothing(classifier: Cla
     photo, words = BAD_PHOTOS[name]
     good = [(coloured(label, seed), label) for label in ("red", "green") for seed in range(2)]
     report = classifier.add_many([*good[:2], (photo, "red"), *good[2:]])  # type: ignore[list-item]  # the fault under test
-    assert [words in reason for _, reason in report.failed] == [True]
+    assert [(failure.code, words in failure.reason) for failure in report.failed] == [("photo-unusable", True)]
     classifier.train()
     before = classifier.predict(coloured("red", 7))
     for use in (lambda: classifier.add(photo, "red"), lambda: classifier.predict(photo)):  # type: ignore[arg-type]  # the fault under test

@@ -269,7 +269,7 @@ def test_a_nan_is_the_fault_of_one_photo(bundle: Path, tmp_path: Path, monkeypat
         report = shop.add_many(photos)
         assert shop.counts == {"green": 3, "blue": 3}
         assert len(report.failed) == 3
-        assert all("its embedding by fake-fp32 on fake 1 holds NaN or infinity" in reason for _, reason in report.failed)
+        assert all("its embedding by fake-fp32 on fake 1 holds NaN or infinity" in failure.reason for failure in report.failed)
         shop.train()
         for use in (lambda photo: shop.add(photo, "red"), shop.predict):
             with pytest.raises(PhotoError, match=r"bytes: its embedding .* holds NaN"):

@@ -60,7 +60,7 @@ class Camera:
         with bar(f"adding {what}") as progress:
             report = self.classifier.add_many(pairs, progress=progress)
         if report.failed:
-            path, reason = report.failed[0]
+            path, reason = report.failed[0].source, report.failed[0].reason
             raise PhotoError(f"{reason}; pip install --force-reinstall elpv-dataset", code="dataset-damaged", path=path)
         return self.embedder.passes - before
 

@@ -11,13 +11,13 @@ from edgetl.errors import EdgetlError, PhotoError
 from edgetl.inputs.photo import folders
 from edgetl.inputs.photo.folders import Labelled, Progress
 from edgetl.inputs.photo.source import load
-from edgetl.session.reports import Added, AddReport
+from edgetl.session.reports import Added, AddReport, FailedPhoto, not_photos
 from edgetl.session.workspace import Ready, Session
 from edgetl.types import ColorOrder, Photo, check_label
 
 _COMMIT_EVERY = 16
 """Photos of a transaction; the last ones are committed when nothing else runs (docs/evidence/add-many.md)."""
-Batch = tuple[list[Added], list[tuple[str, str]]]
+Batch = tuple[list[Added], list[FailedPhoto]]
 
 
 def add(session: Session, embedder: Embedder, photo: Photo, label: str, *, color: ColorOrder, views: int, strict: bool) -> AddReport:
@@ -51,8 +51,9 @@ def add_many(
     from concurrent.futures import Future, ThreadPoolExecutor
 
     started = time.perf_counter()
-    pairs, failed = folders.pairs(photos, label)
-    total, others = len(pairs) if isinstance(pairs, Sized) else 0, len(failed)
+    pairs, others = folders.pairs(photos, label)
+    failed = not_photos(others)
+    total = len(pairs) if isinstance(pairs, Sized) else 0
     added: list[Added] = []
     batch: list[Ready] = []
     committing: list[Future[Batch]] = []
@@ -63,13 +64,13 @@ def add_many(
             added.extend(stored)
             failed.extend(rejected)
             if progress is not None:
-                progress(len(added) + len(failed) - others, total)
+                progress(len(added) + len(failed) - len(others), total)
 
     read = functools.partial(folders.source, color=color)
     with ThreadPoolExecutor(1, thread_name_prefix="edgetl-commit") as committer:
         for pair, photo, result in embedder.teach_many(pairs, read, skip=session.knows, views=views):
             if photo is None or isinstance(result, EdgetlError):
-                failed.append((folders.name(pair[0]), str(result)))
+                failed.append(FailedPhoto.from_error(folders.name(pair[0]), result))
                 continue
             batch.append(Ready(photo.name, photo.digest, check_label(pair[1]), result))
             if len(batch) == _COMMIT_EVERY:
@@ -83,10 +84,10 @@ def add_many(
 
 
 def _commit(session: Session, batch: Sequence[Ready], strict: bool) -> Batch:
-    """Stores a batch; returns what became of its photos, and (name, reason) per photo that `strict` left out."""
+    """Stores a batch; returns what became of its photos, and those that `strict` left out."""
     # All in a row: examining each between two inferences was three times slower, because history and code leave the caches.
     examined = [session.examine(photo) for photo in batch]
-    rejected = [(photo.name, _problems(photo)) for photo in examined if strict and photo.findings]
+    rejected = [FailedPhoto(photo.name, "photo-problem", _problems(photo)) for photo in examined if strict and photo.findings]
     return session.put([photo for photo in examined if not (strict and photo.findings)]), rejected
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from edgetl.heads.confidence.rejection import is_nothing
 from edgetl.inputs.photo import folders
 from edgetl.session.prediction import predict
-from edgetl.session.reports import EvalReport
+from edgetl.session.reports import EvalReport, FailedPhoto, not_photos
 from edgetl.stats import Proportion
 from edgetl.types import ColorOrder, check_label
 
@@ -41,13 +41,14 @@ class LabelledAnswer:
 def evaluate(session: Session, embedder: Embedder, photos: Labelled, *, color: ColorOrder, progress: Progress | None) -> EvalReport:
     """See :meth:`edgetl.Classifier.evaluate`."""
     head = session.trained()
-    pairs, failed = folders.pairs(photos)
+    pairs, others = folders.pairs(photos)
+    failed = not_photos(others)
     total = len(pairs) if isinstance(pairs, Sized) else 0
     answers: list[LabelledAnswer] = []
     stored = 0
     for done, (pair, photo, result) in enumerate(embedder.embed_many(pairs, functools.partial(folders.source, color=color)), 1):
         if photo is None or not isinstance(result, np.ndarray):
-            failed.append((folders.name(pair[0]), str(result)))
+            failed.append(FailedPhoto.from_error(folders.name(pair[0]), result))
         else:
             stored += session.knows(photo)
             prediction = predict(head, result, 1)
@@ -59,7 +60,7 @@ def evaluate(session: Session, embedder: Embedder, photos: Labelled, *, color: C
 
 
 def count(
-    answers: Sequence[LabelledAnswer], known: Sequence[str], rejects: Sequence[str], failed: Sequence[tuple[str, str]], stored: int
+    answers: Sequence[LabelledAnswer], known: Sequence[str], rejects: Sequence[str], failed: Sequence[FailedPhoto], stored: int
 ) -> EvalReport:
     """Counts what a head answered.
 
@@ -67,7 +68,7 @@ def count(
         answers: one per photo.
         known: the classes that the head gives as labels.
         rejects: the classes it knows in order to reject them.
-        failed: (source, reason) per photo that could not be used.
+        failed: the photos that could not be used.
         stored: how many of the photos were used for training.
     """
     own = [answer for answer in answers if answer.truth in known]

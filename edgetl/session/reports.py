@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from edgetl.errors import EdgetlError
 from edgetl.stats import Proportion
 
 if TYPE_CHECKING:  # for the types of fields: the code that makes a value has loaded its module
@@ -36,18 +37,43 @@ class Added:
 
 
 @dataclasses.dataclass(frozen=True)
+class FailedPhoto:
+    """A photo that could not be used; the others were not affected.
+
+    Attributes:
+        source: the photo's path, or a word for its kind.
+        code: of the error, e.g. `photo-unusable`; `not-a-photo` for other files in a folder.
+        reason: the error's message.
+    """
+
+    source: str
+    code: str
+    reason: str
+
+    @classmethod
+    def from_error(cls, source: str, error: object) -> FailedPhoto:
+        """A photo that was stopped by an error."""
+        return cls(source, error.code if isinstance(error, EdgetlError) else "photo-unusable", str(error))
+
+
+def not_photos(others: Sequence[tuple[str, str]]) -> list[FailedPhoto]:
+    """The other files of a folder, from (path, reason) each."""
+    return [FailedPhoto(source, "not-a-photo", reason) for source, reason in others]
+
+
+@dataclasses.dataclass(frozen=True)
 class AddReport:
     """What became of one photo, or of many.
 
     Attributes:
         photos: one entry per photo that is in the store now.
-        failed: (source, reason) per photo that could not be used; the others were not affected.
+        failed: the photos that could not be used.
         counts: samples per class in the whole store afterwards.
         seconds: wall time, s.
     """
 
     photos: tuple[Added, ...]
-    failed: tuple[tuple[str, str], ...]
+    failed: tuple[FailedPhoto, ...]
     counts: Mapping[str, int]
     seconds: float
 
@@ -163,7 +189,7 @@ class EvalReport:
             others got a label, which is wrong.
         labels: the classes: the rows of `confusion` and all of its columns but the last.
         confusion: `[true class][label]`, count, int [c, c + 1]; the last column counts photos that were rejected as unknown.
-        failed: (source, reason) per photo that could not be used.
+        failed: the photos that could not be used.
         stored: photos that were used for training, which makes the accuracy read too high; count.
         untrained: photos of each class that the head does not know, which should be rejected; count.
     """
@@ -176,6 +202,6 @@ class EvalReport:
     unknown_rejected: Proportion
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
-    failed: tuple[tuple[str, str], ...]
+    failed: tuple[FailedPhoto, ...]
     stored: int
     untrained: Mapping[str, int]

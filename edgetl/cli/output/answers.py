@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from edgetl.cli.output.common import failures, number, percent, short, warnings_in_full
@@ -39,6 +40,7 @@ def predict(name: str, prediction: Prediction, *, single: bool, top: bool) -> st
 def evaluate(report: EvalReport, *, verbose: bool) -> list[str]:
     """Accuracy and counts; with `verbose` each class and the confusion matrix."""
     accuracy, unknown = report.accuracy, report.unknown_rejected
+    failed = functools.partial(failures, [(photo.source, photo.reason) for photo in report.failed])
     mistakes = _mistakes(report)
     lines = []
     if accuracy.n:
@@ -51,9 +53,9 @@ def evaluate(report: EvalReport, *, verbose: bool) -> list[str]:
         lines.append(f"Photos of classes not trained: {unknown.hits} of {unknown.n} rejected, {unknown.n - unknown.hits} got a label.")
     warnings = warnings_in_full(_warnings(report))
     if verbose:
-        return [*lines, *_tables(report), *mistakes, *warnings, *failures(report.failed, verbose=True)]
+        return [*lines, *_tables(report), *mistakes, *warnings, *failed(verbose=True)]
     lines += [f"Most frequent mistake: {mistakes[0]}."] if mistakes else []
-    return [*lines, *warnings[:1], *failures(report.failed, verbose=False)]
+    return [*lines, *warnings[:1], *failed(verbose=False)]
 
 
 def _warnings(report: EvalReport) -> list[str]:

@@ -26,7 +26,7 @@ def add_brief(report: AddReport, assessment: AssessReport | None, store: str) ->
     lines = [f"{what} ({', '.join(others)})." if others else f"{what}.", _holdings(counts)]
     if assessment is not None:
         lines.append(training.accuracy(assessment.accuracy, assessment.assessment).replace("Accuracy:", "Accuracy if trained now:", 1))
-    lines += failures(report.failed, verbose=False)
+    lines += failures([(photo.source, photo.reason) for photo in report.failed], verbose=False)
     if report.findings:
         lines.append(f"warning: possible problems on new photos: {kinds(report.findings)} (-v).")
     if assessment is not None:
@@ -49,7 +49,7 @@ def add_in_full(report: AddReport, assessment: AssessReport | None, store: str) 
     lines += [line for line in brief if not line.startswith(("warning: ", "next: "))]
     lines += [f"relabelled: {photo.source}: {photo.previous} -> {photo.label}" for photo in moved]
     lines += findings_in_full([*report.findings, *(assessment.findings if assessment else ())])
-    lines += failures(report.failed, verbose=True)
+    lines += failures([(photo.source, photo.reason) for photo in report.failed], verbose=True)
     if assessment is not None:
         from edgetl.diagnostics.text import describe_forecast
 
