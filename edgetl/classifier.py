@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import c
     from edgetl.embedding.embedder import Embedder
     from edgetl.errors import PhotoError
     from edgetl.heads.confidence.rejection import Point
-    from edgetl.inputs.photo.folders import Labelled, Progress
+    from edgetl.inputs.photo.folders import LabelledPhotos, Progress
     from edgetl.session.reports import AddReport, EvalReport
     from edgetl.store import Store
 
@@ -115,7 +115,7 @@ class Classifier(StoredClassifier):
             label: its class; a new one needs nothing else.
             color: the channel order of pixels.
             views: how many embeddings of it, its own included; the others are augmented copies (see
-                :func:`edgetl.inputs.photo.preprocess.views` for what they gain), and each costs a backbone pass.
+                :func:`edgetl.inputs.photo.augment.augmented` for what they gain), and each costs a backbone pass.
             strict: raise PhotoError for a photo with possible problems, instead of listing them in `AddReport.findings`.
 
         Raises:
@@ -129,7 +129,7 @@ class Classifier(StoredClassifier):
 
     def add_many(
         self,
-        photos: Labelled,
+        photos: LabelledPhotos,
         *,
         label: str | None = None,
         color: ColorOrder = "rgb",
@@ -230,7 +230,7 @@ class Classifier(StoredClassifier):
 
         return prediction.explain(self.session, self.embedder, photo, k, color)
 
-    def evaluate(self, photos: Labelled, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
+    def evaluate(self, photos: LabelledPhotos, *, color: ColorOrder = "rgb", progress: Progress | None = None) -> EvalReport:
         """Measures the accuracy on labelled photos; stores nothing.
 
         Photos of a class that the head does not know are counted separately: rejecting them is correct, and a warning names the class.
@@ -250,7 +250,7 @@ class Classifier(StoredClassifier):
 
     def adapt(
         self,
-        photos: Labelled,
+        photos: LabelledPhotos,
         kind: AdapterKind | Literal["auto"] = "auto",
         *,
         labelled: bool = False,

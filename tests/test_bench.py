@@ -158,7 +158,7 @@ def test_the_photos_of_the_person_are_rotated_over(opened: bundle.Bundle, tmp_pa
         bench.run(opened.path, photos=tmp_path / "none", method=TINY)
     with pytest.raises(PhotoError, match="no such folder"):
         bench.run(opened.path, labelled=tmp_path / "none", method=TINY)
-    with pytest.raises(BenchError, match="no provider 'cdua': no runtime has it; known are litert: xnnpack"):
+    with pytest.raises(BenchError, match="no provider 'cdua': no runtime has it"):
         bench.run(opened.path, providers=["cdua"], method=TINY)
     charts.write(tmp_path, kind=3, count=15)
     made = bench.run(opened.path, photos=tmp_path, variants=["broken-fp32"], scenarios=["backbone"], method=TINY)

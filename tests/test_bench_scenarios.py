@@ -36,7 +36,7 @@ from edgetl.bench.method import Method
 from edgetl.classifier import Classifier
 from edgetl.errors import BenchError, PhotoError
 from edgetl.inputs.photo.preprocess import cropped, decoded, tensor
-from edgetl.inputs.photo.source import Source, load
+from edgetl.inputs.photo.source import PhotoSource, load
 from edgetl.runtimes import fake
 from edgetl.types import Embeddings, ImageSpec, Pixels, Prediction
 
@@ -142,7 +142,7 @@ def test_whole_queries_and_their_stages_both_go_through_every_photo(stand: Stand
 def test_the_first_half_of_a_tensor_decodes_and_the_second_does_not(stand: Stand) -> None:
     spec, photo = stand.embedder.bundle.input, stand.photos[0].read_bytes()
     with pytest.raises(PhotoError, match=r"cut\.jpg: corrupt or truncated"):
-        decoded(Source("cut.jpg", photo[:700]), spec)
+        decoded(PhotoSource("cut.jpg", photo[:700]), spec)
     pixels = np.zeros((spec.height, spec.width, 3), np.uint8)
     assert np.shares_memory(cropped(decoded(load(pixels), spec), spec), pixels)
 

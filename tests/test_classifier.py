@@ -19,7 +19,7 @@ from raising import raises
 from edgetl import AddReport, Classifier
 from edgetl.errors import BundleMissing, LabelError, NotTrained, PhotoError, StoreError, StoreLocked, TrainError
 from edgetl.heads import Head
-from edgetl.inputs.photo.source import Source
+from edgetl.inputs.photo.source import PhotoSource
 from edgetl.runtimes import fake
 from edgetl.session.workspace import Session
 from edgetl.stats import Proportion
@@ -424,7 +424,7 @@ def test_a_photo_forgotten_while_it_is_added_is_an_error_and_can_be_added_again(
     classifier.add(photo, "red")
     real = Session.knows
 
-    def known_and_then_forgotten(self: Session, source: Source) -> bool:
+    def known_and_then_forgotten(self: Session, source: PhotoSource) -> bool:
         known = real(self, source)
         classifier.forget(photo=photo)
         return known

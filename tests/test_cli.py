@@ -82,7 +82,7 @@ def test_predict_reports_each_bad_photo_and_fails_if_all_are_bad(trained: Run, f
     bad.write_bytes(b"")
     some = parsed(trained("predict", photo, bad, "--json"))
     assert (list(some["predictions"]), list(some["failed"])) == ([str(photo)], [str(bad)])
-    assert some["failed"][str(bad)]["code"] == "photo-unusable"
+    assert some["failed"][str(bad)]["code"] == "photo-empty"
     assert trained("predict", photo, bad).exit_code == 0
     assert trained("predict", bad).exit_code == 1
 

@@ -1,4 +1,4 @@
-"""The embedder: which variant it takes and what it says about it, and that it refuses a machine that computes something else."""
+"""The embedder: which variant it takes and why, and that opening fails on a machine that computes something else."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 import tiny_models
 from pictures import coloured, encoded, picture
+from raising import raises
 
 from edgetl import Bundle, Classifier, ImageSpec
 from edgetl.bundle import writer
 from edgetl.bundle.proofs import Parity
+from edgetl.embedding.choice import VariantChoice
 from edgetl.embedding.embedder import Embedder
 from edgetl.errors import BundleError, FingerprintMismatch, PhotoError, RuntimeUnavailable, SelfTestFailed
 from edgetl.inputs.photo.preprocess import tensor
-from edgetl.inputs.photo.source import Source, load
+from edgetl.inputs.photo.source import PhotoSource, load
 from edgetl.runtimes import fake, fastest, open_runtime
 from edgetl.types import Embeddings, Pixels
 
@@ -37,14 +39,14 @@ LIBRARIES = {
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle of four real variants; the fp32 ones are proved equal, the int8 one is not."""
     photo = encoded(picture(seed=9))
-    tensors = tensor(Source("golden", photo), SPEC)[None]
+    tensors = tensor(PhotoSource("self-test image", photo), SPEC)[None]
     variants = []
     for name, case in FORMATS.items():
         family, files, _ = tiny_models.ALL[case]
-        golden = open_runtime(family, files(), 1).embed(tensors)
+        embeddings = open_runtime(family, files(), 1).embed(tensors)
         format, precision = name.split("-")
         parity = Parity(1.0, 1.0 if precision == "fp32" else 0.99, 0.0, 1.0, 10, 0.98, "x86_64 avx2")
-        variants.append(writer.NewVariant(name, format, precision, files(), {"name": "tiny"}, parity, golden))
+        variants.append(writer.NewVariant(name, format, precision, files(), {"name": "tiny"}, parity, embeddings))
     return writer.write(
         tmp_path_factory.mktemp("tiny") / "tiny.edgetl",
         backbone={"name": "tiny"},
@@ -58,44 +60,43 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_preference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EDGETL_RUNTIME", raising=False)
     monkeypatch.setattr(fastest, "clock", lambda: 0)  # every measurement is a tie: the order of preference decides
 
 
 def uninstall(monkeypatch: pytest.MonkeyPatch, *families: str) -> None:
-    """None in sys.modules is how Python says that a module cannot be imported."""
+    """None in sys.modules makes an import fail."""
     for family in families:
         for module in LIBRARIES[family]:
             monkeypatch.setitem(sys.modules, module, None)
 
 
-def test_int8_on_litert_comes_first_and_the_choice_is_said(tiny: Bundle, caplog: pytest.LogCaptureFixture) -> None:
+def test_int8_on_litert_comes_first_and_the_choice_is_logged(tiny: Bundle, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "edgetl"):
         embedder = Embedder.open(tiny, threads=1)
     assert embedder.variant.name == "tflite-int8"
-    assert embedder.choice.startswith("tflite-int8 on ai-edge-litert ")
-    assert embedder.choice.endswith("1 threads: the first that works here")
-    assert embedder.choice in caplog.messages
+    assert embedder.choice == VariantChoice("tflite-int8", "first-working")
+    assert caplog.records[-1].args == ("tflite-int8", embedder.runtime.library, 1, embedder.choice.reason)
     embedder.close()
 
 
 @pytest.mark.parametrize(
-    ("missing", "falls", "taken"),
+    ("missing", "skipped", "taken"),
     [
         (["openvino"], [], "tflite-int8"),
         (["litert"], ["tflite-int8", "tflite-fp32"], "onnx-fp32"),
         (["litert", "onnxruntime"], ["tflite-int8", "tflite-fp32", "onnx-fp32"], "openvino-fp32"),
     ],
 )
-def test_every_fall_is_said_with_its_reason(
-    tiny: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, missing: list[str], falls: list[str], taken: str
+def test_every_skipped_variant_is_logged_with_its_error(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, missing: list[str], skipped: list[str], taken: str
 ) -> None:
     uninstall(monkeypatch, *missing)
     assert Embedder.open(tiny).variant.name == taken
-    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert [line.split()[0] for line in warned] == falls
-    assert all("passed over: the runtime" in line and "is not installed" in line for line in warned)
+    warned = [record.args[0] for record in caplog.records if record.levelno == logging.WARNING and record.args]  # type: ignore[index]  # a tuple
+    assert [each.variant for each in warned] == skipped
+    assert {each.error.code for each in warned} <= {"runtime-not-installed"}
 
 
 @pytest.mark.parametrize("how", ["argument", "environment", "variant"])
@@ -105,9 +106,9 @@ def test_a_choice_is_hard(tiny: Bundle, monkeypatch: pytest.MonkeyPatch, how: st
     asked = {"argument": {"runtime": "openvino"}, "environment": {}, "variant": {"variant": "openvino-fp32"}}[how]
     embedder = Embedder.open(tiny, **asked)  # type: ignore[arg-type]  # one of two string options
     assert embedder.variant.name == "openvino-fp32"
-    assert embedder.choice.endswith("asked for")
+    assert embedder.choice.code == "requested"
     uninstall(monkeypatch, "openvino")
-    with pytest.raises(RuntimeUnavailable, match=r"openvino is not installed .*pip install 'edgetl\[openvino\]'"):
+    with raises(RuntimeUnavailable, "runtime-not-installed", runtime="openvino"):
         Embedder.open(tiny, **asked)  # type: ignore[arg-type]  # as above
 
 
@@ -117,30 +118,31 @@ def test_an_argument_counts_more_than_the_environment(tiny: Bundle, monkeypatch:
     assert Embedder.open(tiny, variant="tflite-fp32").variant.name == "tflite-fp32"
 
 
-def test_choices_that_cannot_be_are_said(tiny: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RuntimeUnavailable, match="tflite-int8 is computed by litert, not by openvino"):
+def test_impossible_choices_are_errors(tiny: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    with raises(RuntimeUnavailable, "variant-of-another-runtime", variant="tflite-int8", family="litert", runtime="openvino"):
         Embedder.open(tiny, variant="tflite-int8", runtime="openvino")
-    with pytest.raises(RuntimeUnavailable, match="no variant for the runtime 'tensorrt'; it has some for litert, onnxruntime, openvino"):
+    with raises(RuntimeUnavailable, "runtime-without-variant", runtime="tensorrt", families=["litert", "onnxruntime", "openvino"]):
         Embedder.open(tiny, runtime="tensorrt")
     uninstall(monkeypatch, *LIBRARIES)
-    with pytest.raises(RuntimeUnavailable, match="no variant can run here") as caught:
+    with raises(RuntimeUnavailable, "no-variant-works", skipped=dict.fromkeys(FORMATS, "runtime-not-installed")) as caught:
         Embedder.open(tiny)
-    assert all(f"{name} passed over: the runtime" in str(caught.value) for name in FORMATS)
+    assert all(name in str(caught.value) for name in FORMATS)
 
 
 def test_a_store_is_opened_with_the_variant_that_made_it(tiny: Bundle) -> None:
     store = tiny.fingerprint(tiny.variant("tflite-fp32"))
     embedder = Embedder.open(tiny, store=store)
     assert embedder.fingerprint == store
-    assert embedder.choice.endswith("the store was made with it")
+    assert embedder.choice.code == "store"
 
 
-def test_a_store_may_be_read_by_a_variant_that_parity_proved_equal_and_by_no_other(tiny: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_may_be_read_by_a_variant_of_equal_parity_and_by_no_other(tiny: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     store = tiny.fingerprint(tiny.variant("onnx-fp32"))
     uninstall(monkeypatch, "onnxruntime")
     assert Embedder.open(tiny, store=store).variant.name == "tflite-fp32"
-    with pytest.raises(FingerprintMismatch, match=r"(?s)model: .* != .*family: onnxruntime != litert.*precision: fp32 != int8"):
+    with raises(FingerprintMismatch, variant="tflite-int8") as caught:
         Embedder.open(tiny, variant="tflite-int8", store=store)
+    assert [line.split(":")[0] for line in caught.value.values["differences"]] == ["model", "family", "precision"]
 
 
 class Wrong(fake.Model):
@@ -179,25 +181,24 @@ class Raising(Wrong):
 
 
 @pytest.mark.parametrize(
-    ("model", "words"),
+    ("model", "code", "values"),
     [
-        (Flipped, "embeds to something else than at export"),
-        (ZeroOnce, "the runtime or its delegate returns all zeros for the golden photo"),
-        (NotANumber, "not finite: the runtime or its delegate is broken"),
-        (OtherDim, r"shape \[1, 63\], expected \[1, 64\]"),
-        (Raising, r"cannot embed the golden photo \(Got: 32 Expected: 224\)"),
+        (Flipped, "self-test-embedding-differs", {"bound": 0.999}),
+        (ZeroOnce, "self-test-all-zero", {}),
+        (NotANumber, "self-test-not-finite", {}),
+        (OtherDim, "self-test-shape", {"shape": [1, 63], "expected": [1, 64]}),
+        (Raising, "self-test-inference-failed", {"reason": "Got: 32 Expected: 224"}),
     ],
 )
-def test_a_device_that_computes_something_else_is_refused_before_anything_is_written(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type, words: str
+def test_a_device_that_computes_something_else_fails_before_anything_is_written(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type, code: str, values: dict[str, object]
 ) -> None:
     closed: list[object] = []
     monkeypatch.setattr(model, "close", lambda self: closed.append(self), raising=False)
     monkeypatch.setattr(fake, "Model", model)
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(SelfTestFailed, match=words) as caught:
-        Classifier.open(bundle, tmp_path / "shop.db")
-    assert "fake.edgetl: fake-fp32 on fake 1" in str(caught.value)
+    with raises(SelfTestFailed, code, path=str(bundle), variant="fake-fp32", library="fake 1", **values) as caught:
+        Classifier.open(bundle, tmp_path / "parts.db")
     assert isinstance(caught.value, BundleError)
     assert sorted(tmp_path.iterdir()) == before
     assert len(closed) == 1
@@ -254,7 +255,7 @@ def test_a_consumer_that_stops_early_leaves_no_thread_behind(embedder: Embedder)
 
 
 class NotANumberForRed(fake.Model):
-    """A fault that the golden photo does not show."""
+    """A fault that the self-test image does not show."""
 
     def embed(self, batch: Pixels) -> Embeddings:
         made = super().embed(batch)
@@ -264,41 +265,41 @@ class NotANumberForRed(fake.Model):
 
 def test_a_nan_is_the_fault_of_one_photo(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fake, "Model", NotANumberForRed)
-    with Classifier.open(bundle, tmp_path / "shop.db") as shop:
+    with Classifier.open(bundle, tmp_path / "parts.db") as classifier:
         photos = [(coloured(label, seed), label) for seed in range(3) for label in ("green", "red", "blue")]
-        report = shop.add_many(photos)
-        assert shop.counts == {"green": 3, "blue": 3}
+        report = classifier.add_many(photos)
+        assert classifier.counts == {"green": 3, "blue": 3}
         assert len(report.failed) == 3
-        assert all("its embedding by fake-fp32 on fake 1 holds NaN or infinity" in failure.reason for failure in report.failed)
-        shop.train()
-        for use in (lambda photo: shop.add(photo, "red"), shop.predict):
-            with pytest.raises(PhotoError, match=r"bytes: its embedding .* holds NaN"):
+        assert [failure.code for failure in report.failed] == ["embedding-not-finite"] * 3
+        classifier.train()
+        for use in (lambda photo: classifier.add(photo, "red"), classifier.predict):
+            with raises(PhotoError, "embedding-not-finite", photo="bytes", variant="fake-fp32", library="fake 1"):
                 use(coloured("red", 7))
 
 
-def test_a_closed_embedder_says_so_and_closing_twice_is_closing_once(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_twice_is_closing_once_and_a_closed_embedder_is_an_error(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[object] = []
     monkeypatch.setattr(fake.Model, "close", lambda self: closed.append(self))
     embedder = Embedder.open(Bundle.open(bundle))
     embedder.close()
     embedder.close()
     assert len(closed) == 1
-    with pytest.raises(RuntimeUnavailable, match="fake-fp32 was closed; open it again"):
+    with raises(RuntimeUnavailable, "embedder-closed", variant="fake-fp32"):
         embedder.embed(load(coloured("red", 0)))
 
 
 @pytest.mark.parametrize("variant", FORMATS)
-def test_closing_waits_for_who_is_using_it(tiny: Bundle, variant: str) -> None:
+def test_closing_waits_until_nobody_is_using_it(tiny: Bundle, variant: str) -> None:
     embedder = Embedder.open(tiny, variant=variant)
     pixels = tensor(load(coloured("red", 0)), SPEC)
-    said: list[BaseException] = []
+    errors: list[RuntimeUnavailable] = []
 
     def use() -> None:
         try:
             while True:
                 embedder.infer(pixels)
         except RuntimeUnavailable as error:
-            said.append(error)
+            errors.append(error)
 
     users = [threading.Thread(target=use) for _ in range(3)]
     for user in users:
@@ -306,4 +307,4 @@ def test_closing_waits_for_who_is_using_it(tiny: Bundle, variant: str) -> None:
     embedder.close()
     for user in users:
         user.join(10)
-    assert len(said) == 3
+    assert [error.code for error in errors] == ["embedder-closed"] * 3

@@ -21,7 +21,7 @@ from edgetl import ImageSpec
 from edgetl.bundle import bundle as bundles
 from edgetl.bundle import writer
 from edgetl.inputs.photo.preprocess import tensor
-from edgetl.inputs.photo.source import Source
+from edgetl.inputs.photo.source import PhotoSource
 from edgetl.runtimes import open_runtime
 
 ROOT = Path(__file__).parent.parent
@@ -74,7 +74,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny network in all formats, with an embedding that is wide enough to distinguish colours and shapes."""
     spec, dim = ImageSpec(8, 8, 9), 64
     photos = [encoded(picture(seed=seed)) for seed in (9, 10)]
-    tensors = np.stack([tensor(Source("test", photo), spec) for photo in photos])
+    tensors = np.stack([tensor(PhotoSource("test", photo), spec) for photo in photos])
     formats = {family: name for name, family in bundles.FAMILIES.items()}
     variants = []
     with pytest.MonkeyPatch.context() as patch:

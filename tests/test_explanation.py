@@ -266,7 +266,7 @@ def test_real_dark_blurred_and_other_photos_are_found_and_usual_ones_pass(lite0,
     with_label = [(path, label) for label, all_of in paths.items() for path in all_of[:12]]
     embedder = Embedder.open(Bundle.open(lite0), variant="tflite-int8")
     try:
-        ready = [embedder.teach(load(path)) for path, _ in with_label]
+        ready = [embedder.embed_sample(load(path)) for path, _ in with_label]
         rows = np.stack([photo.views[0] for photo in ready])
         labels = [label for _, label in with_label]
         kept = {i: photo.capture for i, photo in enumerate(ready, 1) if photo.capture is not None}
@@ -278,7 +278,7 @@ def test_real_dark_blurred_and_other_photos_are_found_and_usual_ones_pass(lite0,
         def codes(image: Image.Image) -> set[str]:
             file = io.BytesIO()
             image.save(file, "PNG")
-            photo = embedder.teach(load(file.getvalue()))
+            photo = embedder.embed_sample(load(file.getvalue()))
             shares = head.probabilities(photo.views[0])
             top = tuple((head.labels[i], float(shares[i])) for i in np.argsort(-shares)[:5])
             return {reason.code for reason in explain(Prediction(*top[0], top), photo.views[0], photo.capture, known).reasons}

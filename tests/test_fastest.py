@@ -1,4 +1,4 @@
-"""The runtime that is chosen where nobody chose: measured on a clock of the test's own, kept per machine and bundle, and never required."""
+"""The default runtime: measured on a clock of the test's own, kept per machine and bundle, and never required."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from pictures import encoded, picture
 
 from edgetl import Bundle
-from edgetl.embedding.embedder import Embedder, kept_choice
+from edgetl.embedding.choice import VariantChoice, known_choice
+from edgetl.embedding.embedder import Embedder
 from edgetl.errors import SelfTestFailed
 from edgetl.machine import libraries
 from edgetl.runtimes import default_threads, fake, fastest, planted
@@ -78,11 +79,21 @@ def test_the_fastest_variant_is_measured_once_and_is_the_choice_from_then_on(thr
     first, second = Embedder.open(three, threads=1), Embedder.open(three, threads=1)
     assert [first.variant.name, second.variant.name] == ["fake-b", "fake-b"]
     assert (measured, len(list(cache.iterdir()))) == ([3], 1)
-    assert first.choice == "fake-b on fake 1, 1 threads: fastest here: 7.9 ms (fake-c 8.3, fake-a 12.5; measured now, kept)"
-    assert second.choice == "fake-b on fake 1, 1 threads: fastest here: 7.9 ms (fake-c 8.3, fake-a 12.5; measured before)"
+    times = pytest.approx(LATENCIES, abs=0.05)
+    assert (first.choice.code, first.choice.milliseconds, first.choice.not_saved) == ("fastest-measured", times, "")
+    assert (second.choice.code, second.choice.milliseconds) == ("fastest-known", times)
+    assert known_choice(three) is None
     Embedder.open(three, threads=default_threads())
-    assert kept_choice(three) == "fake-b, fastest here: 7.9 ms (fake-c 8.3, fake-a 12.5; measured before)"
+    known = known_choice(three)
+    assert known is not None
+    assert (known.variant, known.code) == ("fake-b", "fastest-known")
     assert first.fingerprint == three.fingerprint(three.variant("fake-b"))
+
+
+def test_a_choice_reads_in_one_line() -> None:
+    measured = VariantChoice("b", "fastest-measured", {"a": 12.51, "b": 7.9, "c": 8.3}, "HOME is not set")
+    assert str(measured) == "b: fastest here, 7.9 ms (c 8.3, a 12.5; measured now, not saved: HOME is not set)"
+    assert str(VariantChoice("a", "store")) == "a: the store was made with it"
 
 
 def test_a_tie_goes_to_the_first_in_the_order_of_preference(tmp_path: Path, cache: Path) -> None:
@@ -158,14 +169,14 @@ def test_another_library_version_machine_thread_count_or_bundle_is_measured_agai
 
 
 @pytest.mark.parametrize("place", ["", "file/below", "/proc/none"])
-def test_where_nothing_can_be_kept_it_is_measured_every_time(
+def test_without_a_cache_folder_it_is_measured_every_time(
     three: Bundle, tmp_path: Path, measured: list[int], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("EDGETL_CACHE", str(tmp_path / place) if place.startswith("file") else place)
     choices = [Embedder.open(three, threads=1).choice for _ in range(2)]
     assert measured == [3, 3]
-    assert all("fake-b" in choice and "measured now, not kept (" in choice for choice in choices)
+    assert all((choice.variant, choice.code) == ("fake-b", "fastest-measured") and choice.not_saved for choice in choices)
 
 
 def test_a_store_keeps_its_variant_and_nothing_is_measured(three: Bundle, cache: Path, measured: list[int]) -> None:
@@ -187,13 +198,14 @@ class WrongWhereQuick(fake.Model):
         return made[:, ::-1].copy() if self._planted._nanoseconds < 8e6 else made
 
 
-def test_a_candidate_that_embeds_otherwise_than_at_export_is_passed_over_with_its_reason(
+def test_a_candidate_that_fails_the_self_test_is_skipped_with_its_error(
     three: Bundle, cache: Path, measured: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(fake, "Model", WrongWhereQuick)
     assert Embedder.open(three, threads=1).variant.name == "fake-c"
     assert measured == [2]
-    assert any(message.startswith("fake-b passed over: ") for message in caplog.messages)
+    (skipped,) = [record.args[0] for record in caplog.records if record.args]  # type: ignore[index]  # a tuple
+    assert (skipped.variant, skipped.error.code) == ("fake-b", "self-test-embedding-differs")
 
 
 class Wrong(fake.Model):
@@ -203,7 +215,7 @@ class Wrong(fake.Model):
         return super().embed(batch)[:, ::-1].copy()
 
 
-def test_where_every_candidate_embeds_otherwise_that_is_the_error(three: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_every_candidate_fails_the_self_test_that_is_the_error(three: Bundle, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[object] = []
     monkeypatch.setattr(Wrong, "close", lambda self: closed.append(self), raising=False)
     monkeypatch.setattr(fake, "Model", Wrong)
@@ -243,7 +255,7 @@ def test_results_lie_in_the_users_cache_folder(variables: dict[str, str], expect
 
 def test_without_home_and_with_the_c_locale_a_new_store_opens(three: Bundle, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "EDGETL_CACHE")}
-    code = "import sys; from edgetl import Classifier; print(Classifier.open(*sys.argv[1:], threads=1).embedder.choice)"
+    code = "import sys; from edgetl import Classifier; print(Classifier.open(*sys.argv[1:], threads=1).embedder.choice.not_saved)"
     command = [sys.executable, "-c", code, str(three.path), str(tmp_path / "new.db")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={**environment, "LANG": "C", "LC_ALL": "C"})
-    assert "measured now, not kept (HOME is not set)" in done.stdout
+    assert done.stdout == "HOME is not set\n"

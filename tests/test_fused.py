@@ -29,7 +29,7 @@ from edgetl.errors import BundleMissing, EdgetlError, ExportError, FingerprintMi
 from edgetl.heads import Head
 from edgetl.inputs.photo.folders import labelled_photos_in
 from edgetl.inputs.photo.preprocess import tensor
-from edgetl.inputs.photo.source import Source, load
+from edgetl.inputs.photo.source import PhotoSource, load
 from edgetl.runtimes import open_runtime
 from edgetl.runtimes.openvino import saturates
 from edgetl.stats import Proportion
@@ -152,7 +152,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def tiny_bundle(path: Path, seed: int = 9) -> Bundle:
     photo, image = encoded(picture(seed=seed)), ImageSpec(8, 8, 8 + seed % 2)
-    tensors = tensor(Source("test", photo), image)[None]
+    tensors = tensor(PhotoSource("test", photo), image)[None]
     variants = []
     for name, case in {
         "onnx-fp32": "onnxruntime",
@@ -298,7 +298,7 @@ WRONG: dict[str, tuple[str, str, type[EdgetlError], str]] = {
     "a variant of another format": ("right.db --variant onnx-fp32 --format tflite", "a.tflite", ExportError, "format-missing"),
     "another variant and too few photos to check it": (
         "int8.db --format onnx --check {photos}/0", "a.onnx", ExportError, "too-few-photos"),
-    "another variant and no photos": ("int8.db --format onnx --check {photos}/none", "a.onnx", PhotoError, "photo-unusable"),
+    "another variant and no photos": ("int8.db --format onnx --check {photos}/none", "a.onnx", PhotoError, "folder-missing"),
     "a bundle that it was not trained with, with photos": (
         "foreign.db --format onnx --check {photos}", "a.onnx", FingerprintMismatch, "other-bundle"),
     "another suffix": ("right.db --format onnx", "a.tflite", ExportError, "wrong-suffix"),

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from pictures import encoded, picture
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
+from raising import raises
 
 from edgetl.errors import PhotoError
-from edgetl.inputs.photo.preprocess import VIEWS, tensor, views
+from edgetl.inputs.photo.augment import AUGMENTATIONS, augmented
+from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import load
 from edgetl.types import ImageSpec, Photo, Pixels
 
@@ -93,12 +95,12 @@ def test_orientation_is_applied_to_a_photo_of_the_exact_size_too(orientation: in
 @pytest.mark.parametrize(
     "exif", [b"", b"Exif\0\0", b"Exif\0\0nonsense", b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01", b"Exif\0\0MM\0*\0\0\0"]
 )
-def test_broken_notes_on_a_photo_do_not_spoil_its_picture(exif: bytes) -> None:
+def test_a_broken_exif_block_does_not_spoil_the_picture(exif: bytes) -> None:
     image = picture(300, 280, seed=4)
     np.testing.assert_array_equal(made(encoded(image, exif=exif)), made(encoded(image)))
 
 
-def test_an_orientation_that_means_nothing_is_upright() -> None:
+def test_an_unknown_orientation_is_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 77
     image = picture(300, 280, seed=4)
@@ -126,7 +128,7 @@ def test_draft_decoding_of_real_photos_stays_within_the_stated_levels(data: Path
     assert max(differences) < 0.5
 
 
-def test_a_pil_image_of_the_caller_does_not_shrink_under_their_hands() -> None:
+def test_a_pil_image_of_the_caller_does_not_shrink() -> None:
     image = Image.open(io.BytesIO(encoded(picture(2400, 1800))))
     made(image, SPEC)
     assert image.size == (2400, 1800)
@@ -189,10 +191,10 @@ def test_sixteen_bits_of_gray_lose_only_their_lower_eight() -> None:
     np.testing.assert_array_equal(made(sixteen, ImageSpec(32, 32, 36))[:, :, 0], eight)
 
 
-def test_float_pixels_are_refused_in_a_file_as_in_an_array() -> None:
-    with pytest.raises(PhotoError, match="floats"):
+def test_float_pixels_are_an_error_in_a_file_as_in_an_array() -> None:
+    with raises(PhotoError, "photo-float-pixels"):
         made(encoded(Image.fromarray(np.ones((300, 300), np.float32)), "TIFF"))
-    with pytest.raises(PhotoError, match="float64, expected uint8"):
+    with raises(PhotoError, "array-dtype", dtype="float64"):
         made(np.ones((300, 300, 3)))  # type: ignore[arg-type]  # the fault under test
 
 
@@ -253,23 +255,23 @@ FORMS: dict[str, Photo] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_the_first_view_is_the_photo_and_all_are_the_same_every_time(form: str) -> None:
     source = load(FORMS[form])
-    made_once = views(source, SPEC, len(VIEWS))
-    assert (made_once.shape, made_once.dtype) == ((len(VIEWS), 224, 224, 3), np.uint8)
+    made_once = augmented(source, SPEC, len(AUGMENTATIONS))
+    assert (made_once.shape, made_once.dtype) == ((len(AUGMENTATIONS), 224, 224, 3), np.uint8)
     np.testing.assert_array_equal(made_once[0], tensor(source, SPEC))
-    np.testing.assert_array_equal(made_once[:2], views(source, SPEC, 2))
-    np.testing.assert_array_equal(made_once, views(load(FORMS[form]), SPEC, len(VIEWS)))
+    np.testing.assert_array_equal(made_once[:2], augmented(source, SPEC, 2))
+    np.testing.assert_array_equal(made_once, augmented(load(FORMS[form]), SPEC, len(AUGMENTATIONS)))
 
 
-def test_every_view_is_what_it_says_of_itself() -> None:
+def test_every_view_shows_what_its_augmentation_says() -> None:
     """Against a crop of its own side by the reference, or a plain resize, mirrored and lit in floating point."""
     image = picture(640, 480, seed=11)
-    for view, ours in zip(VIEWS, views(load(image), FULL, len(VIEWS))):
+    for view, ours in zip(AUGMENTATIONS, augmented(load(image), FULL, len(AUGMENTATIONS))):
         whole = np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC))
         shown = whole if view.side is None else resized_and_cropped(image, ImageSpec(224, 224, round(256 / view.side)))
         expected = shown / 255.0
         expected = 255 * (expected[:, ::-1] if view.flip else expected) ** view.gamma
         assert levels(ours, np.rint(expected).astype(np.uint8)) < 1.5, view
-        assert view == VIEWS[0] or levels(ours, made(image)) > 3, view
+        assert view == AUGMENTATIONS[0] or levels(ours, made(image)) > 3, view
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
@@ -278,7 +280,7 @@ def test_views_are_turned_upright_before_they_are_mirrored(orientation: int) -> 
     exif[0x0112] = orientation
     photo = encoded(picture(500, 400, seed=12), "PNG", exif=exif)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(photo)))
-    for turned, plain in zip(views(load(photo), FULL, len(VIEWS)), views(load(upright), FULL, len(VIEWS))):
+    for turned, plain in zip(augmented(load(photo), FULL, len(AUGMENTATIONS)), augmented(load(upright), FULL, len(AUGMENTATIONS))):
         assert levels(turned, plain) < 1.0
 
 
@@ -291,16 +293,16 @@ def test_all_views_come_from_one_decode(monkeypatch: pytest.MonkeyPatch) -> None
         return real(mode, name, *rest)  # type: ignore[arg-type]  # passed on as they come
 
     monkeypatch.setattr(Image, "_getdecoder", counted)
-    views(load(FORMS["JPEG"]), SPEC, len(VIEWS))
+    augmented(load(FORMS["JPEG"]), SPEC, len(AUGMENTATIONS))
     assert decoders == ["jpeg"]
 
 
-@pytest.mark.parametrize("n", [0, -1, len(VIEWS) + 1])
-def test_a_number_of_views_that_cannot_be_made_is_refused(n: int) -> None:
-    with pytest.raises(ValueError, match=f"between 1 .* and {len(VIEWS)}"):
-        views(load(FORMS["JPEG"]), SPEC, n)
+@pytest.mark.parametrize("n", [0, -1, len(AUGMENTATIONS) + 1])
+def test_an_impossible_number_of_views_is_an_error(n: int) -> None:
+    with pytest.raises(ValueError, match=f"{n} views"):
+        augmented(load(FORMS["JPEG"]), SPEC, n)
 
 
 def test_a_damaged_photo_has_no_views() -> None:
-    with pytest.raises(PhotoError, match="corrupt or truncated"):
-        views(load(encoded(picture(500, 400))[:2000]), SPEC, 3)
+    with raises(PhotoError, "photo-corrupt"):
+        augmented(load(encoded(picture(500, 400))[:2000]), SPEC, 3)

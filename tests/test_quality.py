@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 from pictures import encoded, picture
 from PIL import Image, ImageFilter
+from raising import raises
 from scipy import ndimage
 
 from edgetl.errors import PhotoError
 from edgetl.inputs.photo.capture import measure, sharpness, warmth
 from edgetl.inputs.photo.preprocess import tensor
-from edgetl.inputs.photo.source import Source, load
+from edgetl.inputs.photo.source import PhotoSource, load
 from edgetl.types import ImageSpec
 
 SPEC = ImageSpec(224, 224, 256)
 
 
-def dated(when: str, fraction: str | None = None) -> Source:
+def dated(when: str, fraction: str | None = None) -> PhotoSource:
     exif = Image.Exif()
     exif.get_ifd(0x8769).update({0x9003: when, **({0x9291: fraction} if fraction else {})})
     return load(encoded(picture(320, 240), exif=exif))
@@ -96,7 +97,7 @@ def test_gray_black_and_flat_photos_have_no_warmth(size: tuple[int, int]) -> Non
     assert [warmth(pixels) for pixels in (gray, np.zeros_like(gray), red)] == [0.0, 0.0, 0.0]
 
 
-def test_single_gray_levels_of_noise_in_the_dark_are_no_colour() -> None:
+def test_single_gray_levels_of_noise_in_the_dark_are_not_a_colour() -> None:
     red = np.zeros((224, 224, 3), np.uint8)
     red[..., 0] = np.random.default_rng(0).random((224, 224)) < 0.01
     assert 0 < warmth(red) < 0.1
@@ -114,11 +115,11 @@ def test_single_gray_levels_of_noise_in_the_dark_are_no_colour() -> None:
         ("yesterday", None, None),
     ],
 )
-def test_the_date_is_the_cameras_and_nonsense_is_none(when: str, fraction: str | None, seconds: float | None) -> None:
+def test_the_date_is_the_cameras_and_an_impossible_date_is_none(when: str, fraction: str | None, seconds: float | None) -> None:
     source = dated(when, fraction)
     assert measure(tensor(source, SPEC), source).taken == seconds
 
 
-def test_what_is_no_photo_is_refused() -> None:
-    with pytest.raises(PhotoError, match="not a photo"):
-        measure(np.zeros((8, 8, 3), np.uint8), Source("notes.txt", b"hello"))
+def test_what_is_not_a_photo_is_an_error() -> None:
+    with raises(PhotoError, "photo-format-unknown"):
+        measure(np.zeros((8, 8, 3), np.uint8), PhotoSource("notes.txt", b"hello"))

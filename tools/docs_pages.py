@@ -78,13 +78,29 @@ def narrower_codes() -> str:
 
 
 def codes_in(path: Path) -> Iterator[tuple[str, str, str]]:
-    """(code, class, message) of each error in a module that is made with a code of its own."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1][:1].isupper() and node.args:
+    """(code, class, message) of each error that a module makes with a code of its own, itself or by a function that returns an error."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    makers = {node.name: ast.unparse(node.returns) for node in nodes if isinstance(node, ast.FunctionDef) and node.returns is not None}
+    texts = {
+        (ast.unparse(node.targets[0]), node.lineno): node.value
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Constant, ast.JoinedStr, ast.BinOp))
+    }
+    for node in nodes:
+        if isinstance(node, ast.Call) and node.args:
+            function = ast.unparse(node.func).split(".")[-1]
+            name = makers.get(function, function)
+            shown = [_text(argument, node.lineno, texts) for argument in node.args]
+            message = next((text for text in reversed(shown) if isinstance(text, (ast.JoinedStr, ast.BinOp))), shown[-1])
             for keyword in node.keywords:
-                if keyword.arg == "code" and isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str):
-                    name = ast.unparse(node.func).split(".")[-1]
-                    yield f"`{keyword.value.value}`", f"`{name}`", pattern(node.args[0])
+                if name[:1].isupper() and keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                    yield f"`{keyword.value.value}`", f"`{name}`", pattern(message)
+
+
+def _text(argument: ast.expr, line: int, texts: dict[tuple[str, int], ast.expr]) -> ast.expr:
+    """An argument, or what the variable that it names was last set to."""
+    lines = [at for name, at in texts if isinstance(argument, ast.Name) and name == argument.id and at <= line]
+    return texts[argument.id, max(lines)] if isinstance(argument, ast.Name) and lines else argument
 
 
 def pattern(message: ast.expr) -> str:

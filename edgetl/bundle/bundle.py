@@ -178,7 +178,7 @@ class Bundle:
             return cls(path, manifest)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise _damaged(path, MANIFEST, f"malformed {MANIFEST} ({reason})", "manifest-malformed", reason) from error
+            raise _damaged(path, MANIFEST, f"malformed {MANIFEST} ({reason})", code="manifest-malformed", reason=reason) from error
 
     def variant(self, name: str) -> Variant:
         """The variant of this name.
@@ -231,7 +231,9 @@ class Bundle:
             arrays = safetensors.numpy.load(self._checked(packed))
             tensors, embeddings = arrays["tensors"], arrays[variant.name]
         except (safetensors.SafetensorError, KeyError) as error:
-            raise _damaged(self.path, SELF_TEST, f"{SELF_TEST} is malformed ({error})", "self-test-malformed", str(error)) from error
+            raise _damaged(
+                self.path, SELF_TEST, f"{SELF_TEST} is malformed ({error})", code="self-test-malformed", reason=str(error)
+            ) from error
         prefix = f"{variant.name}/"
         faults = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
         k = len(inputs)
@@ -241,8 +243,8 @@ class Bundle:
                 self.path,
                 SELF_TEST,
                 f"{SELF_TEST} has other shapes than the manifest says",
-                "self-test-malformed",
-                f"shapes {list(map(list, shapes))} for {k} images and dim {self.dim}",
+                code="self-test-malformed",
+                shapes=list(map(list, shapes)),
             )
         return SelfTest(inputs, tensors, embeddings, faults)
 
@@ -258,7 +260,7 @@ class Bundle:
             return background.unpack(self._checked(variant.background), self.dim)
         except ValueError as error:
             path = variant.background.path
-            raise _damaged(self.path, path, f"{path} is malformed ({error})", "background-malformed", str(error)) from error
+            raise _damaged(self.path, path, f"{path} is malformed ({error})", code="background-malformed", reason=str(error)) from error
 
     def verify(self) -> int:
         """Reads every file and checks its sha256; returns how many were checked.
@@ -291,7 +293,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, MANIFEST, f"{MANIFEST} is not JSON ({error})", "manifest-not-json", str(error)) from error
+        raise _damaged(path, MANIFEST, f"{MANIFEST} is not JSON ({error})", code="manifest-not-json", reason=str(error)) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         message = f"{path}: not an edgetl bundle ({MANIFEST} does not say format {FORMAT!r})"
         raise BundleError(message, code="not-a-bundle", path=str(path))
@@ -305,11 +307,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _changed(path: Path, file: str) -> BundleError:
-    return _damaged(path, file, f"{file} has changed: its sha256 does not match", "checksum-mismatch", "sha256")
+    return _damaged(path, file, f"{file} has changed: its sha256 does not match", code="checksum-mismatch")
 
 
-def _damaged(path: Path, file: str, message: str, code: str, reason: str) -> BundleError:
-    return BundleError(f"{path}: {message}. Copy or export the bundle again.", code=code, path=str(path), file=file, reason=reason)
+def _damaged(path: Path, file: str, message: str, *, code: str, **values: object) -> BundleError:
+    return BundleError(f"{path}: {message}. Copy or export the bundle again.", code=code, path=str(path), file=file, **values)
 
 
 def _integer(text: str) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from edgetl import machine
 from edgetl.bundle.bundle import Bundle
 from edgetl.choose.logme import logme
-from edgetl.embedding.embedder import Embedded, Embedder
+from edgetl.embedding.embedder import EmbeddedPhoto, Embedder
 from edgetl.errors import BundleError, RuntimeUnavailable, TrainError
 from edgetl.heads import Learner
 from edgetl.inputs.photo.folders import Progress, labelled_photos_in
@@ -250,9 +250,9 @@ class _Judged:
 
 def _judged(embedder: Embedder, pairs: list[Labelled], seed: int, failed: dict[str, str], one: Callable[[int], None]) -> _Judged:
     """What a head is worth on this bundle's embeddings; photos that cannot be used are put into `failed`."""
-    kept: list[tuple[str, Embedded]] = []
-    for done, ((photo, label), _, made) in enumerate(embedder.teach_many(pairs, lambda pair: load(pair[0])), 1):
-        if isinstance(made, Embedded):
+    kept: list[tuple[str, EmbeddedPhoto]] = []
+    for done, ((photo, label), _, made) in enumerate(embedder.embed_samples(pairs, lambda pair: load(pair[0])), 1):
+        if isinstance(made, EmbeddedPhoto):
             kept.append((label, made))
         else:
             failed[str(photo)] = str(made)

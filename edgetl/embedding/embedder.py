@@ -1,4 +1,4 @@
-"""Bundle + runtime + preprocessing: photos -> embeddings with their fingerprint, proved on the golden photos at open."""
+"""Bundle + runtime + preprocessing: photos -> embeddings with their fingerprint."""
 
 from __future__ import annotations
 
@@ -6,44 +6,41 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, Union
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar, Union
 
 import numpy as np
 
 from edgetl import machine
 from edgetl.ahead import ahead
-from edgetl.bundle.bundle import PRECISIONS, Bundle, SelfTest, Variant
-from edgetl.errors import FingerprintMismatch, LabelError, PhotoError, RuntimeUnavailable, SelfTestFailed
-from edgetl.inputs.photo.preprocess import tensor, views
-from edgetl.inputs.photo.source import Source
-from edgetl.runtimes import FAMILIES, Runtime, default_threads, fastest, open_runtime, providers
-from edgetl.types import Capture, Embeddings, Fingerprint, ImageSpec, Pixels
+from edgetl.bundle.bundle import Bundle, SelfTest, Variant
+from edgetl.embedding import self_test
+from edgetl.embedding.choice import ChoiceCode, SkippedVariant, VariantChoice, by_precision, candidates, measurement_key, requested_runtime
+from edgetl.errors import LabelError, PhotoError, RuntimeUnavailable, SelfTestFailed
+from edgetl.inputs.photo.augment import augmented
+from edgetl.inputs.photo.preprocess import tensor
+from edgetl.inputs.photo.source import PhotoSource
+from edgetl.runtimes import Runtime, fastest, open_runtime
+from edgetl.types import Capture, Embeddings, Fingerprint, Pixels
 
 log = logging.getLogger("edgetl")
 Item = TypeVar("Item")
-Refusal = Union[PhotoError, LabelError]
+Rejected = Union[PhotoError, LabelError]
 Prepared = tuple[Pixels, Union[Capture, None]]
-Opened = tuple[Union[Source, None], Union[Prepared, Refusal, None]]
+Opened = tuple[Union[PhotoSource, None], Union[Prepared, Rejected, None]]
 
-_GOLDEN_COSINE = {"fp32": 0.999, "fp16": 0.999, "int8": 0.98}
-# JPEG decoders may differ by a level or two per pixel; any resize or colour fault moves the mean by more.
-_GOLDEN_LEVELS = 1.5
 _AHEAD = 4
 """Photos prepared beyond two per core: the decoders go on while a batch is examined and committed."""
-# Nearer than this on the unit sphere is the same embedding (a cosine of 0.99995); which fault's is nearer still says nothing.
-_SAME = 0.01
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Embedded:
+class EmbeddedPhoto:
     """One photo, embedded.
 
     Attributes:
         views: float32 [v, d]; row 0 is the photo itself, the others are augmented copies of it.
-        capture: what was measured of it; None where that was not asked for.
+        capture: what was measured of it; None if that was not requested.
     """
 
     views: Embeddings
@@ -58,13 +55,14 @@ class Embedder:
         variant: the model file in use.
         runtime: the library that computes.
         fingerprint: everything that changes the numbers.
-        choice: why this variant and runtime, in a sentence.
+        choice: why this variant.
         passes: photos that went through the backbone since :meth:`open`, count; the self-test's are not counted.
     """
 
-    def __init__(self, bundle: Bundle, variant: Variant, runtime: Runtime, choice: str) -> None:
+    def __init__(self, bundle: Bundle, variant: Variant, runtime: Runtime, choice: VariantChoice | None = None) -> None:
         """Use :meth:`open`."""
-        self.bundle, self.variant, self.runtime, self.choice = bundle, variant, runtime, choice
+        self.bundle, self.variant, self.runtime = bundle, variant, runtime
+        self.choice = choice or VariantChoice(variant.name, "requested")
         self.fingerprint = bundle.fingerprint(variant)
         self.passes = 0
         self._lock = threading.Lock()
@@ -80,13 +78,13 @@ class Embedder:
         threads: int | None = None,
         store: Fingerprint | None = None,
     ) -> Embedder:
-        """Opens the variant that was asked for, else the one that the store was made with, else the one that answers fastest here.
+        """Opens the requested variant, else the one that the store was made with, else the one that answers fastest here.
 
         A choice by argument or by the variable EDGETL_RUNTIME is hard: if it does not work, that is the error; EDGETL_PROVIDER, the name
-        of a provider, chooses the runtime that has it (see :data:`edgetl.runtimes.providers.PROVIDERS`). Otherwise every variant that
-        had to be passed over is named with its reason. A store keeps the variant that it was made with. For a new store the int8 variants
-        that work here are measured against each other, the others where no int8 variant works; the result is kept, so that the same
-        bundle on the same machine gets the same variant from then on (see :mod:`edgetl.runtimes.fastest`).
+        of a provider, chooses the runtime that has it (see :data:`edgetl.runtimes.providers.PROVIDERS`). Otherwise every variant that was
+        skipped is logged with the reason. A store keeps the variant that it was made with. For a new store the int8 variants that work
+        here are measured against each other, or the others if no int8 variant works; the result is saved, so that the same bundle on the
+        same machine gets the same variant from then on (see :mod:`edgetl.runtimes.fastest`).
 
         Args:
             bundle: the bundle.
@@ -96,33 +94,38 @@ class Embedder:
             store: the fingerprint of the store it will feed.
 
         Raises:
-            RuntimeUnavailable: nothing that was allowed could be opened.
+            RuntimeUnavailable: no candidate could be opened (`no-variant-works`), or as :func:`edgetl.embedding.choice.candidates`.
             SelfTestFailed: it opened and computes something else than on the exporter's machine.
             FingerprintMismatch: no variant of this bundle belongs to the store.
         """
-        asked = runtime or (None if variant else _environment())
-        candidates = _candidates(bundle, asked, variant, store)
-        hard = bool(asked or variant)
-        falls: list[str] = []
-        for group in [candidates] if hard or store else _by_precision(candidates):
+        requested = runtime or (None if variant else requested_runtime())
+        ranked = candidates(bundle, requested, variant, store)
+        hard = bool(requested or variant)
+        skipped: list[SkippedVariant] = []
+        for group in [ranked] if hard or store else by_precision(ranked):
             if hard or store or len(group) == 1:
-                why = "asked for" if hard else "the store was made with it" if store else "the first that works here"
-                embedder = cls._open_first(bundle, group, threads, why, falls, hard=hard)
+                code: ChoiceCode = "requested" if hard else "store" if store else "first-working"
+                embedder = cls._open_first(bundle, group, threads, code, skipped, hard=hard)
             else:
-                embedder = cls._open_fastest(bundle, group, threads, falls)
+                embedder = cls._open_fastest(bundle, group, threads, skipped)
             if embedder is not None:
-                for fall in falls:
-                    log.warning("%s", fall)
-                log.info("%s", embedder.choice)
+                for each in skipped:
+                    log.warning("%s", each)
+                opened = embedder.runtime
+                log.info("%s on %s, %d threads: %s", embedder.variant.name, opened.library, opened.threads, embedder.choice.reason)
                 return embedder
-        raise RuntimeUnavailable(f"{bundle.path}: no variant can run here\n  " + "\n  ".join(falls))
+        raise RuntimeUnavailable(
+            f"{bundle.path}: no variant can run here\n  " + "\n  ".join(map(str, skipped)),
+            code="no-variant-works",
+            path=str(bundle.path),
+            skipped={each.variant: each.error.code for each in skipped},
+        )
 
     @classmethod
-    def _open_one(cls, bundle: Bundle, variant: Variant, threads: int | None, why: str) -> Embedder:
-        opened = open_runtime(variant.family, bundle.model(variant), threads)
-        embedder = cls(bundle, variant, opened, _sentence(variant, opened, why))
+    def _open_one(cls, bundle: Bundle, variant: Variant, threads: int | None, choice: VariantChoice) -> Embedder:
+        embedder = cls(bundle, variant, open_runtime(variant.family, bundle.model(variant), threads), choice)
         try:
-            embedder.prove(bundle.self_test(variant))
+            embedder.run_self_test(bundle.self_test(variant))
         except BaseException:
             embedder.close()
             raise
@@ -130,30 +133,29 @@ class Embedder:
 
     @classmethod
     def _open_first(
-        cls, bundle: Bundle, candidates: Iterable[Variant], threads: int | None, why: str, falls: list[str], *, hard: bool = False
+        cls, bundle: Bundle, group: Iterable[Variant], threads: int | None, code: ChoiceCode, skipped: list[SkippedVariant], *, hard: bool
     ) -> Embedder | None:
-        """The first candidate that works here; None where none does."""
-        for candidate in candidates:
+        """The first candidate that works here; None if none does."""
+        for candidate in group:
             try:
-                return cls._open_one(bundle, candidate, threads, why)
+                return cls._open_one(bundle, candidate, threads, VariantChoice(candidate.name, code))
             except RuntimeUnavailable as error:
                 if hard:
                     raise
-                falls.append(f"{candidate.name} passed over: {error}")
+                skipped.append(SkippedVariant(candidate.name, error))
         return None
 
     @classmethod
-    def _open_fastest(cls, bundle: Bundle, candidates: Sequence[Variant], threads: int | None, falls: list[str]) -> Embedder | None:
-        """The candidate that answers fastest here, as measured before or now; None where none works."""
-        key = _key(bundle, candidates, threads)
+    def _open_fastest(cls, bundle: Bundle, group: Sequence[Variant], threads: int | None, skipped: list[SkippedVariant]) -> Embedder | None:
+        """The candidate that answers fastest here, as measured before or now; None if none works."""
+        key = measurement_key(bundle, group, threads)
         if times := fastest.load(key):
-            name = fastest.first(times)
-            before = cls._open_first(bundle, [bundle.variant(name)], threads, fastest.words(times, name, "measured before"), [])
-            if before is not None:
-                return before
+            known = VariantChoice(fastest.first(times), "fastest-known", times)
+            with contextlib.suppress(RuntimeUnavailable):
+                return cls._open_one(bundle, bundle.variant(known.variant), threads, known)
         with contextlib.ExitStack() as undo:
             opened = {}
-            for candidate in cls._open_all(bundle, candidates, threads, falls):
+            for candidate in cls._open_all(bundle, group, threads, skipped):
                 opened[candidate.variant.name] = candidate
                 undo.callback(candidate.close)
             if not opened:
@@ -161,11 +163,9 @@ class Embedder:
             best = next(iter(opened.values()))
             if len(opened) > 1:
                 photo = bundle.self_test(best.variant).tensors[:1]
-                times = fastest.compare({name: functools.partial(one.runtime.embed, photo) for name, one in opened.items()})
+                times = fastest.compare({name: functools.partial(each.runtime.embed, photo) for name, each in opened.items()})
                 best = opened[fastest.first(times)]
-                failure = fastest.save(key, times)
-                kept = f"measured now, not kept ({failure})" if failure else "measured now, kept"
-                best.choice = _sentence(best.variant, best.runtime, fastest.words(times, best.variant.name, kept))
+                best.choice = VariantChoice(best.variant.name, "fastest-measured", times, fastest.save(key, times))
             undo.pop_all()
         for other in opened.values():
             if other is not best:
@@ -173,26 +173,34 @@ class Embedder:
         return best
 
     @classmethod
-    def _open_all(cls, bundle: Bundle, candidates: Iterable[Variant], threads: int | None, falls: list[str]) -> Iterator[Embedder]:
-        """Every candidate that works here and embeds the self-test image as at export.
+    def _open_all(cls, bundle: Bundle, group: Iterable[Variant], threads: int | None, skipped: list[SkippedVariant]) -> Iterator[Embedder]:
+        """Every candidate that works here and passes the self-test.
 
         Raises:
-            SelfTestFailed: no candidate does, and at least one embeds it differently.
+            SelfTestFailed: no candidate does, and at least one failed the self-test.
         """
-        count, wrong = 0, None
-        for candidate in candidates:
+        count, failure = 0, None
+        for candidate in group:
             try:
-                yield cls._open_one(bundle, candidate, threads, "the only one that works here")
+                yield cls._open_one(bundle, candidate, threads, VariantChoice(candidate.name, "only-working"))
                 count += 1
             except RuntimeUnavailable as error:
-                falls.append(f"{candidate.name} passed over: {error}")
+                skipped.append(SkippedVariant(candidate.name, error))
             except SelfTestFailed as error:
-                falls.append(f"{candidate.name} passed over: {error}")
-                wrong = wrong or error
-        if wrong and not count:
-            raise wrong
+                skipped.append(SkippedVariant(candidate.name, error))
+                failure = failure or error
+        if failure and not count:
+            raise failure
 
-    def embed(self, source: Source) -> Embeddings:
+    def run_self_test(self, expected: SelfTest) -> None:
+        """Checks that this machine computes what the exporter did; :meth:`open` does this.
+
+        Raises:
+            SelfTestFailed: it does not (see :func:`edgetl.embedding.self_test.run`).
+        """
+        self_test.run(self.bundle, self.variant, self.runtime, expected)
+
+    def embed(self, source: PhotoSource) -> Embeddings:
         """Embeds one photo to float32 [d].
 
         Raises:
@@ -200,33 +208,33 @@ class Embedder:
         """
         return self.infer(tensor(source, self.bundle.input), source.name)
 
-    def teach(self, source: Source, views: int = 1) -> Embedded:
-        """Embeds one photo that is to be taught, with augmented copies, and measures it.
+    def embed_sample(self, source: PhotoSource, views: int = 1) -> EmbeddedPhoto:
+        """Embeds one photo for the store, with augmented copies, and measures it.
 
         Args:
             source: the photo.
             views: how many embeddings, the photo's own included; each costs a backbone pass (see
-            :func:`edgetl.inputs.photo.preprocess.views`).
+                :func:`edgetl.inputs.photo.augment.augmented`).
 
         Raises:
             PhotoError: the photo cannot be used.
         """
         pixels, capture = self._prepare(source, views, measured=True)
-        return Embedded(self._run(pixels, source.name), capture)
+        return EmbeddedPhoto(self._run(pixels, source.name), capture)
 
     def infer(self, pixels: Pixels, name: str = "array") -> Embeddings:
         """Embeds one prepared tensor uint8 [h, w, 3] to float32 [d].
 
         Raises:
-            PhotoError: its embedding is not finite; `name` says which photo it was.
-            RuntimeUnavailable: the embedder is closed.
+            PhotoError: its embedding is not finite (`embedding-not-finite`); `name` is the photo's in the message.
+            RuntimeUnavailable: the embedder is closed (`embedder-closed`).
         """
-        made: Embeddings = self._run(pixels[None], name)[0]
-        return made
+        embedding: Embeddings = self._run(pixels[None], name)[0]
+        return embedding
 
     def embed_many(
-        self, items: Iterable[Item], source: Callable[[Item], Source], *, skip: Callable[[Source], bool] = lambda _: False
-    ) -> Iterator[tuple[Item, Source | None, Embeddings | Refusal | None]]:
+        self, items: Iterable[Item], source: Callable[[Item], PhotoSource], *, skip: Callable[[PhotoSource], bool] = lambda _: False
+    ) -> Iterator[tuple[Item, PhotoSource | None, Embeddings | Rejected | None]]:
         """Embeds many photos in order; reading and decoding run beside the inference, a bounded number ahead.
 
         Args:
@@ -235,16 +243,21 @@ class Embedder:
             skip: whether a photo needs no embedding; called in a worker thread.
 
         Yields:
-            The item; its photo, None where it could not be read; and its embedding float32 [d], the error that stopped it, or None
-            where it was skipped.
+            The item; its photo, None if it could not be read; and its embedding float32 [d], the error that stopped it, or None if it was
+            skipped.
         """
-        for item, photo, made in self._stream(items, source, skip, 1, measured=False):
-            yield item, photo, made.views[0] if isinstance(made, Embedded) else made
+        for item, photo, result in self._stream(items, source, skip, 1, measured=False):
+            yield item, photo, result.views[0] if isinstance(result, EmbeddedPhoto) else result
 
-    def teach_many(
-        self, items: Iterable[Item], source: Callable[[Item], Source], *, skip: Callable[[Source], bool] = lambda _: False, views: int = 1
-    ) -> Iterator[tuple[Item, Source | None, Embedded | Refusal | None]]:
-        """Embeds many photos that are to be taught; as :meth:`embed_many`, with augmented copies, and each is measured.
+    def embed_samples(
+        self,
+        items: Iterable[Item],
+        source: Callable[[Item], PhotoSource],
+        *,
+        skip: Callable[[PhotoSource], bool] = lambda _: False,
+        views: int = 1,
+    ) -> Iterator[tuple[Item, PhotoSource | None, EmbeddedPhoto | Rejected | None]]:
+        """Embeds many photos for the store: as :meth:`embed_many`, with augmented copies, and each is measured.
 
         Args:
             items: anything.
@@ -255,8 +268,14 @@ class Embedder:
         return self._stream(items, source, skip, views, measured=True)
 
     def _stream(
-        self, items: Iterable[Item], source: Callable[[Item], Source], skip: Callable[[Source], bool], views: int, *, measured: bool
-    ) -> Iterator[tuple[Item, Source | None, Embedded | Refusal | None]]:
+        self,
+        items: Iterable[Item],
+        source: Callable[[Item], PhotoSource],
+        skip: Callable[[PhotoSource], bool],
+        views: int,
+        *,
+        measured: bool,
+    ) -> Iterator[tuple[Item, PhotoSource | None, EmbeddedPhoto | Rejected | None]]:
         def prepare(item: Item) -> Opened:
             photo = None
             try:
@@ -265,11 +284,11 @@ class Embedder:
             except (PhotoError, LabelError) as error:
                 return photo, error
 
-        def finish(photo: Source | None, prepared: Prepared | Refusal | None) -> Embedded | Refusal | None:
+        def finish(photo: PhotoSource | None, prepared: Prepared | Rejected | None) -> EmbeddedPhoto | Rejected | None:
             if not isinstance(prepared, tuple):
                 return prepared
             try:
-                return Embedded(self._run(prepared[0], photo.name if photo else "photo"), prepared[1])
+                return EmbeddedPhoto(self._run(prepared[0], photo.name if photo else "photo"), prepared[1])
             except PhotoError as error:
                 return error
 
@@ -280,171 +299,29 @@ class Embedder:
                 photo, prepared = future.result()
                 yield item, photo, finish(photo, prepared)
 
-    def _prepare(self, photo: Source, number: int, *, measured: bool) -> Prepared:
+    def _prepare(self, photo: PhotoSource, count: int, *, measured: bool) -> Prepared:
         from edgetl.inputs.photo.capture import measure
 
         spec = self.bundle.input
-        pixels = tensor(photo, spec)[None] if number == 1 else views(photo, spec, number)
+        pixels = tensor(photo, spec)[None] if count == 1 else augmented(photo, spec, count)
         return pixels, measure(pixels[0], photo) if measured else None
 
     def _run(self, tensors: Pixels, name: str) -> Embeddings:
         with self._lock:
             if self._closed:
-                raise RuntimeUnavailable(f"{self.bundle.path}: {self.variant.name} was closed; open it again")
-            made: Embeddings = self.runtime.embed(tensors)
+                message = f"{self.bundle.path}: {self.variant.name} was closed. Open it again."
+                raise RuntimeUnavailable(message, code="embedder-closed", path=str(self.bundle.path), variant=self.variant.name)
+            embeddings: Embeddings = self.runtime.embed(tensors)
             self.passes += len(tensors)
-        if not np.isfinite(made).all():
-            raise PhotoError(
-                f"{name}: its embedding by {self.variant.name} on {self.runtime.library} holds NaN or infinity; it is not used"
-            )
-        return made
+        if not np.isfinite(embeddings).all():
+            variant, library = self.variant.name, self.runtime.library
+            message = f"{name}: its embedding by {variant} on {library} holds NaN or infinity; it is not used"
+            raise PhotoError(message, code="embedding-not-finite", photo=name, variant=variant, library=library)
+        return embeddings
 
     def close(self) -> None:
-        """Releases the model, once whoever is using it is done; a second call does nothing."""
+        """Releases the model, once nobody is using it; a second call does nothing."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 self.runtime.close()
-
-    def prove(self, golden: SelfTest) -> None:
-        """Refuses a machine on which the golden photos become something else than they were at export; :meth:`open` asks for it.
-
-        Raises:
-            SelfTestFailed: what they become, and what is likely to be at fault.
-        """
-        where = f"{self.bundle.path}: {self.variant.name} on {self.runtime.library}"
-        for photo, expected in zip(golden.inputs, golden.tensors):
-            self._prove_pixels(where, Source("golden photo", photo), expected)
-        try:
-            made = self.runtime.embed(golden.tensors)
-        except Exception as error:  # each library has its own exception types
-            raise SelfTestFailed(f"{where}: cannot embed the golden photo ({error}); export the bundle again") from error
-        if made.shape != golden.embeddings.shape:
-            shapes = f"{list(made.shape)}, expected {list(golden.embeddings.shape)}"
-            raise SelfTestFailed(f"{where}: the embedding has shape {shapes}; this is another model")
-        if not made.any(axis=1).all():
-            raise SelfTestFailed(
-                f"{where}: the runtime or its delegate returns all zeros for the golden photo; it is broken here: choose another runtime"
-            )
-        if not np.isfinite(made).all():
-            raise SelfTestFailed(f"{where}: the embedding of the golden photo is not finite: the runtime or its delegate is broken here")
-        self._prove_embeddings(where, made, golden)
-
-    def _prove_pixels(self, where: str, photo: Source, expected: Pixels) -> None:
-        spec = self.bundle.input
-        pixels = tensor(photo, spec)
-        levels = _levels(pixels, expected)
-        if levels <= _GOLDEN_LEVELS:
-            return
-        from edgetl.inputs.photo import faults
-
-        distances = {name: _levels(pixels, wrong) for name, wrong in faults.of_photo(photo, spec).items()}
-        said = faults.named(distances, levels, spec) or "the golden photo decodes to other pixels than at export"
-        raise SelfTestFailed(
-            f"{where}: {said} (mean difference {levels:.1f} of 255 levels, at most {_GOLDEN_LEVELS} expected): Pillow here decodes or "
-            "resizes differently; pip install --upgrade pillow"
-        )
-
-    def _prove_embeddings(self, where: str, made: Embeddings, golden: SelfTest) -> None:
-        cosines = _cosines(made, golden.embeddings)
-        cosine, bound = float(cosines.min()), _GOLDEN_COSINE[self.variant.precision]
-        distances = {name: _distance(_cosines(made, wrong)) for name, wrong in golden.faults.items()}
-        # Asked within the bound too: to a network that hardly looks at colour, BGR is not far from RGB.
-        right = _distance(cosines)
-        said = _fault(distances, right, self.bundle.input)
-        numbers = f"cosine {cosine:.4f}, at least {bound} expected"
-        if said:
-            raise SelfTestFailed(
-                f"{where}: {said}: the golden photo embeds as with that fault, not as at export ({numbers}). The fault lies between the "
-                "tensor and the model: choose another variant or runtime, or export the bundle again"
-            )
-        if cosine < bound:
-            parity = self.variant.parity
-            raise SelfTestFailed(
-                f"{where}: the golden photo embeds to something else than at export ({numbers}). "
-                f"Exported on {parity.machine if parity else 'another machine'} with recipe {self.variant.recipe.get('name')}; this is "
-                f"{machine.instruction_set()}: choose another variant, or export with a recipe for this instruction set"
-            )
-
-
-def _fault(distances: Mapping[str, float], right: float, spec: ImageSpec) -> str | None:
-    if right <= _SAME:
-        return None
-    from edgetl.inputs.photo import faults
-
-    return faults.named(distances, right, spec)
-
-
-def _levels(pixels: Pixels, expected: Pixels) -> float:
-    """Mean absolute difference, levels of 255."""
-    return float(np.abs(pixels.astype(np.int16) - expected).mean())
-
-
-def _cosines(made: Embeddings, expected: Embeddings) -> Embeddings:
-    """Cosine of each row with its counterpart, float32 [k]."""
-    lengths = np.linalg.norm(made, axis=1) * np.linalg.norm(expected, axis=1)
-    cosines: Embeddings = (made * expected).sum(axis=1) / np.maximum(lengths, 1e-30)
-    return cosines
-
-
-def _distance(cosines: Embeddings) -> float:
-    """Mean distance on the unit sphere."""
-    return float(np.sqrt(np.maximum(2 - 2 * cosines.astype(np.float64), 0)).mean())
-
-
-def _environment() -> str | None:
-    """The runtime that the environment asks for; a provider asks for the one that has it."""
-    provider = os.environ.get(providers.VARIABLE)
-    return os.environ.get("EDGETL_RUNTIME") or (providers.family_of(provider) if provider else None)
-
-
-def _candidates(bundle: Bundle, runtime: str | None, variant: str | None, store: Fingerprint | None) -> list[Variant]:
-    if variant is not None:
-        chosen = [bundle.variant(variant)]
-        if runtime is not None and chosen[0].family != runtime:
-            raise RuntimeUnavailable(f"{variant} is computed by {chosen[0].family}, not by {runtime}; give one of the two")
-    else:
-        order = {family: i for i, family in enumerate(FAMILIES)}
-        chosen = sorted(
-            bundle.variants.values(), key=lambda v: (PRECISIONS.index(v.precision) != 0, order[v.family], PRECISIONS.index(v.precision))
-        )
-        if runtime is not None:
-            chosen = [v for v in chosen if v.family == runtime]
-            if not chosen:
-                has = ", ".join(sorted({v.family for v in bundle.variants.values()}))
-                raise RuntimeUnavailable(f"{bundle.path}: holds no variant for the runtime {runtime!r}; it has some for {has}")
-    if store is None:
-        return chosen
-    matching = [v for v in chosen if bundle.equivalent(bundle.fingerprint(v), store)]
-    if not matching:
-        lines = store.differences(bundle.fingerprint(chosen[0]))
-        raise FingerprintMismatch(
-            f"the store's embeddings were not made by {bundle.path} ({chosen[0].name}); store != bundle:\n  "
-            + "\n  ".join(lines)
-            + "\nopen it with the bundle and the runtime it was made with, or teach a new store"
-        )
-    return sorted(matching, key=lambda v: bundle.fingerprint(v) != store)
-
-
-def kept_choice(bundle: Bundle) -> str:
-    """What an earlier measurement on this machine says of a bundle, in one line; empty where none is kept."""
-    for group in _by_precision(_candidates(bundle, None, None, None)):
-        if times := fastest.load(_key(bundle, group, None)):
-            name = fastest.first(times)
-            return f"{name}, {fastest.words(times, name, 'measured before')}"
-    return ""
-
-
-def _key(bundle: Bundle, candidates: Iterable[Variant], threads: int | None) -> dict[str, Any]:
-    fingerprints = {candidate.name: bundle.fingerprint(candidate).digest for candidate in candidates}
-    return fastest.key(fingerprints, default_threads() if threads is None else threads)
-
-
-def _by_precision(candidates: Sequence[Variant]) -> list[list[Variant]]:
-    """The int8 variants, then the others; a group is measured only where none before it works."""
-    groups = [[v for v in candidates if (v.precision == "int8") == int8] for int8 in (True, False)]
-    return [group for group in groups if group]
-
-
-def _sentence(variant: Variant, runtime: Runtime, why: str) -> str:
-    return f"{variant.name} on {runtime.library}, {runtime.threads} threads: {why}"

@@ -13,7 +13,7 @@ from edgetl.runtimes import providers
 from edgetl.types import Embeddings, Pixels
 
 FAMILIES = ("litert", "onnxruntime", "openvino", "fake")
-"""Known families, in the order in which they are preferred where nobody chose one and none is measurably faster."""
+"""Known families, in the order of preference if nobody chose one and none is measurably faster."""
 
 
 class Runtime(Protocol):
@@ -43,19 +43,19 @@ class Runtime(Protocol):
 
 
 def load_library(family: str) -> None:
-    """Imports the library of a family, which :func:`open_runtime` does too; for who wants to know how long that takes.
+    """Imports the library of a family, to measure how long that takes; :func:`open_runtime` does it too.
 
     Raises:
-        RuntimeUnavailable: the library is not installed.
+        RuntimeUnavailable: the library is not installed (`runtime-not-installed`).
     """
-    with _explained(family):
+    with _translated(family):
         _adapter(family).library()
 
 
 def open_runtime(family: str, files: Mapping[str, bytes], threads: int | None = None) -> Runtime:
     """Opens a model with the library of its family.
 
-    Opening builds an interpreter, because some libraries import well and fail only then (tflite-runtime 2.14 beside numpy 2).
+    Opening builds an interpreter: some libraries import without an error and fail only then (tflite-runtime 2.14 beside numpy 2).
 
     Args:
         family: one of :data:`FAMILIES`.
@@ -63,12 +63,12 @@ def open_runtime(family: str, files: Mapping[str, bytes], threads: int | None = 
         threads: how many threads the library may use; None is every core of this process, at most 4.
 
     Raises:
-        RuntimeUnavailable: the library is not installed (with the pip line), does not work here (with its own words), or has not the
-            provider that EDGETL_PROVIDER asks for.
+        RuntimeUnavailable: an unknown family (`runtime-unknown`), or the library is not installed (`runtime-not-installed`), cannot open
+            the model here (`runtime-failed`), or lacks the provider that EDGETL_PROVIDER names (`provider-unknown`, `provider-missing`).
     """
-    adapter, provider = _adapter(family), providers.asked(family)
+    adapter, provider = _adapter(family), providers.requested(family)
     count = threads if threads is not None else default_threads()
-    with _explained(family):
+    with _translated(family):
         opened: Runtime = adapter.Model(files, count, provider)
     return opened
 
@@ -80,17 +80,21 @@ def default_threads() -> int:
 
 def _adapter(family: str) -> Any:
     if family not in FAMILIES:
-        raise RuntimeUnavailable(f"unknown runtime {family!r}; known are {', '.join(FAMILIES)}")
+        message = f"unknown runtime {family!r}. Known runtimes: {', '.join(FAMILIES)}."
+        raise RuntimeUnavailable(message, code="runtime-unknown", runtime=family, families=list(FAMILIES))
     return importlib.import_module(f"edgetl.runtimes.{family}")
 
 
 @contextmanager
-def _explained(family: str) -> Iterator[None]:
+def _translated(family: str) -> Iterator[None]:
     try:
         yield
+    except RuntimeUnavailable:
+        raise
     except ImportError as error:
-        raise RuntimeUnavailable(f"the runtime {family} is not installed ({error}); pip install 'edgetl[{family}]'") from error
+        message = f"the runtime {family} is not installed ({error}). Run: pip install 'edgetl[{family}]'"
+        raise RuntimeUnavailable(message, code="runtime-not-installed", runtime=family, reason=str(error)) from error
     except Exception as error:  # each library has its own exception types
-        raise RuntimeUnavailable(
-            f"the runtime {family} is installed but cannot open the model here: {type(error).__name__}: {error}"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        message = f"the runtime {family} is installed but cannot open the model here: {reason}"
+        raise RuntimeUnavailable(message, code="runtime-failed", runtime=family, reason=reason) from error

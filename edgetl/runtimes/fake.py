@@ -1,4 +1,4 @@
-"""A runtime without a library: a seeded random projection of a small picture. Deterministic on every machine; ships for tests and demos.
+"""A runtime without a library: a seeded random projection of a small picture, the same on every machine, for tests and demos.
 
 Its embeddings are real features of the photo (colours and coarse shapes), so heads trained on them learn something.
 """
@@ -17,7 +17,7 @@ from edgetl.bundle import writer
 from edgetl.bundle.bundle import Bundle
 from edgetl.inputs.photo import faults
 from edgetl.inputs.photo.preprocess import tensor
-from edgetl.inputs.photo.source import Source
+from edgetl.inputs.photo.source import PhotoSource
 from edgetl.runtimes.planted import Planted
 from edgetl.types import Embeddings, ImageSpec, Pixels
 
@@ -26,7 +26,7 @@ Latencies = Mapping[str, Union[Mapping[str, Any], None]]
 
 
 def model(dim: int = 64, *, size: int = 32, seed: int = 0, latency: Mapping[str, Any] | None = None) -> bytes:
-    """A fake model file: its whole content is three integers, and how long a query takes (see :class:`Planted`) where that is to order."""
+    """A fake model file: three integers, and how long a query takes if that is planted (see :class:`Planted`)."""
     return json.dumps({"dim": dim, "size": size, "seed": seed, **({"latency": latency} if latency else {})}).encode()
 
 
@@ -43,11 +43,11 @@ class Model:
     library = "fake 1"
 
     def __init__(self, files: Mapping[str, bytes], threads: int, provider: str | None = None) -> None:
-        said = json.loads(next(iter(files.values())))
-        self._size = int(said["size"])
-        random = np.random.Generator(np.random.PCG64(int(said["seed"])))
-        self._projection = random.standard_normal((_GRID * _GRID * 3, int(said["dim"]))) / np.sqrt(_GRID * _GRID * 3)
-        self._planted = Planted(said["latency"]) if "latency" in said else None
+        content = json.loads(next(iter(files.values())))
+        self._size = int(content["size"])
+        random = np.random.Generator(np.random.PCG64(int(content["seed"])))
+        self._projection = random.standard_normal((_GRID * _GRID * 3, int(content["dim"]))) / np.sqrt(_GRID * _GRID * 3)
+        self._planted = Planted(content["latency"]) if "latency" in content else None
         self.threads = threads
 
     def embed(self, batch: Pixels) -> Embeddings:
@@ -56,10 +56,10 @@ class Model:
         cell = self._size // _GRID
         cells = batch.reshape(len(batch), _GRID, cell, _GRID, cell, 3).mean(axis=(2, 4), dtype=np.float64)
         features = cells.reshape(len(batch), -1) / 127.5 - 1.0
-        made: Embeddings = np.maximum(features @ self._projection, 0.0).astype(np.float32)
+        embeddings: Embeddings = np.maximum(features @ self._projection, 0.0).astype(np.float32)
         if self._planted:
             self._planted.until(start)
-        return made
+        return embeddings
 
     def close(self) -> None:
         """See :meth:`edgetl.runtimes.Runtime.close`."""
@@ -83,19 +83,19 @@ def write_bundle(
         dim: the embedding's length.
         size: the input's width and height, a multiple of 8 pixels.
         seed: of the projection.
-        background: uint8 [n, size, size, 3], photos of anything but what will be trained; None leaves the background out.
-        latencies: variant -> how long its queries take (see :class:`edgetl.runtimes.planted.Planted`); None is as long as they need.
+        background: uint8 [n, size, size, 3], unrelated photos; None leaves the background out.
+        latencies: variant -> how long its queries take (see :class:`edgetl.runtimes.planted.Planted`); None plants nothing.
     """
-    models = {name: model(dim, size=size, seed=seed, latency=one) for name, one in (latencies or {"fake-fp32": None}).items()}
+    models = {name: model(dim, size=size, seed=seed, latency=latency) for name, latency in (latencies or {"fake-fp32": None}).items()}
     content = model(dim, size=size, seed=seed)
     image = ImageSpec(width=size, height=size, resize=size * 8 // 7)
-    tensors = tensor(Source("golden", photo), image)[None]
+    tensors = tensor(PhotoSource("self-test image", photo), image)[None]
     embed = Model({"model.json": content}, 1).embed
-    golden, wrong = embed(tensors), {name: embed(one) for name, one in faults.of_tensors(tensors).items()}
-    others = None if background is None else np.concatenate([embed(photo[None]) for photo in background])
+    wrong = {fault: embed(pixels) for fault, pixels in faults.corrupt_tensors(tensors).items()}
+    others = None if background is None else np.concatenate([embed(pixels[None]) for pixels in background])
     variants = [
-        writer.NewVariant(name, "fake", "fp32", {"model.json": one}, {"name": "fake"}, None, golden, wrong, others)
-        for name, one in models.items()
+        writer.NewVariant(name, "fake", "fp32", {"model.json": file}, {"name": "fake"}, None, embed(tensors), wrong, others)
+        for name, file in models.items()
     ]
     backbone = {
         "name": "fake",

@@ -1,7 +1,7 @@
-"""Which of several opened models answers fastest on this machine: a short measurement in turns, and a file that keeps its result.
+"""Measures which of several opened models answers fastest on this machine, and saves the result.
 
 The file lies in the folder `edgetl` of the user's cache (XDG Base Directory Specification 0.8: $XDG_CACHE_HOME, else ~/.cache), or in the
-folder that EDGETL_CACHE names; an empty EDGETL_CACHE, or no HOME, means that nothing is kept. Deleting the folder forgets every result.
+folder that EDGETL_CACHE names; an empty EDGETL_CACHE, or no HOME, means that nothing is saved. Deleting the folder deletes every result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WARM_UP, _LEAST, _ROUNDS = 3, 8, 16
 _BEHIND = 1.4
 """A candidate whose quickest answer takes this many times the best one's median is measured no further."""
 _TIE = 1.05
-"""Within this factor of the best, the first in the order of preference is taken: two measurements of one machine differ by as much."""
+"""Within this factor of the best, the first in the order of preference is taken: two measurements of one machine differ that much."""
 _OTHERS = ("numpy", "pillow")
 
 clock: Callable[[], int] = time.perf_counter_ns
@@ -59,7 +59,7 @@ def compare(candidates: Mapping[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def first(times: Mapping[str, float]) -> str:
-    """The name with the least milliseconds; of those within 5 % of it the first, so that a tie is always decided alike."""
+    """The name with the least milliseconds; of those within 5 % of it the first, so that a tie is always decided the same way."""
     return next(name for name, taken in times.items() if taken <= _TIE * min(times.values()))
 
 
@@ -85,22 +85,22 @@ def key(fingerprints: Mapping[str, str], threads: int) -> dict[str, Any]:
 
 
 def folder() -> Path | None:
-    """Where results are kept; None where there is no place for them."""
+    """Where results are saved; None without a place for them."""
     own, cache, home = (os.environ.get(name) for name in (VARIABLE, "XDG_CACHE_HOME", "HOME"))
     if own is not None:
         return Path(own) if own else None
-    if cache and Path(cache).is_absolute():  # the specification: relative paths are to be ignored
+    if cache and Path(cache).is_absolute():  # the specification: relative paths must be ignored
         return Path(cache, "edgetl")
     return Path(home, ".cache", "edgetl") if home else None
 
 
 def load(key: Mapping[str, Any]) -> dict[str, float] | None:
-    """The milliseconds that were kept for this machine and these candidates; None where none were, or the file is damaged."""
-    where = _file(key)
-    if where is None:
+    """The milliseconds saved for this machine and these candidates; None if none were saved or the file is damaged."""
+    path = _file(key)
+    if path is None:
         return None
     try:
-        kept = json.loads(where.read_text(encoding="utf-8"))
+        kept = json.loads(path.read_text(encoding="utf-8"))
         times = {name: float(kept["milliseconds"][name]) for name in key["candidates"] if name in kept["milliseconds"]}
         usable = kept["key"] == key and len(times) == len(kept["milliseconds"]) > 1 and all(0 < taken < 1e9 for taken in times.values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -109,32 +109,26 @@ def load(key: Mapping[str, Any]) -> dict[str, float] | None:
 
 
 def save(key: Mapping[str, Any], times: Mapping[str, float]) -> str:
-    """Keeps a result, all of it or nothing; returns why it could not, in words, and an empty text where it could."""
-    where = _file(key)
-    if where is None:
+    """Saves a result, all of it or nothing; returns why it could not, empty if it could."""
+    path = _file(key)
+    if path is None:
         return f"{VARIABLE} is empty" if os.environ.get(VARIABLE) is not None else "HOME is not set"
     try:
-        where.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(prefix=f".{where.name}.", dir=where.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, scratch = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump({"key": key, "milliseconds": times}, file, indent=1)
-            Path(scratch).replace(where)
+            Path(scratch).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
                 Path(scratch).unlink()
             raise
     except OSError as error:
-        return f"{where.parent}: {error.strerror or error}"
+        return f"{path.parent}: {error.strerror or error}"
     return ""
 
 
-def words(times: Mapping[str, float], chosen: str, kept: str) -> str:
-    """A result in one line: `fastest here: 7.9 ms (onnx-int8 8.3, tflite-int8 12.5; measured before)`."""
-    others = ", ".join(f"{name} {taken:.1f}" for name, taken in sorted(times.items(), key=lambda item: item[1]) if name != chosen)
-    return f"fastest here: {times[chosen]:.1f} ms ({others}; {kept})"
-
-
 def _file(key: Mapping[str, Any]) -> Path | None:
-    where = folder()
-    return None if where is None else where / f"runtime-{digest(key)[:16]}.json"
+    parent = folder()
+    return None if parent is None else parent / f"runtime-{digest(key)[:16]}.json"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgetl.runtimes.providers import ALL
+from edgetl.runtimes.providers import ALL, missing
 from edgetl.types import Array, Embeddings, Pixels
 
 _LIBRARIES = (
@@ -22,44 +22,43 @@ class Model:
     """A TFLite model: uint8 [1, h, w, 3] in, float32 [1, d] out; full-integer models are converted on both sides here.
 
     Quantisation follows the TFLite specification: real = scale * (stored - zero_point). The delegate XNNPACK computes what it can, and
-    TFLite's own kernels the rest; EDGETL_PROVIDER=builtin leaves everything to those. Both run on the CPU, so a model that is shared is no
-    error, and `placement` says how it is.
-    (See :class:`edgetl.runtimes.Runtime`.)
+    TFLite's own kernels the rest; EDGETL_PROVIDER=builtin leaves everything to those. Both run on the CPU, so sharing a model is not an
+    error; `placement` counts the operators. (See :class:`edgetl.runtimes.Runtime`.)
     """
 
     family = "litert"
 
     def __init__(self, files: Mapping[str, bytes], threads: int, provider: str | None = None) -> None:
-        """Opens a model on `provider`; None is XNNPACK where the library has it.
+        """Opens a model on `provider`; None is XNNPACK if the library has it.
 
         Raises:
-            OSError: XNNPACK was asked for and takes no operator.
+            RuntimeUnavailable: XNNPACK was requested and takes no operator (`provider-missing`).
         """
         self.library, self._interpreter = _interpreter(next(iter(files.values())), threads, builtin=provider == "builtin")
         self._interpreter.allocate_tensors()
         taken, operators = delegated(self._interpreter._get_ops_details())
         if provider == "xnnpack" and not taken:
-            raise OSError(f"provider xnnpack: {self.library} was built without it, or it takes none of the model's {operators} operators")
+            raise missing(provider, self.library, f"was built without it, or it takes none of the model's {operators} operators")
         self.provider = "xnnpack" if taken else "builtin"
         self.placement = ALL if taken in (0, operators) else f"mixed {taken}/{operators} operators"
-        given, made = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
-        self._input, self._output = given["index"], made["index"]
-        self._encode = _encoder(given["dtype"], *given["quantization"])
-        self._scale, self._zero = made["quantization"]
-        self._dim = int(made["shape"][-1])
+        pixels, embedding = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
+        self._input, self._output = pixels["index"], embedding["index"]
+        self._encode = _encoder(pixels["dtype"], *pixels["quantization"])
+        self._scale, self._zero = embedding["quantization"]
+        self._dim = int(embedding["shape"][-1])
         self.threads = threads
 
     def embed(self, batch: Pixels) -> Embeddings:
         """See :meth:`edgetl.runtimes.Runtime.embed`."""
-        made = np.empty((len(batch), self._dim), dtype=np.float32)
-        for row, image in zip(made, batch):
+        embeddings = np.empty((len(batch), self._dim), dtype=np.float32)
+        for row, image in zip(embeddings, batch):
             self._interpreter.set_tensor(self._input, self._encode(image[None]))
             self._interpreter.invoke()
             row[:] = self._interpreter.get_tensor(self._output)[0]
         if self._scale:
-            made -= self._zero
-            made *= self._scale
-        return made
+            embeddings -= self._zero
+            embeddings *= self._scale
+        return embeddings
 
     def close(self) -> None:
         """See :meth:`edgetl.runtimes.Runtime.close`."""
@@ -80,8 +79,8 @@ def library() -> None:
 def delegated(nodes: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """How many operators a delegate took, and how many there are.
 
-    The operators that it took stay in the list of nodes, and one more, `DELEGATE`, has the inputs and outputs of all of them: what lies
-    between those, it computes.
+    The operators that it took stay in the list of nodes, and one more, `DELEGATE`, has the inputs and outputs of all of them: it computes
+    everything between those.
 
     Args:
         nodes: of an interpreter whose tensors are allocated: `op_name`, and the tensors that are its `inputs` and `outputs`.
@@ -91,18 +90,18 @@ def delegated(nodes: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     taken: set[int] = set()
     for node in nodes:
         if node["op_name"] == "DELEGATE":
-            given = {int(tensor) for tensor in node["inputs"]}
+            inputs = {int(tensor) for tensor in node["inputs"]}
             wanted = [int(tensor) for tensor in node["outputs"]]
             while wanted:
                 number = maker.get(wanted.pop())
                 if number is not None and number not in taken:
                     taken.add(number)
-                    wanted += [int(tensor) for tensor in operators[number]["inputs"] if int(tensor) not in given]
+                    wanted += [int(tensor) for tensor in operators[number]["inputs"] if int(tensor) not in inputs]
     return len(taken), len(operators)
 
 
 def _interpreter(model: bytes, threads: int, *, builtin: bool = False) -> tuple[str, Any]:
-    """The first library that can build an interpreter; importing is no proof (tflite-runtime 2.14 beside numpy 2)."""
+    """The first library that can build an interpreter; an import alone proves nothing (tflite-runtime 2.14 beside numpy 2)."""
     reasons = []
     for module, package in _LIBRARIES:
         try:
@@ -115,7 +114,7 @@ def _interpreter(model: bytes, threads: int, *, builtin: bool = False) -> tuple[
 
 
 def _resolvers(library: Any) -> Any:
-    """Where a library keeps its OpResolverType: beside the interpreter, TensorFlow among what is experimental."""
+    """The object that has OpResolverType: the library, or TensorFlow's `experimental`."""
     return library.OpResolverType if hasattr(library, "OpResolverType") else library.experimental.OpResolverType
 
 

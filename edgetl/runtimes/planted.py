@@ -1,4 +1,4 @@
-"""Latencies to order: the fake runtime takes as long as it is told to, so that a bench can be tested by what it should find."""
+"""Planted latencies: the fake runtime takes as long as its file says, so that a test knows what the bench must measure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ SHAPES = ("constant", "bimodal", "drifting", "throttling")
 
 
 class Planted:
-    """Waits, busy as a processor would be, until a query has taken its time."""
+    """Waits in a busy loop until a query has taken its planted time."""
 
-    def __init__(self, said: Mapping[str, Any]) -> None:
-        """Reads what a fake model file says.
+    def __init__(self, latency: Mapping[str, Any]) -> None:
+        """Reads the latency of a fake model file.
 
         Args:
-            said: `shape`, one of SHAPES, and `ms`: what a query takes, milliseconds. `bimodal`: a share `share` of the queries, drawn with
+            latency: `shape`, one of SHAPES, and `ms`: what a query takes, milliseconds. `bimodal`: the share `share` of queries, drawn with
                 `seed`, takes `factor` times as long. `drifting`: the k-th query takes 1 + k * `rate` times as long. `throttling`: queries
                 take `factor` times as long `after` so many.
 
@@ -25,16 +25,16 @@ class Planted:
             ValueError: there is no such shape.
             KeyError: a value is missing.
         """
-        shape, nanoseconds = said["shape"], float(said["ms"]) * 1e6
+        shape, nanoseconds = latency["shape"], float(latency["ms"]) * 1e6
         if shape not in SHAPES:
             raise ValueError(f"no shape {shape!r}; there are {', '.join(SHAPES)}")
         self._query = -1
-        drawn = random.Random(int(said.get("seed", 0)))
+        drawn = random.Random(int(latency.get("seed", 0)))
         shapes: dict[str, Callable[[], float]] = {
             "constant": lambda: 1.0,
-            "bimodal": lambda: said["factor"] if drawn.random() < said["share"] else 1.0,
-            "drifting": lambda: 1.0 + self._query * said["rate"],
-            "throttling": lambda: said["factor"] if self._query >= said["after"] else 1.0,
+            "bimodal": lambda: latency["factor"] if drawn.random() < latency["share"] else 1.0,
+            "drifting": lambda: 1.0 + self._query * latency["rate"],
+            "throttling": lambda: latency["factor"] if self._query >= latency["after"] else 1.0,
         }
         self._factor, self._nanoseconds = shapes[shape], nanoseconds
 

@@ -1,4 +1,4 @@
-"""Providers: what computes within a runtime. One is chosen by the variable EDGETL_PROVIDER: an accelerator is a property of the machine."""
+"""Providers: what computes within a runtime. The variable EDGETL_PROVIDER chooses one: an accelerator is a property of the machine."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "openvino": ("cpu", "gpu", "npu"),
     "fake": ("cpu",),
 }
-"""Family -> the names that EDGETL_PROVIDER may say to it; the first is its own where none is said."""
+"""Family -> the providers that EDGETL_PROVIDER may name for it; the first is the default."""
 ALL = "all of the model"
 """The placement of a model of which the provider computes every operator."""
 
 
-def asked(family: str) -> str | None:
-    """The provider that the environment asks this family for; None leaves it its own.
+def requested(family: str) -> str | None:
+    """The provider that the environment requests of this family; None leaves it the default.
 
     Raises:
-        RuntimeUnavailable: the family has no such provider.
+        RuntimeUnavailable: the family has no such provider (`provider-unknown`).
     """
     name = os.environ.get(VARIABLE)
     if name and name not in PROVIDERS[family]:
-        raise RuntimeUnavailable(f"{VARIABLE}={name!r}: {family} has no such provider, only {', '.join(PROVIDERS[family])}; {where(name)}")
+        raise _unknown(name, f"{family} has no such provider, only {', '.join(PROVIDERS[family])}; ", runtime=family)
     return name or None
 
 
@@ -35,17 +35,28 @@ def family_of(name: str) -> str:
     """The family that a provider's name chooses: the first one of the table that has it.
 
     Raises:
-        RuntimeUnavailable: no family has it.
+        RuntimeUnavailable: no family has it (`provider-unknown`).
     """
     for family, names in PROVIDERS.items():
         if name in names:
             return family
-    raise RuntimeUnavailable(f"{VARIABLE}={name!r}: {where(name)}")
+    raise _unknown(name)
+
+
+def _unknown(name: str, reason: str = "", **values: str) -> RuntimeUnavailable:
+    families = [family for family, names in PROVIDERS.items() if name in names and family != "fake"]
+    message = f"{VARIABLE}={name!r}: {reason}{where(name)}"
+    return RuntimeUnavailable(message, code="provider-unknown", provider=name, families=families, **values)
 
 
 def where(name: str) -> str:
-    """Which families have a provider of this name, and what to do; all that there are where none has it."""
+    """Which runtimes have a provider of this name, in a sentence; all providers if none has it."""
     real = {family: names for family, names in PROVIDERS.items() if family != "fake"}
-    if having := [family for family, names in real.items() if name in names]:
-        return f"{name} is one of {' and '.join(having)}: choose a variant for that, or another provider"
-    return "no runtime has it; known are " + "; ".join(f"{family}: {', '.join(names)}" for family, names in real.items())
+    if families := [family for family, names in real.items() if name in names]:
+        return f"{name} belongs to {' and '.join(families)}. Choose a variant for that, or another provider."
+    return "no runtime has it. Known providers: " + "; ".join(f"{family}: {', '.join(names)}" for family, names in real.items())
+
+
+def missing(name: str, library: str, reason: str) -> RuntimeUnavailable:
+    """The error for a provider that a library knows and cannot use here (`provider-missing`)."""
+    return RuntimeUnavailable(f"provider {name}: {library} {reason}", code="provider-missing", provider=name, library=library)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from edgetl.adaptation.adapters import AdapterKind
     from edgetl.adaptation.gate import AdaptReport
     from edgetl.embedding.embedder import Embedder
-    from edgetl.inputs.photo.folders import Labelled, Progress
+    from edgetl.inputs.photo.folders import LabelledPhotos, Progress
 
 
 def adapt(
     session: Session,
     embedder: Embedder,
-    photos: Labelled,
+    photos: LabelledPhotos,
     kind: AdapterKind | Literal["auto"],
     *,
     labelled: bool,

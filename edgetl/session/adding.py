@@ -9,7 +9,7 @@ from collections.abc import Sequence, Sized
 from edgetl.embedding.embedder import Embedder
 from edgetl.errors import EdgetlError, PhotoError
 from edgetl.inputs.photo import folders
-from edgetl.inputs.photo.folders import Labelled, Progress
+from edgetl.inputs.photo.folders import LabelledPhotos, Progress
 from edgetl.inputs.photo.source import load
 from edgetl.session.reports import Added, AddReport, FailedPhoto, not_photos
 from edgetl.session.workspace import Ready, Session
@@ -25,7 +25,7 @@ def add(session: Session, embedder: Embedder, photo: Photo, label: str, *, color
     started = time.perf_counter()
     label = check_label(label)
     source = load(photo, color=color)
-    embedded = None if session.knows(source) else embedder.teach(source, views)
+    embedded = None if session.knows(source) else embedder.embed_sample(source, views)
     ready = session.examine(Ready(source.name, source.digest, label, embedded))
     if strict and ready.findings:
         raise PhotoError(_problems(ready), code="photo-problem", photo=ready.name, problems=[finding.code for finding in ready.findings])
@@ -36,7 +36,7 @@ def add(session: Session, embedder: Embedder, photo: Photo, label: str, *, color
 def add_many(
     session: Session,
     embedder: Embedder,
-    photos: Labelled,
+    photos: LabelledPhotos,
     label: str | None,
     *,
     color: ColorOrder,
@@ -68,7 +68,7 @@ def add_many(
 
     read = functools.partial(folders.source, color=color)
     with ThreadPoolExecutor(1, thread_name_prefix="edgetl-commit") as committer:
-        for pair, photo, result in embedder.teach_many(pairs, read, skip=session.knows, views=views):
+        for pair, photo, result in embedder.embed_samples(pairs, read, skip=session.knows, views=views):
             if photo is None or isinstance(result, EdgetlError):
                 failed.append(FailedPhoto.from_error(folders.name(pair[0]), result))
                 continue

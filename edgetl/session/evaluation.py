@@ -19,7 +19,7 @@ from edgetl.types import ColorOrder, check_label
 
 if TYPE_CHECKING:
     from edgetl.embedding.embedder import Embedder
-    from edgetl.inputs.photo.folders import Labelled, Progress
+    from edgetl.inputs.photo.folders import LabelledPhotos, Progress
     from edgetl.session.workspace import Session
 
 
@@ -38,7 +38,7 @@ class LabelledAnswer:
     rejected: bool
 
 
-def evaluate(session: Session, embedder: Embedder, photos: Labelled, *, color: ColorOrder, progress: Progress | None) -> EvalReport:
+def evaluate(session: Session, embedder: Embedder, photos: LabelledPhotos, *, color: ColorOrder, progress: Progress | None) -> EvalReport:
     """See :meth:`edgetl.Classifier.evaluate`."""
     head = session.trained()
     pairs, others = folders.pairs(photos)

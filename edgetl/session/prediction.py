@@ -10,7 +10,7 @@ import numpy as np
 from edgetl.errors import PhotoError
 from edgetl.heads import Head
 from edgetl.heads.confidence.rejection import is_nothing
-from edgetl.inputs.photo.source import Source, load
+from edgetl.inputs.photo.source import PhotoSource, load
 from edgetl.types import ColorOrder, Embeddings, Photo, Prediction
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def predict_many(
 ) -> Iterator[Prediction | PhotoError]:
     """See :meth:`edgetl.Classifier.predict_many`."""
 
-    def read(photo: Photo) -> Source:
+    def read(photo: Photo) -> PhotoSource:
         return load(photo, color=color)
 
     # Photos are read ahead of their embedding, and a camera may give the same buffer again.
@@ -73,7 +73,7 @@ def explain(session: Session, embedder: Embedder, photo: Photo, k: int, color: C
     from edgetl.diagnostics.stored_photos import StoredPhotos
 
     head, source = session.trained(), load(photo, color=color)
-    embedded, stored = embedder.teach(source), session.store.find(source.digest)
+    embedded, stored = embedder.embed_sample(source), session.store.find(source.digest)
     with session.steady():
         training_set = StoredPhotos.load(session.store.batches())
     embedding = embedded.views[0]

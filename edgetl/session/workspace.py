@@ -17,10 +17,10 @@ from edgetl.types import HeadKind
 
 if TYPE_CHECKING:  # diagnostics and reports are loaded when the first photo is added, the learner for the first training
     from edgetl.diagnostics import Finding, PhotoHistory
-    from edgetl.embedding.embedder import Embedded, Embedder
+    from edgetl.embedding.embedder import EmbeddedPhoto, Embedder
     from edgetl.heads import Learner
     from edgetl.heads.confidence.rejection import Point
-    from edgetl.inputs.photo.source import Source
+    from edgetl.inputs.photo.source import PhotoSource
     from edgetl.session.reports import Added
 
 log = logging.getLogger("edgetl")
@@ -41,7 +41,7 @@ class Ready:
     name: str
     digest: bytes
     label: str
-    embedded: Embedded | None
+    embedded: EmbeddedPhoto | None
     findings: tuple[Finding, ...] = ()
 
 
@@ -121,7 +121,7 @@ class Session:
             self._seen = int(block.ids[-1])
         return self._learner
 
-    def knows(self, photo: Source) -> bool:
+    def knows(self, photo: PhotoSource) -> bool:
         """Whether the store has this photo, by its bytes.
 
         Raises:

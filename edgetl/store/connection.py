@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import sqlite3
@@ -47,14 +46,6 @@ def failure(error: Exception, path: Path, doing: str) -> StoreError:
     return StoreError(f"{path}: {doing} failed: {error}", **values)
 
 
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """Why a connection takes no changes: the error's code, and the reason for a person."""
-
-    code: str
-    reason: str
-
-
 class Connection:
     """A connection that several threads may share.
 
@@ -66,7 +57,7 @@ class Connection:
     def __init__(self, path: Path, read_only: bool) -> None:
         self.path = path
         self.read_only = read_only
-        self._blocked = Block("store-read-only", "it is open for reading; open it with read_only=False") if read_only else None
+        self._failure: str | None = None
         self._closed = False
         self._erasing = not read_only and self._journal() > 0  # what another process left there may have been deleted since
         self._lock = threading.RLock()
@@ -92,8 +83,7 @@ class Connection:
             StoreCorrupt: SQLite finds damage in the file.
         """
         with self._lock:
-            if self._closed:
-                self._check("reading it")
+            self._check_open("reading it")
             outermost = not self._db_in_transaction()
             try:
                 if outermost:
@@ -141,7 +131,7 @@ class Connection:
     def finish_erasing(self) -> bool:
         """Tries again to empty the journal if a reader kept :meth:`erase` from doing so; returns whether it is empty now."""
         with self._lock:
-            if self._erasing and not self._blocked:
+            if self._erasing and not self._failure and not self._closed:
                 self._fold_journal()
             return not self._erasing
 
@@ -182,16 +172,24 @@ class Connection:
             if not self._db_in_transaction():
                 self.finish_erasing()
             self._closed = True
-            self._blocked = Block("store-closed", "it is closed; open it again")
             self._db.close()
 
     def _db_in_transaction(self) -> bool:
         return not self._closed and self._db.in_transaction
 
+    def _check_open(self, doing: str) -> None:
+        if self._closed:
+            message = f"{self.path}: {doing} is not possible: the store is closed. Open it again."
+            raise StoreError(message, code="store-closed", path=str(self.path), doing=doing)
+
     def _check(self, doing: str) -> None:
-        if self._blocked:
-            message = f"{self.path}: {doing} is not possible: {self._blocked.reason}"
-            raise StoreError(message, code=self._blocked.code, path=str(self.path), doing=doing, reason=self._blocked.reason)
+        """Checks that changes are possible."""
+        self._check_open(doing)
+        problem, values = f"{self.path}: {doing} is not possible", {"path": str(self.path), "doing": doing}
+        if self._failure:
+            raise StoreError(f"{problem}: the disk failed before ({self._failure}). {CURE}", code="disk-failed-before", **values)
+        if self.read_only:
+            raise StoreError(f"{problem}: it is open for reading. Open it with read_only=False.", code="store-read-only", **values)
 
     def _undo(self, *statements: str) -> None:
         if self._db_in_transaction():  # after some errors SQLite has rolled back already
@@ -207,7 +205,7 @@ class Connection:
         translated = failure(error, self.path, doing)
         if isinstance(translated, StoreLocked) or isinstance(error, sqlite3.IntegrityError):
             return translated
-        self._blocked = Block("disk-failed-before", f"the disk failed before ({error}). {CURE}")
+        self._failure = str(error)
         return type(translated)(f"{translated}. {CURE}", **translated.values)
 
     def _journal(self) -> int:

@@ -106,12 +106,13 @@ def pack(path: Path, samples: Sequence[NewSample], dim: int) -> list[bytes]:
         shape = sample.embedding.shape
         if shape != (dim,) and (len(shape) != 2 or shape[1] != dim or not shape[0]):
             reason = f"its embedding has shape {list(shape)}, expected [{dim}] or [v, {dim}]"
-            raise _rejected(path, sample, "embedding-shape", reason, shape=list(shape), expected=dim)
+            raise _rejected(path, sample, reason, code="embedding-shape", shape=list(shape), expected=dim)
         if not np.isfinite(sample.embedding).all():
-            raise _rejected(path, sample, "embedding-not-finite", "its embedding holds NaN or infinity: the model or the photo is broken")
+            reason = "its embedding holds NaN or infinity: the model or the photo is broken"
+            raise _rejected(path, sample, reason, code="embedding-not-finite")
         if len(sample.digest) != 32:
             reason = f"its digest has {len(sample.digest)} bytes, a sha256 has 32"
-            raise _rejected(path, sample, "digest-length", reason, count=len(sample.digest), expected=32)
+            raise _rejected(path, sample, reason, code="digest-length", count=len(sample.digest), expected=32)
     rows = iter(encode(np.vstack([sample.embedding for sample in samples]).astype(np.float32, copy=False)))
     return [b"".join(islice(rows, sample.embedding.size // dim)) for sample in samples]
 
@@ -130,7 +131,8 @@ def insert(db: sqlite3.Connection, path: Path, samples: Sequence[NewSample], emb
         try:
             write(db, row, b"" if sample.capture is None else sample.capture.thumbnail)
         except sqlite3.IntegrityError as error:
-            raise _rejected(path, sample, "photo-known", "this photo is in the store already; relabel it instead") from error
+            reason = "this photo is in the store already; relabel it instead"
+            raise _rejected(path, sample, reason, code="photo-known") from error
     return list(range(first, first + len(samples)))
 
 
@@ -307,5 +309,5 @@ def _check(path: Path, row: RawRow) -> None:
         raise damaged(path, "sample", row[0], cure=f"forget the class and add its photos again, or {RESTORE}", values={"label": label})
 
 
-def _rejected(path: Path, sample: NewSample, code: str, reason: str, **values: object) -> StoreError:
+def _rejected(path: Path, sample: NewSample, reason: str, *, code: str, **values: object) -> StoreError:
     return StoreError(f"{path}: {sample.source}: {reason}. No photo was saved.", code=code, path=str(path), photo=sample.source, **values)

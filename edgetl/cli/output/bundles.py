@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgetl.bundle import bundle as bundles
 from edgetl.bundle.proofs import table
-from edgetl.embedding.embedder import kept_choice
+from edgetl.embedding.choice import known_choice
 from edgetl.tables import render
 
 _HEADERS = ("variant", "recipe", "MB", "cosine", "worst", "max abs", "same nearest", "n", "bound", "proved on", "fingerprint")
@@ -21,7 +21,7 @@ def bundle(opened: bundles.Bundle) -> list[str]:
     lines.append(f"photo      {spec.width}x{spec.height} from short side {spec.resize}, {spec.filter}, JPEG draft {spec.draft}")
     calibration = [f"{key} {value}" for key, value in (opened.calibration or {}).items() if not isinstance(value, (dict, list))]
     lines += [f"calibrated {', '.join(calibration)}"] if calibration else []
-    choice = kept_choice(opened)
+    choice = known_choice(opened)
     lines += [f"runtime    {choice}"] if choice else []
     lines.append(render(_HEADERS, [_row(opened, variant) for variant in opened.variants.values()]))
     return [*lines, "", table(opened.proofs)] if opened.proofs else lines

@@ -1,4 +1,4 @@
-"""Photo -> Capture: how light, how rich in contrast, how sharp and how red it is, when it was taken, and a thumbnail."""
+"""Photo -> Capture: brightness, contrast, sharpness, warmth, when it was taken, and a thumbnail."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgetl.inputs.photo.source import Source
+from edgetl.inputs.photo.source import PhotoSource
 from edgetl.types import Array, Capture, Pixels
 
 if TYPE_CHECKING:
     from PIL import Image
 
 THUMBNAIL = 96
-"""About the longest side of a thumbnail, pixels: the model's input is reduced by a whole factor, a third of the time of any other."""
+"""About the longest side of a thumbnail, pixels: the model's input is reduced by a whole factor, which takes a third of the time."""
 _THUMBNAIL_QUALITY = 50
 _REBLUR = 9
 _STEP = 3
-_NOISE = 0.5  # gray levels; edges no stronger than that say nothing of the light
+_NOISE = 0.5  # gray levels; weaker edges say nothing about the light
 _EXIF, _TAKEN, _TAKEN_FRACTION = 0x8769, 0x9003, 0x9291  # EXIF 2.32: section 4.6.3 A, and table 8 D and its F
 _FIRST_YEAR = 1990  # an earlier date is a clock that was never set
 
 
-def measure(pixels: Pixels, source: Source, thumbnail: bool = True) -> Capture:
-    """Measures a photo on the model's input, so that photos of all sizes compare; it is not decoded again.
+def measure(pixels: Pixels, source: PhotoSource, thumbnail: bool = True) -> Capture:
+    """Measures a photo on the model's input, so that photos of all sizes can be compared; it is not decoded again.
 
     Args:
         pixels: the model's input, uint8 [h, w, 3], RGB.
@@ -34,7 +34,7 @@ def measure(pixels: Pixels, source: Source, thumbnail: bool = True) -> Capture:
         thumbnail: whether to make one.
 
     Raises:
-        PhotoError: the source is no photo.
+        PhotoError: the source is not a photo.
     """
     from PIL import Image
 
@@ -47,13 +47,10 @@ def measure(pixels: Pixels, source: Source, thumbnail: bool = True) -> Capture:
 
 
 def sharpness(luma: Pixels) -> float:
-    """The share of its local contrast that a photo loses when it is blurred, in [0, 1]; one that is blurred already loses little.
+    """The share of its local contrast that a photo loses when it is blurred, in [0, 1]; a blurred photo loses little.
 
     Crete et al. 2007, "The blur effect", equations 1 to 6, as one minus their measure; the duller of the two directions counts, as there,
-    so that motion blur shows. Of eleven measures on 200 photos each of flowers, sign digits, magnetic tiles, solar cells and ImageNet it
-    is the one that depends least on what is in the picture: the median photo over the first percentile is 1.1 to 1.5, by the normalised
-    variance of the Laplacian 2.7 to 26. At that first percentile it finds, set by set, 93 to 100 % of the photos blurred by a Gaussian of
-    3 pixels (the Laplacian 32 to 100 %), and 91 to 100 % of those moved by 15 pixels (8 to 27 %).
+    so that motion blur shows. Chosen among eleven measures (docs/evidence/photo-quality.md).
 
     Args:
         luma: uint8 [h, w].
@@ -70,12 +67,9 @@ def sharpness(luma: Pixels) -> float:
 def warmth(pixels: Pixels) -> float:
     """How red the light is: the natural log of the edges' strength in red over that in blue.
 
-    The gray-edge hypothesis: the differences between neighbours are gray on average, whatever the colour of the things (van de Weijer,
-    Gevers and Gijsenij 2007, "Edge-based color constancy", with first derivatives and p = 2). Here of every third pixel. Of 400 photos of a
-    set, where one in a hundred leaves the range, red x1.5 with blue x0.45 does in 97 % of ImageNet and 99 % of the flowers, and the reverse
-    in 100 %; by the means of red and blue (the gray world) 36, 6, 92 and 80 %, because flowers are yellow; of sign digits all, by both.
-    JPEG's coarse chroma takes the colour from the finest edges: where a camera casts, and then compresses a picture of 128 to 341 pixels at
-    quality 75, that is 23 % of ImageNet, 92 % of the flowers and 99 % of the sign digits, and for the reverse 92, 100 and 99 % (n = 200).
+    The gray-edge hypothesis: the differences between neighbours are gray on average, whatever the colour of the objects (van de Weijer,
+    Gevers and Gijsenij 2007, "Edge-based color constancy", with first derivatives and p = 2). Here of every third pixel. Compared with the
+    gray world in docs/evidence/photo-quality.md.
 
     Args:
         pixels: uint8 [h, w, 3], RGB.
@@ -98,9 +92,9 @@ def _lost(values: Array) -> float:
     half = _REBLUR // 2
     differences = np.abs(values[:, half + 1 : -half] - values[:, half : -half - 1])
     total = int(differences.sum(dtype=np.uint32))
-    # The box's step from one pixel to the next is the difference of its two ends over its length: all is kept times that length.
+    # The box's step from one pixel to the next is the difference of its two ends over its length; everything is multiplied by that length.
     lost = _REBLUR * differences - np.abs(values[:, _REBLUR:] - values[:, :-_REBLUR])
-    # Of two arrays numpy takes the maximum in a tenth of the time of an array and a number.
+    # numpy's maximum of two arrays takes a tenth of the time of an array and a number.
     return int(np.maximum(lost, np.zeros_like(lost), out=lost).sum(dtype=np.uint32)) / (_REBLUR * total) if total else 0.0
 
 
@@ -117,7 +111,7 @@ def _thumbnail(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _origin(source: Source) -> tuple[int, int, float | None]:
+def _origin(source: PhotoSource) -> tuple[int, int, float | None]:
     """Width, height and time of the photo as it came, from its header alone."""
     if isinstance(source.content, np.ndarray):
         height, width = source.content.shape[:2]
@@ -127,12 +121,12 @@ def _origin(source: Source) -> tuple[int, int, float | None]:
 
 
 def _taken(image: Image.Image) -> float | None:
-    """When the camera says it took the photo, its clock read as UTC; None where it does not say, or says nonsense."""
+    """When the camera took the photo, its clock read as UTC; None if the date is missing or impossible."""
     try:
-        notes = image.getexif().get_ifd(_EXIF)
-        when = datetime.datetime.strptime(str(notes[_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=datetime.timezone.utc)
-        fraction = str(notes.get(_TAKEN_FRACTION, "")).strip("\0 ")
-    except Exception:  # whatever is wrong with the notes on a photo, its picture is still good
+        metadata = image.getexif().get_ifd(_EXIF)
+        when = datetime.datetime.strptime(str(metadata[_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+        fraction = str(metadata.get(_TAKEN_FRACTION, "")).strip("\0 ")
+    except Exception:  # whatever is wrong with a photo's metadata, its picture is still good
         return None
     if when.year < _FIRST_YEAR:
         return None

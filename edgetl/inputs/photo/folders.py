@@ -1,4 +1,4 @@
-"""Labelled photos as people give them: a folder, pairs, or one class's folder."""
+"""Labelled photos: a folder of class folders, pairs, or one class's folder."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Union
 import numpy as np
 
 from edgetl.errors import LabelError, PhotoError
-from edgetl.inputs.photo.source import SUFFIXES, Source, load
+from edgetl.inputs.photo.source import SUFFIXES, PhotoSource, load
 from edgetl.types import ColorOrder, Photo, check_label
 
-Labelled = Union[str, "os.PathLike[str]", Iterable[tuple[Photo, str]]]
+LabelledPhotos = Union[str, "os.PathLike[str]", Iterable[tuple[Photo, str]]]
 """A folder `root/<class>/<photo>`, or pairs of photo and label."""
 
 Progress = Callable[[int, int], None]
-"""Called with (done, total); total is 0 where it is not known."""
+"""Called with (done, total); total is 0 if it is unknown."""
 
 
-def pairs(photos: Labelled, label: str | None = None) -> tuple[Iterable[tuple[Photo, str]], list[tuple[str, str]]]:
-    """Pairs of photo and label, and (name, reason) per file of a folder that is no photo.
+def pairs(photos: LabelledPhotos, label: str | None = None) -> tuple[Iterable[tuple[Photo, str]], list[tuple[str, str]]]:
+    """Pairs of photo and label, and (name, reason) per file of a folder that is not a photo.
 
     Args:
         photos: a folder or pairs.
@@ -29,13 +29,13 @@ def pairs(photos: Labelled, label: str | None = None) -> tuple[Iterable[tuple[Ph
 
     Raises:
         PhotoError: the folder is missing or empty.
-        LabelError: `label` is not allowed, or was given beside pairs.
+        LabelError: `label` is not allowed, or was passed beside pairs (`label-beside-pairs`).
     """
     if not isinstance(photos, (str, os.PathLike)):
         if label is not None:
-            raise LabelError(f"label {label!r} is for a folder; pairs carry their own labels")
-        # Photos are taken ahead of their embedding, and a camera may give the same buffer again.
-        return photos if isinstance(photos, Sized) else ((_own(photo), said) for photo, said in photos), []
+            raise LabelError(f"label {label!r} is for a folder; pairs carry their own labels", code="label-beside-pairs", label=label)
+        # Photos are taken ahead of their embedding, and a camera may fill the same buffer again.
+        return photos if isinstance(photos, Sized) else ((_own(photo), name) for photo, name in photos), []
     if label is None:
         return labelled_photos_in(photos)
     label = check_label(label)
@@ -43,7 +43,7 @@ def pairs(photos: Labelled, label: str | None = None) -> tuple[Iterable[tuple[Ph
     return [(path, label) for path in paths], others
 
 
-def source(pair: tuple[Photo, str], color: ColorOrder) -> Source:
+def source(pair: tuple[Photo, str], color: ColorOrder) -> PhotoSource:
     """A pair's photo, read; its label is checked.
 
     Raises:
@@ -64,23 +64,25 @@ def _own(photo: Photo) -> Photo:
 
 
 def photos_in(folder: str | os.PathLike[str]) -> tuple[list[Path], list[tuple[str, str]]]:
-    """Every photo below a folder, sorted; and (name, reason) per other file, so that nothing is left out in silence.
+    """Every photo below a folder, sorted; and (name, reason) per other file, so that nothing is left out unnoticed.
 
-    Hidden files and folders are passed over.
+    Hidden files and folders are ignored.
 
     Raises:
-        PhotoError: the folder is missing, is no folder, or holds no photo.
+        PhotoError: the folder is missing (`folder-missing`), not a folder (`not-a-folder`), or without a photo (`folder-without-photos`).
     """
     root = Path(folder)
     if not root.is_dir():
-        raise PhotoError(f"{root}: {'not a folder' if root.exists() else 'no such folder'}; give a folder of photos")
+        code, reason = ("not-a-folder", "not a folder") if root.exists() else ("folder-missing", "no such folder")
+        raise PhotoError(f"{root}: {reason}. Give a folder of photos.", code=code, folder=str(root))
     files = sorted(p for p in root.rglob("*") if p.is_file() and not any(part.startswith(".") for part in p.relative_to(root).parts))
     photos = [path for path in files if path.suffix.lower() in SUFFIXES]
     others = [
         (str(path), f"not a photo by its name ({path.suffix or 'no suffix'})") for path in files if path.suffix.lower() not in SUFFIXES
     ]
     if not photos:
-        raise PhotoError(f"{root}: holds no photo ({len(others)} other files); known suffixes are {' '.join(sorted(SUFFIXES))}")
+        message = f"{root}: no photo in it ({len(others)} other files). Known suffixes: {' '.join(sorted(SUFFIXES))}"
+        raise PhotoError(message, code="folder-without-photos", folder=str(root), count=len(others))
     return photos, others
 
 
@@ -88,11 +90,12 @@ def labelled_photos_in(folder: str | os.PathLike[str]) -> tuple[list[tuple[Path,
     """Every photo of a folder `root/<class>/...` with its class; and (name, reason) per other file.
 
     Raises:
-        PhotoError: as :func:`photos_in`, and for photos that lie in the root itself.
+        PhotoError: as :func:`photos_in`, and for a photo in the root itself (`photo-without-class-folder`).
     """
     root = Path(folder)
     photos, others = photos_in(root)
     loose = [path for path in photos if path.parent == root]
     if loose:
-        raise PhotoError(f"{loose[0]}: lies in {root} itself; expected {root}/<class>/<photo> (to teach one class, give it with --label)")
+        message = f"{loose[0]}: lies in {root} itself, expected {root}/<class>/<photo>. To add one class, name it with --label."
+        raise PhotoError(message, code="photo-without-class-folder", photo=str(loose[0]), folder=str(root))
     return [(path, path.relative_to(root).parts[0]) for path in photos], others

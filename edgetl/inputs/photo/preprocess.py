@@ -1,4 +1,4 @@
-"""Photo -> uint8 tensor: the only implementation, used by the exporter (calibration, parity) and on the device alike."""
+"""Photo -> uint8 tensor: the only implementation, for the exporter (calibration, parity) and for the device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 
 from edgetl.errors import PhotoError
-from edgetl.inputs.photo.source import Source, decoding, orientation
+from edgetl.inputs.photo.source import PhotoSource, decoding, orientation
 from edgetl.types import ImageSpec, Pixels
 
 if TYPE_CHECKING:
@@ -29,48 +29,6 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom, pixels."""
 
 
-@dataclasses.dataclass(frozen=True)
-class View:
-    """One way to look at a photo.
-
-    Attributes:
-        flip: left becomes right.
-        side: the side of what is shown, in sides of the centre crop, at most 1; None is the whole photo, squeezed where its shape differs.
-        gamma: of the light; below 1 is brighter.
-    """
-
-    flip: bool = False
-    side: float | None = 1.0
-    gamma: float = 1.0
-
-
-VIEWS = (
-    View(),
-    View(side=None),
-    View(flip=True, side=0.8, gamma=0.7),
-    View(flip=True, side=None, gamma=1.4),
-    View(side=0.7),
-)
-"""What :func:`views` gives, in this order; each costs a backbone pass, a row in the store and its share of every training.
-
-Chosen among about 40 flips, crops, lights and turns and as many combinations: the whole photo is the best single one, and corner crops of
-side 0.75 lose 1 to 2 points on sign digits at five photos per class. Gains in points over the photo alone, EfficientNet-Lite0 float, mean
-over 1, 5 and 20 photos per class, 10 seeds, paired 95 % interval (`tools/bench_views`):
-
-=====  =============  =============  ==============
-views  flowers        sign digits    magnetic tiles
-=====  =============  =============  ==============
-2      +0.28 +- 0.16  +0.99 +- 0.29  +0.76 +- 1.24
-3      +0.41 +- 0.21  +1.87 +- 0.33  +2.09 +- 1.25
-5      +0.22 +- 0.56  +2.25 +- 0.34  +2.38 +- 1.44
-=====  =============  =============  ==============
-
-With 100 photos per class 3 views gained nothing that could be measured (+0.3 +- 0.8, +0.2 +- 0.5, -1.1 +- 2.7; 5 seeds). On solar cells,
-which had no part in the choice, they gained 0.1 +- 0.9 / 1.4 +- 2.0 / 1.4 +- 1.4 / 0.1 +- 1.1 at 1 / 5 / 20 / 100 photos per class (8
-seeds). A photo of exactly the input size has nothing around its crop: there the whole photo is the photo again.
-"""
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Decoded:
     """A photo's pixels, on their way to a tensor.
@@ -86,11 +44,11 @@ class Decoded:
     turn: int = 1
 
 
-def tensor(source: Source, spec: ImageSpec) -> Pixels:
+def tensor(source: PhotoSource, spec: ImageSpec) -> Pixels:
     """Decodes, scales the short side to `spec.resize`, crops the centre and turns it upright.
 
-    A photo whose size already is the model's input size is taken as it is, in every form (file, image, array): it was cropped by
-    whoever made it. Scaling and cropping are one antialiased resample of the centre box, so pixels that the crop would discard are
+    A photo that has the model's input size already is taken as it is, in every form (file, image, array): somebody cropped it before.
+    Scaling and cropping are one antialiased resample of the centre box, so pixels that the crop would discard are
     never computed. Alpha is dropped; gray becomes RGB; colour profiles are not applied.
 
     Args:
@@ -101,12 +59,12 @@ def tensor(source: Source, spec: ImageSpec) -> Pixels:
         uint8 [spec.height, spec.width, 3], RGB, C-contiguous.
 
     Raises:
-        PhotoError: the photo is corrupt, truncated, animated or too large.
+        PhotoError: the photo is corrupt, truncated, animated or too large (see :meth:`PhotoSource.image`).
     """
     return cropped(decoded(source, spec), spec)
 
 
-def decoded(source: Source, spec: ImageSpec) -> Decoded:
+def decoded(source: PhotoSource, spec: ImageSpec) -> Decoded:
     """The first half of :func:`tensor`: a photo's pixels, neither scaled nor turned.
 
     Raises:
@@ -117,7 +75,7 @@ def decoded(source: Source, spec: ImageSpec) -> Decoded:
         return Decoded(source.name, np.ascontiguousarray(content))
     with decoding(source.name):
         image = source.image()
-        if spec.draft and isinstance(content, bytes):  # a PIL image is the caller's: it must not shrink under their hands
+        if spec.draft and isinstance(content, bytes):  # a PIL image belongs to the caller and must not shrink
             image.draft(None, (spec.draft * spec.resize, spec.draft * spec.resize))
         turn = orientation(image)
         image.load()
@@ -133,52 +91,31 @@ def cropped(photo: Decoded, spec: ImageSpec) -> Pixels:
     if isinstance(photo.image, np.ndarray):
         return photo.image
     with decoding(photo.name):
-        return _cut(photo.image, photo.turn, spec)
+        return cut(photo.image, photo.turn, spec)
 
 
-def views(source: Source, spec: ImageSpec, n: int) -> Pixels:
-    """The photo and augmented copies of it, from one decode: the first `n` of :data:`VIEWS`.
+def cut(photo: Image.Image, turn: int, spec: ImageSpec, side: float | None = 1.0) -> Pixels:
+    """Scales, crops and turns a decoded photo.
 
     Args:
-        source: the photo.
+        photo: in a mode whose values can be averaged.
+        turn: the EXIF orientation, 1 to 8.
         spec: the model's image spec.
-        n: how many, 1 to `len(VIEWS)`; each costs one backbone pass.
+        side: the side of what is shown, in sides of the centre crop, at most 1; None is the whole photo.
 
     Returns:
-        uint8 [n, spec.height, spec.width, 3], RGB; row 0 is what :func:`tensor` gives.
-
-    Raises:
-        PhotoError: as :func:`tensor`.
-        ValueError: `n` is out of range.
+        uint8 [spec.height, spec.width, 3], RGB.
     """
-    from PIL import Image
-
-    if not 1 <= n <= len(VIEWS):
-        raise ValueError(f"{n} views of a photo were asked for; between 1 (the photo alone) and {len(VIEWS)} can be made")
-    photo = decoded(source, spec)
-    with decoding(source.name):
-        image = Image.fromarray(photo.image) if isinstance(photo.image, np.ndarray) else photo.image
-        return np.stack([_cut(image, photo.turn, spec, view) for view in VIEWS[:n]])
-
-
-def _cut(photo: Image.Image, turn: int, spec: ImageSpec, view: View = VIEWS[0]) -> Pixels:
     from PIL import Image
 
     # Scaling before turning is the same picture (the box is symmetric) and turns 50 thousand pixels instead of 12 million.
     size = (spec.height, spec.width) if turn >= 5 else (spec.width, spec.height)
     exact = photo.size == size
-    if not (exact and view.side == 1):
-        box = (0.0, 0.0, *photo.size) if exact or view.side is None else centre_box(photo.size, size, spec.resize)
-        photo = photo.resize(size, Image.Resampling[spec.filter.upper()], box=_zoomed(box, view.side or 1))
+    if not (exact and side == 1):
+        box = (0.0, 0.0, *photo.size) if exact or side is None else centre_box(photo.size, size, spec.resize)
+        photo = photo.resize(size, Image.Resampling[spec.filter.upper()], box=_zoomed(box, side or 1))
     upright = photo.transpose(Image.Transpose[_UPRIGHT[turn]]) if turn in _UPRIGHT else photo
-    pixels = np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
-    if view.flip:
-        pixels = pixels[:, ::-1]
-    return pixels if view.gamma == 1 else _lit(view.gamma)[pixels]
-
-
-def _lit(gamma: float) -> Pixels:
-    return np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
+    return np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
 def _zoomed(box: Box, side: float) -> Box:
@@ -191,8 +128,8 @@ def _zoomed(box: Box, side: float) -> Box:
 def centre_box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> Box:
     """The centre box of the photo that the crop will show, in its pixels: left, top, right, bottom.
 
-    It begins on a whole pixel of the scaled photo, as where one scales first and crops then; half a pixel off, a photo that needs no
-    scaling would be blurred, which cost 0.7 points of ImageNet top-1.
+    It begins on a whole pixel of the scaled photo, as if one scaled first and cropped then. Half a pixel off, a photo that needs no
+    scaling would be blurred (docs/evidence/views.md).
     """
     scale = min(size) / resize
     width, height = (min(side * scale, whole) for side, whole in zip(crop, size))
@@ -205,7 +142,8 @@ def _plain(image: Image.Image, name: str) -> Image.Image:
     if image.mode in ("RGB", "L"):
         return image
     if image.mode == "F":
-        raise PhotoError(f"{name}: its pixels are floats, whose range is not guessed at; save it with 8 bits")
+        message = f"{name}: its pixels are floats, whose range is not guessed. Save it with 8 bits."
+        raise PhotoError(message, code="photo-float-pixels", photo=name)
     if image.mode.startswith("I"):
         values = np.asarray(image)
         top = 65535 if values.max(initial=0) > 255 else 255

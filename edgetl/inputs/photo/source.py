@@ -1,4 +1,4 @@
-"""Photos as they arrive: bytes with a name and a digest, or pixels; and folders of them."""
+"""Photos as they arrive: bytes with a name and a digest, or pixels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # Pillow is imported where a photo is at hand: training, forg
     from PIL import Image
 
 MAX_PIXELS = 24 * 2**20
-"""A photo of more pixels is refused before it is decoded (24 Mpx: a decompression bomb costs memory, not only time)."""
+"""A photo of more pixels is rejected before it is decoded: a decompression bomb costs memory, not only time."""
 
 MAX_BYTES = 256 * 2**20
 
@@ -34,7 +34,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff",
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class PhotoSource:
     """One photo before decoding.
 
     Attributes:
@@ -47,10 +47,10 @@ class Source:
 
     @functools.cached_property
     def digest(self) -> bytes:
-        """sha256 of the encoded bytes, or of everything that makes the picture where there are none; 32 bytes.
+        """sha256, 32 bytes: of the encoded bytes, or of shape, mode and pixels.
 
         Raises:
-            PhotoError: a PIL image that cannot be decoded.
+            PhotoError: a PIL image that cannot be decoded (`photo-corrupt`).
         """
         if isinstance(self.content, bytes):
             return hashlib.sha256(self.content).digest()
@@ -67,7 +67,8 @@ class Source:
         """Opens the photo without decoding it yet.
 
         Raises:
-            PhotoError: not an image of a known format, empty, animated, or of more than 24 Mpx.
+            PhotoError: not an image of a known format (`photo-format-unknown`), empty (`photo-empty`), animated (`photo-animated`), or of
+                more than 24 Mpx (`photo-too-large`).
         """
         from PIL import Image
 
@@ -78,28 +79,35 @@ class Source:
         else:
             opened = Image.fromarray(self.content)
         if opened.width * opened.height > MAX_PIXELS:
-            raise self._too_large(f"{opened.width}x{opened.height}")
+            raise self._too_large(f"{opened.width}x{opened.height} pixels are", pixels=opened.width * opened.height)
         with decoding(self.name):
             # An MPO file is a phone's JPEG with a depth map or a second view behind it; its first frame is the photo.
             if opened.format != "MPO" and getattr(opened, "is_animated", False):
-                raise PhotoError(f"{self.name}: animated, or of many pages; give one frame as a photo")
+                raise self._error("animated, or of several pages. Save one frame as a photo.", code="photo-animated")
         return opened
 
     def _open(self, content: bytes) -> Image.Image:
         from PIL import Image, UnidentifiedImageError
 
         if not content:
-            raise PhotoError(f"{self.name}: an empty file (0 bytes); copy the photo again")
+            raise self._error("an empty file (0 bytes). Copy the photo again.", code="photo-empty")
         with decoding(self.name):
             try:
                 return Image.open(io.BytesIO(content), formats=FORMATS)
             except UnidentifiedImageError:
-                raise PhotoError(f"{self.name}: not a photo of a known format ({', '.join(FORMATS)})") from None
+                formats = ", ".join(FORMATS)
+                raise self._error(
+                    f"not a photo of a known format ({formats})", code="photo-format-unknown", formats=list(FORMATS)
+                ) from None
             except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-                raise self._too_large("its size") from None
+                raise self._too_large("its size is") from None
 
-    def _too_large(self, size: str) -> PhotoError:
-        return PhotoError(f"{self.name}: {size} is more than {MAX_PIXELS / 2**20:.0f} Mpx; scale the photo down before adding it")
+    def _too_large(self, size: str, **values: int) -> PhotoError:
+        message = f"{size} more than {MAX_PIXELS / 2**20:.0f} Mpx. Scale the photo down before adding it."
+        return self._error(message, code="photo-too-large", most=MAX_PIXELS, **values)
+
+    def _error(self, message: str, *, code: str, **values: object) -> PhotoError:
+        return PhotoError(f"{self.name}: {message}", code=code, photo=self.name, **values)
 
 
 @contextlib.contextmanager
@@ -107,26 +115,27 @@ def decoding(name: str) -> Iterator[None]:
     """Turns what a decoder raises on damaged bytes into one error; Pillow's raise TypeError, IndexError and struct.error among others.
 
     Raises:
-        PhotoError: naming the photo.
+        PhotoError: with the photo's name (`photo-corrupt`).
     """
     try:
         yield
     except (PhotoError, MemoryError):
         raise
     except Exception as error:
-        raise PhotoError(f"{name}: corrupt or truncated ({error}); take or copy the photo again") from error
+        message = f"{name}: corrupt or truncated ({error}). Take or copy the photo again."
+        raise PhotoError(message, code="photo-corrupt", photo=name, reason=str(error)) from error
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 (upright) where there is none or it cannot be read."""
+    """The EXIF orientation, 1 to 8; 1 (upright) if it is missing or cannot be read."""
     try:
-        said = image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # whatever is wrong with the notes on a photo, its picture is still good
+        value = image.getexif().get(_EXIF_ORIENTATION, 1)
+    except Exception:  # whatever is wrong with a photo's metadata, its picture is still good
         return 1
-    return said if said in range(1, 9) else 1
+    return value if value in range(1, 9) else 1
 
 
-def load(photo: Photo, *, color: ColorOrder = "rgb") -> Source:
+def load(photo: Photo, *, color: ColorOrder = "rgb") -> PhotoSource:
     """Takes a photo in any of its forms; a file is read once, here.
 
     Args:
@@ -134,21 +143,25 @@ def load(photo: Photo, *, color: ColorOrder = "rgb") -> Source:
         color: the channel order of pixels; `bgr` is for arrays only (OpenCV's order), since every file states its own.
 
     Raises:
-        PhotoError: a missing or unreadable file, or an array of another shape or dtype.
+        PhotoError: a missing or unreadable file (`photo-unreadable`), another type (`photo-type`), an array of another dtype
+            (`array-dtype`) or shape (`array-shape`), or a colour order that cannot be (`color-order`).
     """
     if isinstance(photo, np.ndarray):
-        return Source("array", _rgb(photo, color))
+        return PhotoSource("array", _rgb(photo, color))
     if color != "rgb":
-        raise PhotoError(f"color={color!r} is for uint8 arrays; files and PIL images state their own colour order")
+        message = f"color={color!r} is for uint8 arrays; files and PIL images state their own colour order"
+        raise PhotoError(message, code="color-order", color=color)
     if isinstance(photo, bytes):
-        return Source("bytes", photo)
+        return PhotoSource("bytes", photo)
     if isinstance(photo, (str, os.PathLike)):
-        return Source(os.fspath(photo), _read(Path(photo)))
+        return PhotoSource(os.fspath(photo), _read(Path(photo)))
     from PIL import Image
 
     if isinstance(photo, Image.Image):
-        return Source(str(getattr(photo, "filename", "") or "image"), photo)
-    raise PhotoError(f"a photo is a path, bytes, a PIL image or a uint8 array, not {type(photo).__name__}")
+        return PhotoSource(str(getattr(photo, "filename", "") or "image"), photo)
+    raise PhotoError(
+        f"a photo is a path, bytes, a PIL image or a uint8 array, not {type(photo).__name__}", code="photo-type", type=type(photo).__name__
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -156,19 +169,24 @@ def _read(path: Path) -> bytes:
         if path.stat().st_size <= MAX_BYTES:
             return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise PhotoError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
-    raise PhotoError(f"{path}: more than {MAX_BYTES // 2**20} MiB is no photo; scale it down before adding it")
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PhotoError(f"{path}: {reason}", code="photo-unreadable", photo=str(path), reason=reason) from error
+    message = f"{path}: larger than {MAX_BYTES // 2**20} MiB. Scale the photo down before adding it."
+    raise PhotoError(message, code="photo-too-large", photo=str(path), most=MAX_BYTES)
 
 
 def _rgb(pixels: Pixels, color: ColorOrder) -> Pixels:
     if pixels.dtype != np.uint8:
-        raise PhotoError(f"array: dtype {pixels.dtype}, expected uint8 in [0, 255]; floats are not guessed at")
+        message = f"array: dtype {pixels.dtype}, expected uint8 in [0, 255]. The range of floats is not guessed."
+        raise PhotoError(message, code="array-dtype", photo="array", dtype=str(pixels.dtype), expected="uint8")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     if pixels.size == 0 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
-        raise PhotoError(f"array: shape {list(pixels.shape)}, expected [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]")
+        shape = list(pixels.shape)
+        message = f"array: shape {shape}, expected [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]"
+        raise PhotoError(message, code="array-shape", photo="array", shape=shape)
     if color not in ("rgb", "bgr"):
-        raise PhotoError(f"color={color!r}: expected 'rgb' or 'bgr'")
+        raise PhotoError(f"color={color!r}: expected 'rgb' or 'bgr'", code="color-order", color=color)
     if pixels.ndim == 2:
         return pixels
     return pixels[:, :, :3] if color == "rgb" else pixels[:, :, 2::-1]

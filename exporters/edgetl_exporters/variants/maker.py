@@ -103,7 +103,7 @@ class Maker:
         recipe, files, search = self._search(name, recipe)
         files = metadata.write(recipe.format, files, self._info())
         count, charts = len(self._proof), len(self._self_test)
-        wrong = faults.of_tensors(self._self_test, self._source.mean, self._source.std)
+        wrong = faults.corrupt_tensors(self._self_test, self._source.mean, self._source.std)
         others = self._self_test[:0] if self._background is None else self._background
         everything = self._run(recipe.format, files, np.concatenate([self._proof, self._self_test, *wrong.values(), others]))
         embeddings, background = np.split(everything, [len(everything) - len(others)])

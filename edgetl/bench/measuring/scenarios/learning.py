@@ -11,7 +11,7 @@ from edgetl.bench.measuring.loop import Loop, Measured
 from edgetl.bench.measuring.scenarios.lessons import lessons, undone
 from edgetl.bench.measuring.scenarios.resources import Resources
 from edgetl.bench.measuring.stand import Stand
-from edgetl.embedding.embedder import Embedded
+from edgetl.embedding.embedder import EmbeddedPhoto
 from edgetl.inputs.photo.capture import measure
 from edgetl.inputs.photo.preprocess import cropped, decoded
 from edgetl.inputs.photo.source import load
@@ -56,7 +56,7 @@ def learn_one(stand: Stand, loop: Loop) -> Measured:
         moments.append(clock())
         embedding = embedder.infer(pixels, source.name)
         moments.append(clock())
-        ready = memory.examine(Ready(source.name, source.digest, label, None if known else Embedded(embedding[None], capture)))
+        ready = memory.examine(Ready(source.name, source.digest, label, None if known else EmbeddedPhoto(embedding[None], capture)))
         moments.append(clock())
         memory.put([ready])
         moments.append(clock())
@@ -123,7 +123,7 @@ def head_swap(stand: Stand, loop: Loop) -> Measured:
 
 def durable_commit(stand: Stand, loop: Loop) -> Measured:
     """One embedded photo, its thumbnail included -> its row is on the disk: `Store.add` to a store of its own."""
-    made = stand.embedder.teach(load(stand.known[0]))
+    made = stand.embedder.embed_sample(load(stand.known[0]))
     sample = NewSample(b"", "class", made.views, "bench", made.capture)
     samples = array("q")
     with Store.open(stand.folder / "commits.db", stand.shop.store.fingerprint) as store:
