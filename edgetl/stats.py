@@ -1,4 +1,4 @@
-"""Proportions with their intervals, accuracy per class, and Student's t."""
+"""Proportions and means with their intervals, accuracy per class, and Student's t."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_TWO_SIDED = 1.959963984540054
+"""The two-sided normal deviate of 95 %."""
 
 
 def per_class_accuracy(
@@ -67,6 +73,31 @@ def _beta(x: float, y: float, a: float, b: float) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mean:
+    """A mean with its 95 % interval.
+
+    Attributes:
+        value: the mean.
+        interval: its 95 % interval.
+        n: values, count.
+    """
+
+    value: float
+    interval: tuple[float, float]
+    n: int
+
+    @classmethod
+    def estimate(cls, values: npt.NDArray[np.floating]) -> Mean:
+        """The mean of `values`, float [n], n at least 2, with the normal approximation, which dozens of values need."""
+        value, half = float(values.mean()), _TWO_SIDED * float(values.std(ddof=1)) / len(values) ** 0.5
+        return cls(value, (value - half, value + half), len(values))
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.value:.2f} [{low:.2f}, {high:.2f}] n={self.n}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Proportion:
     """A count of successes with its 95 % Wilson score interval (Wilson 1927; Brown, Cai and DasGupta 2001, eq. 4).
 
@@ -88,7 +119,7 @@ class Proportion:
         """The 95 % Wilson score interval, each end in [0, 1]; (0, 1) without a trial."""
         if not self.n:
             return 0.0, 1.0
-        z = 1.959963984540054
+        z = _TWO_SIDED
         p, n = self.value, self.n
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

@@ -136,9 +136,11 @@ def test_a_photo_far_from_all_others_or_rejected_by_the_head_is_unfamiliar():
     far = explain(SURE, random.normal(size=DIM).astype(np.float32), capture(random), known)
     assert far.verdict == "unfamiliar"
     assert far.reasons[0].values["cosine"] < far.reasons[0].values["limit"] <= far.reasons[0].values["usual"]
-    rejected = ask(known, dataclasses.replace(SURE, label=None, reason="unknown object"))
-    assert (rejected.verdict, rejected.label) == ("unfamiliar", None)
-    assert rejected.reasons[0].values["rejected"] == describe_reason(rejected.reasons[0]) == "unknown object"
+    rejected = ask(known, dataclasses.replace(SURE, label=None, code="unknown-object"))
+    assert (rejected.verdict, rejected.label, rejected.reasons[0].values["rejected"]) == ("unfamiliar", None, "unknown-object")
+    reject_class = ask(known, dataclasses.replace(SURE, label=None, code="reject-class"))
+    assert (reject_class.reasons[0].values["rejected"], reject_class.reasons[0].values["label"]) == ("reject-class", "cup")
+    assert describe_reason(reject_class.reasons[0]) == "looks like the reject class 'cup'"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Adapting a head to unlabelled photos of a new place."""
+"""Adapts a head to unlabelled photos of a new place or camera."""

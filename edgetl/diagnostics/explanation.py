@@ -106,7 +106,7 @@ def _check_familiarity(prediction: Prediction, neighbours: tuple[Neighbour, ...]
         values = {"cosine": nearest, "limit": limit, "usual": float(np.median(photos.usual)), "share": UNFAMILIAR, "n": n}
         return Reason("unfamiliar", values)
     if prediction.label is None:
-        return Reason("unfamiliar", {"cosine": nearest, "probability": prediction.probability, "rejected": prediction.reason})
+        return Reason("unfamiliar", {"cosine": nearest, "label": prediction.top[0][0], "rejected": prediction.code})
     return None
 
 

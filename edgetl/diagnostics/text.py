@@ -191,7 +191,9 @@ def describe_reason(reason: Reason) -> str:
     if "limit" in values:
         usual = f"usually {values['usual']:.2f}, and {100 * values['share']:g} % are below {values['limit']:.2f} (n={values['n']})"
         return f"unlike every training photo: similarity {values['cosine']:.2f} to the nearest; {usual}"
-    return values["rejected"] or "the head rejects it as unknown"
+    if values["rejected"] == "reject-class":
+        return f"looks like the reject class {values['label']!r}"
+    return "rejected as an unknown object: unlike the training photos"
 
 
 def advise_reason(reason: Reason) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgetl.adaptation import gate
+from edgetl.adaptation.text import describe_report
 from edgetl.diagnostics import regression
 from edgetl.heads import open_set
 from edgetl.inputs.photo import folders
@@ -72,13 +73,12 @@ def adapt_head(
     requested, unknown = session.requested_kind(), session.operating_point()
     fit = session.learner().fit(requested)
     calibrated = open_set.calibrate(fit, session.store.background(), unknown)[0]
-    adaptation = gate.adapt(calibrated, fit, target, kind=kind, labels=labels, same_shares=same_balance)
+    adaptation = gate.adapt(calibrated, fit, target, kind=kind, labels=labels, same_balance=same_balance)
     report = adaptation.report
     if report.kind is not None:
         head = dataclasses.replace(adaptation.head, fingerprint=session.store.fingerprint.digest)
         details = {
             "asked": requested,
-            "reason": report.reason,
             "record": regression.TrainingRecord.from_fit(fit),
             "adaptation": report,
             "unknown": unknown,
@@ -86,5 +86,5 @@ def adapt_head(
         # Leave-one-out measures the accuracy where the training photos were taken, not where the camera is now.
         unmeasured = Proportion(0, 0)
         head_id = save_head(session, head, unmeasured, details, activate=True, kind=f"{head.kind}, adapted ({report.kind})")
-        session.store.log("adapt", report.reason, head_id)
+        session.store.log("adapt", describe_report(report), head_id)
     return report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgetl.adaptation.gate import OTHER_MIX
 from edgetl.cli.output.common import (
     PROPORTION,
     findings_in_full,
@@ -155,21 +154,18 @@ def _unknown_objects(rejection: RejectionReport) -> str:
 
 def adapt(report: AdaptReport, *, verbose: bool) -> list[str]:
     """What was tried, and whether the head was adapted."""
+    from edgetl.adaptation.text import advise_report, describe_attempt, describe_report, describe_warning
+
     lines = []
     if verbose:
         rows = [
-            (attempt.kind, "accepted" if attempt.accepted else "rejected", *proportion(attempt.changed), attempt.reason)
+            (attempt.kind, "accepted" if attempt.accepted else "rejected", *proportion(attempt.changed), describe_attempt(attempt))
             for attempt in report.tried
         ]
-        lines += [render(("adapter", "", "answers changed", *PROPORTION[1:], "why"), rows), *warnings_in_full(report.warnings)]
-    if report.kind is None and report.other_mix is not None and report.other_mix > OTHER_MIX:
-        return [
-            *lines,
-            "error: not adapted: the class balance differs from training.",
-            "next: photograph every class, or pass --same-balance; -v shows what was tried.",
-        ]
+        lines += [render(("adapter", "", "answers changed", *PROPORTION[1:], "why"), rows)]
+        lines += warnings_in_full(list(map(describe_warning, report.warnings)))
+    result = describe_report(report)
     if report.kind is None:
-        tried = number(len(report.tried), "adapter was", "adapters were")
-        return [*lines, f"error: not adapted: {tried} tried, none is expected to help.", "next: -v shows the reasons."]
-    lines.append(f"Adapted with {report.kind} to {number(report.photos, 'photo')}; the adapted head is active.")
-    return [*lines, "next: `edgetl rollback` undoes it; the next training begins without it."]
+        return [*lines, f"error: {result}.", f"next: {advise_report(report)}; -v shows what was tried."]
+    undo = "next: `edgetl rollback` undoes it; the next training begins without it."
+    return [*lines, f"{result[0].upper()}{result[1:]}; the adapted head is active.", undo]
