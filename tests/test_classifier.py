@@ -175,7 +175,7 @@ def test_evaluate_counts_the_answers_of_predict_and_stores_nothing(classifier: C
     assert report.wrong == Proportion(sum(answer not in (label, None) for label, answer in known), 12)
     assert report.best_guess == Proportion(sum(guess.top[0][0] == label for label in ("green", "red") for guess in guesses[label]), 12)
     assert report.unknown_rejected == Proportion(answers["blue"].count(None), 6)
-    assert [(Path(failure.source).name, failure.code) for failure in report.failed] == [("bad.jpg", "photo-unusable")]
+    assert [(Path(failure.source).name, failure.code) for failure in report.failed] == [("bad.jpg", "photo-empty")]
     assert (report.stored, report.untrained) == (8, {"blue": 6})
     assert classifier.counts == before
 
@@ -208,7 +208,7 @@ def test_one_bad_photo_in_a_thousand_is_reported_at_the_end(classifier: Classifi
     report = classifier.add_many(root)
     assert classifier.counts == {"even": 500, "odd": 499}
     assert report.number("added") == 999
-    assert [(failure.source, failure.code) for failure in report.failed] == [(str(broken), "photo-unusable")]
+    assert [(failure.source, failure.code) for failure in report.failed] == [(str(broken), "photo-corrupt")]
 
 
 def test_training_needs_two_classes_and_a_known_kind(classifier: Classifier) -> None:
