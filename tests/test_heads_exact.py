@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from edgetl.heads import Fit, Learner
 from edgetl.heads import learner as learner_module
 from edgetl.heads.linalg import whitening
-from edgetl.heads.samples import Samples
+from edgetl.heads.samples import LabelledEmbeddings
 from edgetl.types import HeadKind
 
 DIM = 48
@@ -123,7 +123,7 @@ def test_sums_are_exact_in_any_order_and_after_any_changes() -> None:
     rng = np.random.default_rng(0)
     x = np.asarray(rng.standard_normal((300, 20)) * np.exp(3 * rng.standard_normal((300, 20))), np.float32)
     labels = [f"{k}" for k in rng.integers(0, 3, 300)]
-    lived, batch = Samples(20), Samples(20)
+    lived, batch = LabelledEmbeddings(20), LabelledEmbeddings(20)
     lived.add(np.arange(300), x, labels)
     for _ in range(3000):
         i = int(rng.integers(300))

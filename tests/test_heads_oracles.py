@@ -15,7 +15,7 @@ from edgetl.heads.algorithms import lda, logistic, ncm, ridge
 from edgetl.heads.confidence.calibration import brier, temperature
 from edgetl.heads.linalg.normalisation import power_normalised
 from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening
-from edgetl.heads.training_set import View
+from edgetl.heads.training_set import TrainingSet
 
 ALPHAS = (0.3, 0.03, 0.003)
 
@@ -26,12 +26,12 @@ def data(seed: int, n: int, d: int, c: int) -> tuple[np.ndarray, np.ndarray]:
     return power_normalised((rng.standard_normal((c, d))[y] + 2 * rng.standard_normal((n, d)) + 1).astype(np.float32)), y
 
 
-def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | None = None) -> View:
+def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | None = None) -> TrainingSet:
     counts = np.bincount(y)
     means = np.stack([x[y == k].mean(0, dtype=np.float64) for k in range(len(counts))])
     alone = np.arange(len(y))
     together = alone if bursts is None else bursts
-    return View(x, y, counts, means, space.project(means), together, np.ones(len(y)), together % 5, alone, space, space.alpha)
+    return TrainingSet(x, y, counts, means, space.project(means), together, np.ones(len(y)), together % 5, alone, space, space.alpha)
 
 
 def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:
@@ -40,7 +40,7 @@ def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:
     moved = Scatter(np.concatenate([x[:-third], x[:5] + 0.01])).at(alpha)
     moved.remove(np.arange(len(x) - third + 5) < len(x) - third, x[:5] + np.float32(0.01))
     moved.add(x[-third:])
-    return [Spectrum(x).at(alpha), Scatter(x).at(alpha), moved]
+    return [Spectrum(x).build(alpha), Scatter(x).build(alpha), moved]
 
 
 def same_for_argmax(logits: np.ndarray, expected: np.ndarray, rtol: float, atol: float = 0) -> None:
@@ -63,7 +63,7 @@ def test_lda_is_scikit_learns_with_the_same_shrinkage(shape: tuple[int, int, int
     shrinkage = alpha / (alpha + (within**2).sum() / d)
     oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(x.astype(np.float64), y)
     for space in spaces(x, alpha):
-        w, b = lda.read(view(x, y, space)).linear()
+        w, b = lda.fit(view(x, y, space)).linear()
         same_for_argmax((x @ w.T + b) * n / (1 - shrinkage), oracle.decision_function(x.astype(np.float64)), 1e-7)
 
 
@@ -73,7 +73,7 @@ def test_ridge_is_scikit_learns_on_one_hot_targets(shape: tuple[int, int, int], 
     x, y = data(3, *shape)
     oracle = Ridge(alpha=alpha, solver="cholesky").fit(x.astype(np.float64), np.eye(shape[2])[y])
     for space in spaces(x, alpha):
-        w, b = ridge.read(view(x, y, space)).linear()
+        w, b = ridge.fit(view(x, y, space)).linear()
         np.testing.assert_allclose(w, oracle.coef_, atol=1e-6 * np.abs(oracle.coef_).max())
         np.testing.assert_allclose(b, oracle.intercept_ - 1 / shape[2], atol=1e-6 * np.abs(oracle.coef_).max())
 
@@ -83,7 +83,7 @@ def test_ridges_leave_one_out_error_is_that_of_ridge_cv() -> None:
     targets = np.eye(3)[y]
     oracle = RidgeCV(ALPHAS, store_cv_results=True, gcv_mode="eigen").fit(x.astype(np.float64), targets)
     for i, alpha in enumerate(ALPHAS):
-        held = ridge.read(view(x, y, Spectrum(x).at(alpha))).held
+        held = ridge.fit(view(x, y, Spectrum(x).build(alpha))).held
         values = held + 1 / 3  # the regression's sum to one, like the targets
         np.testing.assert_allclose((targets - values) ** 2, oracle.cv_results_[:, :, i], rtol=1e-4, atol=1e-7)
 
@@ -91,7 +91,7 @@ def test_ridges_leave_one_out_error_is_that_of_ridge_cv() -> None:
 def test_nearest_class_mean_is_scikit_learns_nearest_centroid() -> None:
     x, y = data(5, 200, 30, 7)
     other, _ = data(6, 500, 30, 7)
-    w, b = ncm.read(view(x, y, Scatter(x).at(0.3))).linear()
+    w, b = ncm.fit(view(x, y, Scatter(x).build(0.3))).linear()
     np.testing.assert_array_equal((other @ w.T + b).argmax(1), NearestCentroid().fit(x, y).predict(other))
 
 
@@ -103,7 +103,7 @@ def test_logistic_regression_has_scikit_learns_coefficients(shape: tuple[int, in
     c = 1 / alpha if shape[2] > 2 else 2 / alpha
     oracle = LogisticRegression(C=c, tol=1e-10, max_iter=10_000).fit(x.astype(np.float64), y)
     for space in spaces(x, alpha) + spaces(x, 0.1):  # its penalty need not be that of the coordinates
-        w, b = logistic.read(dataclasses.replace(view(x, y, space), alpha=alpha)).linear()
+        w, b = logistic.fit(dataclasses.replace(view(x, y, space), alpha=alpha)).linear()
         weight, bias = (w - w.mean(0), b - b.mean()) if shape[2] > 2 else (w[1:] - w[:1], b[1:] - b[:1])
         np.testing.assert_allclose(weight, oracle.coef_, atol=1e-5 * np.abs(oracle.coef_).max())
         np.testing.assert_allclose(bias, oracle.intercept_ - (oracle.intercept_.mean() if shape[2] > 2 else 0), atol=1e-5)
@@ -111,8 +111,8 @@ def test_logistic_regression_has_scikit_learns_coefficients(shape: tuple[int, in
 
 def test_logistic_regressions_held_out_logits_are_those_of_refits_without_the_fold() -> None:
     x, y = data(11, 60, 12, 3)
-    space = Spectrum(x).at(0.3)
-    held = logistic.read(view(x, y, space)).held
+    space = Spectrum(x).build(0.3)
+    held = logistic.fit(view(x, y, space)).held
     for fold in range(5):
         out = np.arange(len(y)) % 5 == fold
         oracle = LogisticRegression(C=1 / 0.3, tol=1e-10, max_iter=10_000).fit(x[~out].astype(np.float64), y[~out])
@@ -147,7 +147,7 @@ def test_held_out_logits_are_those_of_a_refit_without_the_sample(kind: str, alph
     for i in range(len(x)):
         w, b = refit(kind, np.delete(x, i, 0), np.delete(y, i), alpha, shape[2] + 1)
         expected.append(w @ x[i].astype(np.float64) + b)
-    read = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind]
+    read = {"ncm": ncm.fit, "lda": lda.fit, "ridge": ridge.fit}[kind]
     for space in spaces(x, alpha):
         training_set = read(view(x, y, space))
         same_for_argmax(training_set.held, np.array(expected), 1e-5)
@@ -183,8 +183,8 @@ def test_held_out_logits_are_those_of_a_refit_without_the_burst(
         if not out.all():
             w, b = refit(kind, x[~out], y[~out], alpha, 3)
             expected[out] = x[out].astype(np.float64) @ w.T + b
-    read = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind]
-    for space in [Spectrum(x).at(alpha), Scatter(x).at(alpha)]:
+    read = {"ncm": ncm.fit, "lda": lda.fit, "ridge": ridge.fit}[kind]
+    for space in [Spectrum(x).build(alpha), Scatter(x).build(alpha)]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(training_set, "FEW", few)
             held = read(view(x, y, space, bursts)).held
@@ -202,7 +202,7 @@ def test_a_burst_at_the_border_of_being_refitted_has_the_same_logits_either_way(
 ) -> None:
     x, y = data(13, 200, 20, 3)
     bursts = np.maximum(np.arange(200) - size + 1, 0)
-    read, sample = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read}[kind], view(x, y, Scatter(x).at(0.03), bursts)
+    read, sample = {"ncm": ncm.fit, "lda": lda.fit, "ridge": ridge.fit}[kind], view(x, y, Scatter(x).build(0.03), bursts)
     held = [read(sample).held]
     for few in (0, 1000):
         monkeypatch.setattr(training_set, "FEW", few)
@@ -241,7 +241,7 @@ def test_thousands_of_frames_of_one_thing_need_no_matrix_of_their_size(
 def test_logistic_regression_never_cuts_a_burst() -> None:
     x, y = data(12, 60, 12, 3)
     bursts = np.random.default_rng(0).integers(0, 12, 60)
-    held = logistic.read(view(x, y, Spectrum(x).at(0.3), bursts)).held
+    held = logistic.fit(view(x, y, Spectrum(x).build(0.3), bursts)).held
     for fold in range(5):
         out = bursts % 5 == fold
         oracle = LogisticRegression(C=1 / 0.3, tol=1e-10, max_iter=10_000).fit(x[~out].astype(np.float64), y[~out])
@@ -252,8 +252,8 @@ def test_a_sample_that_is_held_out_cannot_change_its_own_logits() -> None:
     x, y = data(9, 40, 12, 3)
     other = y.copy()
     other[7] = (y[7] + 1) % 3
-    for read in (ncm.read, lda.read, ridge.read):
-        first, second = (read(view(x, labels, Spectrum(x).at(0.03))).held[7:8] for labels in (y, other))
+    for read in (ncm.fit, lda.fit, ridge.fit):
+        first, second = (read(view(x, labels, Spectrum(x).build(0.03))).held[7:8] for labels in (y, other))
         same_for_argmax(first, second, 1e-6)
 
 

@@ -25,7 +25,7 @@ from edgetl.heads import Fit, Head, Learner
 from edgetl.heads.confidence.acceptance import ClassMean, RejectionReport
 from edgetl.heads.confidence.limits import FEW, limits_beside
 from edgetl.heads.confidence.rejection import POINTS, SCORES
-from edgetl.heads.leave_class_out import Absence
+from edgetl.heads.leave_class_out import LeaveClassOut
 from edgetl.heads.open_set import auroc, calibrate, fitted, scores, state
 from edgetl.runtimes import fake
 from edgetl.session import deployment
@@ -66,7 +66,7 @@ def test_auroc_is_scikit_learns(known: list[float], unknown: list[float]) -> Non
 @settings(max_examples=40, deadline=None)
 def test_the_interval_over_classes_is_students(n: int, seed: int) -> None:
     values = np.random.default_rng(seed).beta(20, 5, n)
-    made = ClassMean.of(values)
+    made = ClassMean.compute(values)
     half = student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
     expected = (max(0, values.mean() - half), min(1, values.mean() + half)) if n > 2 else (0, 1)
     np.testing.assert_allclose(made.interval, expected, atol=0.01 * (half if n > 2 else 1) + 1e-9)
@@ -103,7 +103,7 @@ def test_scores_without_a_burst_and_without_a_class_are_those_of_a_refit(drop: i
     view = taught(photos).whole.view
     rows = np.unique(view.bursts, return_index=True)[1]
     assert len(rows) == 4 * 5
-    made = scores(Absence(view, rows).without(drop), 1.0, np.zeros(4, bool), -np.inf)
+    made = scores(LeaveClassOut(view, rows).without(drop), 1.0, np.zeros(4, bool), -np.inf)
     for i, row in enumerate(rows):
         left = (view.bursts != view.bursts[row]) & (view.classes != (-1 if drop is None else drop))
         for score, value in by_definition(view.x[[row]], view.x[left], view.classes[left], view.alpha).items():
@@ -277,7 +277,7 @@ def test_with_a_background_scores_are_those_of_a_refit_for_one_class_too(classes
     view = state(fit)
     ground, others = normalised(rng.standard_normal((9, DIM)).astype(np.float32)), normalised(drawn(centres[0] + 1, rng, 5))
     space, rows = view.whitening, np.unique(view.bursts, return_index=True)[1][:20]
-    model = Absence(view, rows, space.strangers(ground), space.strangers(others))
+    model = LeaveClassOut(view, rows, space.locate_outside(ground), space.locate_outside(others))
     for drop in (None, 0) if classes > 1 else (None,):
         made = scores(model.without(drop), 1.0, np.zeros(classes, bool), -np.inf)["mahalanobis"]
         there = view.classes != (-1 if drop is None else drop)

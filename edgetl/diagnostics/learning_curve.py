@@ -22,8 +22,8 @@ from edgetl.heads.learner import Fit
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.heads.linalg.whitening import scaled
 from edgetl.heads.samples import places, quota
-from edgetl.heads.selection import READERS
-from edgetl.heads.training_set import FOLDS, View
+from edgetl.heads.selection import ALGORITHMS
+from edgetl.heads.training_set import FOLDS, TrainingSet
 from edgetl.stats import Proportion
 from edgetl.types import Array, Embeddings
 
@@ -141,8 +141,8 @@ def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
     average = np.eye(len(counts))[y].T / counts[:, None]
     space = scaled(x, fit.alpha)
     each = np.arange(len(y))
-    view = View(x, y, counts, average @ x, average @ space.changes, each, np.ones(len(y)), each % FOLDS, each, space, fit.alpha)
-    return READERS[fit.kind](view).linear()
+    view = TrainingSet(x, y, counts, average @ x, average @ space.changes, each, np.ones(len(y)), each % FOLDS, each, space, fit.alpha)
+    return ALGORITHMS[fit.kind](view).linear()
 
 
 Range = tuple[float, float, float]

@@ -13,7 +13,7 @@ import dataclasses
 
 import numpy as np
 
-from edgetl.heads.training_set import View
+from edgetl.heads.training_set import TrainingSet
 from edgetl.types import Array, Embeddings
 
 GROUND = 64
@@ -50,7 +50,7 @@ class Background:
         return len(self.ground) + len(self.held_out)
 
     @classmethod
-    def of(cls, x: Embeddings, view: View, rows: Array) -> Background:
+    def select(cls, x: Embeddings, view: TrainingSet, rows: Array) -> Background:
         """Sorts a background.
 
         Args:

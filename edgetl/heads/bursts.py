@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgetl.heads.samples import Rows
+from edgetl.heads.linalg.rows import GrowingRows
 from edgetl.types import Array, Embeddings
 
 ROOTED = 0.95
@@ -51,7 +51,7 @@ class Bursts:
     """
 
     def __init__(self) -> None:
-        self._rooted: Rows | None = None
+        self._rooted: GrowingRows | None = None
         self._alike = np.empty(0, np.int64)
         self._next = 0
 
@@ -85,7 +85,7 @@ class Bursts:
                 _link_in_cells(self._alike, some, ids, fresh)
             else:
                 if self._rooted is None:
-                    self._rooted = Rows(np.empty((0, some.shape[1]), np.float32))
+                    self._rooted = GrowingRows(np.empty((0, some.shape[1]), np.float32))
                 self._rooted.append(rooted(some[len(self._rooted.array) :]))
                 _link(self._alike, self._rooted.array, fresh)
         bursts = self._alike.copy()

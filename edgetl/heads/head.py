@@ -15,15 +15,11 @@ from safetensors.numpy import save
 
 from edgetl.errors import HeadError, LabelError
 from edgetl.heads.confidence.conformal import Conformal
-from edgetl.heads.confidence.rejection import POINTS, SCORES, Point, Rejection, is_nothing
+from edgetl.heads.confidence.rejection import POINTS, SCORES, Point, Rejected, Rejection, is_nothing
 from edgetl.heads.linalg.normalisation import signed_roots
 from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
 
-FORMAT = "edgetl-head-4"
-_BEFORE = ("edgetl-head-1", "edgetl-head-2", "edgetl-head-3")
-"""The first had neither rejection nor conformal sets; it and the second read L2-normalised embeddings, without roots, and had no checksum.
-The third had no background and one operating point."""
-_PLAIN = _BEFORE[:2]
+FORMAT = "edgetl-head-1"
 _REJECTION, _LIMITS = ("weight", "bias", "offset", "form"), ("threshold", "reach")
 
 
@@ -37,13 +33,11 @@ class Head:
         weight: float32 [c, d].
         bias: float32 [c].
         temperature: the logits are divided by this before the softmax; fitted on held-out logits.
-        rooted: of how many of the last values of an embedding it reads roots (:func:`edgetl.heads.linalg.normalisation.signed_roots`);
-        heads made
-            before there was power normalisation read none.
-        counts: samples per class that it was trained from; empty where unknown.
-        fingerprint: digest of the embeddings' fingerprint; empty where unknown.
-        rejection: what tells that a photo is like nothing taught; None where too few were taught.
-        conformal: what its sets of classes are made from; None where unknown.
+        rooted: of how many of the last values of an embedding it reads roots (:func:`edgetl.heads.linalg.normalisation.signed_roots`).
+        counts: training photos per class; empty if unknown.
+        fingerprint: digest of the embeddings' fingerprint; empty if unknown.
+        rejection: how it rejects unknown objects; None with too few training photos.
+        conformal: how it makes conformal prediction sets; None if unknown.
     """
 
     kind: str
@@ -69,31 +63,29 @@ class Head:
         """Softmax of `logits / temperature`, float32, same shape and errors as :meth:`logits`."""
         return self._odds(self.logits(embeddings))
 
-    def decide(self, embedding: Embeddings, unknown: Point | None = None) -> tuple[Embeddings, str]:
-        """Probabilities float32 [c] of one embedding [d], and why it gets no label: a sentence, empty where it gets the most probable one.
-
-        It gets none where that class is a reject class (:func:`edgetl.heads.confidence.rejection.is_nothing`) or where it is like
-        nothing taught.
+    def decide(self, embedding: Embeddings, unknown: Point | None = None) -> tuple[Embeddings, Rejected | None]:
+        """Probabilities float32 [c] of one embedding [d], and why it gets no label; None if it gets the most probable one.
 
         Args:
             embedding: float32 [d].
             unknown: the operating point; None is the one that was trained for.
 
         Raises:
-            HeadError: as :meth:`logits`, or a head without that operating point.
+            HeadError: as :meth:`logits`, or an unknown operating point.
         """
         x = self.normalised(embedding)
         probabilities = self._odds(self.linear(x))
         best = self.labels[int(probabilities.argmax())]
         if is_nothing(best):
-            return probabilities, f"it looks like {best!r}, which stands for nothing that has a name"
-        return probabilities, "" if self.rejection is None else self.rejection.reason(x, unknown)
+            return probabilities, Rejected("reject-class")
+        return probabilities, None if self.rejection is None else self.rejection.reject(x, unknown)
 
     def normalised(self, embeddings: Array) -> Embeddings:
         """Embeddings as the weights read them, float32, with the shape and the errors of :meth:`logits`; a zero row stays zero."""
         x = np.asarray(embeddings, np.float32)
         if x.ndim not in (1, 2) or x.shape[-1] != self.weight.shape[1]:
-            raise HeadError(f"this head reads embeddings of {self.weight.shape[1]} values, not an array of shape {list(x.shape)}")
+            message = f"this head reads embeddings of {self.weight.shape[1]} values, not an array of shape {list(x.shape)}"
+            raise HeadError(message, code="embedding-shape", shape=list(x.shape), expected=self.weight.shape[1])
         if self.rooted:
             x = signed_roots(x, self.rooted)
         if x.ndim == 2:
@@ -119,15 +111,15 @@ class Head:
         return scaled
 
     def candidates(self, embedding: Embeddings, confidence: float = 0.9) -> tuple[str, ...]:
-        """The classes that one embedding [d] may be of, most probable first: the right one is among them with this confidence.
+        """The conformal prediction set of one embedding [d], most probable class first: it contains the correct class with this confidence.
 
-        :mod:`edgetl.heads.confidence.conformal` says what that is worth; it holds for photos of the classes taught.
+        It holds for photos of trained classes; :mod:`edgetl.heads.confidence.conformal` has the exact guarantee.
 
         Raises:
-            HeadError: as :meth:`logits`, or a confidence that some class has too few photos for (it says how many more).
+            HeadError: as :meth:`logits`, or a class with too few photos for this confidence (the message says how many more).
         """
         if self.conformal is None:
-            raise HeadError("this head holds no scores of photos left out, from which sets are made; train again to make one that does")
+            raise HeadError("this head has no conformal prediction sets; train again to make a head that has", code="no-prediction-sets")
         probabilities = self.probabilities(embedding)
         inside = self.conformal.holds(probabilities, self.labels, confidence)
         return tuple(self.labels[i] for i in np.argsort(-probabilities, kind="stable") if inside[i])
@@ -147,8 +139,7 @@ class Head:
             stated["rejection"] = self.rejection.score
             arrays |= {f"rejection.{name}": getattr(self.rejection, name) for name in _REJECTION}
             arrays |= {f"rejection.{name}": np.array([getattr(self.rejection, name)], np.float64) for name in _LIMITS}
-            if self.rejection.limits is not None:
-                arrays["rejection.limits"] = np.array(self.rejection.limits, np.float64)
+            arrays["rejection.limits"] = np.array(self.rejection.limits, np.float64)
         if self.conformal is not None:
             stated["conformal"] = json.dumps(self.conformal.sizes)
             arrays["conformal.scores"] = self.conformal.scores
@@ -162,26 +153,28 @@ class Head:
 
         Args:
             data: what :meth:`to_bytes` wrote.
-            name: what to call it in a message, e.g. the file's name.
+            name: for messages, e.g. the file's name.
 
         Raises:
-            HeadError: not a head, or one whose arrays or names do not fit together.
+            HeadError: not a head, damaged, or one whose arrays or names do not fit together.
         """
         try:
             return _read(data)
         except HeadError as error:
-            raise HeadError(f"{name}: {error}") from None
+            raise HeadError(f"{name}: {error}", code=error.code, name=name, **error.values) from None
         except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise HeadError(f"{name} is not an edgetl head ({type(error).__name__}: {error}); train again to make a new one") from None
+            message = f"{name} is not an edgetl head ({type(error).__name__}: {error}); train again to make a new one"
+            raise HeadError(message, code="not-a-head", name=name) from None
 
 
 def _check_norm(norm: float) -> None:
     if not math.isfinite(norm):
-        raise HeadError("the embedding holds a NaN or an infinity (or overflows float32); check the runtime with `edgetl bundle inspect`")
+        message = "the embedding has a NaN or an infinity (or overflows float32); check the runtime with `edgetl bundle inspect`"
+        raise HeadError(message, code="embedding-not-finite")
 
 
 def _crc(stated: Mapping[str, str], arrays: Mapping[str, bytes]) -> int:
-    """CRC32 of everything that is stated, and of every array under its name."""
+    """CRC32 of the metadata, and of every array under its name."""
     crc = crc32(json.dumps(stated, sort_keys=True).encode())
     for name in sorted(arrays):
         crc = crc32(arrays[name], crc32(name.encode(), crc))
@@ -193,12 +186,12 @@ def _read(data: bytes) -> Head:
     arrays = {name: _array(entry) for name, entry in entries.items()}
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     stated = header["__metadata__"]
-    if stated["format"] not in (*_BEFORE, FORMAT):
-        raise HeadError(f"format {stated['format']!r} is unknown; this edgetl reads {', '.join(map(repr, (*_BEFORE, FORMAT)))}")
-    if stated["format"] not in _PLAIN:
-        crc = stated.pop("crc")
-        if crc != str(_crc(stated, {name: bytes(entry["data"]) for name, entry in entries.items()})):
-            raise HeadError("its bytes have changed since it was written; copy or export it again")
+    if stated["format"] != FORMAT:
+        message = f"format {stated['format']!r} is unknown; this edgetl reads {FORMAT!r}"
+        raise HeadError(message, code="head-format-unknown", format=stated["format"], expected=FORMAT)
+    crc = stated.pop("crc")
+    if crc != str(_crc(stated, {name: bytes(entry["data"]) for name, entry in entries.items()})):
+        raise HeadError("its bytes have changed since it was written; copy or export it again", code="head-damaged")
     labels, counts = tuple(json.loads(stated["labels"])), tuple(json.loads(stated["counts"]))
     rejection, conformal = None, None
     if "conformal" in stated:
@@ -206,7 +199,7 @@ def _read(data: bytes) -> Head:
     if "rejection" in stated:
         weight, bias, offset, form = (arrays[f"rejection.{name}"] for name in _REJECTION)
         threshold, reach = (_number(arrays[f"rejection.{name}"], f"rejection.{name}") for name in _LIMITS)
-        limits = tuple(arrays["rejection.limits"].tolist()) if "rejection.limits" in arrays else None
+        limits = tuple(arrays["rejection.limits"].tolist())
         rejection = Rejection(stated["rejection"], weight, bias, offset, form, threshold, reach, limits)
     head = Head(
         stated["kind"],
@@ -214,7 +207,7 @@ def _read(data: bytes) -> Head:
         arrays["weight"],
         arrays["bias"],
         _number(arrays["temperature"], "temperature"),
-        0 if stated["format"] in _PLAIN else json.loads(stated["rooted"]),
+        json.loads(stated["rooted"]),
         counts,
         stated["fingerprint"],
         rejection,
@@ -279,7 +272,7 @@ def _check_rejection(rejection: Rejection, shape: tuple[int, ...]) -> None:
             raise HeadError(
                 f"rejection.{name} is {array.dtype} {list(array.shape)}; expected float32 {list(expected)} without NaN or infinity"
             )
-    limits = rejection.limits or (rejection.threshold,) * len(POINTS)
+    limits = rejection.limits
     if not all(map(math.isfinite, (rejection.threshold, rejection.reach, *limits))) or len(limits) != len(POINTS):
         raise HeadError(
             f"rejection's threshold is {rejection.threshold}, its reach {rejection.reach} and its limits {limits}; expected finite "

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgetl.heads.algorithms.leave_out import Loss, inverse
-from edgetl.heads.linalg.whitening import Strangers
-from edgetl.heads.training_set import View
+from edgetl.heads.algorithms.leave_out import Removal, inverse
+from edgetl.heads.linalg.whitening import OutsidePoints
+from edgetl.heads.training_set import TrainingSet
 from edgetl.types import Array
 
 REMOVED, SMALL = 1024, 1 / 8
@@ -24,7 +24,7 @@ that are scored; its mean goes wholly."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class HeldOutScores:
     """What a model says of m photos whose bursts it never saw.
 
     Attributes:
@@ -49,7 +49,7 @@ class _Lost(NamedTuple):
     onto_means: Array
 
 
-class Absence:
+class LeaveClassOut:
     """Some photos, each standing for its burst, to be scored by models that lack the burst and any one class.
 
     Attributes:
@@ -57,10 +57,10 @@ class Absence:
         solve: A, of the model that lacks nothing.
         means: A m for each class mean and each photo of the ground, [c + k, r].
         cross: m^T A m among them, [c + k, c + k].
-        beyond: of the ground, see :class:`edgetl.heads.linalg.whitening.Strangers`.
+        beyond: of the ground, see :class:`edgetl.heads.linalg.whitening.OutsidePoints`.
     """
 
-    def __init__(self, view: View, rows: Array, ground: Strangers | None = None, others: Strangers | None = None) -> None:
+    def __init__(self, view: TrainingSet, rows: Array, ground: OutsidePoints | None = None, others: OutsidePoints | None = None) -> None:
         """Takes the photos that are scored and those that widen the total scatter.
 
         Args:
@@ -93,25 +93,25 @@ class Absence:
                 self._along[-len(others) :, -len(ground) :] += others.beyond @ ground.beyond.T
         self._nearness = self._near(others)
 
-    def without(self, drop: int | None = None) -> Answer:
+    def without(self, drop: int | None = None) -> HeldOutScores:
         """The answers of models that lack each photo's burst and, where one is given, the class `drop`; the others' come last."""
         (m, number), alpha = (len(self.classes) + self._extra, len(self._view.counts)), self._view.whitening.alpha
         keep = np.arange(number) != (-1 if drop is None else drop)
-        made = Answer(np.full((m, number), -np.inf), np.empty(m), np.empty(m), np.where(keep, self._nearness, -np.inf))
+        made = HeldOutScores(np.full((m, number), -np.inf), np.empty(m), np.empty(m), np.where(keep, self._nearness, -np.inf))
         lost = None if drop is None else self._scatter(drop)
         everywhere, cross, counts = self._along, self.cross, self._view.counts[keep]
         if lost is not None:
             everywhere, cross = everywhere + lost.rows @ lost.onto_means.T, cross + lost.means @ lost.onto_means.T
         there = np.append(keep, np.ones(self._alone, bool))
         everywhere, cross = everywhere[:, there], cross[np.ix_(there, there)]
-        ground, left = _Ground.of(cross, np.append(counts, np.ones(self._alone))), len(counts)
+        ground, left = _Ground.compute(cross, np.append(counts, np.ones(self._alone))), len(counts)
         cross = cross[:left, :left]
         for at, gram, seen in self._groups(drop):
             along, place = everywhere[at], np.where(at[:, 0] < len(self._rows), at[:, 0], at[:, 0] - len(self._rows) + len(self.classes))
             if lost is not None:
                 gram = gram + lost.rows[at] @ lost.onto_rows[at].swapaxes(1, 2)
             own = along[..., :left]
-            loss = Loss.of((np.cumsum(keep) - 1)[self._view.classes[self._rows[at]]], counts, gram, own, cross) if seen else None
+            loss = Removal.compute((np.cumsum(keep) - 1)[self._view.classes[self._rows[at]]], counts, gram, own, cross) if seen else None
             made.logits[np.ix_(place, keep)], made.squares[place] = _gaussian(loss, gram, own, cross, alpha)
             made.background[place] = ground.distance(gram, along, seen, alpha)
         return made
@@ -140,14 +140,14 @@ class Absence:
         onto = np.linalg.solve(rest, np.concatenate([rows, means]).T).T.astype(np.float64)
         return _Lost(rows.astype(np.float64), means.astype(np.float64), onto[: len(rows)], onto[len(rows) :])
 
-    def _near(self, others: Strangers | None) -> Array:
+    def _near(self, others: OutsidePoints | None) -> Array:
         """Nearness of every photo when its burst is left out, [m + j, c]; a class that is left out as well is only a column less."""
         view, made = self._view, np.empty((len(self.classes) + self._extra, len(self._view.counts)))
         x, cross = view.x[self._rows], view.means @ view.means.T
         along = (x @ view.means.T.astype(np.float32)).astype(np.float64)
         for at, _ in self._batches:
             gram = (x[at] @ x[at].swapaxes(1, 2)).astype(np.float64)
-            loss = Loss.of(view.classes[self._rows[at]], view.counts, gram, along[at], cross)
+            loss = Removal.compute(view.classes[self._rows[at]], view.counts, gram, along[at], cross)
             made[at[:, 0]] = np.where(loss.gone, -np.inf, loss.x_means[:, 0] - loss.squares / 2)
         if others is not None:
             made[-len(others) :] = others.x @ view.means.T.astype(np.float32) - np.diag(cross) / 2
@@ -163,7 +163,7 @@ def _batches(bursts: Array, m: int) -> Iterator[Array]:
         yield order[starts[sizes == size][:, None] + np.arange(size)]
 
 
-def _gaussian(loss: Loss | None, gram: Array, along: Array, cross: Array, alpha: float) -> tuple[Array, Array]:
+def _gaussian(loss: Removal | None, gram: Array, along: Array, cross: Array, alpha: float) -> tuple[Array, Array]:
     """Logits [b, c] and x^T A x [b] of each group's first row, in the model without the group if `loss` is given."""
     if loss is None:
         return along[:, 0] - np.diag(cross) / 2, gram[:, 0, 0]
@@ -196,7 +196,7 @@ class _Ground:
     form: Array
 
     @classmethod
-    def of(cls, cross: Array, counts: Array) -> _Ground:
+    def compute(cls, cross: Array, counts: Array) -> _Ground:
         """From the products m A m [c, c] and the rows per class, [c]."""
         n = int(counts.sum())
         share = counts / n

@@ -8,43 +8,13 @@ import numpy as np
 
 from edgetl.errors import TrainError
 from edgetl.heads.linalg.normalisation import power_normalised
+from edgetl.heads.linalg.rows import GrowingRows
 from edgetl.types import Array, Embeddings
 
 _LONG = 64
 
 
-class Rows:
-    """An array [n, width] that grows at its end without moving what is there each time."""
-
-    def __init__(self, data: Array) -> None:
-        self._data, self._n = data, len(data)
-
-    @property
-    def array(self) -> Array:
-        """The rows; a view, valid until the next change."""
-        return self._data[: self._n]
-
-    def reserve(self, n: int) -> None:
-        """Makes room for `n` rows in all."""
-        if n > len(self._data):
-            grown = np.empty((n, self._data.shape[1]), self._data.dtype)
-            grown[: self._n] = self.array
-            self._data = grown
-
-    def append(self, rows: Array) -> None:
-        """Adds rows [k, width] at the end."""
-        n = self._n + len(rows)
-        if n > len(self._data):
-            self.reserve(n + n // 8)
-        self._data[self._n : n], self._n = rows, n
-
-    def keep(self, kept: Array) -> None:
-        """Drops the rows where `kept`, bool [n], is false."""
-        self._data = self.array[kept]
-        self._n = len(self._data)
-
-
-class Samples:
+class LabelledEmbeddings:
     """Rows in the order they came, power-normalised; an all-zero embedding stays zero. The views of a photo are neighbours with one id.
 
     A class's sum is exact: see :func:`edgetl.heads.linalg.normalisation.unit`. So it is the same after any changes, however many, as of
@@ -60,7 +30,7 @@ class Samples:
         """Begins with no row; heads read roots of the last `rooted` of `dim` values, of all when not given."""
         self._rooted = rooted
         self.ids = np.empty(0, np.int64)
-        self._x = Rows(np.empty((0, dim), np.float32))
+        self._x = GrowingRows(np.empty((0, dim), np.float32))
         self.labels: list[str] = []
         self.taken = np.empty(0)
         self._rows: dict[int, slice] = {}

@@ -1,61 +1,86 @@
-"""Which algorithm, and how much regularisation: chosen by leave-one-out on the samples, said in one sentence."""
+"""Chooses the algorithm and its regularisation by leave-one-out on the training set."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import numpy as np
 
 from edgetl.heads.algorithms import lda, logistic, ncm, ridge
 from edgetl.heads.confidence.calibration import brier_of_each, temperature
 from edgetl.heads.samples import cells_of
-from edgetl.heads.training_set import FOLDS, Reading, View
+from edgetl.heads.training_set import Solution, TrainingSet
 from edgetl.stats import Proportion
 from edgetl.types import Array, HeadKind
 
-READERS: Mapping[HeadKind, Callable[[View], Reading]] = {"ncm": ncm.read, "lda": lda.read, "ridge": ridge.read, "logistic": logistic.read}
+ALGORITHMS: Mapping[HeadKind, Callable[[TrainingSet], Solution]] = {
+    "ncm": ncm.fit, "lda": lda.fit, "ridge": ridge.fit, "logistic": logistic.fit
+}  # fmt: skip
 CANDIDATES: tuple[HeadKind, ...] = ("lda", "ridge", "ncm")
 ALPHAS = (0.3, 0.03, 0.003)
-"""What is tried, in units of squared power-normalised embeddings, whose own scale is 1; the strongest first, because it wins a draw. Steps
-of half a decade from 0.003 to 3 were hardly more accurate (mean top-1 of flowers, sign digits and magnetic tiles at 5 / 20 / 100 / 70 % of
-the photos per class 56.6 / 73.8 / 85.3 / 87.1 against 56.6 / 73.5 / 85.0 / 87.3 for these three, 5 seeds), and with few steps a new class
-seldom changes alpha, which costs a new factorisation."""
+"""Tried in this order, in units of squared power-normalised embeddings, whose own scale is 1; the strongest wins a draw
+(docs/evidence/head-choice.md, "Regularisation")."""
 PLENTY, SHORT = 0.6, 256
-"""With at least PLENTY of the embedding's values in bursts the weakest of ALPHAS is not tried: it won once in 640 choices, by a Brier score
-lower by 0.0008 (docs/evidence/head-choice.md). A factor of fewer than SHORT values costs next to nothing."""
+"""With at least PLENTY near-duplicate groups for each of the embedding's values, and SHORT values or more, the weakest of ALPHAS is not tried
+(docs/evidence/head-choice.md, "What it costs")."""
 LIMIT, ROWS = 512, 4
-"""Every candidate is trained on all photos, and judged by its answers to at most LIMIT of their bursts, or one of each class, of at most
-ROWS times as many rows (docs/evidence/head-choice.md)."""
+"""Every candidate is trained on all photos, and judged on at most LIMIT near-duplicate groups, or one of each class, of at most ROWS times as
+many rows (docs/evidence/head-choice.md)."""
 LOGISTIC_ALPHA = 0.03
-"""Logistic regression's in `auto`, which has one try. On solar cells (1,968 of 2,624, functional or defective, float and int8, 10 splits
-each) `auto` with it got 85.5 / 85.6 / 85.5 % right at 0.1 / 0.03 / 0.01. With plain L2 normalisation, logistic regression alone got 83.8 /
-84.1 / 84.4 / 84.5 / 83.7 at 0.3 / 0.1 / 0.03 / 0.01 / 0.003; chosen on LIMIT samples it was 0.003 in a third of the splits and the mean no
-better."""
+"""Of logistic regression in `auto`, which tries one (docs/evidence/head-choice.md, "The logistic trial")."""
 _MISSED, _PHOTOS, _CLASSES, _FEWEST = 0.1, 200, 10, 5
+
+ChoiceCode = Literal["one-class", "nothing-to-compare", "requested", "default", "better-score", "better-folds"]
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadChoice:
+    """Which algorithm was chosen, and on what; :func:`edgetl.heads.text.choice_text` words it.
+
+    Attributes:
+        code: `one-class`: there is nothing to choose by; `nothing-to-compare`: one photo or near-duplicate group per class, so ridge
+            regression, which does best there; `requested`: by the caller; `default`: LDA, because no rival's Brier score is lower by more
+            than chance; `better-score`: a rival whose is; `better-folds`: logistic regression, whose 5-fold Brier score is lower.
+        kind: the algorithm.
+        alpha: its regularisation.
+        method: how the accuracy was measured, `leave-one-out` or `5-fold`.
+        accuracy: of that algorithm, counted in near-duplicate groups; n is 0 for one class.
+        photos: the photos that were left out to compare.
+        total: photos of the training set.
+        last_stage: the accuracy with the last stage of multi-scale features alone; None for embeddings of one stage.
+    """
+
+    code: ChoiceCode
+    kind: HeadKind
+    alpha: float
+    method: str
+    accuracy: Proportion
+    photos: int
+    total: int
+    last_stage: Proportion | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One algorithm at one alpha.
-
-    What counts is a burst's photos of one class, together: they are no independent evidence.
+    """One algorithm at one alpha, judged by cells: the photos that a near-duplicate group has in one class count as one.
 
     Attributes:
         kind: the algorithm.
-        view: the samples it was tried on.
-        reading: what it gave on them.
+        view: the training set.
+        solution: what the algorithm gave.
     """
 
     kind: HeadKind
-    view: View
-    reading: Reading
+    view: TrainingSet
+    solution: Solution
 
     @classmethod
-    def of(cls, kind: HeadKind, view: View) -> Trial:
+    def run(cls, kind: HeadKind, view: TrainingSet) -> Trial:
         """Tries an algorithm."""
-        return cls(kind, view, READERS[kind](view))
+        return cls(kind, view, ALGORITHMS[kind](view))
 
     @property
     def alpha(self) -> float:
@@ -64,24 +89,24 @@ class Trial:
 
     @functools.cached_property
     def hits(self) -> Array:
-        """Whether more than half of a burst's photos of a class were predicted right when they were left out, bool [k]."""
+        """Whether more than half of a cell's photos were predicted correctly when they were left out, bool [k]."""
         _, classes, cell = self._judged
-        right = np.bincount(cell, self.reading.predicted(self.view.classes[self.view.asked])[self.view.judged] == classes)
-        return 2 * right > np.bincount(cell)
+        predicted = self.solution.predicted(self.view.classes[self.view.asked])[self.view.judged]
+        return 2 * np.bincount(cell, predicted == classes) > np.bincount(cell)
 
     @functools.cached_property
     def losses(self) -> Array:
-        """The mean of their Brier scores (1950), float64 [k]."""
+        """Mean Brier score (1950) of each cell, float64 [k]."""
         held, classes, cell = self._judged
         return np.bincount(cell, brier_of_each(held, classes)) / np.bincount(cell)
 
     @functools.cached_property
     def _judged(self) -> tuple[Array, Array, Array]:
-        """Held-out logits, class and cell of each photo; the photos of a burst that are of one class are one cell."""
+        """Held-out logits, class and cell of each photo."""
         rows = self.view.asked[self.view.judged]
         classes = self.view.classes[rows]
         cell = np.unique(cells_of(classes, self.view.bursts[rows]), return_inverse=True)[1].reshape(-1)
-        held = self.reading.held
+        held = self.solution.held
         return held if len(rows) == len(held) else held[self.view.judged], classes, cell
 
     @property
@@ -90,49 +115,51 @@ class Trial:
         return Proportion(int(self.hits.sum()), len(self.hits))
 
     @property
-    def guesses(self) -> bool:
-        """Whether the classes' mean accuracy is within two standard errors of what guessing gives.
+    def is_guessing(self) -> bool:
+        """Whether the classes' mean accuracy is within two standard errors of guessing.
 
-        False for one class, and below 5 bursts of a class.
+        False for one class, and if a class has fewer than 5 cells.
         """
         _, classes, cell = self._judged
         number = len(self.view.counts)
-        of = np.empty(len(self.hits), np.intp)
-        of[cell] = classes
-        n = np.bincount(of, minlength=number)
-        right = np.bincount(of, self.hits, minlength=number) / np.maximum(n, 1)
-        error = np.sqrt((right * (1 - right) / np.maximum(n, 1)).sum()) / number
-        return bool(number > 1 and n.min() >= _FEWEST and right.mean() - 2 * error <= 1 / number)
+        class_of_cell = np.empty(len(self.hits), np.intp)
+        class_of_cell[cell] = classes
+        n = np.bincount(class_of_cell, minlength=number)
+        share = np.bincount(class_of_cell, self.hits, minlength=number) / np.maximum(n, 1)
+        error = np.sqrt((share * (1 - share) / np.maximum(n, 1)).sum()) / number
+        return bool(number > 1 and n.min() >= _FEWEST and share.mean() - 2 * error <= 1 / number)
 
     def temperature(self) -> float:
-        """The temperature that fits what was held out; NaN where nothing could be."""
+        """The temperature fitted to the held-out logits; NaN if no photo could be left out."""
         held, classes, _ = self._judged
         return temperature(held, classes)
 
     @property
-    def says_something(self) -> bool:
-        """Whether any photo has others of its class left when its burst is left out."""
+    def is_comparable(self) -> bool:
+        """Whether any photo has others of its class left when its near-duplicate group is left out."""
         held, classes, _ = self._judged
         return bool(np.isfinite(held[np.arange(len(held)), classes]).any())
 
+    def choice(self, code: ChoiceCode, total: int) -> HeadChoice:
+        """The choice of this trial for a training set of `total` photos."""
+        method = "5-fold" if self.kind == "logistic" else "leave-one-out"
+        accuracy = Proportion(0, 0) if code == "one-class" else self.accuracy
+        return HeadChoice(code, self.kind, self.alpha, method, accuracy, int(self.view.judged.sum()), total)
 
-def alphas_for(bursts: int, dim: int) -> tuple[float, ...]:
-    """What is tried on so many bursts of embeddings of `dim` values."""
+
+def list_alphas(bursts: int, dim: int) -> tuple[float, ...]:
+    """The regularisations to try on so many near-duplicate groups of embeddings of `dim` values."""
     return ALPHAS if dim < SHORT or bursts < PLENTY * dim else ALPHAS[:-1]
 
 
-def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
-    """The algorithm at the alpha whose held-out probabilities have the least Brier score, each alpha at its own temperature.
+def tune(kind: HeadKind, views: Mapping[float, TrainingSet]) -> Trial:
+    """The algorithm at the alpha whose held-out probabilities have the lowest Brier score, each alpha at its own temperature.
 
-    From the strongest on, until the score rises: the next one is worse still (docs/evidence/head-choice.md).
-
-    On the data of ALPHAS, mean top-1 at 5 / 20 / 100 / 70 % of the photos per class was 56.6 / 73.5 / 85.0 / 87.3 by least Brier score and
-    56.2 / 73.4 / 84.7 / 86.9 by highest accuracy. With plain L2 normalisation likelihood was as good there, but a few far photos outvote
-    the rest: with flowers as an 11th class among the sign digits it lost up to 1.4 points.
+    From the strongest on, until the score rises: the next one is worse still (docs/evidence/head-choice.md, "Regularisation").
     """
     best, scores = None, dict[float, float]()
     for alpha in views:
-        trial = Trial.of(kind, views[alpha])
+        trial = Trial.run(kind, views[alpha])
         scores[alpha] = round(float(trial.losses.mean()), 9)
         if best is not None and scores[alpha] > scores[best.alpha]:
             break
@@ -144,32 +171,30 @@ def tune(kind: HeadKind, views: Mapping[float, View]) -> Trial:
     return best
 
 
-def choose(views: Mapping[float, View], total: int) -> tuple[Trial, str, dict[str, Proportion]]:
-    """Tries every candidate; returns the one to use, why, and each one's leave-one-out accuracy. With one class there is nothing to try.
+def choose(views: Mapping[float, TrainingSet], total: int) -> tuple[Trial, HeadChoice, dict[str, Proportion]]:
+    """Tries every candidate; returns the one to use, the choice, and each one's leave-one-out accuracy (empty if nothing was compared).
 
-    LDA is used unless the Brier score of another is lower by more than 2 standard errors of the difference. Counts of hits see less, and
-    taking whichever is ahead, however narrowly, is worse (docs/evidence/head-choice.md).
+    LDA is used unless the Brier score of another is lower by more than 2 standard errors of the difference
+    (docs/evidence/head-choice.md, "The rule").
 
     Args:
-        views: the samples, at each alpha.
-        total: how many photos there are in all.
+        views: the training set, at each alpha.
+        total: photos in all.
     """
     if len(views[ALPHAS[0]].counts) == 1:
-        return Trial.of(CANDIDATES[0], views[ALPHAS[0]]), "one class: every photo gets its label that is not rejected as unknown", {}
+        trial = Trial.run(CANDIDATES[0], views[ALPHAS[0]])
+        return trial, trial.choice("one-class", total), {}
     trials = [tune(kind, views) for kind in CANDIDATES]
     chosen = trials[0]
-    if not chosen.says_something:
+    if not chosen.is_comparable:
         only = next(trial for trial in trials if trial.kind == "ridge")
-        lone = "with one photo, or one burst of them, per class"
-        return only, f"ridge, because {lone} nothing can be left out to compare by, and it does best there", {}
+        return only, only.choice("nothing-to-compare", total), {}
     for rival in trials[1:]:
         gain = chosen.losses - rival.losses
         if gain.mean() > 2 * gain.std() / np.sqrt(len(gain)):
             chosen = rival
-    others = ", ".join(f"{trial.kind} {trial.accuracy}" for trial in trials if trial is not chosen)
-    margin = "" if chosen is trials[0] else f"; its Brier score is lower than that of {trials[0].kind} by more than chance"
-    reason = f"{chosen.kind}: compared on {_tried_on(chosen.view, total)}, it gets {chosen.accuracy} right"
-    return chosen, f"{reason} (alpha {chosen.alpha:g}), against {others}{margin}", {trial.kind: trial.accuracy for trial in trials}
+    code: ChoiceCode = "default" if chosen is trials[0] else "better-score"
+    return chosen, chosen.choice(code, total), {trial.kind: trial.accuracy for trial in trials}
 
 
 def may_deserve_logistic(part: Trial, total: int, classes: int) -> bool:
@@ -178,61 +203,25 @@ def may_deserve_logistic(part: Trial, total: int, classes: int) -> bool:
 
 
 def deserves_logistic(trial: Trial, classes: int) -> bool:
-    """Whether logistic regression may do better than what `auto` chose and tried on all samples.
+    """Whether logistic regression may do better than `trial`, on all samples: much is missed, photos are many and classes few.
 
-    Only where more than a tenth is missed, with at least 200 photos per class on average and at most 10 classes: with fewer missed there is
-    little to gain, with fewer photos its 5-fold accuracy was the lower one on sign digits, flowers and magnetic tiles at 20 and 100 per
-    class, and its cost beside the others' grows with the classes. `tools/bench_train` says what it adds to a fit.
+    docs/evidence/head-choice.md, "The logistic trial".
     """
     n = len(trial.hits)
     return bool(1 - trial.hits.mean() > _MISSED and n >= _PHOTOS * classes and classes <= _CLASSES)
 
 
-def try_logistic(chosen: Trial, reason: str, view: View) -> tuple[Trial, str, Proportion]:
-    """Tries logistic regression on all samples; returns the one to use, why, and logistic regression's 5-fold accuracy.
+def try_logistic(chosen: Trial, choice: HeadChoice, view: TrainingSet) -> tuple[Trial, HeadChoice, Proportion]:
+    """Tries logistic regression on all samples; returns the one to use, the choice, and logistic regression's 5-fold accuracy.
 
-    It is used where its held-out Brier score is the lower one. The score sees what a count of hits misses, and being judged by models of
-    four fifths of the photos already speaks against it. On solar cells (see LOGISTIC_ALPHA; 12 other splits of the int8 embeddings) that
-    took it in 7 of 12 fits, where top-1 was 85.6, against 85.1 without it, 85.3 where it had to be lower by a standard error, and 85.9 with
-    it always. On all flowers (8 splits) its score was worse by 3 to 5 standard errors, and top-1 0.9 points lower.
+    It is used if its held-out Brier score is lower (docs/evidence/head-choice.md, "The logistic trial").
 
     Args:
         chosen: what `auto` chose, tried on all samples.
-        reason: why it did.
+        choice: why.
         view: all samples, at logistic regression's alpha.
     """
-    rival = Trial.of("logistic", view)
-    gain = chosen.losses - rival.losses
-    better = bool(gain.mean() > 0)
-    score = f"its Brier score of {rival.losses.mean():.3f} against {chosen.losses.mean():.3f}"
-    tried = f"on all {len(gain)} {_noun(view)}, in {FOLDS} folds"
-    if better:
-        said = f"logistic: {tried}, it gets {rival.accuracy} right (alpha {rival.alpha:g}), against {chosen.kind} {chosen.accuracy}"
-        return rival, f"{said}, and {score} is the better one", rival.accuracy
-    said = f"{reason}; logistic (alpha {rival.alpha:g}), {tried}, gets {rival.accuracy} right against {chosen.accuracy}"
-    return chosen, f"{said}, and {score} is not the better one", rival.accuracy
-
-
-def compare_levels(chosen: Trial, last: Mapping[float, View], count: int) -> tuple[str, Trial]:
-    """What all levels of the embedding gain over the last one alone, in a sentence, and the trial of the last one alone.
-
-    Args:
-        chosen: what was chosen for all levels, on the samples it was chosen on.
-        last: the same samples with the last level's values only, at each alpha.
-        count: how many levels there are.
-    """
-    alone = tune(chosen.kind, last)
-    return f"all {count} levels get {chosen.accuracy}, the last alone {alone.accuracy}", alone
-
-
-def _tried_on(view: View, total: int) -> str:
-    rows = view.asked[view.judged]
-    photos = len(rows)
-    several = len(np.unique(view.bursts[rows])) < photos
-    counted = f"{photos} photos" if photos == total else f"{photos} of {total} photos"
-    each = f" ({round(view.evidence[rows].sum())} bursts), each burst" if several else ", each"
-    return f"{counted}{each} left out once"
-
-
-def _noun(view: View) -> str:
-    return "photos" if (view.evidence[view.evidence > 0] == 1).all() else "bursts"
+    rival = Trial.run("logistic", view)
+    if (chosen.losses - rival.losses).mean() > 0:
+        return rival, rival.choice("better-folds", choice.total), rival.accuracy
+    return chosen, choice, rival.accuracy

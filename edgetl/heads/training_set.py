@@ -17,7 +17,7 @@ _TOGETHER = 2048
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class TrainingSet:
     """The state that all heads read.
 
     Attributes:
@@ -65,15 +65,15 @@ class View:
         """Coordinates of some rows, int [m], in [m, r]."""
         return self.points[rows] if "points" in self.__dict__ else self.whitening.points(self.x, rows)
 
-    def at(self, alpha: float) -> View:
+    def at(self, alpha: float) -> TrainingSet:
         """The same coordinates, and those of all rows where they are known, for another alpha."""
         return self._shared(dataclasses.replace(self, alpha=alpha))
 
-    def asking(self, rows: Array) -> View:
+    def asking(self, rows: Array) -> TrainingSet:
         """The same samples and coordinates, judged by other rows, ascending, int [m]."""
         return self._shared(dataclasses.replace(self, asked=rows))
 
-    def _shared(self, other: View) -> View:
+    def _shared(self, other: TrainingSet) -> TrainingSet:
         """Gives another view what was worked out here and depends on neither alpha nor the rows that are asked."""
         other.__dict__.update((name, self.__dict__[name]) for name in ("points", "_product") if name in self.__dict__)
         return other
@@ -135,7 +135,7 @@ class View:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class Solution:
     """One algorithm's answer: a linear classifier, and its logits for samples it did not see.
 
     Attributes:

@@ -1,53 +1,77 @@
-"""What a person should know about what was taught, in sentences."""
+"""What may be wrong with a training set, as codes and numbers; :func:`edgetl.heads.text.warning_text` words it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from typing import Literal
 
 import numpy as np
 
 from edgetl.stats import Proportion
 from edgetl.types import Array, Embeddings
 
-_SHOWN = 5
 _UNEVEN = 100
+WarningCode = Literal[
+    "same-embeddings", "zero-embeddings", "one-photo", "one-group", "one-group-per-class", "uneven-classes", "as-good-as-guessing", "few-photos"
+]
 
 
-def oddities(x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...], guessed: Proportion | None) -> tuple[str, ...]:
-    """What is odd about the samples; empty where nothing is.
+@dataclasses.dataclass(frozen=True)
+class TrainingWarning:
+    """A possible problem with a training set.
+
+    Attributes:
+        code: `same-embeddings`: all are equal; `zero-embeddings`: `count` of `total` are zero; `one-photo`: classes of a single photo, which
+            leave-one-out counts as missed; `one-group`: all photos are one near-duplicate group; `one-group-per-class`: so are all photos of
+            these classes; `uneven-classes`: `labels` are the smallest class, with `count` photos, and the largest, with `total`;
+            `as-good-as-guessing`: `accuracy` is; `few-photos`: these classes have fewer than `total` near-duplicate groups, and
+            leave-one-out underestimates their accuracy.
+        labels: the classes.
+        count: of photos.
+        total: of photos, or the number of near-duplicate groups that is enough.
+        accuracy: leave-one-out accuracy.
+    """
+
+    code: WarningCode
+    labels: tuple[str, ...] = ()
+    count: int = 0
+    total: int = 0
+    accuracy: Proportion | None = None
+
+
+def find_warnings(
+    x: Embeddings, classes: Array, bursts: Array, names: tuple[str, ...], guessing: Proportion | None
+) -> tuple[TrainingWarning, ...]:
+    """The possible problems of a training set.
 
     Args:
         x: power-normalised embeddings of all rows, float32 [n, d].
         classes: class of each photo, int [m].
-        bursts: burst of each photo, int [m].
+        bursts: near-duplicate group of each photo, int [m].
         names: of the classes.
-        guessed: the accuracy on photos left out, where it is no better than guessing.
+        guessing: the leave-one-out accuracy if it is no better than guessing.
     """
     counts = np.bincount(classes)
-    # A class is one burst where all of its photos have the number of its first.
-    one_burst = np.bincount(classes, bursts == bursts[np.unique(classes, return_index=True)[1]][classes]) == counts
-    lone, alike = counts == 1, one_burst & (counts > 1)
-    said = []
+    # A class is one group if all of its photos have the number of its first.
+    one_group = np.bincount(classes, bursts == bursts[np.unique(classes, return_index=True)[1]][classes]) == counts
+    warnings = []
     if (x[-1] == x[0]).all() and (x == x[0]).all():
-        said.append(f"all {len(x)} embeddings are the same, so the classes cannot be told apart; check the camera and the runtime")
+        warnings.append(TrainingWarning("same-embeddings", total=len(x)))
     elif zeros := int((np.einsum("nd,nd->n", x, x) == 0).sum()):
-        said.append(f"{zeros} of {len(x)} embeddings are all zero; check the runtime with `edgetl bundle inspect`")
-    if lone.any():
-        shown = _listed(names[i] for i in np.flatnonzero(lone))
-        said.append(f"one photo only of {shown}: left out, nothing of its class remains, so it counts as missed; add a second photo")
+        warnings.append(TrainingWarning("zero-embeddings", count=zeros, total=len(x)))
+    if (counts == 1).any():
+        warnings.append(TrainingWarning("one-photo", _select(names, counts == 1)))
     if (bursts == bursts[0]).all():
-        said.append(f"all {len(bursts)} photos are one burst (near-duplicates, or one second), so none can be left out to judge the head")
-    elif alike.any():
-        shown = _listed(names[i] for i in np.flatnonzero(alike))
-        said.append(f"all photos of {shown} are one burst (near-duplicates): left out together, nothing remains, so they count as missed")
+        warnings.append(TrainingWarning("one-group", total=len(bursts)))
+    elif (alike := one_group & (counts > 1)).any():
+        warnings.append(TrainingWarning("one-group-per-class", _select(names, alike)))
     if counts.max() > _UNEVEN * counts.min():
         few, many = int(counts.argmin()), int(counts.argmax())
-        said.append(f"{names[many]!r} has {counts[many]} photos and {names[few]!r} {counts[few]}; add photos of {names[few]!r}")
-    if guessed is not None and not said:
-        said.append(f"photos left out are not yet told apart better than by guessing ({guessed}); add photos, and check the labels")
-    return tuple(said)
+        warnings.append(TrainingWarning("uneven-classes", (names[few], names[many]), int(counts[few]), int(counts[many])))
+    if guessing is not None and not warnings:
+        warnings.append(TrainingWarning("as-good-as-guessing", accuracy=guessing))
+    return tuple(warnings)
 
 
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(map(repr, names[:_SHOWN])) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+def _select(names: tuple[str, ...], chosen: Array) -> tuple[str, ...]:
+    return tuple(names[i] for i in np.flatnonzero(chosen))

@@ -12,22 +12,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgetl.heads.algorithms.leave_out import Loss, Rest, inverse, leave_out
+from edgetl.heads.algorithms.leave_out import Removal, Rest, inverse, leave_out
 from edgetl.heads.linalg.whitening import Inverse
-from edgetl.heads.training_set import Reading, View, without_own
+from edgetl.heads.training_set import Solution, TrainingSet, without_own
 from edgetl.types import Array
 
 
-def read(view: View) -> Reading:
+def fit(view: TrainingSet) -> Solution:
     """Scores x^T A m - m^T A m / 2 with A = (W + alpha I)^-1; leave-one-burst-out is exact at the same alpha."""
     means = view.centres
     solve = view.whitening.inverse(means * np.sqrt(view.counts)[:, None], -np.ones(len(means)))
     solved = solve.apply(means)
     cross = means @ solved.T
-    return Reading(lambda: (solved, -np.diag(cross) / 2), view.whitening, lambda: _held(view, solve, cross))
+    return Solution(lambda: (solved, -np.diag(cross) / 2), view.whitening, lambda: _held(view, solve, cross))
 
 
-def _held(view: View, solve: Inverse, cross: Array) -> Array:
+def _held(view: TrainingSet, solve: Inverse, cross: Array) -> Array:
     """Logits float64 [m, c] of each asked row from a head without its burst.
 
     Without x, a sample of class y with n others and mean m: u = x - m, W' = W - (n+1)/n u u^T and m' = m - u/n, so that A' follows from
@@ -52,7 +52,7 @@ def _held(view: View, solve: Inverse, cross: Array) -> Array:
         No eigenvalue of S is above |C| + |C|^2 |U|^2 / alpha, and |U|^2 is at most 4 g, because embeddings have norm 1.
         """
         inside, along = products(places)
-        loss = Loss.of(y[places], view.counts, solve.within(gram, inside), along, cross)
+        loss = Removal.compute(y[places], view.counts, solve.within(gram, inside), along, cross)
         most = loss.most + 4 * places.shape[1] * loss.most**2 / view.alpha
         onto = inverse(loss.within - loss.u_u, 1 / most) @ loss.u_means
         squares = loss.squares + (loss.u_means * onto).sum(1)
@@ -63,7 +63,7 @@ def _held(view: View, solve: Inverse, cross: Array) -> Array:
     return held
 
 
-def _alone(along: Array, norms: Array, cross: Array, y: Array, view: View) -> Array:
+def _alone(along: Array, norms: Array, cross: Array, y: Array, view: TrainingSet) -> Array:
     """Logits float64 [k, c] of rows of the classes `y` that are left out one by one, from x A m [k, c] and x A x [k]."""
     row, left = np.arange(len(y)), view.counts[y] - 1
     step = 1 / np.maximum(left, 1)

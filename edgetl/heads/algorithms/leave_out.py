@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from edgetl.heads.linalg.whitening import BLOCK
-from edgetl.heads.training_set import View
+from edgetl.heads.training_set import TrainingSet
 from edgetl.types import Array
 
 
 def leave_out(
-    held: Array, view: View, groups: Iterable[tuple[Array, ...]], without: Callable[..., Array], refit: Callable[[Array], Array]
+    held: Array, view: TrainingSet, groups: Iterable[tuple[Array, ...]], without: Callable[..., Array], refit: Callable[[Array], Array]
 ) -> None:
     """Puts the logits of each burst's rows, from a head that never saw them, into `held` [m, c], in place.
 
@@ -47,7 +47,7 @@ class Rest:
         centres: the means of the rows that are left, float64 [c, r]; zero for a class of which none is.
     """
 
-    def __init__(self, view: View, rows: Array) -> None:
+    def __init__(self, view: TrainingSet, rows: Array) -> None:
         """Takes out `rows`, int [g], in O(g d^2 + g r^2); their coordinates are float64 here, whatever the view's are."""
         self._view, self._rows = view, rows
         member = np.eye(len(view.counts))[view.classes[rows]]
@@ -74,7 +74,7 @@ class Rest:
 
 
 @dataclasses.dataclass(frozen=True)
-class Loss:
+class Removal:
     """What b groups of g rows take with them, each on its own, in a geometry A: products are x^T A z.
 
     With u = x - m for a row and its class's mean, and n classes' rows before, the mean of a class k becomes m' = m - U^T e, where e is
@@ -101,7 +101,7 @@ class Loss:
     squares: Array
 
     @classmethod
-    def of(cls, classes: Array, counts: Array, gram: Array, along: Array, cross: Array) -> Loss:
+    def compute(cls, classes: Array, counts: Array, gram: Array, along: Array, cross: Array) -> Removal:
         """Takes groups out.
 
         Args:

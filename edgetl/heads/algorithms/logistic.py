@@ -16,7 +16,7 @@ from edgetl.heads.confidence.calibration import softmax
 from edgetl.heads.linalg.factor import Triangle
 from edgetl.heads.linalg.newton import newton
 from edgetl.heads.linalg.whitening import BLOCK, SOME
-from edgetl.heads.training_set import FOLDS, Reading, View
+from edgetl.heads.training_set import FOLDS, Solution, TrainingSet
 from edgetl.types import Array
 
 _MEMORY = 12
@@ -32,19 +32,19 @@ _ABREAST = 64
 """Folds are searched together up to this many columns: one wide product takes a third of the time of five narrow ones."""
 
 
-def read(view: View) -> Reading:
+def fit(view: TrainingSet) -> Solution:
     """Scores are the model's logits; what is held out comes from FOLDS models, each trained without one fold.
 
     The model is the same in any coordinates, because its gradient is that of the embeddings, in float64.
     """
     models = _Models(view)
-    return Reading(models.whole, None, models.held)
+    return Solution(models.whole, None, models.held)
 
 
 class _Models:
     """The folds' models, and the one of all samples, which is only searched for where it is used."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: TrainingSet) -> None:
         self._view = view
         self._folds: list[Array] = []
 
@@ -117,7 +117,7 @@ def _towards(gradient: Array, solve: Callable[[Array], Array], history: deque[tu
     return direction
 
 
-def _searched(view: View, used: Array, precision: float) -> Array:
+def _searched(view: TrainingSet, used: Array, precision: float) -> Array:
     """The best models [m, c, r + 1], searched for at once, each trained from the rows where its column of `used` [n, m] is 1.
 
     The regularised scatter of all samples serves as the Hessian: the loss curves about alike in all of its directions, so that few steps
@@ -132,16 +132,16 @@ def _searched(view: View, used: Array, precision: float) -> Array:
     return minimise(loss, _solver(view), np.zeros((used.shape[1], len(view.counts), width)), precision)
 
 
-def _solver(view: View) -> Callable[[Array], Array]:
+def _solver(view: TrainingSet) -> Callable[[Array], Array]:
     scatter = view.whitening.inverse(np.sqrt(len(view.classes)) * _mean(view)[None], np.array([-1.0]))
     return lambda gradient: np.concatenate([scatter.apply(gradient[..., :-1]), gradient[..., -1:]], -1)
 
 
-def _mean(view: View) -> Array:
+def _mean(view: TrainingSet) -> Array:
     return view.counts @ view.centres / len(view.classes)
 
 
-def _parts(point: Array, view: View) -> tuple[Array, Array]:
+def _parts(point: Array, view: TrainingSet) -> tuple[Array, Array]:
     """Weight and intercept; a point holds the logit at the samples' mean in place of the intercept, in units of 1/sqrt(n).
 
     So it depends on nothing else, and n rows of ones weigh like a whitened direction, which has unit energy.
@@ -150,7 +150,7 @@ def _parts(point: Array, view: View) -> tuple[Array, Array]:
     return weight, point[..., -1] / np.sqrt(len(view.classes)) - weight @ _mean(view)
 
 
-def _loss(point: Array, view: View, targets: Array, used: Array) -> tuple[float, Array]:
+def _loss(point: Array, view: TrainingSet, targets: Array, used: Array) -> tuple[float, Array]:
     """The sum of the models' penalised negative log-likelihoods, and its gradient [m, c, r + 1].
 
     The penalty alpha |w P|^2 needs no product of its own: with P (M + a I) P^T = I, rows Q and signed changes L it is
@@ -182,7 +182,7 @@ class _Newton:
     sum w z z^T with the mean eigenvalue w = (1 - |p|^2) / (c - 1) of diag p - p p^T where it began: exact for two classes.
     """
 
-    def __init__(self, view: View, weight: Array, bias: Array) -> None:
+    def __init__(self, view: TrainingSet, weight: Array, bias: Array) -> None:
         """Begins at a model near the one that is searched for."""
         self._view, number, dim = view, len(bias), weight.shape[1]
         pull, total = np.zeros(dim), 0.0

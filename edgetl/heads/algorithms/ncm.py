@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgetl.heads.algorithms.leave_out import Loss, leave_out
-from edgetl.heads.training_set import Reading, View, groups_of, without_own
+from edgetl.heads.algorithms.leave_out import Removal, leave_out
+from edgetl.heads.training_set import Solution, TrainingSet, groups_of, without_own
 from edgetl.types import Array
 
 
-def read(view: View) -> Reading:
+def fit(view: TrainingSet) -> Solution:
     """Scores x.m - |m|^2/2, which orders classes by Euclidean distance; leave-one-burst-out is exact."""
     # Taken from a common origin, squared lengths are small and their differences keep their digits.
     origin = view.means.mean(0)
     means = view.means - origin
     squares = np.einsum("cd,cd->c", means, means)
-    return Reading(lambda: (means, -squares / 2 - means @ origin), None, lambda: _held(view, origin, means, squares))
+    return Solution(lambda: (means, -squares / 2 - means @ origin), None, lambda: _held(view, origin, means, squares))
 
 
-def _held(view: View, origin: Array, means: Array, squares: Array) -> Array:
+def _held(view: TrainingSet, origin: Array, means: Array, squares: Array) -> Array:
     """Logits float64 [m, c] of each asked row from a head without its burst; without x its class mean is m' = m + (m - x) / (n - 1)."""
     classes, held = view.classes[view.asked], np.empty((len(view.asked), len(means)))
 
@@ -40,7 +40,7 @@ def _held(view: View, origin: Array, means: Array, squares: Array) -> Array:
 
     def without(places: Array) -> Array:
         x, along = products(places)
-        loss = Loss.of(classes[places], view.counts, x @ x.swapaxes(1, 2), along, means @ means.T)
+        loss = Removal.compute(classes[places], view.counts, x @ x.swapaxes(1, 2), along, means @ means.T)
         return np.where(loss.gone[:, None], -np.inf, loss.x_means - loss.squares[:, None] / 2)
 
     def refit(places: Array) -> Array:

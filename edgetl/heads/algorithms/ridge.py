@@ -6,11 +6,11 @@ import numpy as np
 
 from edgetl.heads.algorithms.leave_out import Rest, inverse, leave_out
 from edgetl.heads.linalg.whitening import Inverse
-from edgetl.heads.training_set import Reading, View, without_own
+from edgetl.heads.training_set import Solution, TrainingSet, without_own
 from edgetl.types import Array
 
 
-def read(view: View) -> Reading:
+def fit(view: TrainingSet) -> Solution:
     """Scores are the regression's values, with K = (T + lambda I)^-1 for the scatter T about the mean m: share + (x - m)^T K sum (x - m) y.
 
     Leave-one-burst-out is exact. Lambda is chosen like LDA's alpha.
@@ -22,10 +22,10 @@ def read(view: View) -> Reading:
     vectors = np.concatenate([view.counts[:, None] * (means - mean), mean[None]])
     solved = solve.apply(vectors)
     offset = share - solved[:-1] @ mean
-    return Reading(lambda: (solved[:-1], offset), view.whitening, lambda: _held(view, solve, vectors, offset, mean @ solved[-1]))
+    return Solution(lambda: (solved[:-1], offset), view.whitening, lambda: _held(view, solve, vectors, offset, mean @ solved[-1]))
 
 
-def _held(view: View, solve: Inverse, vectors: Array, offset: Array, level: float) -> Array:
+def _held(view: TrainingSet, solve: Inverse, vectors: Array, offset: Array, level: float) -> Array:
     """Values float64 [m, c] of each asked row from a head without its burst, by the leverages h: y - (y - f) / (1 - h) (Allen 1974, PRESS).
 
     It is h = 1/n + (x - m)^T K (x - m). A burst is its block of the hat matrix: y - (I - H)^-1 (y - f), where no eigenvalue of

@@ -1,4 +1,4 @@
-"""What telling the unknown from the known is worth: both rates at each operating point, and what a person may rely on."""
+"""How well unknown objects are rejected: the rates at each operating point, and what they mean for the user."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from edgetl.stats import Proportion, student
 from edgetl.types import Array
 
 LEAST_CLASSES, LEAST_AUROC, LEAST_PHOTOS = 4, 0.7, 3
-"""Without a background. At LEAST_AUROC it begins to pay: on photos of classes truly held back, 0.65 went with 89 % of them accepted
-(flowers), 0.88 / 0.92 / 0.93 with 59 / 37 / 33 % (sign digits at 20 / 60 / 200 per class), where 95 % of known ones were."""
+"""What a reliable rejection without a background takes (docs/evidence/rejection.md, "Without a background")."""
 RELIABLE = 0.3
-"""Where more photos of a class left out get a label, a person is told not to rely on it."""
+"""The largest share of photos of a left-out class that may get a label where the rejection counts as reliable."""
 LEAST_HELD = 4
-"""With a background. Fewer classes left out tell too little: beside three that were all rejected stood a fourth of which 7 of 15 got a
-label."""
-CANNOT, FAR = "cannot reject reliably here:", "only what is further from every class than nearly all photos taught gets no label"
+"""With a background, the classes left out that the same needs (docs/evidence/rejection.md, "What the report promises")."""
 _TWO_SIDED = 1.959963984540054
 """The two-sided normal deviate of 95 %."""
-Code = Literal["reliable", "unreliable", "unrelated-only", "cannot-measure"]
+RejectionCode = Literal["reliable", "unreliable", "unrelated-only", "cannot-measure"]
+RejectionReason = Literal[
+    "measured", "similar-accepted", "low-auroc", "one-class", "not-left-out", "few-classes", "few-photos", "few-photos-per-class"
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassMean:
     """A mean over classes with its 95 % t interval: classes are what varies, however many photos each has.
 
-    A single class yet to come may lie outside: in 60 trials of `tools/bench_rejection` the farthest was 0.24 from the mean.
+    A single new class may lie outside (docs/evidence/rejection.md, "What the report promises").
 
     Attributes:
         value: the mean.
@@ -44,7 +44,7 @@ class ClassMean:
     n: int
 
     @classmethod
-    def of(cls, values: Array) -> ClassMean:
+    def compute(cls, values: Array) -> ClassMean:
         """The mean of one value per class, each in [0, 1]."""
         n, value = len(values), float(np.mean(values))
         if n < 3:
@@ -61,8 +61,8 @@ class Rates:
     """What one operating point accepts.
 
     Attributes:
-        coverage: known photos, each scored without its burst.
-        false_accept: the share of photos of an unknown class, each class left out in turn; None where none could be.
+        coverage: known photos, each scored without its near-duplicates.
+        false_accept: the share of photos of an unknown class, each class left out in turn; None if none could be left out.
         background: unrelated photos: those of the background that no head has seen; n is 0 without a background.
     """
 
@@ -73,29 +73,36 @@ class Rates:
 
 @dataclasses.dataclass(frozen=True)
 class RejectionReport:
-    """What telling the unknown from the known is worth here.
+    """How well unknown objects are rejected; :func:`edgetl.heads.text.rejection_text` words it.
 
     Attributes:
-        code: `reliable`: also things similar to those trained; `unreliable`: those were measured, and too many get a label;
-            `unrelated-only`: unrelated things are rejected, similar ones were not measured or on too few classes; `cannot-measure`: too
+        code: `reliable`: similar unknown objects are rejected too; `unreliable`: they were measured, and too many get a label;
+            `unrelated-only`: unrelated objects are rejected, similar ones were not measured or on too few classes; `cannot-measure`: too
             few photos or classes, and no background.
-        reason: why, in a sentence.
-        point: the operating point that is active.
+        reason: of the code. `measured`: the rates say so; `similar-accepted`: more than RELIABLE of similar objects get a label;
+            `low-auroc`: the lower end of the AUROC's interval is below LEAST_AUROC; `one-class`: nothing similar can be left out;
+            `not-left-out`: fewer than 2 classes have LEAST_PHOTOS photos; `few-classes`: fewer than LEAST_CLASSES classes;
+            `few-photos`: fewer photos than a threshold needs; `few-photos-per-class`: fewer than 3 classes have LEAST_PHOTOS photos.
+        point: the active operating point.
         points: what each operating point accepts; empty if there is no choice.
-        score: the score that was chosen; None where none could be tried.
-        auroc: of every score tried: the chance that a known photo scores higher than one of a class the model does not know.
+        score: the chosen score; None if none could be tried.
+        auroc: of every score tried: the chance that a known photo scores higher than one of an unknown class.
+        trained: classes of the head.
+        eligible: classes with at least LEAST_PHOTOS photos, near-duplicates counted once.
         classes: classes left out in turn.
-        photos: photos scored, one per burst.
-        background: photos of the background that were used.
-        near: photos of the background that were left out because they look like a class.
+        photos: photos scored, one per near-duplicate group.
+        background: background photos that were used.
+        near: background photos that were left out because they look like a trained class.
     """
 
-    code: Code
-    reason: str
+    code: RejectionCode
+    reason: RejectionReason
     point: Point
     points: Mapping[Point, Rates]
     score: Score | None
     auroc: Mapping[str, ClassMean]
+    trained: int
+    eligible: int
     classes: int
     photos: int
     background: int = 0
@@ -103,7 +110,7 @@ class RejectionReport:
 
     @property
     def reliable(self) -> bool:
-        """Whether things similar to those trained are rejected too."""
+        """Whether similar unknown objects are rejected too."""
         return self.code == "reliable"
 
     @property
@@ -117,51 +124,26 @@ class RejectionReport:
 
     @property
     def false_accept(self) -> ClassMean | None:
-        """The share of photos of an unknown class that it accepts; None where that could not be measured."""
+        """The share of photos of an unknown class that it accepts; None if that could not be measured."""
         return self._active.false_accept
 
     @property
     def unrelated_accept(self) -> Proportion:
-        """Photos of the background that it accepts."""
+        """Background photos that it accepts."""
         return self._active.background
 
 
-def too_little(classes: int, possible: int) -> str | None:
-    """Why nothing can be tried, if so."""
-    if classes < 3:
-        return f"{CANNOT} with {classes} classes, leaving one out leaves nothing to compare; {LEAST_CLASSES} are needed; {FAR}"
-    if possible < 3:
-        few = f"{possible} of {classes} classes have {LEAST_PHOTOS} photos or more (a burst counts once); {LEAST_CLASSES} are needed"
-        return f"{CANNOT} {few}; {FAR}"
-    return None
+def judge_auroc(area: ClassMean, eligible: int) -> tuple[RejectionCode, RejectionReason]:
+    """Whether the scores, tried on left-out classes without a background, tell enough to reject by them."""
+    if eligible < LEAST_CLASSES:
+        return "unreliable", "few-classes"
+    return ("unreliable", "low-auroc") if area.interval[0] < LEAST_AUROC else ("reliable", "measured")
 
 
-def verdict(area: ClassMean, classes: int) -> tuple[bool, str]:
-    """Whether leaving classes out tells enough to reject by, and why, without a background."""
-    worth = f"a known photo scores higher than one of a class left out with a chance of {area}"
-    if classes < LEAST_CLASSES:
-        return False, f"{CANNOT} {classes} classes have enough photos, and at least {LEAST_CLASSES} are needed; {worth}; {FAR}"
-    if area.interval[0] < LEAST_AUROC:
-        return False, f"{CANNOT} {worth}, and the lower end should be {LEAST_AUROC} at least; {FAR}"
-    return True, f"what is like nothing taught gets no label: {worth}"
-
-
-def judged(rates: Rates, classes: int) -> tuple[Code, str]:
-    """What a person may rely on, with a background and this many classes."""
-    refused = Proportion(rates.background.n - rates.background.hits, rates.background.n)
-    unrelated = f"{100 * refused.value:.0f} % of unrelated things are rejected (n={refused.n})"
-    if classes == 1:
-        return "unrelated-only", f"{unrelated}; similar things were not measured and may get the label: add them as a second class"
+def judge_rates(rates: Rates, trained: int) -> tuple[RejectionCode, RejectionReason]:
+    """What the rates of the active operating point mean with a background, for a head of `trained` classes."""
     if rates.false_accept is None:
-        return "unrelated-only", f"{unrelated}; similar things were not measured: that takes 2 classes with {LEAST_PHOTOS} photos each"
-    similar = f"{_tenths(rates.false_accept.value)} similar things you never taught get a wrong label"
+        return "unrelated-only", "one-class" if trained == 1 else "not-left-out"
     if rates.false_accept.value > RELIABLE:
-        return "unreliable", f"{unrelated}, but {similar}: do not rely on 'unknown' for those"
-    if rates.false_accept.n < LEAST_HELD:
-        return "unrelated-only", f"{unrelated}; {similar}, as far as {rates.false_accept.n} classes tell"
-    return "reliable", f"{unrelated}; {similar}"
-
-
-def _tenths(share: float) -> str:
-    tenths = round(10 * share)
-    return f"about {tenths} of 10" if 0 < tenths < 10 else "nearly all" if tenths else "fewer than 1 of 20"
+        return "unreliable", "similar-accepted"
+    return ("unrelated-only", "few-classes") if rates.false_accept.n < LEAST_HELD else ("reliable", "measured")

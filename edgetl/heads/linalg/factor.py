@@ -62,7 +62,7 @@ class Eigen:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scale:
+class ScaledIdentity:
     """P = scale I."""
 
     scale: float

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgetl.heads.linalg.factor import Eigen, Factor, Scale, Triangle
+from edgetl.heads.linalg.factor import Eigen, Factor, ScaledIdentity, Triangle
 from edgetl.types import Array, Embeddings
 
 BLOCK, SOME = 2048, 128
@@ -24,7 +24,7 @@ _CHEAP = 2**29
 
 
 @dataclasses.dataclass(frozen=True)
-class Strangers:
+class OutsidePoints:
     """Points that need not lie in the span of the samples: a product p A z of two is that of `inside` plus that of `beyond`.
 
     Attributes:
@@ -106,12 +106,12 @@ class Whitening:
         """Keeps the lengths of samples whose coordinates are known."""
         self.squares[rows] = np.einsum("nr,nr->n", points, points)
 
-    def strangers(self, x: Embeddings) -> Strangers:
+    def locate_outside(self, x: Embeddings) -> OutsidePoints:
         """Points float32 [k, d] that are none of the samples."""
         points = (x - self.origin).astype(np.float32)
         inside = self.factor.whiten(points)
         beyond = self.factor.beyond(points, inside) / np.float32(np.sqrt(self.alpha))
-        return Strangers(x, inside.astype(np.float32), beyond)
+        return OutsidePoints(x, inside.astype(np.float32), beyond)
 
     def unproject(self, weight: Array, bias: Array) -> tuple[Array, Array]:
         """A linear function of the coordinates ([c, r], [c]) as one of the embedding ([c, d], [c])."""
@@ -197,7 +197,7 @@ class Spectrum:
         self._coordinates = vectors[:, used] * scale
         self._mixing, self._x = (vectors[:, used] / scale).T, centred
 
-    def at(self, alpha: float) -> Whitening:
+    def build(self, alpha: float) -> Whitening:
         """The whitening at one alpha."""
         scale = 1 / np.sqrt(self._values + alpha)
         squares = np.square(self._coordinates * scale).sum(1)
@@ -220,7 +220,7 @@ class Scatter:
         # Up to about d samples the leverages h come near 1, and 1 - h, by which leave-one-out divides, would have few of float32's digits.
         self._kind = np.float64 if n < 1.1 * dim or n * dim**2 <= _CHEAP else np.float32
 
-    def at(self, alpha: float) -> Whitening:
+    def build(self, alpha: float) -> Whitening:
         """The whitening at one alpha, in O(d^3)."""
         matrix = self._scatter.copy()
         matrix.flat[:: len(matrix) + 1] += alpha
@@ -228,7 +228,7 @@ class Scatter:
         return Whitening(alpha, self._origin, Triangle(matrix), self._n, changes, np.empty(0), np.full(self._n, np.nan), self._kind)
 
 
-def source(x: Embeddings) -> Spectrum | Scatter:
+def decompose(x: Embeddings) -> Spectrum | Scatter:
     """What gives the whitenings of samples `x`, float32 [n, d]: their Gram matrix where they are few, else their scatter."""
     return Spectrum(x) if len(x) <= FEW * x.shape[1] else Scatter(x)
 
@@ -240,4 +240,4 @@ def scaled(x: Embeddings, alpha: float) -> Whitening:
     """
     origin = x.mean(0, dtype=np.float64)
     rows = (x - origin) / np.sqrt(alpha)
-    return Whitening(alpha, origin, Scale(1 / np.sqrt(alpha)), 0, rows, np.ones(len(x)), np.square(rows).sum(1), np.float64)
+    return Whitening(alpha, origin, ScaledIdentity(1 / np.sqrt(alpha)), 0, rows, np.ones(len(x)), np.square(rows).sum(1), np.float64)
