@@ -198,7 +198,6 @@ class Prediction:
         label: the best class; None if the photo is rejected (`code` says why).
         probability: the best class's probability, in [0, 1].
         top: classes with their probabilities, best first; also if `label` is None.
-        reason: why there is no label, in a sentence; empty if there is one.
         candidates: the conformal set: the classes it may be at the requested confidence; None if none was requested.
         code: `labelled`; `unknown-object` (unlike the training photos); or `reject-class` (the best class is `none`, `background` or
             `unknown`).
@@ -207,9 +206,10 @@ class Prediction:
     label: str | None
     probability: float
     top: tuple[tuple[str, float], ...]
-    reason: str = ""
     candidates: tuple[str, ...] | None = None
     code: Literal["labelled", "unknown-object", "reject-class"] = "labelled"
+    score: float | None = None
+    limit: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

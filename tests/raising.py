@@ -11,7 +11,7 @@ from edgetl.errors import EdgetlError
 
 
 @contextlib.contextmanager
-def raises(kind: type[EdgetlError], code: str | None = None, **values: object) -> Iterator[pytest.ExceptionInfo[EdgetlError]]:
+def raises(kind: type[EdgetlError], code: str | None = None, /, **values: object) -> Iterator[pytest.ExceptionInfo[EdgetlError]]:
     """The block raises this class of error, with this code (None: the class's own) and these values among others."""
     with pytest.raises(kind) as caught:
         yield caught

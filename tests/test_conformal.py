@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: sets that hold the right class as often as stated, and the calibration error."""
+"""Probabilities as stated: prediction sets that contain the correct class as often as they should, and the calibration error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from raising import raises
 
 from edgetl.errors import HeadError
 from edgetl.heads import Learner
@@ -24,8 +25,8 @@ def answers(rng: np.random.Generator, n: int, c: int = 3, skill: float = 1.5) ->
 
 
 def odds_of(logits: np.ndarray) -> np.ndarray:
-    made = np.exp(logits - logits.max(1, keepdims=True))
-    return made / made.sum(1, keepdims=True)
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return odds / odds.sum(1, keepdims=True)
 
 
 @pytest.mark.parametrize(("each", "confidence"), [(10, 0.9), (10, 0.8), (40, 0.9), (40, 0.5)])
@@ -45,7 +46,7 @@ def test_every_class_is_in_its_own_sets_as_often_as_stated(each: int, confidence
     np.testing.assert_allclose(inside.mean(0), exact, atol=4 * inside.std(0).max() / np.sqrt(400))
 
 
-def test_sets_of_a_real_fit_hold_the_right_class_at_ten_photos_a_class() -> None:
+def test_sets_of_a_real_fit_contain_the_correct_class_at_ten_photos_a_class() -> None:
     hits, sizes = [], []
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -57,9 +58,9 @@ def test_sets_of_a_real_fit_hold_the_right_class_at_ten_photos_a_class() -> None
         learner.add(known, x[known], [f"c{k}" for k in classes[known]])
         head = calibrate(learner.fit())[0]
         for i in np.setdiff1d(np.arange(240), known):
-            said = head.candidates(x[i])
-            hits.append(f"c{classes[i]}" in said)
-            sizes.append(len(said))
+            candidates = head.candidates(x[i])
+            hits.append(f"c{classes[i]}" in candidates)
+            sizes.append(len(candidates))
     assert 0.88 < np.mean(hits) < 0.97
     assert np.mean(sizes) < 3.9
 
@@ -79,54 +80,52 @@ def test_more_confidence_never_loses_a_class_and_the_most_probable_is_always_the
     assert (more | ~fewer).all()
 
 
-def test_a_burst_gives_one_score_its_median_and_a_photo_of_which_nothing_was_left_the_worst() -> None:
+def test_near_duplicates_give_one_score_and_a_class_with_nothing_left_the_worst() -> None:
     rng = np.random.default_rng(1)
     logits, classes, bursts = rng.standard_normal((9, 3)), np.array([0, 0, 0, 0, 1, 1, 2, 2, 2]), np.array([0, 0, 0, 1, 2, 3, 4, 4, 5])
     logits[8, 2] = -np.inf
     misfit = 1 - odds_of(logits)[np.arange(9), classes]
-    made = conformal(logits, classes, bursts, 1.0)
-    assert made.sizes == (2, 2, 2)
+    sets = conformal(logits, classes, bursts, 1.0)
+    assert sets.sizes == (2, 2, 2)
     expected = [*sorted([np.median(misfit[:3]), misfit[3]]), *sorted(misfit[4:6]), misfit[6:8].min(), 1.0]
-    np.testing.assert_allclose(made.scores, expected, rtol=1e-6)
+    np.testing.assert_allclose(sets.scores, expected, rtol=1e-6)
 
 
-def test_too_few_photos_are_refused_with_the_class_and_how_many_more() -> None:
+def test_too_few_photos_for_a_confidence_are_an_error_with_their_numbers() -> None:
     sets = Conformal(np.linspace(0, 1, 21, dtype=np.float32)[[*range(9), *range(8), *range(4)]], (9, 8, 4))
     odds = np.array([0.5, 0.3, 0.2], np.float32)
-    with pytest.raises(
-        HeadError, match=r"no set at 90%: every class needs 9 photos .* 1 more of 'bee' \(it has 8\), 5 more of 'cat' \(it has 4\)"
-    ):
+    with raises(HeadError, "too-few-photos-for-confidence", confidence=0.9, needed=9, counts={"bee": 8, "cat": 4}):
         sets.holds(odds, LABELS, 0.9)
     assert sets.holds(odds, LABELS, 0.8)[0]
     for bad in (0.0, 1.0, -1.0, float("nan")):
-        with pytest.raises(HeadError, match="between 0 and 1"):
+        with raises(HeadError, "confidence-out-of-range"):
             sets.holds(odds, LABELS, bad)
 
 
 def test_the_calibration_error_is_the_textbooks() -> None:
     logits, classes = answers(np.random.default_rng(2), 300)
     logits = logits * 3 + np.array([1.5, 0, 0])
-    made = calibration_error(logits, classes, np.arange(300), seed=5)
-    assert made is not None
+    error = calibration_error(logits, classes, np.arange(300), seed=5)
+    assert error is not None
     place = np.random.default_rng(5).permutation(300)
-    stated, right = np.empty(300), np.empty(300, bool)
+    stated, correct = np.empty(300), np.empty(300, bool)
     for side in (0, 1):
         judged = place % 2 == side
         odds = odds_of(logits[judged] / temperature(logits[~judged], classes[~judged]))
-        stated[judged], right[judged] = odds.max(1), odds.argmax(1) == classes[judged]
+        stated[judged], correct[judged] = odds.max(1), odds.argmax(1) == classes[judged]
     bins = np.array_split(np.argsort(stated), 15)
-    assert made.value == pytest.approx(sum(len(b) / 300 * abs(stated[b].mean() - right[b].mean()) for b in bins))
-    assert made.n == 300
-    assert 0 <= made.interval[0] <= made.interval[1]
+    assert error.value == pytest.approx(sum(len(b) / 300 * abs(stated[b].mean() - correct[b].mean()) for b in bins))
+    assert error.n == 300
+    assert 0 <= error.interval[0] <= error.interval[1]
 
 
 def test_honest_probabilities_show_what_chance_shows_and_dishonest_ones_more() -> None:
     def shown(odd: bool, seed: int) -> tuple[float, float, float, float]:
         logits, classes = answers(np.random.default_rng(seed), 1000)
         # What no temperature mends: one half far too sure, the other not sure enough.
-        made = calibration_error(logits * np.where(odd & (np.arange(1000) % 2 == 0), 5, 1)[:, None], classes, np.arange(1000), seed)
-        assert made is not None
-        return made.value, made.chance, *made.interval
+        error = calibration_error(logits * np.where(odd & (np.arange(1000) % 2 == 0), 5, 1)[:, None], classes, np.arange(1000), seed)
+        assert error is not None
+        return error.value, error.chance, *error.interval
 
     honest = np.array([shown(False, seed) for seed in range(10)])
     assert abs((honest[:, 0] - honest[:, 1]).mean()) < 0.01
@@ -136,7 +135,7 @@ def test_honest_probabilities_show_what_chance_shows_and_dishonest_ones_more() -
 
 
 @pytest.mark.parametrize(("kind", "each", "mended"), [("lda", 4, True), ("lda", 30, False), ("ridge", 4, False)])
-def test_with_few_photos_ldas_probabilities_fit_new_photos_better_than_those_left_out(kind: str, each: int, mended: bool) -> None:
+def test_ldas_temperature_is_corrected_for_few_photos(kind: str, each: int, mended: bool) -> None:
     gains = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -149,16 +148,16 @@ def test_with_few_photos_ldas_probabilities_fit_new_photos_better_than_those_lef
         fit = learner.fit(kind)  # type: ignore[arg-type]  # a str of HEAD_KINDS
         after = calibrate(fit)[0]
         assert (after.logits(x[new]) == fit.head.logits(x[new])).all()
-        told = [np.log(head.probabilities(x[new])[np.arange(len(new)), classes[new]] + 1e-30).mean() for head in (fit.head, after)]
-        gains.append(told[1] - told[0])
+        likelihoods = [np.log(head.probabilities(x[new])[np.arange(len(new)), classes[new]] + 1e-30).mean() for head in (fit.head, after)]
+        gains.append(likelihoods[1] - likelihoods[0])
     assert (np.mean(gains) > 3 * np.std(gains) / np.sqrt(20)) if mended else not np.any(gains)
 
 
 def test_photos_of_one_burst_make_the_interval_wider() -> None:
     logits, classes = answers(np.random.default_rng(3), 100)
-    one = calibration_error(logits, classes, np.arange(100))
+    single = calibration_error(logits, classes, np.arange(100))
     ten = calibration_error(np.repeat(logits, 10, 0), np.repeat(classes, 10), np.repeat(np.arange(100), 10))
-    assert one is not None
+    assert single is not None
     assert ten is not None
     assert ten.n == 1000
     assert ten.interval[1] - ten.interval[0] > 0.05

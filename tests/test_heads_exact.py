@@ -58,7 +58,7 @@ def same(fit: Fit, batch: Fit, probes: np.ndarray) -> None:
         batch.head.counts,
         batch.method,
     )
-    assert (fit.reason, fit.candidates, fit.warnings) == (batch.reason, batch.candidates, batch.warnings)
+    assert (fit.choice, fit.candidates, fit.warnings) == (batch.choice, batch.candidates, batch.warnings)
     np.testing.assert_allclose(fit.head.logits(probes), batch.head.logits(probes), rtol=0, atol=1e-5)
     np.testing.assert_array_equal(fit.head.logits(probes).argmax(1), batch.head.logits(probes).argmax(1))
     mine, theirs = np.argsort(fit.ids), np.argsort(batch.ids)
@@ -70,7 +70,7 @@ def same(fit: Fit, batch: Fit, probes: np.ndarray) -> None:
     assert [fit.predicted[i] for i in mine] == [batch.predicted[i] for i in theirs]
 
 
-@pytest.mark.parametrize(("few", "limit"), [(0, 5), (99, 512)], ids=["beside a factor, few asked", "afresh, all asked"])
+@pytest.mark.parametrize(("few", "limit"), [(0, 5), (99, 512)], ids=["beside a factor, few judged", "new factor, all judged"])
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS), extra=st.integers(0, 12))
 @example(seed=451, kind="auto", extra=0)  # a burst that came after a factor of few samples, once left out with three digits only
 @settings(max_examples=60, deadline=None)
@@ -96,7 +96,7 @@ def test_any_order_any_split_and_what_was_forgotten_make_no_difference(few: int,
 
 
 @pytest.mark.parametrize("what", ["a photo", "a burst", "a class"])
-@pytest.mark.parametrize(("few", "limit"), [(0, 5), (99, 512)], ids=["beside a factor, few asked", "afresh, all asked"])
+@pytest.mark.parametrize(("few", "limit"), [(0, 5), (99, 512)], ids=["beside a factor, few judged", "new factor, all judged"])
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS))
 @settings(max_examples=25, deadline=None)
 def test_added_and_forgotten_is_never_added(what: str, few: int, limit: int, seed: int, kind: HeadKind) -> None:

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestCentroid
 
 from edgetl.heads import Learner, open_set, training_set
 from edgetl.heads.algorithms import lda, logistic, ncm, ridge
-from edgetl.heads.confidence.calibration import brier, temperature
+from edgetl.heads.confidence.calibration import brier_scores, temperature
 from edgetl.heads.linalg.normalisation import power_normalised
 from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening
 from edgetl.heads.training_set import TrainingSet
@@ -37,7 +37,7 @@ def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | No
 def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:
     """The same samples by eigenvectors, by Cholesky's triangle, and with rows that came and went since the triangle was made."""
     third = len(x) // 3
-    moved = Scatter(np.concatenate([x[:-third], x[:5] + 0.01])).at(alpha)
+    moved = Scatter(np.concatenate([x[:-third], x[:5] + 0.01])).build(alpha)
     moved.remove(np.arange(len(x) - third + 5) < len(x) - third, x[:5] + np.float32(0.01))
     moved.add(x[-third:])
     return [Spectrum(x).build(alpha), Scatter(x).build(alpha), moved]
@@ -265,12 +265,12 @@ def test_the_temperature_is_the_one_the_labels_were_drawn_at(true_temperature: f
     assert temperature(logits, y) == pytest.approx(true_temperature, rel=0.05)
 
 
-def test_temperature_and_brier_score_of_odd_logits_are_numbers() -> None:
+def test_temperature_and_brier_scores_of_degenerate_logits_are_numbers() -> None:
     perfect = np.eye(3)[np.arange(30) % 3]
     assert 0 < temperature(perfect, np.arange(30) % 3) < 1
     assert temperature(-perfect, np.arange(30) % 3) > 100
     assert temperature(np.zeros((4, 2)), np.zeros(4, int)) == 1
-    assert brier(np.zeros((4, 2)), np.zeros(4, int)) == pytest.approx(0.5)
+    assert brier_scores(np.zeros((4, 2)), np.zeros(4, int)).tolist() == pytest.approx([0.5] * 4)
     lone = np.full((2, 2), 0.0) - np.diag([np.inf, np.inf])
     assert np.isnan(temperature(lone, np.arange(2)))
-    assert brier(lone, np.arange(2)) == np.inf
+    assert brier_scores(lone, np.arange(2)).tolist() == [1, 1]

@@ -15,6 +15,7 @@ from edgetl.cli.options import JSON, MODEL, PHOTOS, STORE, VERBOSE, files, opene
 from edgetl.cli.output import answers, print_json, samples, show, write_text
 from edgetl.errors import PhotoError
 from edgetl.heads.confidence.rejection import POINTS
+from edgetl.heads.text import no_label_text
 from edgetl.types import TOP, to_json
 
 _SIDE = 480
@@ -46,8 +47,8 @@ def predict(
                 show([f"error: {prediction}"])
                 continue
             show([answers.predict(path, prediction, single=single, top=verbose or top is not None)])
-            if verbose and prediction.reason:
-                show([f"  {prediction.reason}"])
+            if verbose and prediction.label is None:
+                show([f"  {no_label_text(prediction)}"])
     failed = {path: error.to_json() for path, error in results.items() if isinstance(error, PhotoError)}
     if as_json:
         print_json({"predictions": {path: result for path, result in results.items() if path not in failed}, "failed": failed})

@@ -16,6 +16,7 @@ from edgetl.demo.record import Example, Step, merged, subset
 from edgetl.diagnostics.text import describe_action, describe_forecast, describe_regression
 from edgetl.errors import PhotoError
 from edgetl.heads import Fit, Head, Learner
+from edgetl.heads.text import choice_text
 from edgetl.session.reports import EvalReport, TrainReport
 from edgetl.stats import Proportion
 from edgetl.store import StoredSamples
@@ -130,7 +131,7 @@ def train(camera: Camera, pairs: Pairs) -> Step:
         f"{1000 * report.seconds:.0f} ms, with {training} passes. Next: {describe_action(report.assessment.action)}."
     )
     details = (
-        f"Decoding and saving are included. Algorithm: {report.reason}. The accuracy is {report.method}: every photo is judged by a head "
+        f"Decoding and saving are included. {choice_text(report.choice)} The accuracy is {report.method}: every photo is judged by a head "
         f"that saw neither it nor its near-duplicates. {describe_forecast(report.assessment)}"
     )
     values = {"photos": len(pairs), "passes": passes, "training_passes": training}
@@ -166,9 +167,8 @@ def extend(camera: Camera, pairs: Pairs) -> tuple[Step, Extension]:
         f"Two new classes: only their photos went through the backbone. The head of {len(report.per_class)} classes was trained in "
         f"{1000 * report.seconds:.0f} ms. {_activation(camera, report)}"
     )
-    details = f"Algorithm: {report.reason}." + (
-        f" Effect on the old classes: {describe_regression(report.change)}." if report.change else ""
-    )
+    effect = f" Effect on the old classes: {describe_regression(report.change)}." if report.change else ""
+    details = choice_text(report.choice) + effect
     shown = tuple((what, str(photos), str(passes)) for what, photos, passes in rows)
     values = {"old": old, "old_passes": others, "training_passes": training, "added": added, "activated": report.active}
     headers = ("what", "photos", "backbone passes")

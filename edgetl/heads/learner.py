@@ -40,7 +40,7 @@ class Fit:
     Attributes:
         head: the head.
         choice: which algorithm was used, and why.
-        candidates: leave-one-out accuracy of every algorithm tried, on all samples or, of many, a part of them; that of `logistic` is 5-fold
+        candidates: leave-one-out accuracy of every algorithm tried, on all samples or, of many, on a part; that of `logistic` is 5-fold
             on all samples. Counted in near-duplicate groups, as :func:`edgetl.stats.per_class_accuracy` does.
         ids: the photos, int64 [m], in the learner's order.
         truth: the label of each.
@@ -101,8 +101,8 @@ class Learner:
     that come or go are signed rows beside them, until those are too many; then the coordinates are made again. Labels are not in them, so
     relabelling is free. Nothing drifts: class sums are exact (:func:`edgetl.heads.linalg.normalisation.unit`).
 
-    A photo may come as several views, rows with one id: the photo first, then augmented copies. Every row weighs the same in a fit. To judge
-    a head, whole near-duplicate groups (:mod:`edgetl.heads.bursts`) are left out, with all views of their photos.
+    A photo may come as several views, rows with one id: the photo first, then augmented copies. Every row weighs the same in a fit. To
+    judge a head, whole near-duplicate groups (:mod:`edgetl.heads.bursts`) are left out, with all views of their photos.
 
     Memory: the embeddings as float32 [n, d], half of it for the near-duplicates, and a float64 [d, d] for each regularisation (2,000 photos
     of 1280 values: 41 MB).
@@ -113,7 +113,7 @@ class Learner:
 
         Args:
             dim: values of an embedding.
-            levels: the lengths of the pooled stages of an embedding, the last stage last; with several, a fit measures the last one alone too.
+            levels: the lengths of the pooled stages of an embedding, the last stage last; with several, a fit tries the last one alone too.
 
         Raises:
             TrainError: `levels` do not add up to `dim`.

@@ -16,7 +16,17 @@ import numpy as np
 
 from edgetl.errors import TrainError
 from edgetl.heads.background import Background
-from edgetl.heads.confidence.acceptance import LEAST_HELD, LEAST_PHOTOS, ClassMean, Rates, RejectionReason, RejectionReport, judge_auroc, judge_rates
+from edgetl.heads.confidence.acceptance import (
+    LEAST_HELD,
+    LEAST_KNOWN,
+    LEAST_PHOTOS,
+    ClassMean,
+    Rates,
+    RejectionReason,
+    RejectionReport,
+    judge_auroc,
+    judge_rates,
+)
 from edgetl.heads.confidence.calibration import CalibrationError, calibration_error, temperature
 from edgetl.heads.confidence.conformal import conformal
 from edgetl.heads.confidence.limits import FEW, LOWEST, UNRELATED, limits_beside, threshold
@@ -35,10 +45,9 @@ if TYPE_CHECKING:
     from edgetl.heads.learner import Fit
 
 KNOWN, TRIED, _MOST_UNKNOWN = 256, 96, 12
-"""The threshold is set on at most KNOWN photos. Of each class left out at most _MOST_UNKNOWN photos are scored, against TRIED known ones."""
-LEAST_KNOWN, _MANY = 19, 20
-"""Without a background, no threshold of fewer than LEAST_KNOWN photos accepts a new known one with the chance COVERAGE of `balanced`.
-Up to _MANY near-duplicate groups a class LDA's temperature is corrected (docs/evidence/probabilities.md)."""
+"""The threshold is set on at most KNOWN photos. Of a class left out at most _MOST_UNKNOWN are scored, against TRIED known ones."""
+_MANY = 20
+"""Up to so many near-duplicate groups a class LDA's temperature is corrected (docs/evidence/probabilities.md)."""
 _ONE_SIDED = 1.6448536269514722
 """The one-sided normal deviate of 95 %."""
 _CORRECTED = 1024

@@ -1,4 +1,4 @@
-"""What a learner was taught: power-normalised embeddings with their labels, and each class's count and sum."""
+"""The training set in memory: power-normalised embeddings with their labels, and each class's count and sum."""
 
 from __future__ import annotations
 
@@ -59,27 +59,31 @@ class LabelledEmbeddings:
         """Appends rows and returns their power-normalised embeddings, float32 [n, d].
 
         Raises:
-            TrainError: shapes that do not fit, a NaN or an infinity, an id that is there already, or a photo whose views are apart or have
-                two labels; nothing was added.
+            TrainError: shapes that do not fit, a NaN or an infinity, a known id, or a photo whose views are apart or have two labels;
+                nothing was added.
         """
         ids, x, labels = np.asarray(ids, np.int64).reshape(-1), np.asarray(embeddings, np.float32), list(labels)
         taken = np.full(len(ids), np.nan) if taken is None else np.asarray(taken, np.float64).reshape(-1)
         if x.shape != (len(ids), self.x.shape[1]) or not len(labels) == len(taken) == len(ids):
             raise TrainError(
-                f"{len(ids)} ids, {len(labels)} labels and {len(taken)} times came with embeddings {list(x.shape)}; "
-                f"expected [{len(ids)}, {self.x.shape[1]}]"
-            )
+                f"{len(ids)} ids, {len(labels)} labels and {len(taken)} times with embeddings {list(x.shape)}; "
+                f"expected [{len(ids)}, {self.x.shape[1]}]",
+                code="shape-mismatch", shape=list(x.shape), expected=[len(ids), self.x.shape[1]],
+            )  # fmt: skip
         starts = _starts(ids)
         photos = ids[starts].tolist()
         if len(set(photos)) < len(photos) or not self._rows.keys().isdisjoint(photos):
-            raise TrainError("a photo with the same id was added before; remove it first, and give all views of a photo at once, in a row")
+            message = "a photo with the same id was added before; remove it first, and pass all views of a photo at once, in a row"
+            raise TrainError(message, code="id-known")
         for i in np.flatnonzero(ids[1:] == ids[:-1]).tolist():
             if labels[i] != labels[i + 1]:
-                raise TrainError(f"photo {ids[i]} has a view of {labels[i]!r} and one of {labels[i + 1]!r}; give all its views one label")
+                message = f"photo {ids[i]} has a view of {labels[i]!r} and one of {labels[i + 1]!r}; its views need one label"
+                raise TrainError(message, code="views-differ", photo=int(ids[i]), labels=labels[i : i + 2])
         normal = power_normalised(x, self._rooted)
         if not np.isfinite(normal.sum()):
-            broken = ids[~np.isfinite(normal).all(1)][0]
-            raise TrainError(f"the embedding of sample {broken} holds a NaN or an infinity; forget that photo and add it again")
+            broken = int(ids[~np.isfinite(normal).all(1)][0])
+            message = f"the embedding of sample {broken} has a NaN or an infinity; forget that photo and add it again"
+            raise TrainError(message, code="embedding-not-finite", sample=broken)
         self.ids = np.concatenate([self.ids, ids])
         self._index(starts + len(self.labels))
         self._x.append(normal)

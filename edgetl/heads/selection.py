@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from edgetl.heads.algorithms import lda, logistic, ncm, ridge
-from edgetl.heads.confidence.calibration import brier_of_each, temperature
+from edgetl.heads.confidence.calibration import brier_scores, temperature
 from edgetl.heads.samples import cells_of
 from edgetl.heads.training_set import Solution, TrainingSet
 from edgetl.stats import Proportion
@@ -24,11 +24,11 @@ ALPHAS = (0.3, 0.03, 0.003)
 """Tried in this order, in units of squared power-normalised embeddings, whose own scale is 1; the strongest wins a draw
 (docs/evidence/head-choice.md, "Regularisation")."""
 PLENTY, SHORT = 0.6, 256
-"""With at least PLENTY near-duplicate groups for each of the embedding's values, and SHORT values or more, the weakest of ALPHAS is not tried
+"""With PLENTY near-duplicate groups or more per value of the embedding, and SHORT values or more, the weakest of ALPHAS is not tried
 (docs/evidence/head-choice.md, "What it costs")."""
 LIMIT, ROWS = 512, 4
-"""Every candidate is trained on all photos, and judged on at most LIMIT near-duplicate groups, or one of each class, of at most ROWS times as
-many rows (docs/evidence/head-choice.md)."""
+"""Every candidate is trained on all photos, and judged on at most LIMIT near-duplicate groups, or one of each class, of ROWS times as many
+rows at most (docs/evidence/head-choice.md)."""
 LOGISTIC_ALPHA = 0.03
 """Of logistic regression in `auto`, which tries one (docs/evidence/head-choice.md, "The logistic trial")."""
 _MISSED, _PHOTOS, _CLASSES, _FEWEST = 0.1, 200, 10, 5
@@ -98,7 +98,7 @@ class Trial:
     def losses(self) -> Array:
         """Mean Brier score (1950) of each cell, float64 [k]."""
         held, classes, cell = self._judged
-        return np.bincount(cell, brier_of_each(held, classes)) / np.bincount(cell)
+        return np.bincount(cell, brier_scores(held, classes)) / np.bincount(cell)
 
     @functools.cached_property
     def _judged(self) -> tuple[Array, Array, Array]:

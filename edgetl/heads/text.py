@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from edgetl.heads.confidence.acceptance import LEAST_CLASSES, LEAST_KNOWN, LEAST_PHOTOS
 from edgetl.stats import Proportion
 from edgetl.types import Prediction
 
@@ -13,15 +14,18 @@ if TYPE_CHECKING:  # values only
     from edgetl.heads.selection import HeadChoice
     from edgetl.heads.warnings import TrainingWarning
 
-ALGORITHMS: Mapping[str, str] = {
-    "lda": "LDA", "ridge": "ridge regression", "ncm": "nearest class mean", "logistic": "logistic regression", "auto": "automatic choice",
-}  # fmt: skip
+_KINDS = {"ncm": "NCM", "lda": "LDA", "ridge": "ridge", "logistic": "logistic regression"}
 _SHOWN = 5
+
+
+def kind_name(kind: str) -> str:
+    """An algorithm's name."""
+    return _KINDS.get(kind, kind)
 
 
 def choice_text(choice: HeadChoice) -> str:
     """Which algorithm was chosen, and its accuracy."""
-    name = ALGORITHMS[choice.kind]
+    name = kind_name(choice.kind)
     measured = f"{_percent(choice.accuracy)} {choice.method} (n={choice.accuracy.n})."
     text = {
         "one-class": "One class: every photo that is not rejected as unknown gets its label.",
@@ -37,43 +41,41 @@ def choice_text(choice: HeadChoice) -> str:
 
 
 def rejection_text(report: RejectionReport) -> str:
-    """How well unknown objects are rejected; the first sentence stands alone."""
-    sentences = [f"Unknown objects: {_verdict(report)}."]
-    unrelated = report.unrelated_accept
-    if unrelated.n and report.code != "unrelated-only":
-        sentences.append(f"Unrelated photos: {_percent(Proportion(unrelated.n - unrelated.hits, unrelated.n))} rejected (n={unrelated.n}).")
-    if unrelated.n and report.false_accept is not None:
-        sentences.append(f"Similar objects: {_tenths(report.false_accept.value)} get a wrong label.")
-    if report.near:
-        sentences.append(
-            f"{report.near} background photos look like a trained class"
-            + ("." if report.background else "; export others with `edgetl export --background FOLDER`.")
-        )
-    return " ".join(sentences)
-
-
-def _verdict(report: RejectionReport) -> str:
+    """How well unknown objects are rejected, in one sentence."""
     area = report.auroc.get(report.score) if report.score is not None else None
     measured = "" if area is None else f" (AUROC {area.value:.2f}, {area.n} classes held out)"
     if report.code == "reliable":
-        return f"rejected reliably{measured}"
+        return f"Unknown objects: rejected reliably{measured}."
     if report.code == "unrelated-only":
-        unrelated = report.unrelated_accept
-        rate = _percent(Proportion(unrelated.n - unrelated.hits, unrelated.n))
-        also = "similar ones were measured on too few classes" if report.reason == "few-classes" else "similar ones were not measured"
-        missing = {
-            "one-class": "; add them as a second class",
-            "not-left-out": "; that takes 2 classes with 3 photos each",
-        }.get(report.reason, f" ({report.classes})")
-        return f"{rate} of unrelated ones are rejected (n={unrelated.n}); {also}{missing}"
-    need = {
-        "few-photos": f"; 19 photos of classes with 2 or more are needed, here are {report.photos}",
-        "few-classes": f"; 4 classes with 3 photos each are needed, here are {report.eligible}",
-        "few-photos-per-class": f"; 4 classes with 3 photos each are needed, here are {report.eligible}",
-        "low-auroc": "; an AUROC surely above 0.7 is needed",
-        "similar-accepted": "",
-    }.get(report.reason, "")
-    return f"not rejected reliably{measured}{need}"
+        few = f" on only {report.classes} classes" if report.reason == "few-classes" else ""
+        return f"Unknown objects: unrelated ones are rejected; similar ones were {'measured' if few else 'not measured'}{few}."
+    if report.reason == "similar-accepted" and report.false_accept is not None:
+        return f"Unknown objects: {100 * report.false_accept.value:.0f} % of similar ones get a label; do not rely on it."
+    if report.reason == "few-photos":
+        return f"Unknown objects: not rejected ({LEAST_KNOWN} photos needed, {report.photos} usable)."
+    if report.reason in ("few-classes", "few-photos-per-class"):
+        return f"Unknown objects: only very different ones are rejected ({LEAST_CLASSES} classes needed)."
+    return f"Unknown objects: only very different ones are rejected{measured}."
+
+
+def rejection_details(report: RejectionReport) -> list[str]:
+    """The numbers behind it, one sentence each."""
+    sentences = []
+    if report.reason == "few-classes" and report.code != "unrelated-only":
+        sentences.append(f"Classes with {LEAST_PHOTOS} different photos or more: {report.eligible}.")
+    if report.reason == "few-photos-per-class":
+        sentences.append(f"Classes with {LEAST_PHOTOS} different photos or more: {report.eligible} of {report.trained}.")
+    sentences += [f"AUROC of classes held out, by {score}: {area}." for score, area in report.auroc.items() if score == report.score]
+    if report.coverage.n:
+        sentences.append(f"Known photos that get a label ({report.point}): {report.coverage}.")
+    if report.false_accept is not None and (report.unrelated_accept.n or report.reliable):
+        sentences.append(f"Similar objects that get a label: {report.false_accept}.")
+    if report.unrelated_accept.n:
+        sentences.append(f"Unrelated photos that get a label: {report.unrelated_accept}.")
+    if report.near:
+        advice = "." if report.background else "; `edgetl export --background FOLDER` takes others."
+        sentences.append(f"Background photos that look like a trained class and were left out: {report.near}{advice}")
+    return sentences
 
 
 def warning_text(warning: TrainingWarning) -> str:
@@ -83,10 +85,10 @@ def warning_text(warning: TrainingWarning) -> str:
         few, many = warning.labels
         return f"{many!r} has {warning.total} photos and {few!r} only {warning.count}. Add photos of {few!r}."
     return {
-        "same-embeddings": f"all {warning.total} embeddings are equal, so no class can be told from another. Check the camera and the runtime.",
+        "same-embeddings": f"all {warning.total} embeddings are equal; no class can be recognised. Check the camera and the runtime.",
         "zero-embeddings": f"{warning.count} of {warning.total} embeddings are zero. Check the runtime with `edgetl bundle inspect`.",
         "one-photo": f"only one photo of {named}; leave-one-out counts it as missed. Add a second photo.",
-        "one-group": f"all {warning.total} photos are near-duplicates of each other, so the accuracy cannot be measured. Add different photos.",
+        "one-group": f"all {warning.total} photos are near-duplicates; the accuracy cannot be measured. Add different photos.",
         "one-group-per-class": f"all photos of {named} are near-duplicates; leave-one-out counts them as missed. Add different photos.",
         "as-good-as-guessing": f"the accuracy is no better than guessing ({warning.accuracy}). Add photos, and check the labels.",
         "few-photos": f"fewer than {warning.total} different photos of {named}: the true accuracy is likely higher, "
@@ -96,10 +98,10 @@ def warning_text(warning: TrainingWarning) -> str:
 
 def no_label_text(prediction: Prediction) -> str:
     """Why a photo gets no label; empty if it gets one."""
-    if prediction.reason == "reject-class":
+    if prediction.code == "reject-class":
         return f"looks like {prediction.top[0][0]!r}, a reject class"
-    if prediction.reason == "unknown-object":
-        return f"unknown object: score {prediction.score:.3g}, limit {prediction.limit:.3g}"
+    if prediction.code == "unknown-object":
+        return f"unlike the training photos: its score is {prediction.score:.3g}, the limit {prediction.limit:.3g}"
     return ""
 
 
@@ -111,11 +113,6 @@ def _percent(value: Proportion) -> str:
     if rounded == "100.0" and value.hits < value.n:
         rounded = "99.9"
     return f"{rounded.removesuffix('.0')} %"
-
-
-def _tenths(share: float) -> str:
-    tenths = round(10 * share)
-    return f"about {tenths} of 10" if 0 < tenths < 10 else "nearly all" if tenths else "fewer than 1 of 20"
 
 
 def _list(names: Iterable[str]) -> str:

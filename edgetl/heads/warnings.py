@@ -12,7 +12,14 @@ from edgetl.types import Array, Embeddings
 
 _UNEVEN = 100
 WarningCode = Literal[
-    "same-embeddings", "zero-embeddings", "one-photo", "one-group", "one-group-per-class", "uneven-classes", "as-good-as-guessing", "few-photos"
+    "same-embeddings",
+    "zero-embeddings",
+    "one-photo",
+    "one-group",
+    "one-group-per-class",
+    "uneven-classes",
+    "as-good-as-guessing",
+    "few-photos",
 ]
 
 
@@ -21,9 +28,9 @@ class TrainingWarning:
     """A possible problem with a training set.
 
     Attributes:
-        code: `same-embeddings`: all are equal; `zero-embeddings`: `count` of `total` are zero; `one-photo`: classes of a single photo, which
-            leave-one-out counts as missed; `one-group`: all photos are one near-duplicate group; `one-group-per-class`: so are all photos of
-            these classes; `uneven-classes`: `labels` are the smallest class, with `count` photos, and the largest, with `total`;
+        code: `same-embeddings`: all are equal; `zero-embeddings`: `count` of `total` are zero; `one-photo`: classes of one photo, which
+            leave-one-out counts as missed; `one-group`: all photos are near-duplicates; `one-group-per-class`: so are the photos of
+            each of these classes; `uneven-classes`: `labels` are the smallest class, with `count` photos, and the largest, with `total`;
             `as-good-as-guessing`: `accuracy` is; `few-photos`: these classes have fewer than `total` near-duplicate groups, and
             leave-one-out underestimates their accuracy.
         labels: the classes.

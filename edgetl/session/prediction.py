@@ -9,7 +9,6 @@ import numpy as np
 
 from edgetl.errors import PhotoError
 from edgetl.heads import Head
-from edgetl.heads.confidence.rejection import is_nothing
 from edgetl.inputs.photo.source import PhotoSource, load
 from edgetl.types import ColorOrder, Embeddings, Photo, Prediction
 
@@ -31,16 +30,16 @@ def predict(head: Head, embedding: Embeddings, top: int, confidence: float | Non
         unknown: the operating point; None is what the head was trained for.
 
     Raises:
-        HeadError: a class has too few photos for that confidence, or the head has one operating point only.
+        HeadError: a class has too few photos for that confidence, or an unknown operating point.
     """
-    probabilities, reason = head.decide(embedding, unknown)
+    probabilities, rejected = head.decide(embedding, unknown)
     order = np.argsort(-probabilities, kind="stable")[: max(top, 1)]
     ranked = tuple((head.labels[i], float(probabilities[i])) for i in order)
     candidates = None if confidence is None else head.candidates(embedding, confidence)
     best, probability = ranked[0]
-    if not reason:
-        return Prediction(best, probability, ranked, candidates=candidates)
-    return Prediction(None, probability, ranked, reason, candidates, "reject-class" if is_nothing(best) else "unknown-object")
+    if rejected is None:
+        return Prediction(best, probability, ranked, candidates)
+    return Prediction(None, probability, ranked, candidates, rejected.code, rejected.value, rejected.limit)
 
 
 def predict_many(

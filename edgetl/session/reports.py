@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # for the types of fields: the code that makes a value has lo
     from edgetl.diagnostics.regression import RegressionCheck
     from edgetl.heads.confidence.acceptance import RejectionReport
     from edgetl.heads.confidence.calibration import CalibrationError
+    from edgetl.heads.selection import HeadChoice
+    from edgetl.heads.warnings import TrainingWarning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +98,14 @@ class AssessReport:
         method: how: `leave-one-out`, or `5-fold` for logistic.
         assessment: the same per class, what more photos would give, and what to photograph next.
         findings: possible problems with the classes.
-        warnings: in sentences.
+        warnings: as codes and numbers.
     """
 
     accuracy: Proportion
     method: str
     assessment: Assessment
     findings: tuple[Finding, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[TrainingWarning, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +118,7 @@ class TrainReport:
         head_id: the head id of the new head, or of the one that stays.
         inputs: sha256 (hex) of what was trained from (:meth:`edgetl.store.Store.digest`).
         kind: the algorithm that was used.
-        reason: why this one, in a sentence.
+        choice: which algorithm was used, and why.
         active: whether the new head is the active one; if not, `not_activated_because` says why.
         not_activated_because: why the head is saved but not activated, and what can be done; empty if it is active.
         method: how every photo was judged by a head that never saw its near-duplicate group: `leave-one-out`, or `5-fold` for logistic.
@@ -128,7 +130,7 @@ class TrainReport:
         rejection: whether unknown objects can be rejected here.
         calibration: how far the probabilities are from the accuracy; None if nothing could be left out.
         findings: possible problems with the classes.
-        warnings: in sentences.
+        warnings: as codes and numbers.
         seconds: wall time, s.
     """
 
@@ -136,7 +138,7 @@ class TrainReport:
     head_id: int
     inputs: str
     kind: str
-    reason: str
+    choice: HeadChoice
     active: bool
     not_activated_because: str
     method: str
@@ -148,7 +150,7 @@ class TrainReport:
     rejection: RejectionReport
     calibration: CalibrationError | None
     findings: tuple[Finding, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[TrainingWarning, ...]
     seconds: float
 
 

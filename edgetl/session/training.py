@@ -11,6 +11,7 @@ import numpy as np
 
 from edgetl.errors import TrainError
 from edgetl.heads import Head
+from edgetl.heads.warnings import TrainingWarning
 from edgetl.machine import libraries
 from edgetl.session.reports import AssessReport, TrainReport
 from edgetl.session.workspace import Session
@@ -63,7 +64,7 @@ def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, 
         head_id=head_id,
         inputs=fitted.inputs,
         kind=fitted.fit.kind,
-        reason=fitted.fit.reason,
+        choice=fitted.fit.choice,
         active=not harmful,
         not_activated_because=f"{describe_regression(change)}. {advise_regression(change, head_id)}" if change and harmful else "",
         method=fitted.fit.method,
@@ -123,7 +124,7 @@ def _save(session: Session, fitted: _Fitted, requested: Mapping[str, str | None]
     fit = fitted.fit
     reason = "" if harm is None else describe_regression(harm)
     details = {
-        **requested, "alpha": fit.alpha, "reason": fit.reason, "method": fit.method, "per_class": fitted.per_class,
+        **requested, "alpha": fit.alpha, "choice": fit.choice, "method": fit.method, "per_class": fitted.per_class,
         "warnings": fit.warnings, "record": regression.TrainingRecord.from_fit(fit), "rejection": fitted.rejection,
         "calibration": fitted.calibration,
         "not_activated_because": reason,
@@ -187,13 +188,10 @@ def _judge(session: Session, fit: Fit) -> AssessReport:
     return AssessReport(accuracy, fit.method, assessment, findings, (*fit.warnings, *_pessimistic(assessment)))
 
 
-def _pessimistic(assessment: Assessment) -> tuple[str, ...]:
-    """A warning where leave-one-out reads lower than the truth: the photo left out is missed most by its own class, which has few."""
-    few = [label for label, row in assessment.per_class.items() if row.groups < FEW]
-    if not few or len(assessment.per_class) == 1:
-        return ()
-    shown = ", ".join(map(repr, few[:5])) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
-    return (f"fewer than {FEW} different photos of {shown}: the accuracy reads low, by about 20 points at 3 a class and 8 at 5",)
+def _pessimistic(assessment: Assessment) -> tuple[TrainingWarning, ...]:
+    """A warning of classes whose leave-one-out accuracy reads low, because they have few photos."""
+    few = tuple(label for label, row in assessment.per_class.items() if row.groups < FEW)
+    return (TrainingWarning("few-photos", few, total=FEW),) if few and len(assessment.per_class) > 1 else ()
 
 
 def _names(session: Session, fit: Fit) -> list[str]:

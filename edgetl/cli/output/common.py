@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgetl.heads.text import warning_text
 from edgetl.stats import Proportion
 from edgetl.types import to_json
 
 if TYPE_CHECKING:
     from edgetl.diagnostics import Finding
+    from edgetl.heads.warnings import TrainingWarning
 
 WIDTH = 80
 _MESSAGES = ("error: ", "warning: ", "next: ")
@@ -135,6 +137,6 @@ def findings_in_full(findings: Sequence[Finding]) -> list[str]:
     return [*lines, *(f"warning: {code}: {count - _LISTED} more (--json lists all)" for code, count in counts.items() if count > _LISTED)]
 
 
-def warnings_in_full(warnings: Sequence[str]) -> list[str]:
+def warnings_in_full(warnings: Sequence[str | TrainingWarning]) -> list[str]:
     """One line per warning."""
-    return [f"warning: {warning}" for warning in warnings]
+    return [f"warning: {warning if isinstance(warning, str) else warning_text(warning)}" for warning in warnings]

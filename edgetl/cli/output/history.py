@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgetl.cli.output.common import PROPORTION, named, number, proportion, when
-from edgetl.cli.output.training import kind_name
+from edgetl.heads.text import kind_name
 from edgetl.tables import render
 from edgetl.types import HeadInfo
 

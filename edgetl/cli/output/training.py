@@ -14,7 +14,7 @@ from edgetl.cli.output.common import (
     short,
     warnings_in_full,
 )
-from edgetl.heads.confidence.acceptance import LEAST_CLASSES
+from edgetl.heads.text import choice_text, kind_name, rejection_details, rejection_text
 from edgetl.stats import Proportion
 from edgetl.tables import render
 
@@ -22,15 +22,7 @@ if TYPE_CHECKING:
     from edgetl.adaptation.gate import AdaptReport
     from edgetl.diagnostics.forecast import Assessment
     from edgetl.diagnostics.regression import RegressionCheck
-    from edgetl.heads.confidence.acceptance import RejectionReport
     from edgetl.session.reports import TrainReport
-
-_KINDS = {"ncm": "NCM", "lda": "LDA", "ridge": "ridge", "logistic": "logistic regression"}
-
-
-def kind_name(kind: str) -> str:
-    """An algorithm's name for people."""
-    return _KINDS.get(kind, kind)
 
 
 def train_brief(report: TrainReport) -> list[str]:
@@ -45,7 +37,7 @@ def train_brief(report: TrainReport) -> list[str]:
         f"{head}, {number(photos, 'photo')}.",
         accuracy(report.accuracy, report.assessment),
         *_earlier_classes(report),
-        _unknown_objects(report.rejection),
+        rejection_text(report.rejection),
         *([f"warning: {number(warnings, 'possible problem')}; see {'it' if warnings == 1 else 'them'} with -v."] if warnings else []),
         *next_step(report.assessment),
     ]
@@ -55,15 +47,12 @@ def train_in_full(report: TrainReport) -> list[str]:
     """Everything: the table of classes, the measured rates, every warning."""
     from edgetl.diagnostics.text import describe_forecast, describe_regression
 
-    rejection = report.rejection
-    lines = [*per_class(report.assessment), "", *train_brief(report)[:1], f"algorithm: {report.reason}; {1000 * report.seconds:.0f} ms"]
+    lines = [*per_class(report.assessment), "", *train_brief(report)[:1], f"{choice_text(report.choice)} {1000 * report.seconds:.0f} ms."]
     lines += [f"{kind_name(kind)}: {percent(value)}" for kind, value in report.candidates.items()]
     lines.append(f"{accuracy(report.accuracy, report.assessment)} Measured by {report.method}.")
     if report.change is not None:
         lines.append(f"earlier classes: {describe_regression(report.change)}")
-    lines.append(f"unknown objects ({rejection.point}): {rejection.reason}")
-    if rejection.coverage.n:
-        lines.append(f"known photos that get a label: {rejection.coverage}")
+    lines += [rejection_text(report.rejection), *rejection_details(report.rejection)]
     if report.calibration is not None:
         lines.append(f"calibration error of the probabilities: {report.calibration}")
     if report.not_activated_because:
@@ -136,20 +125,6 @@ def _not_activated(report: TrainReport, change: RegressionCheck) -> list[str]:
         f"next: photograph {listed([worst, *rivals[:2]])} where they look alike, and train again.",
         f"To use it anyway: edgetl head activate {report.head_id}",
     ]
-
-
-def _unknown_objects(rejection: RejectionReport) -> str:
-    best = rejection.auroc.get(rejection.score) if rejection.score is not None else None
-    measured = f" (AUROC {best.value:.2f}, {best.n} classes held out)" if best is not None else ""
-    if rejection.code == "reliable":
-        return f"Unknown objects: rejected reliably{measured}."
-    if rejection.code == "unrelated-only":
-        return "Unknown objects: unrelated ones are rejected; similar ones were not measured."
-    if rejection.background and rejection.false_accept is not None:
-        return f"Unknown objects: {100 * rejection.false_accept.value:.0f} % of similar ones get a label; do not rely on it."
-    if rejection.classes < LEAST_CLASSES:
-        return f"Unknown objects: only very different ones are rejected ({LEAST_CLASSES} classes needed)."
-    return f"Unknown objects: only very different ones are rejected{measured}."
 
 
 def adapt(report: AdaptReport, *, verbose: bool) -> list[str]:

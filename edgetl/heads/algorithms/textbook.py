@@ -33,7 +33,7 @@ def fit(kind: HeadKind, alpha: float, names: Sequence[str], blocks: Iterable[tup
         TrainError: a kind that has no formula, or a class without a sample.
     """
     if kind not in KINDS:
-        raise TrainError(f"{kind} has no formula; expected one of {', '.join(KINDS)}")
+        raise TrainError(f"{kind} has no formula; expected one of {', '.join(KINDS)}", code="no-formula", kind=kind)
     number = {name: i for i, name in enumerate(names)}
 
     def moments(block: tuple[Embeddings, Sequence[str]]) -> tuple[Array, Array, Array]:
@@ -49,7 +49,8 @@ def fit(kind: HeadKind, alpha: float, names: Sequence[str], blocks: Iterable[tup
             count, total, square = future.result()
             counts, sums, squares = counts + count, sums + total, squares + square
         if not counts.all():
-            raise TrainError(f"no sample of {names[int(counts.argmin())]!r} is left")
+            label = names[int(counts.argmin())]
+            raise TrainError(f"no photo of {label!r} is left", code="class-empty", label=label)
         weight, bias = _solve(kind, alpha, counts, sums / counts[:, None], squares)
     return weight - weight.mean(0), bias - bias.mean()
 

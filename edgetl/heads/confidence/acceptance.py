@@ -15,6 +15,8 @@ from edgetl.types import Array
 
 LEAST_CLASSES, LEAST_AUROC, LEAST_PHOTOS = 4, 0.7, 3
 """What a reliable rejection without a background takes (docs/evidence/rejection.md, "Without a background")."""
+LEAST_KNOWN = 19
+"""Without a background, no threshold of fewer photos accepts a new known one as often as `balanced` states."""
 RELIABLE = 0.3
 """The largest share of photos of a left-out class that may get a label where the rejection counts as reliable."""
 LEAST_HELD = 4
@@ -82,7 +84,7 @@ class RejectionReport:
         reason: of the code. `measured`: the rates say so; `similar-accepted`: more than RELIABLE of similar objects get a label;
             `low-auroc`: the lower end of the AUROC's interval is below LEAST_AUROC; `one-class`: nothing similar can be left out;
             `not-left-out`: fewer than 2 classes have LEAST_PHOTOS photos; `few-classes`: fewer than LEAST_CLASSES classes;
-            `few-photos`: fewer photos than a threshold needs; `few-photos-per-class`: fewer than 3 classes have LEAST_PHOTOS photos.
+            `few-photos`: fewer than LEAST_KNOWN photos; `few-photos-per-class`: fewer than 3 classes have LEAST_PHOTOS photos.
         point: the active operating point.
         points: what each operating point accepts; empty if there is no choice.
         score: the chosen score; None if none could be tried.

@@ -124,14 +124,11 @@ def _gap(excess: Array, bins: Array) -> Array:
     return np.abs(np.add.reduceat(excess, bins, axis=1)).sum(1) / excess.shape[1]  # type: ignore[no-any-return]
 
 
-def brier(logits: Array, classes: Array) -> float:
-    """Brier score (1950) of held-out logits at their own best temperature, in [0, 2]; rows as in :func:`temperature`, inf without any."""
-    used = np.isfinite(logits[np.arange(len(classes)), classes])
-    return float(brier_of_each(logits, classes)[used].mean()) if used.any() else np.inf
+def brier_scores(logits: Array, classes: Array) -> Array:
+    """Brier score (1950) of each row's held-out logits at their own best temperature, float64 [n], in [0, 2].
 
-
-def brier_of_each(logits: Array, classes: Array) -> Array:
-    """What each row adds to the mean that :func:`brier` is, float64 [n]; 1 for a row that says nothing."""
+    Rows are as in :func:`temperature`; one whose own class is -inf scores 1.
+    """
     error = np.ones(len(classes))
     used = np.isfinite(logits[np.arange(len(classes)), classes])
     if used.any():
