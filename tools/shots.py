@@ -1,4 +1,4 @@
-"""What the benchmarks of heads and of views share: the data sets, who is taught and who is asked, and the interval over seeds."""
+"""What the benchmarks of heads share: the data sets, which photos train and which are predicted, and the interval over seeds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MORE = ("pacs/photo", "pacs/art_painting", "pacs/sketch", "brain-mri", "syntheti
 ENLARGED = ("flowers",)
 """Photos of 32 pixels enlarged to 128: what holds on them need not hold on photos of a camera, so they decide nothing alone."""
 KEPT = 0.3
-"""The share of every class that is asked and never taught."""
+"""The share of every class that is predicted and never trained on."""
 
 Array = np.ndarray[Any, Any]
 
@@ -34,14 +34,14 @@ def photos_of(name: str) -> tuple[list[Path], Array]:
 
 
 def split(y: Array, shots: Sequence[int], seed: int) -> tuple[dict[int, list[Array]], Array]:
-    """Which photos are taught at each number of shots, in one draw or several, and which are asked whatever was taught.
+    """Which photos train at each number of shots, in one draw or several, and which are predicted after all of them.
 
     Few photos are drawn more often, 12 times one and 4 times five, because accuracy depends more on which they are; draws of one seed share
     no photo, and fewer shots are a part of more.
 
     Args:
         y: class number of each photo, int [n].
-        shots: photos per class; a class with fewer teaches what it has beyond the KEPT share.
+        shots: photos per class; a class with fewer gives what it has beyond the KEPT share.
         seed: of the shuffle.
     """
     random = np.random.default_rng(seed)
