@@ -24,8 +24,8 @@ def text(page: str) -> str:
 
 
 def test_every_page_with_a_block_to_run_is_run():
-    found = sorted(path.relative_to(pages.ROOT).as_posix() for path in (pages.ROOT / "docs").rglob("*.md"))
-    runnable = {page for page in found if any(not block["why"] for block in pages.blocks(page))}
+    listed = sorted(path.relative_to(pages.ROOT).as_posix() for path in (pages.ROOT / "docs").rglob("*.md"))
+    runnable = {page for page in listed if any(not block["why"] for block in pages.blocks(page))}
     # Evidence takes minutes, and data of its own.
     assert {page for page in runnable if "/evidence/" not in page} == {"docs/tutorial.md", *FAKE, *pages.WITH_A_REAL_BUNDLE}
 
@@ -51,8 +51,8 @@ def test_the_site_lists_every_public_name_and_every_error_code():
 
 
 def test_the_formats_page_names_every_key_of_a_manifest(tmp_path: Path):
-    made = fake.write_bundle(str(tmp_path / "folder"), encoded(picture(seed=9)))
-    manifest = json.loads((made.path / "manifest.json").read_text())
+    written = fake.write_bundle(str(tmp_path / "folder"), encoded(picture(seed=9)))
+    manifest = json.loads((written.path / "manifest.json").read_text())
     keys = {*manifest, *manifest["input"], *next(iter(manifest["variants"].values())), *manifest["self_test"][0]}
     page = text("docs/formats.md")
     assert [key for key in keys if f"`{key}`" not in page] == []
