@@ -30,8 +30,6 @@ def written(family: str, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
 
 def stated(family: str, files: Mapping[str, bytes]) -> metadata.Stated:
     content = next(iter(files.values()))
-    if family == "openvino":
-        return metadata.of_openvino(content)
     if family == "litert":
         return metadata.of_tflite(tflite.read(content, "tiny"), content)
     import onnx
@@ -45,10 +43,10 @@ def test_metadata_are_read_back_and_do_not_change_embeddings(kind: str) -> None:
     files = make()
     described = written(family, files)
     assert written(family, files) == described == written(family, described), "the same bytes every time"
-    read = stated(family, described)
-    labels = LABELS if family != "openvino" else tuple(label.replace(" ", "_") for label in LABELS)
-    assert (read.name, read.labels, read.image, read.size) == ("tiny", labels, INFO.image, (8, 8))
-    assert (read.mean, read.std, read.order) == ((0.0,), (1.0,), "rgb"), "the normalisation is inside the graph"
+    if family != "openvino":  # see test_openvino_reads_its_model_info
+        read = stated(family, described)
+        assert (read.name, read.labels, read.image, read.size) == ("tiny", LABELS, INFO.image, (8, 8))
+        assert (read.mean, read.std, read.order) == ((0.0,), (1.0,), "rgb"), "the normalisation is inside the graph"
     before, after = (open_runtime(family, content, 1).embed(PIXELS) for content in (files, described))
     np.testing.assert_array_equal(before, after)
 
@@ -76,6 +74,7 @@ def test_openvino_reads_its_model_info(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     model = openvino.Core().read_model(tmp_path / "model.xml")
     info = {key: model.get_rt_info(["model_info", key]).astype(str) for key in ("model_type", "labels", "mean_values", "scale_values")}
+    assert json.loads(model.get_rt_info(["model_info", "edgetl"]).astype(str))["image"]["resize"] == 9
     assert info == {
         "model_type": "Classification",
         "labels": "a_cat dog Fahrrad 猫 hötdog",

@@ -1,4 +1,4 @@
-"""The verb of the workstation: a frozen backbone becomes a bundle."""
+"""`edgetl export`: makes a bundle of a backbone, on a workstation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgetl.session.deployment import workstation
 
 
 class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
-    """Numbers with one separator between them, as a tuple."""
+    """Numbers between separators, as a tuple."""
 
     def __init__(self, name: str, separator: str, kind: type[int] | type[float], counts: tuple[int, ...]) -> None:
         self.name, self._separator, self._kind, self._counts = name, separator, kind, counts
@@ -26,12 +26,12 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in newer r
         if isinstance(value, tuple):
             return value
         try:
-            made = tuple(self._kind(part) for part in str(value).split(self._separator))
+            values = tuple(self._kind(part) for part in str(value).split(self._separator))
         except ValueError:
-            made = ()
-        if len(made) not in self._counts:
-            self.fail(f"{value!r} is no {self.name}", param, ctx)
-        return made
+            values = ()
+        if len(values) not in self._counts:
+            self.fail(f"{value!r} is not {self.name}", param, ctx)
+        return values
 
 
 _SIZE = _Numbers("WIDTHxHEIGHT", "x", int, (2,))
@@ -39,42 +39,42 @@ _CHANNELS = _Numbers("NUMBER or R,G,B", ",", float, (1, 3))
 
 _OWN = options(
     click.option("--cut", default="none", show_default=True, metavar="none|auto|TENSOR",
-                 help="Your own file: its output is the embedding, cut it before its last layer, or at this tensor."),
-    click.option("--size", type=_SIZE, help="Your own file: its input, where it leaves that free."),
-    click.option("--resize", type=click.IntRange(1), help="Your own file: the short side before the crop; size / 0.875 when not given."),
-    click.option("--filter", type=click.Choice(("bilinear", "bicubic")), help="Your own file: how photos are resized."),
-    click.option("--mean", type=_CHANNELS, help="Your own file: what is subtracted from its pixels (0 to 255), where it does not say."),
-    click.option("--std", type=_CHANNELS, help="Your own file: what they are divided by."),
-    click.option("--order", type=click.Choice(("rgb", "bgr")), help="Your own file: the order of its channels; rgb when not given."),
+                 help="Your own file: the output is the embedding, or cut before the last layer, or at a tensor."),
+    click.option("--size", type=_SIZE, help="Your own file: the size of its input, if that is free."),
+    click.option("--resize", type=click.IntRange(1), help="Your own file: the short side before the crop; default: size / 0.875."),
+    click.option("--filter", type=click.Choice(("bilinear", "bicubic")), help="Your own file: the resampling filter."),
+    click.option("--mean", type=_CHANNELS, help="Your own file: the mean of pixel values (0 to 255), if not in its metadata."),
+    click.option("--std", type=_CHANNELS, help="Your own file: their standard deviation."),
+    click.option("--order", type=click.Choice(("rgb", "bgr")), help="Your own file: the order of its channels; default: rgb."),
 )  # fmt: skip
 _MATRIX = options(
     click.option("--matrix", is_flag=True, help="Prove every variant on every target that this machine has, emulates or compiles for."),
     click.option("--target", "targets", multiple=True, help="Only this one: native, aarch64, armv7, qnn, ethos, nvidia; may be repeated."),
     click.option("--labelled", type=click.Path(),
-                 help="For the targets' top-1: a CSV table (file,index) of photos whose class the network's own classifier knows."),
+                 help="For top-1 on the targets: a CSV table (file,index) of photos with a class of the network's own classifier."),
 )  # fmt: skip
 
 
 @click.command()
 @click.option("--backbone", default="efficientnet_lite0", show_default=True,
               help="A name of the table, timm/NAME, keras/NAME, or your own .onnx, .tflite or .keras file.")  # fmt: skip
-@click.option("--formats", help="Comma-separated: onnx, tflite, openvino; all that the backbone can become when not given.")
-@click.option("--precisions", help="Comma-separated: fp32, fp16 (OpenVINO), int8; fp32 and int8 when not given.")
+@click.option("--formats", help="Comma-separated: onnx, tflite, openvino; default: all that the backbone offers.")
+@click.option("--precisions", help="Comma-separated: fp32, fp16 (OpenVINO), int8; default: fp32 and int8.")
 @click.option(
     "--levels", type=click.Choice(("last", "multi")), default="last", show_default=True,
-    help="multi: the pooled outputs of middle stages beside the last one: more accurate where small details count.",
+    help="multi: with the pooled outputs of middle stages; more accurate if small details matter.",
 )  # fmt: skip
 @click.option("--calibrate", type=click.Path(), help="A folder of 120 or more photos like those the camera will see; int8 needs it.")
 @click.option(
     "--background",
     type=click.Path(),
     metavar="FOLDER",
-    help="60 or more photos of anything but what you will train: a head learns from them what to reject. Taken from --calibrate "
-    "when not given.",
+    help="60 or more photos of anything but your classes, from which heads learn to reject unknown objects. Default: the photos of "
+    "--calibrate.",
 )
 @click.option("--no-background", is_flag=True, help="Leave the background out of the bundle (about 0.3 MB a variant).")
 @click.option("--weights", type=click.Path(), help="A local file of weights instead of the backbone's published ones.")
-@click.option("--random-weights", is_flag=True, help="Untrained weights, marked so in the bundle: for testing the plumbing only.")
+@click.option("--random-weights", is_flag=True, help="Untrained weights, marked as such in the bundle; only for testing.")
 @click.option("--onnx-recipe", default="auto", show_default=True, help="The int8 recipe for ONNX: onnx-u8s8 (auto) or onnx-u8u8.")
 @click.option(
     "--openvino-recipe",

@@ -229,7 +229,7 @@ def _plan(
     recipes: Mapping[str, str],
     photos: str | os.PathLike[str] | None,
 ) -> list[Recipe]:
-    """The recipes to export; where nothing was named, all that the source offers."""
+    """The recipes to export; by default all that the source offers."""
     cells = [
         (format_, precision)
         for format_ in dict.fromkeys(source.offered if formats is None else formats)

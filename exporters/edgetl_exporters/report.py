@@ -42,7 +42,7 @@ def summary(result: ExportResult) -> list[str]:
 
 
 def details(result: ExportResult) -> list[str]:
-    """What makes int8 hard, whether the calibration photos suffice, which recipes were tried, and what it took."""
+    """What makes int8 hard, whether the calibration photos suffice, which recipes were tried, time and memory."""
     lines = [] if result.diagnosis is None else diagnosis(result.diagnosis)
     lines += [] if result.adequacy is None else [adequacy(result.adequacy)]
     lines += [f"{variant.name}: {search(variant.search)}" for variant in result.variants if variant.search is not None]

@@ -1,4 +1,4 @@
-"""What a backbone is, and where its weights come from."""
+"""The description of a backbone and of its weights."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Backbone:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Where a network's weights come from, for the manifest.
+    """The origin of a network's weights, for the manifest.
 
     Attributes:
         source: the package or enum, `local file NAME`, or `random, seed N`.

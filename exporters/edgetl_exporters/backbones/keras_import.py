@@ -1,4 +1,4 @@
-"""TensorFlow and Keras, imported where they are needed: silently, on the CPU, with half of its cores."""
+"""Imports TensorFlow and Keras when they are needed: without output, on the CPU, with half of its cores."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _TOPLESS = ("MobileNet", "MobileNetV3Large", "MobileNetV3Small", "VGG16", "VGG19
 """Networks whose classifier is more than one dense layer behind the pooled last stage; they are built without it."""
 
 _SHAPE = (224, 224, 3)
-"""Of the input of those networks, which without a classifier has no size of its own."""
+"""Input shape of those networks, which have none of their own without a classifier."""
 
 _SETTLED_ON = 16
 """Pictures on which untrained batch normalisations are settled."""

@@ -1,4 +1,4 @@
-"""What metadata tell, whatever the format: written by edgetl into its own files, and read from files of others."""
+"""Metadata of every format: those that edgetl writes into its files, and those that it reads from other files."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 from edgetl.types import ColorOrder, ImageSpec, to_json
 
 KEY = "edgetl"
-"""Under it every format holds, as JSON, what no ecosystem has words for: resize, crop and filter."""
+"""The key of edgetl's own JSON in every format, for resize, crop and filter, which have no key in any ecosystem."""
 
 Floats = tuple[float, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """What is written into a file whose input are uint8 RGB pixels in [0, 255]: its normalisation is inside.
+    """The metadata of a file whose input is uint8 RGB pixels in [0, 255], with the normalisation inside.
 
     Attributes:
         name: of the model.
         description: a sentence for people.
         image: how photos become its input.
-        labels: the classes in the order of its output; empty where it gives an embedding.
+        labels: the classes in the order of its output; empty for an embedding.
         author: who made it.
-        version: of the model, in words.
-        license: of the model, in words.
+        version: of the model.
+        license: of the model.
     """
 
     name: str
@@ -39,21 +39,21 @@ class Info:
     license: str = ""
 
     def spec(self, mean: float = 0.0, std: float = 1.0) -> str:
-        """The image spec as canonical JSON, with the normalisation that the input's quantisation undoes again."""
+        """The image spec as canonical JSON, with the normalisation that the input's quantisation inverts."""
         return json.dumps({"image": to_json(self.image), "mean": [mean], "std": [std], "order": "rgb"}, sort_keys=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stated:
-    """What a file says of itself; what it does not say is None or empty.
+    """The metadata that a file states; absent ones are None or empty.
 
     Attributes:
         name: of the model.
         labels: the classes in the order of its output.
         image: the whole image spec; only edgetl writes one.
         size: of the input: width, height, pixels.
-        mean: what is subtracted from pixel values in [0, 255]: one number, or one per channel in the order of the input's channels.
-        std: what they are divided by then.
+        mean: subtracted from pixel values in [0, 255]: one number, or one per channel in the order of the input's channels.
+        std: they are then divided by it.
         order: of the input's channels.
     """
 
@@ -67,7 +67,7 @@ class Stated:
 
 
 def of_edgetl(text: str) -> dict[str, Any]:
-    """What :meth:`Info.spec` wrote, as fields of :class:`Stated`; nothing where it is not that."""
+    """Reads the JSON of :meth:`Info.spec` as fields of :class:`Stated`; empty if it is something else."""
     with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError, AttributeError):
         stated = json.loads(text)
         image = ImageSpec(**stated["image"])
@@ -80,8 +80,8 @@ def of_edgetl(text: str) -> dict[str, Any]:
 def model_info(info: Info) -> dict[str, str]:
     """The keys of OpenVINO's Model API, in an IR below `rt_info/model_info` and in an ONNX file as `model_info KEY`.
 
-    (https://openvinotoolkit.github.io/model_api/latest/guides/model-configuration.html) Its lists are words between white space, so
-    that a label's own becomes underscores.
+    (https://openvinotoolkit.github.io/model_api/latest/guides/model-configuration.html) Its lists are separated by white space, so
+    white space in a label becomes underscores.
     """
     entries = {
         "model_name": info.name,
@@ -99,13 +99,13 @@ def model_info(info: Info) -> dict[str, str]:
 
 
 def of_model_info(stated: Mapping[str, str]) -> dict[str, Any]:
-    """What the Model API's keys say, as fields of :class:`Stated`."""
+    """Reads the Model API's keys as fields of :class:`Stated`."""
     result: dict[str, Any] = {"name": stated.get("model_name", ""), "labels": tuple(stated.get("labels", "").split())}
     with contextlib.suppress(ValueError):
         result["mean"] = _floats(stated.get("mean_values", ""))
     with contextlib.suppress(ValueError):
         result["std"] = _floats(stated.get("scale_values", ""))
-    # The Model API and DL Streamer start from BGR frames: who reverses them wants RGB. Who does not may have been given RGB.
+    # The Model API and DL Streamer start from BGR frames: reversing gives RGB. Without reversing the order is unknown.
     if stated.get("reverse_input_channels", "").lower() in ("true", "yes"):
         result["order"] = "rgb"
     return {key: value for key, value in result.items() if value}

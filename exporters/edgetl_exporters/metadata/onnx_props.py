@@ -1,7 +1,7 @@
-"""ONNX: `metadata_props`, key and value pairs of text.
+"""ONNX: `metadata_props`, pairs of key and value.
 
 Image.* are ONNX's own (https://onnx.ai/onnx/repo-docs/MetadataProps.html); description, author, version, license, task, imgsz and names
-are Ultralytics', which Frigate and others read; `model_info ...` are those of OpenVINO's Model API.
+are Ultralytics' keys, which Frigate and others read; `model_info ...` are those of OpenVINO's Model API.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ORDERS = {"rgb8": "rgb", "bgr8": "bgr"}
 
 
 def write(model: bytes, info: Info) -> bytes:
-    """The model with its metadata; the graph stays what it is."""
+    """The model with its metadata; the graph does not change."""
     import onnx
 
     proto = onnx.ModelProto.FromString(model)
@@ -47,7 +47,7 @@ def write(model: bytes, info: Info) -> bytes:
 
 
 def read(model: Any) -> Stated:
-    """What an `onnx.ModelProto` says of itself."""
+    """Reads the metadata of an `onnx.ModelProto`."""
     props = {entry.key: entry.value for entry in model.metadata_props}
     result = of_model_info({key.removeprefix(_PREFIX): value for key, value in props.items() if key.startswith(_PREFIX)})
     result |= _image({key.lower(): value.lower() for key, value in props.items()}) | _ultralytics(props)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from xml.etree import ElementTree
 
-from edgetl_exporters.metadata.info import KEY, Info, Stated, model_info, of_edgetl, of_model_info
+from edgetl_exporters.metadata.info import KEY, Info, model_info
 
 
 def write(files: Mapping[str, bytes], info: Info) -> Mapping[str, bytes]:
-    """The files, graph first, with the metadata in the graph; the weights stay what they are."""
+    """The files, graph first, with the metadata in the graph; the weights do not change."""
     (name, graph), *weights = files.items()
     net = ElementTree.fromstring(graph)
     rt_info = net.find("rt_info")
@@ -22,13 +22,3 @@ def write(files: Mapping[str, bytes], info: Info) -> Mapping[str, bytes]:
     for key, value in sorted(entries.items()):
         ElementTree.SubElement(section, key, value=value)
     return {name: ElementTree.tostring(net, encoding="utf-8", xml_declaration=True), **dict(weights)}
-
-
-def read(graph: bytes) -> Stated:
-    """What an IR's XML says of itself; nothing where it is no XML."""
-    try:
-        section = ElementTree.fromstring(graph).find("rt_info/model_info")
-    except ElementTree.ParseError:
-        return Stated()
-    entries = {} if section is None else {child.tag: child.get("value", "") for child in section}
-    return Stated(**{**of_model_info(entries), **of_edgetl(entries.get(KEY, ""))})

@@ -2,7 +2,7 @@
 
 Tables and field numbers are those of the published schema
 (https://github.com/tensorflow/tflite-support/blob/master/tensorflow_lite_support/metadata/metadata_schema.fbs), of which seven tables
-are needed; a union takes two fields, its kind and its table.
+are needed; a union has two fields, its kind and its table.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ IDENTIFIER = b"M001"
 LABELS = "labels.txt"
 
 _LONGEST = 1 << 20
-"""How much of a stranger's labels is read, bytes; ImageNet's 1001 are 22 thousand."""
+"""Largest size of labels that is read, bytes; ImageNet's 1001 labels take 22 thousand."""
 
 _PARSER = "1.0.0"  # the oldest reader that knows every field written here
 _NAME, _DESCRIPTION = 0, 1  # of ModelMetadata and TensorMetadata
@@ -51,10 +51,10 @@ _Value = Union[str, int, Sequence[Any], Mapping[int, Any]]
 
 
 def write(model: bytes, info: Info) -> bytes:
-    """The model with its metadata, and with the labels as a zip behind it; the graph stays what it is.
+    """The model with its metadata, and with the labels as a zip behind it; the graph does not change.
 
-    A quantised input takes pixels as stored numbers. Readers normalise first and quantise then, so that they are told what its
-    quantisation undoes.
+    A quantised input takes pixels as stored numbers. Readers normalise first and quantise then, so the stated normalisation inverts the
+    quantisation.
     """
     copied = tflite.read(model, info.name)
     graph = tflite.TfliteGraph(copied)
@@ -67,11 +67,11 @@ def write(model: bytes, info: Info) -> bytes:
 
 
 def read(model: Any, content: bytes) -> Stated:
-    """What a model (`schema.ModelT`) of this file says of itself."""
+    """Reads the metadata of a model (`schema.ModelT`) of this file."""
     entries = {entry.name: model.buffers[entry.buffer].data for entry in model.metadata}
     entries_by_name = {name if isinstance(name, str) else (name or b"").decode(errors="replace"): data for name, data in entries.items()}
     result: dict[str, Any] = {}
-    # A stranger's tables may point anywhere: what cannot be read is not stated.
+    # The tables of a damaged file may point anywhere; unreadable metadata count as absent.
     with contextlib.suppress(struct.error, IndexError, ValueError, TypeError, OverflowError):
         if (data := entries_by_name.get(tflite.DESCRIPTION)) is not None:
             result = _read(bytes(data))
@@ -82,7 +82,7 @@ def read(model: Any, content: bytes) -> Stated:
 
 
 def _labels(content: bytes, name: str) -> tuple[str, ...]:
-    """The lines of a file in the zip behind a model; none where they cannot be read, for the model is one without them."""
+    """The lines of a file in the zip behind a model; empty if they cannot be read, because the model works without labels."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(name) as file:
             return tuple(file.read(_LONGEST).decode().splitlines())
@@ -127,7 +127,7 @@ def _zipped(labels: Sequence[str]) -> bytes:
 
 
 def _table(builder: Any, fields: Mapping[int, Any]) -> Any:
-    """Writes a table: texts, tables, vectors of tables or floats, and enumerations of one byte."""
+    """Writes a table of strings, tables, vectors of tables or floats, and enumerations of one byte."""
     offsets = {field: _offset(builder, value) for field, value in fields.items() if not isinstance(value, int) and value != ""}
     builder.StartObject(max(fields, default=-1) + 1)
     for field, offset in offsets.items():
@@ -180,19 +180,19 @@ def _read_input(input_table: Table) -> dict[str, Any]:
     return result
 
 
-def _at(table: Table, field: int) -> int:
-    """Where a field lies, from the start of the buffer; 0 where the table does not hold it."""
+def _position(table: Table, field: int) -> int:
+    """Position of a field from the start of the buffer; 0 if the table does not have it."""
     offset = table.Offset(4 + 2 * field)
     return int(offset + table.Pos) if offset else 0
 
 
 def _string(table: Table, field: int) -> str:
-    where = _at(table, field)
+    where = _position(table, field)
     return bytes(table.String(where)).decode(errors="replace") if where else ""
 
 
 def _scalar(table: Table, field: int, kind: Any) -> int:
-    where = _at(table, field)
+    where = _position(table, field)
     return int(table.Get(kind, where)) if where else 0
 
 
@@ -202,7 +202,7 @@ def _byte(table: Table, field: int) -> int:
 
 def _below(table: Table, field: int) -> Iterator[Table]:
     """The table in this field, if there is one."""
-    if where := _at(table, field):
+    if where := _position(table, field):
         yield Table(table.Bytes, table.Indirect(where))
 
 

@@ -1,1 +1,1 @@
-"""What a backbone can be opened from."""
+"""Sources of networks: the table and timm, keras.applications, and your own files."""

@@ -369,12 +369,12 @@ def _attribute(node: Any, name: str, default: int) -> int:
 
 
 def _graphs(node: Any) -> list[Any]:
-    """The graphs inside a node: of If, Loop and Scan."""
+    """The graphs inside a node, of If, Loop and Scan."""
     return [graph for entry in node.attribute for graph in (*([entry.g] if entry.HasField("g") else []), *entry.graphs)]
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    """Every constant, also those in graphs inside."""
+    """Every constant, including those of inner graphs."""
     yield from graph.initializer
     for node in graph.node:
         for entry in node.attribute:
@@ -384,7 +384,7 @@ def _tensors(graph: Any) -> Iterator[Any]:
 
 
 def _read_by(node: Any) -> set[str]:
-    """What a node reads, the graphs inside it too."""
+    """The tensors that a node reads, including the graphs inside it."""
     return set(node.input).union(*(_read_by(inner) for graph in _graphs(node) for inner in graph.node))
 
 

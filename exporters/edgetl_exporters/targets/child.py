@@ -62,26 +62,8 @@ def embed(
             (folder / name).write_bytes(content)
         (folder / "settings.json").write_text(json.dumps(settings))
         safetensors.numpy.save_file({"tensors": tensors}, folder / "tensors.safetensors")
-        kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-        try:
-            done = subprocess.run(
-                # -c and not the file's path: with a path, Python would look for numpy in this folder first.
-                [*command, "-c", script.read_text("utf-8"), scratch],
-                env={**kept, **(environment or {}), "PYTHONPATH": str(folder / "packages")},
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=START + PER_PHOTO * len(tensors),
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ExportError(
-                f"{command[0]} was still running after {error.timeout:.0f} s for {len(tensors)} photos",
-                code="child-failed",
-                limit_s=error.timeout,
-            ) from error
-        except OSError as error:
-            raise RuntimeUnavailable(f"{command[0]} does not start: {error}") from error
+        # -c and not the file's path: with a path, Python would look for numpy in this folder first.
+        done = _run([*command, "-c", script.read_text("utf-8"), scratch], folder, environment or {}, START + PER_PHOTO * len(tensors))
         if (folder / "unavailable.txt").exists():
             raise RuntimeUnavailable((folder / "unavailable.txt").read_text("utf-8"))
         if done.returncode:
@@ -91,3 +73,14 @@ def embed(
         embeddings = safetensors.numpy.load_file(folder / "embeddings.safetensors")
         report: Mapping[str, Any] = json.loads((folder / "report.json").read_text())
     return embeddings, report
+
+
+def _run(words: Sequence[str], folder: Path, variables: Mapping[str, str], limit: float) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+    env = {**kept, **variables, "PYTHONPATH": str(folder / "packages")}
+    try:
+        return subprocess.run(words, env=env, cwd=folder, capture_output=True, text=True, errors="replace", timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"{words[0]} was still running after {limit:.0f} s", code="child-failed", limit_s=limit) from error
+    except OSError as error:
+        raise RuntimeUnavailable(f"{words[0]} does not start: {error}") from error

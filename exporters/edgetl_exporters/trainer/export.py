@@ -74,12 +74,15 @@ def export_trainer(
         state_size=4 * (slots * (opened.dim + 2) + opened.dim**2),
     )
     describe(model, trainer)
-    content = pack(model)
+    return dataclasses.replace(trainer, size=_write(Path(output), pack(model)))
+
+
+def _write(path: Path, content: bytes) -> int:
+    """Writes the file; returns its size, bytes."""
     try:
-        Path(output).write_bytes(content)
+        return path.write_bytes(content)
     except OSError as error:
-        raise ExportError(f"{output} cannot be written: {error.strerror}", code="not-writable", path=os.fspath(output)) from error
-    return dataclasses.replace(trainer, size=len(content))
+        raise ExportError(f"{path} cannot be written: {error.strerror}", code="not-writable", path=str(path)) from error
 
 
 def choose(opened: bundles.Bundle, name: str | None, like: Fingerprint | None = None) -> bundles.Variant:

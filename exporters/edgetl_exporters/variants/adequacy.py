@@ -13,7 +13,7 @@ COUNTS = (25, 50, 100, 200)
 """Numbers of photos at which ranges are compared with those of all."""
 
 PHOTOS = 20
-"""How many other photos are run to count the values outside the ranges."""
+"""Other photos on which the values outside the ranges are counted."""
 
 SATURATED = 1e-3
 """Share of a layer's values outside its range from which more photos are needed: docs/evidence/int8-diagnosis.md."""

@@ -17,7 +17,7 @@ from edgetl_exporters.quantise import ranges
 from edgetl_exporters.quantise.ranges import FloatNetwork, Layer
 
 PHOTOS = 8
-"""How many photos the network is run on."""
+"""Photos on which the network is run."""
 
 STEPS = 255
 """Steps between the smallest and the largest value of an 8-bit integer."""
@@ -29,7 +29,7 @@ SILENT = 1e-4
 """A channel whose largest weight is below this part of its layer's median counts as silent: docs/evidence/int8-diagnosis.md."""
 
 _LOWEST = {"SiLU": 0.2785, "hard-swish": 0.375}
-"""How far below zero each goes: SiLU at -1.2785, hard-swish at -1.5."""
+"""Lowest value of each, below zero: SiLU at -1.2785, hard-swish at -1.5."""
 
 LOBE = 8.0
 """Integer steps for the negative values of an activation below which int8 is at risk."""

@@ -22,7 +22,7 @@ PHOTOS = 16
 """Photos on which a layer's noise is measured."""
 
 _EXAMINED, _EXAMINING = 12, 6
-"""How many layers, the first and the noisiest, are measured for their effect on the embedding, and with how many photos."""
+"""Layers, the first and the noisiest, whose effect on the embedding is measured, and the photos for it."""
 
 _QUIET = 120.0
 """Largest ratio, dB; above it nothing was rounded."""

@@ -32,7 +32,7 @@ _MOST = 0.5
 """The largest share of layers in float: with more, the variant is not an int8 variant any more."""
 
 _LISTED = 10
-"""How many of the layers with the costliest noise a :class:`Search` lists."""
+"""Most layers with the costliest noise that a :class:`Search` lists."""
 
 _SURE = 1.645
 """Standard errors between the mean cosine and its lower 95 % end, one-sided."""
@@ -45,7 +45,7 @@ class RepairStep:
     Attributes:
         repair: how it differs from the base recipe: `base`, `mse-ranges`, `equalised`, `equalised-mse-ranges` or `float-layers`.
         floats: how many layers are in float.
-        layers: how many there are; 0 where no layer was tried in float.
+        layers: how many there are; 0 if no layer was tried in float.
         cosine_mean: mean cosine to the float embedding; of several levels that of the worst one.
         cosine_low: its lower 95 % limit over the photos, which must reach the bound.
         gained: `cosine_mean` minus that of the best step before it; 0 for the first.
