@@ -263,9 +263,8 @@ def _check_installed(source: NetworkSource, plan: Sequence[Recipe]) -> None:
         except metadata.PackageNotFoundError as error:
             raise ExportError(
                 f"{library} is not installed, and this export needs it; pip install 'edgetl[export]'",
-                code="library-missing",
-                library=library,
-            ) from error
+                code="library-missing", library=library,
+            ) from error  # fmt: skip
 
 
 def _usual(source: NetworkSource, format_: str) -> Sequence[str]:

@@ -49,10 +49,8 @@ def check(name: str, parity: Parity, hint: str) -> None:
             f"{name}: embeddings are too far from the float ones: mean cosine {parity.cosine_mean:.5f}, at least {parity.bound} is allowed "
             f"(worst photo {parity.cosine_min:.5f}, largest difference {parity.max_abs:.4g}, nearest neighbour the same for "
             f"{100 * parity.neighbour_agreement:.0f} % of {parity.count} photos, on {parity.machine}). {hint}",
-            variant=name,
-            hint=hint,
-            **to_json(parity),
-        )
+            variant=name, hint=hint, **to_json(parity),
+        )  # fmt: skip
 
 
 def levels(name: str, expected: Embeddings, embeddings: Embeddings, lengths: Sequence[int], bound: float, hint: str) -> tuple[Parity, ...]:

@@ -44,8 +44,5 @@ def load() -> Mapping[str, Any]:
 def _unusable(point: str, distribution: str, reason: str) -> ExportError:
     return ExportError(
         f"the entry point {point!r} of {distribution} does not work: {reason}; pip install --upgrade {distribution}",
-        code="plugin-unusable",
-        entry_point=point,
-        distribution=distribution,
-        reason=reason,
-    )
+        code="plugin-unusable", entry_point=point, distribution=distribution, reason=reason,
+    )  # fmt: skip

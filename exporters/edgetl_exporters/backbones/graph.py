@@ -93,21 +93,16 @@ def _check(backbone: Backbone, expected: Embeddings, folded: Embeddings, *, own:
     if own and expected.shape != (1, backbone.dim):
         raise ExportError(
             f"{backbone.name}: one photo gives {expected.shape}, expected an embedding [1, {backbone.dim}]",
-            code="embedding-shape",
-            backbone=backbone.name,
-            shape=expected.shape,
-        )
+            code="embedding-shape", backbone=backbone.name, shape=expected.shape,
+        )  # fmt: skip
     before, after = expected.astype(np.float64), folded.astype(np.float64)  # an untrained network's squares may not fit into float32
     error = float(np.linalg.norm(after - before) / np.linalg.norm(before))
     if not error <= _FOLDED:
         raise ExportError(
             f"{backbone.name}: folded batch normalisations change its embeddings (relative error {error:.1e}, at most {_FOLDED:.0e} "
             "is allowed); please report it, and choose another backbone meanwhile",
-            code="folding-differs",
-            backbone=backbone.name,
-            relative_error=error,
-            maximum=_FOLDED,
-        )
+            code="folding-differs", backbone=backbone.name, relative_error=error, maximum=_FOLDED,
+        )  # fmt: skip
 
 
 def balance(graph: Graph, tensors: Pixels) -> tuple[int, ...]:

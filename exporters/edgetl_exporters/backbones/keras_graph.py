@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgetl.errors import ExportError
 from edgetl.types import Array
 from edgetl_exporters.backbones import keras_import
+from edgetl_exporters.errors import file_error
 
 _NORMALISING = ("Rescaling", "Normalization", "Add", "Subtract", "Multiply", "Divide", "TrueDivide", "GetItem", "Stack")
 """Operations of Keras that work on each pixel alone; the last two reverse the channels' order."""
@@ -106,13 +106,11 @@ def before_last_dense(model: Any, name: str) -> tuple[Any, tuple[Array, Array], 
         inner, last, where = before_last_dense(functional(operation), name)
         return keras.Model(model.inputs[0], inner(inputs[0])), last, where
     if not isinstance(operation, keras.layers.Dense):
-        raise ExportError(
-            f"{name}: ends in {type(operation).__name__} {operation.name!r}, expected a classifier's Dense layer; name a layer "
-            "with --cut LAYER",
-            code="classifier-not-found",
-            path=name,
+        raise file_error(
+            name, "classifier-not-found",
+            f"ends in {type(operation).__name__} {operation.name!r}, expected a classifier's Dense layer; name a layer with --cut LAYER",
             operator=type(operation).__name__,
-        )
+        )  # fmt: skip
     kernel = operation.kernel.numpy().astype(np.float32)
     bias = np.zeros(kernel.shape[1], np.float32) if operation.bias is None else operation.bias.numpy().astype(np.float32)
     return keras.Model(model.inputs[0], inputs[0]), (np.ascontiguousarray(kernel.T), bias), operation.name
@@ -128,13 +126,10 @@ def behind(model: Any, layer: str, name: str) -> Any:
     named = [operation for operation in model.operations if operation.name == layer]
     if not named:
         last = [operation.name for operation in model.operations[-5:]]
-        raise ExportError(
-            f"{name}: no layer {layer!r} to cut after; the last ones are {', '.join(last)} (or use --cut auto)",
-            code="tensor-unknown",
-            path=name,
-            tensor=layer,
-            near=last,
-        )
+        raise file_error(
+            name, "tensor-unknown",
+            f"no layer {layer!r} to cut after; the last ones are {', '.join(last)} (or use --cut auto)", tensor=layer, near=last,
+        )  # fmt: skip
     return keras.Model(model.inputs[0], named[0].output)
 
 

@@ -31,15 +31,13 @@ def load() -> tuple[Any, Any]:
     except ImportError as error:
         raise ExportError(
             f"Keras networks need TensorFlow, which does not load here ({error}); pip install 'edgetl[keras]'",
-            code="library-missing",
-            library="tensorflow",
-        ) from error
+            code="library-missing", library="tensorflow",
+        ) from error  # fmt: skip
     if keras.backend.backend() != "tensorflow":
         raise ExportError(
             f"Keras runs on {keras.backend.backend()} here, but only TensorFlow converts to TFLite; export with KERAS_BACKEND=tensorflow",
-            code="keras-backend",
-            backend=keras.backend.backend(),
-        )
+            code="keras-backend", backend=keras.backend.backend(),
+        )  # fmt: skip
     threads = max(1, machine.cores() // 2)  # as for torch: on a busy machine more threads are slower
     with contextlib.suppress(RuntimeError), quiet():  # TensorFlow has already run here and keeps its settings
         tensorflow.config.set_visible_devices([], "GPU")

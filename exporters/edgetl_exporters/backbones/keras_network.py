@@ -22,6 +22,7 @@ from edgetl_exporters import pictures
 from edgetl_exporters.backbones import keras_graph, keras_import
 from edgetl_exporters.backbones.backbone import Weights
 from edgetl_exporters.backbones.keras_graph import Normalisation
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.quiet import quiet
 
 _TOPLESS = ("MobileNet", "MobileNetV3Large", "MobileNetV3Small", "VGG16", "VGG19")
@@ -108,12 +109,10 @@ def from_file(path: Path, cut: str) -> KerasNetwork:
     elif cut != "none":
         model, where = keras_graph.behind(model, cut, os.fspath(path)), f"after {cut}"
     elif keras_graph.ends_in_softmax(model):
-        raise ExportError(
-            f"{path}: ends in softmax, and class scores are not an embedding; cut its classifier off with --cut auto",
-            code="output-not-embedding",
-            path=os.fspath(path),
-            softmax=True,
-        )
+        raise file_error(
+            path, "output-not-embedding",
+            "ends in softmax, and class scores are not an embedding; cut its classifier off with --cut auto", softmax=True,
+        )  # fmt: skip
     _check_weights(model, os.fspath(path))
     weights = Weights(f"local file {path.name}", _sha256(path), False)
     return KerasNetwork(model, weights, None, keras_graph.inside(model), last, where)
@@ -127,10 +126,8 @@ def _builder(name: str) -> Callable[..., Any]:
         near = [lower[word] for word in difflib.get_close_matches(name.lower(), lower, 3)]
         raise ExportError(
             f"keras.applications has no network {name!r}; " + (f"similar: {', '.join(near)}" if near else f"it has {', '.join(known)}"),
-            code="unknown-backbone",
-            backbone=name,
-            near=near,
-        )
+            code="unknown-backbone", backbone=name, near=near,
+        )  # fmt: skip
     build: Callable[..., Any] = getattr(keras.applications, name)
     return build
 
@@ -163,7 +160,7 @@ def _filled(build: Callable[..., Any], name: str, path: Path, top: bool) -> tupl
                 return model, with_top
             except Exception as error:  # Keras and h5py have no common exception for a file that does not fit
                 reasons.append(_first_line(error))
-    raise ExportError(f"{path}: not weights of {name}: {reasons[0]}", code="weights-misfit", path=os.fspath(path), backbone=name)
+    raise file_error(path, "weights-misfit", f"not weights of {name}: {reasons[0]}", backbone=name)
 
 
 def _published(build: Callable[..., Any], name: str, top: bool) -> tuple[Any, Path]:
@@ -180,11 +177,8 @@ def _published(build: Callable[..., Any], name: str, top: bool) -> tuple[Any, Pa
         file = address.group().rpartition("/")[2]
         raise WeightsMissing(
             f"{name}: its weights {file} are not on this machine and could not be downloaded ({_first_line(error)}). "
-            f"Put that file into {folder}, or give it with --weights FILE",
-            backbone=name,
-            file=file,
-            folder=os.fspath(folder),
-        ) from error
+            f"Put that file into {folder}, or give it with --weights FILE", backbone=name, file=file, folder=os.fspath(folder),
+        ) from error  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -223,44 +217,33 @@ def _read(path: Path) -> Any:
     """The functional model of a `.keras` file."""
     _, keras = keras_import.load()
     if not path.is_file():
-        raise ExportError(f"{path}: no such file", code="file-unreadable", path=os.fspath(path))
+        raise file_error(path, "file-unreadable", "no such file")
     if not zipfile.is_zipfile(path):
-        raise ExportError(
-            f"{path}: not a .keras file, or truncated; save it with model.save('NAME.keras')", code="file-damaged", path=os.fspath(path)
-        )
+        raise file_error(path, "file-damaged", "not a .keras file, or truncated; save it with model.save('NAME.keras')")
     try:
         with quiet():
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras has no common exception for what it does not read
         code, reason = _reason(error)
-        raise ExportError(f"{path}: Keras does not read it: {reason}", code=code, path=os.fspath(path)) from error
+        raise file_error(path, code, f"Keras does not read it: {reason}") from error
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
-        raise ExportError(
-            f"{path}: a {type(model).__name__} without a graph; expected a functional or sequential model with an input shape",
-            code="no-graph",
-            path=os.fspath(path),
+        raise file_error(
+            path, "no-graph", f"a {type(model).__name__} without a graph; expected a functional or sequential model with an input shape"
         )
     if len(inputs) != 1 or len(outputs) != 1:
-        raise ExportError(
-            f"{path}: {len(inputs)} inputs and {len(outputs)} outputs, expected one image and one embedding",
-            code="several-inputs" if len(inputs) != 1 else "several-outputs",
-            path=os.fspath(path),
-            inputs=len(inputs),
-            outputs=len(outputs),
-        )
+        raise file_error(
+            path, "several-inputs" if len(inputs) != 1 else "several-outputs",
+            f"{len(inputs)} inputs and {len(outputs)} outputs, expected one image and one embedding",
+            inputs=len(inputs), outputs=len(outputs),
+        )  # fmt: skip
     return keras_graph.functional(model)
 
 
 def _check_weights(model: Any, name: str) -> None:
     for weight in model.weights:
         if not np.isfinite(weight.numpy().astype(np.float32)).all():
-            raise ExportError(
-                f"{name}: {weight.path} contains NaN or infinity: damaged",
-                code="weights-nan",
-                path=name,
-                tensor=weight.path,
-            )
+            raise file_error(name, "weights-nan", f"{weight.path} contains NaN or infinity: damaged", tensor=weight.path)
 
 
 def _reason(error: BaseException) -> tuple[str, str]:

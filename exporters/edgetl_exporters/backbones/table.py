@@ -142,9 +142,6 @@ def backbone(name: str) -> Backbone:
     if name not in BACKBONES:
         raise ExportError(
             f"no backbone {name!r}; known are {', '.join(BACKBONES)}, timm/NAME for the networks of timm, keras/NAME for those of "
-            "keras.applications, and your own .onnx, .tflite or .keras file",
-            code="unknown-backbone",
-            backbone=name,
-            known=list(BACKBONES),
-        )
+            "keras.applications, and your own .onnx, .tflite or .keras file", code="unknown-backbone", backbone=name, known=list(BACKBONES),
+        )  # fmt: skip
     return BACKBONES[name]

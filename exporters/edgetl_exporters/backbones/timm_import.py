@@ -52,10 +52,8 @@ def backbone(name: str) -> Backbone:
         listed = f"similar: {', '.join(PREFIX + other for other in near)}" if near else "timm.list_models() lists them"
         raise ExportError(
             f"timm {timm.__version__} has no network {short!r}; {listed}",
-            code="unknown-backbone",
-            backbone=name,
-            near=[PREFIX + other for other in near],
-        )
+            code="unknown-backbone", backbone=name, near=[PREFIX + other for other in near],
+        )  # fmt: skip
     try:
         stated = timm.models.get_pretrained_cfg(short).to_dict()
     except RuntimeError as error:

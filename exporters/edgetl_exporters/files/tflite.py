@@ -16,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgetl.errors import ExportError
 from edgetl.types import Array
+from edgetl_exporters.errors import file_error
 
 IDENTIFIER = b"TFL3"
 SIGNATURE = "serving_default"
@@ -51,9 +52,7 @@ def read(content: bytes, name: str) -> Any:
         ExportError: `file-damaged`, `weights-elsewhere`, `weights-nan`, or `operator-unknown`.
     """
     if content[4:8] != IDENTIFIER:
-        raise ExportError(
-            f"{name}: not a .tflite file (its bytes 4 to 8 are {content[4:8]!r}, expected {IDENTIFIER!r})", code="file-damaged", path=name
-        )
+        raise file_error(name, "file-damaged", f"not a .tflite file (its bytes 4 to 8 are {content[4:8]!r}, expected {IDENTIFIER!r})")
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         _fill(model)
@@ -62,12 +61,11 @@ def read(content: bytes, name: str) -> Any:
     except ExportError:
         raise
     except Exception as error:  # flatbuffers has no exception of its own: struct.error, IndexError, ValueError, MemoryError, ...
-        raise ExportError(
-            f"{name}: a truncated or damaged .tflite file of {len(content)} bytes ({type(error).__name__}: {error}); copy it again",
-            code="file-damaged",
-            path=name,
+        raise file_error(
+            name, "file-damaged",
+            f"a truncated or damaged .tflite file of {len(content)} bytes ({type(error).__name__}: {error}); copy it again",
             size=len(content),
-        ) from error
+        ) from error  # fmt: skip
     return model
 
 
@@ -304,20 +302,14 @@ def no_tensor(file: str, name: str, names: Iterable[str]) -> ExportError:
     computed = list(dict.fromkeys(names))
     near = difflib.get_close_matches(name, computed, n=5, cutoff=0.3)
     listed = f"similar: {', '.join(map(repr, near))}" if near else f"the last ones: {', '.join(map(repr, computed[-5:]))}"
-    return ExportError(
-        f"{file}: no tensor {name!r} among {len(computed)}; {listed}; name one with --cut TENSOR",
-        code="tensor-unknown",
-        path=file,
-        tensor=name,
-        near=near,
+    return file_error(
+        file, "tensor-unknown", f"no tensor {name!r} among {len(computed)}; {listed}; name one with --cut TENSOR", tensor=name, near=near
     )
 
 
 def nan_weights(file: str, tensor: str) -> ExportError:
     """The error for weights with NaN."""
-    return ExportError(
-        f"{file}: its weights {tensor!r} contain NaN or infinity; the file is damaged", code="weights-nan", path=file, tensor=tensor
-    )
+    return file_error(file, "weights-nan", f"its weights {tensor!r} contain NaN or infinity; the file is damaged", tensor=tensor)
 
 
 def broken(values: Array) -> bool:
@@ -360,9 +352,7 @@ def _check(model: Any, name: str) -> None:
     if model.version != 3 or not model.subgraphs or not model.buffers:
         raise ValueError(f"version {model.version} with {len(model.subgraphs)} graphs and {len(model.buffers)} buffers")
     if model.externalBuffers:
-        raise ExportError(
-            f"{name}: its weights are in other files; convert it to one file with all weights inside", code="weights-elsewhere", path=name
-        )
+        raise file_error(name, "weights-elsewhere", "its weights are in other files; convert it to one file with all weights inside")
     _within("metadata buffer", [entry.buffer for entry in model.metadata], len(model.buffers))
     for graph in model.subgraphs:
         _check_graph(model, graph, name)
@@ -381,10 +371,8 @@ def _check_graph(model: Any, graph: Any, name: str) -> None:
         _within("operator's output", operator.outputs, count)
         _within("operator's input", operator.inputs, count, lowest=-1)
         if operator.largeCustomOptionsOffset or (operator.builtinOptionsType and operator.builtinOptions is None):
-            raise ExportError(
-                f"{name}: uses an operator that this ai-edge-litert does not know; pip install --upgrade ai-edge-litert",
-                code="operator-unknown",
-                path=name,
+            raise file_error(
+                name, "operator-unknown", "uses an operator that this ai-edge-litert does not know; pip install --upgrade ai-edge-litert"
             )
     for tensor in graph.tensors:
         _check_tensor(tensor, model.buffers[tensor.buffer].data, name)

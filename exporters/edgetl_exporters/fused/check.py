@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from edgetl.bundle.bundle import Bundle, Variant
-from edgetl.errors import ExportError, ParityError, PhotoError
+from edgetl.errors import ParityError, PhotoError
 from edgetl.inputs.photo.folders import photos_in
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import load
 from edgetl.runtimes import Runtime, open_runtime
 from edgetl.stats import Proportion
 from edgetl.types import Embeddings, Pixels
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.quiet import quiet
 
 BOUND = 0.95
@@ -114,24 +115,15 @@ def _opened(variant: Variant, files: Mapping[str, bytes]) -> Runtime:
 
 def _check_share(check: Check, variant: Variant, folder: Path) -> None:
     if check.top1.n < FEWEST:
-        raise ExportError(
-            f"{folder}: {check.top1.n} different photos that the head was not trained with, expected {FEWEST} or more (not counted: "
+        raise file_error(
+            folder, "too-few-photos",
+            f"{check.top1.n} different photos that the head was not trained with, expected {FEWEST} or more (not counted: "
             f"{check.known} from training or there twice, {len(check.failed)} unusable)",
-            code="too-few-photos",
-            path=str(folder),
-            count=check.top1.n,
-            minimum=FEWEST,
-            known=check.known,
-            failed=check.failed,
-        )
+            count=check.top1.n, minimum=FEWEST, known=check.known, failed=check.failed,
+        )  # fmt: skip
     if check.top1.value < BOUND:
         raise ParityError(
             f"the fused {variant.name} gives the same class as edgetl with {check.variant} on {check.top1} photos of {folder}, expected "
             f"{100 * BOUND:.0f} % or more; deploy {check.variant}, or train a store with --variant {variant.name}",
-            code="answers-differ",
-            variant=variant.name,
-            own=check.variant,
-            hits=check.top1.hits,
-            n=check.top1.n,
-            bound=BOUND,
-        )
+            code="answers-differ", variant=variant.name, own=check.variant, hits=check.top1.hits, n=check.top1.n, bound=BOUND,
+        )  # fmt: skip

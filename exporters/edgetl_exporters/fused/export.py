@@ -12,6 +12,7 @@ from edgetl.bundle.bundle import Bundle, File, Variant
 from edgetl.errors import ExportError
 from edgetl.types import ImageSpec
 from edgetl_exporters import metadata
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.fused import frigate, onnx_head, openvino_head, tflite_head
 from edgetl_exporters.fused.check import Answers, Check, compare
 from edgetl_exporters.fused.classes import Classes
@@ -121,26 +122,16 @@ def _check(bundle: Bundle, variant: Variant, head: Classes, output: Path, target
     if variant.format not in FORMATS:
         raise ExportError(
             f"{variant.name}: a classifier file has the format {', '.join(FORMATS)}, not {variant.format}",
-            code="unknown-format",
-            given=variant.format,
-            known=list(FORMATS),
-        )
+            code="unknown-format", given=variant.format, known=list(FORMATS),
+        )  # fmt: skip
     if head.dim != bundle.dim:
-        raise ExportError(
-            f"{bundle.path}: its embeddings have {bundle.dim} values, the head reads {head.dim}; give the head's own bundle",
-            code="dim-differs",
-            path=str(bundle.path),
-            dim=bundle.dim,
-            head_dim=head.dim,
-        )
+        raise file_error(
+            bundle.path, "dim-differs", f"its embeddings have {bundle.dim} values, the head reads {head.dim}; give the head's own bundle",
+            dim=bundle.dim, head_dim=head.dim,
+        )  # fmt: skip
     if target is None and output.suffix != FORMATS[variant.format]:
         suffix = FORMATS[variant.format]
-        raise ExportError(
-            f"{output}: a classifier in the format {variant.format} ends in {suffix}",
-            code="wrong-suffix",
-            path=str(output),
-            expected=suffix,
-        )
+        raise file_error(output, "wrong-suffix", f"a classifier in the format {variant.format} ends in {suffix}", expected=suffix)
     beside = [output] if target else [output, output.with_suffix(".bin")][: len(variant.files)]
     taken = next((path for path in beside if path.exists()), None)
     if taken is not None:

@@ -32,19 +32,14 @@ def check(variant: Variant, image: ImageSpec) -> None:
     if variant.format != "tflite":
         raise ExportError(
             f"Frigate runs TFLite classifiers, but {variant.name} is {variant.format}; omit --format, or use --format tflite",
-            code="program-unsupported",
-            variant=variant.name,
-            format=variant.format,
-        )
+            code="program-unsupported", variant=variant.name, format=variant.format,
+        )  # fmt: skip
     if (image.width, image.height) != (_SIDE, _SIDE):
         raise ExportError(
             f"Frigate gives its classifiers {_SIDE}x{_SIDE} pixels, but {variant.name} takes {image.width}x{image.height}; train with a "
             f"backbone of {_SIDE}x{_SIDE}",
-            code="program-unsupported",
-            variant=variant.name,
-            size=(image.width, image.height),
-            expected=(_SIDE, _SIDE),
-        )
+            code="program-unsupported", variant=variant.name, size=(image.width, image.height), expected=(_SIDE, _SIDE),
+        )  # fmt: skip
 
 
 def layout(model: Mapping[str, bytes], labels: Sequence[str]) -> dict[str, bytes]:

@@ -62,11 +62,8 @@ def prove(bundle: Bundle, variant: Variant, head: Classes, files: Mapping[str, b
     if probabilities.shape != expected.shape:
         raise ParityError(
             f"the fused {variant.name} gives {list(probabilities.shape)}, expected {list(expected.shape)}; choose another --variant",
-            code="output-shape",
-            variant=variant.name,
-            shape=probabilities.shape,
-            expected=expected.shape,
-        )
+            code="output-shape", variant=variant.name, shape=probabilities.shape, expected=expected.shape,
+        )  # fmt: skip
     same = probabilities.argmax(1) == expected.argmax(1)
     furthest = float(np.abs(probabilities - expected).max())
     agreement = Agreement(len(same), Proportion(int(same.sum()), len(same)), furthest, BOUND, library)
@@ -74,10 +71,8 @@ def prove(bundle: Bundle, variant: Variant, head: Classes, files: Mapping[str, b
         raise ParityError(
             f"the fused {variant.name} on {library}: probabilities differ from the head's own by up to {furthest:.2g}, at most {BOUND} is "
             f"allowed (same class on {agreement.top1} pictures); the runtime changed the arithmetic. Choose another --variant.",
-            code="probabilities-differ",
-            variant=variant.name,
-            **to_json(agreement),
-        )
+            code="probabilities-differ", variant=variant.name, **to_json(agreement),
+        )  # fmt: skip
     return agreement
 
 

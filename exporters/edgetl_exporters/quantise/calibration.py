@@ -108,13 +108,8 @@ def collect(
         raise CalibrationError(
             f"{folder}: {len(used)} usable of {len(paths)} photos, at least {NEEDED} are needed ({MINIMUM} calibrate, {MINIMUM_APART} "
             f"choose the recipe, {MINIMUM_APART} are held back to prove it); {len(skipped)} skipped{reasons}",
-            code="too-few-photos",
-            path=os.fspath(folder),
-            usable=len(used),
-            count=len(paths),
-            minimum=NEEDED,
-            skipped=skipped,
-        )
+            code="too-few-photos", path=os.fspath(folder), usable=len(used), count=len(paths), minimum=NEEDED, skipped=skipped,
+        )  # fmt: skip
     digests, tensors = zip(*used)
     apart = held_back + choosing
     return Calibration(
@@ -131,9 +126,8 @@ def missing() -> CalibrationError:
     """The error of int8 without photos."""
     return CalibrationError(
         f"int8 is calibrated with photos; give a folder of {NEEDED} or more with --calibrate FOLDER (or --precisions fp32)",
-        code="photos-missing",
-        minimum=NEEDED,
-    )
+        code="photos-missing", minimum=NEEDED,
+    )  # fmt: skip
 
 
 def others(folder: str | os.PathLike[str], spec: ImageSpec, *, seed: int = 0) -> Pixels:
@@ -149,13 +143,8 @@ def others(folder: str | os.PathLike[str], spec: ImageSpec, *, seed: int = 0) ->
         raise CalibrationError(
             f"{folder}: {len(used)} usable of {len(paths)} photos, a background takes {FEWEST} or more ({len(skipped)} skipped); give "
             "more, or leave it out with --no-background",
-            code="too-few-photos",
-            path=os.fspath(folder),
-            usable=len(used),
-            count=len(paths),
-            minimum=FEWEST,
-            skipped=skipped,
-        )
+            code="too-few-photos", path=os.fspath(folder), usable=len(used), count=len(paths), minimum=FEWEST, skipped=skipped,
+        )  # fmt: skip
     return np.stack([tensor for _, tensor in used])
 
 
@@ -207,17 +196,13 @@ def check(tensor: Pixels) -> None:
     if (deviation := float(gray.std())) < FLAT:
         raise PhotoError(
             f"of one colour (standard deviation {deviation:.1f} gray levels, photos have {FLAT} or more)",
-            code="one-colour",
-            deviation=deviation,
-            minimum=FLAT,
-        )
+            code="one-colour", deviation=deviation, minimum=FLAT,
+        )  # fmt: skip
     centred = gray - gray.mean()
     power = (centred**2).mean()
     correlation = float(min((centred[1:] * centred[:-1]).mean(), (centred[:, 1:] * centred[:, :-1]).mean()) / power)
     if correlation < NOISE:
         raise PhotoError(
             f"noise (neighbouring pixels correlate {correlation:.2f}, photos {NOISE} or more)",
-            code="noise",
-            correlation=correlation,
-            minimum=NOISE,
-        )
+            code="noise", correlation=correlation, minimum=NOISE,
+        )  # fmt: skip

@@ -121,11 +121,8 @@ def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
         offered = OFFERED[format_]
         raise ExportError(
             f"{format_} is not offered in {precision}; it is offered in {', '.join(offered)}",
-            code="not-offered",
-            format=format_,
-            precision=precision,
-            offered=offered,
-        )
+            code="not-offered", format=format_, precision=precision, offered=offered,
+        )  # fmt: skip
     if precision == "int8" and wanted != "auto":
         return next(row for row in rows if row.name == wanted)
     return rows[0]

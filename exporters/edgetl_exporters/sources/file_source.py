@@ -22,6 +22,7 @@ from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters import pictures
 from edgetl_exporters.backbones.backbone import Weights
 from edgetl_exporters.convert import to_onnx, to_openvino, to_tflite
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.metadata import Stated
 from edgetl_exporters.quantise import calibration, equalisation, recipes
 from edgetl_exporters.quantise.recipes import Recipe
@@ -180,12 +181,8 @@ class FileSource(NetworkSource):
             offered = ", ".join(f"{name} in {' and '.join(kinds)}" for name, kinds in self.offered.items())
             raise ExportError(
                 f"{self.name} cannot be exported to {format_}-{precision}: {self._reason(format_)}; it is offered as {offered}",
-                code="not-offered",
-                path=self.name,
-                format=format_,
-                precision=precision,
-                offered=dict(self.offered),
-            )
+                code="not-offered", path=self.name, format=format_, precision=precision, offered=dict(self.offered),
+            )  # fmt: skip
         if self._network.precision == "fp32":
             # The weights of a file are not rounded before they are quantised.
             return dataclasses.replace(recipes.recipe(format_, precision, wanted), correction="none")
@@ -252,23 +249,17 @@ class FileSource(NetworkSource):
         dim, labels = network.dim(), len(network.stated.labels)
         if network.probabilities() or dim in (*_CLASSES, labels or -1):
             output = "probabilities of a softmax" if network.probabilities() else f"{dim} values, as many as there are classes"
-            raise ExportError(
-                f"{self.name}: its output {network.output_name!r} holds {output}, not an embedding; cut it before its last layer with "
+            raise file_error(
+                self.name, "output-not-embedding",
+                f"its output {network.output_name!r} holds {output}, not an embedding; cut it before its last layer with "
                 f"--cut auto, or use it anyway with --cut {network.output_name!r}",
-                code="output-not-embedding",
-                path=self.name,
-                output=network.output_name,
-                softmax=network.probabilities(),
-                dim=dim,
-            )
+                output=network.output_name, softmax=network.probabilities(), dim=dim,
+            )  # fmt: skip
 
     def _check_one_output(self) -> None:
         if len(outputs := self._network.outputs) > 1:
-            raise ExportError(
-                f"{self.name}: has the outputs {', '.join(outputs)}; name the embedding with --cut TENSOR",
-                code="several-outputs",
-                path=self.name,
-                outputs=outputs,
+            raise file_error(
+                self.name, "several-outputs", f"has the outputs {', '.join(outputs)}; name the embedding with --cut TENSOR", outputs=outputs
             )
 
     def _normalisation(self, options: FileOptions, bgr: bool) -> tuple[Channels, Channels]:
@@ -280,13 +271,11 @@ class FileSource(NetworkSource):
             if values is None and implied is not None:
                 values = (implied[number],)
             if values is None:
-                raise ExportError(
-                    f"{self.name}: its metadata do not state how it normalises pixels; give {option} in pixel values, "
-                    "e.g. --mean 123.675,116.28,103.53 --std 58.395,57.12,57.375, or --mean 127.5 --std 127.5",
-                    code="normalisation-missing",
-                    path=self.name,
-                    option=option,
-                )
+                raise file_error(
+                    self.name, "normalisation-missing",
+                    f"its metadata do not state how it normalises pixels; give {option} in pixel values, "
+                    "e.g. --mean 123.675,116.28,103.53 --std 58.395,57.12,57.375, or --mean 127.5 --std 127.5", option=option,
+                )  # fmt: skip
             pair.append(channels(self.name, option, values))
         return pair[0], pair[1]
 
@@ -321,7 +310,7 @@ class FileSource(NetworkSource):
         return int(embeddings.shape[1])
 
     def _useless(self, reason: str) -> ExportError:
-        return ExportError(f"{self.name}: {reason}; its weights or its normalisation are wrong", code="embedding-useless", path=self.name)
+        return file_error(self.name, "embedding-useless", f"{reason}; its weights or its normalisation are wrong")
 
     def _survive(self) -> None:
         """Runs the model in another process first: a runtime trusts a file, and a damaged one can end the process that opens it."""
@@ -329,31 +318,25 @@ class FileSource(NetworkSource):
         try:
             done = subprocess.run(command, input=self._model, capture_output=True, timeout=_PATIENCE, check=False)
         except subprocess.TimeoutExpired as error:
-            raise ExportError(
-                f"{self.name}: one photo takes more than {_PATIENCE} s; the file is damaged or too large for this machine",
-                code="too-slow",
-                path=self.name,
-                limit_s=_PATIENCE,
-            ) from error
+            raise file_error(
+                self.name, "too-slow",
+                f"one photo takes more than {_PATIENCE} s; the file is damaged or too large for this machine", limit_s=_PATIENCE,
+            ) from error  # fmt: skip
         if done.returncode < 0:
-            raise ExportError(
-                f"{self.name}: crashes {FAMILIES[self.format]} (signal {-done.returncode}); the file is damaged, copy it again",
-                code="runtime-crashed",
-                path=self.name,
-                runtime=FAMILIES[self.format],
-                signal=-done.returncode,
-            )
+            raise file_error(
+                self.name, "runtime-crashed",
+                f"crashes {FAMILIES[self.format]} (signal {-done.returncode}); the file is damaged, copy it again",
+                runtime=FAMILIES[self.format], signal=-done.returncode,
+            )  # fmt: skip
 
     def _check_shapes(self, scenes: Pixels) -> None:
         shape, flat = self._network.shapes(self._model, scenes)  # type: ignore[attr-defined]  # only ONNX shapes are not in the file
         if len(shape) < 2 or shape[0] != len(scenes) or flat[1] != max(shape[1:]):
-            raise ExportError(
-                f"{self.name}: the embedding {self._network.output_name!r} of {len(scenes)} photos has the shape {list(shape)} (rank "
-                f"{len(shape)}), expected [{len(scenes)}, d]: cut behind the pooling with --cut TENSOR",
-                code="embedding-shape",
-                path=self.name,
-                shape=shape,
-            )
+            raise file_error(
+                self.name, "embedding-shape",
+                f"the embedding {self._network.output_name!r} of {len(scenes)} photos has the shape {list(shape)} (rank "
+                f"{len(shape)}), expected [{len(scenes)}, d]: cut behind the pooling with --cut TENSOR", shape=shape,
+            )  # fmt: skip
 
     def _run(self, model: bytes, tensors: Pixels) -> Embeddings:
         try:
@@ -362,7 +345,7 @@ class FileSource(NetworkSource):
                 embeddings = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
                 runtime.close()
         except (EdgetlError, RuntimeError, ValueError) as error:
-            raise ExportError(f"{self.name}: cannot be run here: {error}", code="not-runnable", path=self.name) from error
+            raise file_error(self.name, "not-runnable", f"cannot be run here: {error}") from error
         return embeddings
 
 
@@ -373,11 +356,11 @@ def is_file(name: str) -> bool:
 
 def _content(path: Path) -> bytes:
     if not is_file(path.name):
-        raise ExportError(f"{path}: expected a file that ends in {' or '.join(SUFFIXES)}", code="unknown-format", path=os.fspath(path))
+        raise file_error(path, "unknown-format", f"expected a file that ends in {' or '.join(SUFFIXES)}")
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ExportError(f"{path}: cannot be read ({error.strerror})", code="file-unreadable", path=os.fspath(path)) from error
+        raise file_error(path, "file-unreadable", f"cannot be read ({error.strerror})") from error
 
 
 def opened(name: str, content: bytes) -> NetworkFile:
@@ -404,8 +387,6 @@ def _contradictions(name: str) -> Iterator[None]:
     except EdgetlError:
         raise
     except Exception as error:
-        raise ExportError(
-            f"{name}: damaged, its parts contradict each other ({type(error).__name__}: {error}); export it again",
-            code="file-damaged",
-            path=name,
+        raise file_error(
+            name, "file-damaged", f"damaged, its parts contradict each other ({type(error).__name__}: {error}); export it again"
         ) from error

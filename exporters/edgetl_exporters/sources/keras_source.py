@@ -16,6 +16,7 @@ from edgetl.types import Array, Embeddings, ImageSpec, Pixels
 from edgetl_exporters.backbones import keras_graph, keras_import, keras_network
 from edgetl_exporters.backbones.keras_graph import Normalisation
 from edgetl_exporters.convert import keras_to_tflite, to_onnx, to_openvino
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.quantise import calibration, equalisation, recipes
 from edgetl_exporters.quantise.recipes import Recipe
 from edgetl_exporters.quiet import quiet
@@ -70,18 +71,15 @@ class KerasSource(NetworkSource):
         if own:
             if options.cut != "none":
                 raise ExportError(
-                    f"{name}: is already cut before its classifier; --cut is for a file",
-                    code="option-not-for-backbone",
-                    options=["--cut"],
+                    f"{name}: is already cut before its classifier; --cut is for a file", code="option-not-for-backbone", options=["--cut"]
                 )
             network = keras_network.application(name[len(PREFIX) :], file=file, random=random, seed=seed)
         else:
             if random or file is not None:
                 raise ExportError(
                     f"{name}: contains its weights; --weights and --random-weights are for a {PREFIX}... network",
-                    code="option-not-for-backbone",
-                    options=["--weights", "--random-weights"],
-                )
+                    code="option-not-for-backbone", options=["--weights", "--random-weights"],
+                )  # fmt: skip
             network = keras_network.from_file(Path(name), options.cut)
         self.name = name if own else Path(name).name
         self.package = "keras.applications" if own else "own file"
@@ -147,31 +145,21 @@ class KerasSource(NetworkSource):
     def _spec(self, model: Any, options: FileOptions) -> ImageSpec:
         shape = list(model.inputs[0].shape)
         if len(shape) != 4 or shape[3] != 3:
-            raise ExportError(
-                f"{self.name}: its input is {shape}, expected RGB images [None, height, width, 3]",
-                code="input-shape",
-                path=self.name,
-                shape=shape,
-            )
+            raise file_error(self.name, "input-shape", f"its input is {shape}, expected RGB images [None, height, width, 3]", shape=shape)
         return options.spec(self.name, (shape[2] or 0, shape[1] or 0), usual="bicubic" if "EfficientNetB" in self.name else "bilinear")
 
     def _normalisation(self, network: keras_network.KerasNetwork, options: FileOptions) -> Normalisation | None:
         """The normalisation of pixels before the network; None if the network normalises them itself."""
         if network.before is not None or network.inside is not None:
             if (options.mean, options.std, options.order) != (None, None, None):
-                raise ExportError(
-                    f"{self.name}: normalises pixels itself; omit --mean, --std and --order",
-                    code="normalisation-unusable",
-                    path=self.name,
-                )
+                raise file_error(self.name, "normalisation-unusable", "normalises pixels itself; omit --mean, --std and --order")
             return network.before
         if options.mean is None or options.std is None:
-            raise ExportError(
-                f"{self.name}: does not begin with a Rescaling or Normalization layer, so its pixel values are unknown; give --mean "
+            raise file_error(
+                self.name, "normalisation-missing",
+                "does not begin with a Rescaling or Normalization layer, so its pixel values are unknown; give --mean "
                 "and --std, e.g. 127.5 and 127.5 if it takes [-1, 1], 0 and 255 if it takes [0, 1], 0 and 1 if it takes [0, 255]",
-                code="normalisation-missing",
-                path=self.name,
-            )
+            )  # fmt: skip
         mean, std = channels(self.name, "--mean", options.mean), channels(self.name, "--std", options.std)
         return Normalisation(mean, std, options.order == "bgr")
 
@@ -182,10 +170,8 @@ class KerasSource(NetworkSource):
         embedding = model(image)
         shape = list(embedding.shape)
         if len(shape) != 2 or not isinstance(shape[1], int):
-            raise ExportError(
-                f"{self.name}: its output is {shape}, expected an embedding [None, d]; end it with GlobalAveragePooling2D",
-                code="embedding-shape",
-                path=self.name,
-                shape=shape,
-            )
+            raise file_error(
+                self.name, "embedding-shape",
+                f"its output is {shape}, expected an embedding [None, d]; end it with GlobalAveragePooling2D", shape=shape,
+            )  # fmt: skip
         return keras.Model(image, embedding), shape[1]

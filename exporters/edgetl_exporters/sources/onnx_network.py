@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetl.errors import ExportError
 from edgetl.types import Array, Pixels
 from edgetl_exporters import metadata
 from edgetl_exporters.convert.to_onnx import INPUT, OUTPUT
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.files.tflite import broken, nan_weights, no_tensor
 
 OPSET = 13
@@ -51,12 +51,10 @@ class OnnxFile:
         shape = self._input.type.tensor_type.shape.dim
         sizes = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in shape]
         if len(sizes) != 4 or 3 not in (sizes[1], sizes[3]):
-            raise ExportError(
-                f"{name}: its input {self.input_name!r} has the shape {sizes}, expected [n, 3, h, w] or [n, h, w, 3] (0 is free)",
-                code="input-shape",
-                path=name,
-                shape=sizes,
-            )
+            raise file_error(
+                name, "input-shape",
+                f"its input {self.input_name!r} has the shape {sizes}, expected [n, 3, h, w] or [n, h, w, 3] (0 is free)", shape=sizes,
+            )  # fmt: skip
         self.channels_first = sizes[1] == 3
         height, width = sizes[2:] if self.channels_first else sizes[1:3]
         self.size = (width, height)
@@ -90,13 +88,11 @@ class OnnxFile:
         if layer is None:
             node = self._maker(self.output_name)
             operator = "an input" if node is None else node.op_type
-            raise ExportError(
-                f"{self.name}: no classifier to cut: {self.output_name!r} comes from {operator}, expected Gemm, MatMul or a 1x1 Conv with "
-                "constant weights; name the embedding with --cut TENSOR",
-                code="classifier-not-found",
-                path=self.name,
-                operator=operator,
-            )
+            raise file_error(
+                self.name, "classifier-not-found",
+                f"no classifier to cut: {self.output_name!r} comes from {operator}, expected Gemm, MatMul or a 1x1 Conv with "
+                "constant weights; name the embedding with --cut TENSOR", operator=operator,
+            )  # fmt: skip
         return str(layer.input[0])
 
     def classifier(self) -> tuple[Array, Array] | None:
@@ -151,10 +147,8 @@ class OnnxFile:
             ExportError: `opset-too-old`, or `normalisation-unusable` for an input of uint8 pixels.
         """
         if self.dtype is np.uint8 and (any(mean) or any(value != 1 for value in std)):
-            raise ExportError(
-                f"{self.name}: its input {self.input_name!r} takes uint8 pixels as they are; omit --mean and --std",
-                code="normalisation-unusable",
-                path=self.name,
+            raise file_error(
+                self.name, "normalisation-unusable", f"its input {self.input_name!r} takes uint8 pixels as they are; omit --mean and --std"
             )
         model = onnx.ModelProto.FromString(self._model.SerializeToString())
         graph = model.graph
@@ -191,9 +185,7 @@ class OnnxFile:
             session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
             flat, output = session.run([OUTPUT, own], {INPUT: tensors})
         except Exception as error:  # onnxruntime has an exception for each kind of failure, without a common one
-            raise ExportError(
-                f"{self.name}: onnxruntime cannot run it on {len(tensors)} photos: {_first(error)}", code="not-runnable", path=self.name
-            ) from error
+            raise file_error(self.name, "not-runnable", f"onnxruntime cannot run it on {len(tensors)} photos: {_first(error)}") from error
         return output.shape, flat.shape
 
     def _head(self, graph: Any, own_input: str, width: int, mean: Sequence[float], std: Sequence[float], bgr: bool) -> Iterator[Any]:
@@ -229,30 +221,23 @@ class OnnxFile:
         try:
             return onnx.version_converter.convert_version(model, OPSET)
         except Exception as error:  # its C++ raises RuntimeError, and others
-            raise ExportError(
-                f"{self.name}: its opset {now} cannot be converted to {OPSET} ({_first(error)}); export it again",
-                code="opset-too-old",
-                path=self.name,
-                opset=now,
-                minimum=OPSET,
-            ) from error
+            raise file_error(
+                self.name, "opset-too-old",
+                f"its opset {now} cannot be converted to {OPSET} ({_first(error)}); export it again", opset=now, minimum=OPSET,
+            ) from error  # fmt: skip
 
     def _check(self) -> None:
         for tensor in _tensors(self._graph):
             if tensor.data_location == TensorProto.EXTERNAL:
-                raise ExportError(
-                    f"{self.name}: its weights are in other files ({tensor.name!r}); put them into one file with: python -c "
-                    f"\"import onnx; onnx.save(onnx.load('{self.name}'), 'whole.onnx', save_as_external_data=False)\"",
-                    code="weights-elsewhere",
-                    path=self.name,
-                    tensor=tensor.name,
-                )
+                raise file_error(
+                    self.name, "weights-elsewhere",
+                    f"its weights are in other files ({tensor.name!r}); put them into one file with: python -c "
+                    f"\"import onnx; onnx.save(onnx.load('{self.name}'), 'whole.onnx', save_as_external_data=False)\"", tensor=tensor.name,
+                )  # fmt: skip
         try:
             onnx.checker.check_model(self._model)
         except Exception as error:  # its C++ raises ValidationError, RuntimeError, and others
-            raise ExportError(
-                f"{self.name}: not valid ONNX ({_first(error)}); export it again", code="file-damaged", path=self.name
-            ) from error
+            raise file_error(self.name, "file-damaged", f"not valid ONNX ({_first(error)}); export it again") from error
         for tensor in _tensors(self._graph):
             real = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
             if real and broken(numpy_helper.to_array(tensor)):
@@ -263,23 +248,18 @@ class OnnxFile:
         inputs = [entry for entry in self._graph.input if entry.name not in constants]  # before IR 4 initializers were inputs too
         if len(inputs) != 1:
             names = ", ".join(repr(entry.name) for entry in inputs) or "none"
-            raise ExportError(
-                f"{self.name}: has {len(inputs)} inputs ({names}), expected one, the photo",
-                code="several-inputs",
-                path=self.name,
-                inputs=[entry.name for entry in inputs],
-            )
+            raise file_error(
+                self.name, "several-inputs",
+                f"has {len(inputs)} inputs ({names}), expected one, the photo", inputs=[entry.name for entry in inputs],
+            )  # fmt: skip
         return inputs[0]
 
     def _pixel_type(self) -> Any:
         kind = self._input.type.tensor_type.elem_type
         if kind not in _PIXELS:
             dtype = TensorProto.DataType.Name(kind).lower()
-            raise ExportError(
-                f"{self.name}: its input {self.input_name!r} is {dtype}, expected float (float32), uint8 or int8",
-                code="input-type",
-                path=self.name,
-                dtype=dtype,
+            raise file_error(
+                self.name, "input-type", f"its input {self.input_name!r} is {dtype}, expected float (float32), uint8 or int8", dtype=dtype
             )
         return _PIXELS[kind]
 
@@ -340,13 +320,11 @@ def _read(content: bytes, name: str) -> Any:
     try:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's DecodeError, of whichever of its three implementations
-        raise ExportError(
-            f"{name}: not an .onnx file, or a truncated one ({len(content)} bytes: {_first(error)}); copy it again",
-            code="file-damaged",
-            path=name,
+        raise file_error(
+            name, "file-damaged", f"not an .onnx file, or a truncated one ({len(content)} bytes: {_first(error)}); copy it again"
         ) from error
     if not model.graph.node or not model.graph.output or not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
-        raise ExportError(f"{name}: not an .onnx file, or an empty one: it contains no ONNX operators", code="file-damaged", path=name)
+        raise file_error(name, "file-damaged", "not an .onnx file, or an empty one: it contains no ONNX operators")
     return model
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from edgetl.errors import ExportError
 from edgetl.types import ColorOrder, ImageSpec
+from edgetl_exporters.errors import file_error
 
 CROP = 0.875
 """Default crop, as a share of the short side: what most classifiers of 224 pixels were tested with."""
@@ -65,35 +65,25 @@ class FileOptions:
         """
         size = self.size or ((stated.width, stated.height) if stated is not None and not all(own) else own)
         if not all(size):
-            raise ExportError(
-                f"{name}: its input's width and height are free; choose them with --size WIDTHxHEIGHT, e.g. --size 224x224",
-                code="size-missing",
-                path=name,
+            raise file_error(
+                name, "size-missing", "its input's width and height are free; choose them with --size WIDTHxHEIGHT, e.g. --size 224x224"
             )
         if any(fixed and fixed != wanted for fixed, wanted in zip(own, size)):
-            raise ExportError(
-                f"{name}: its input is {own[0]}x{own[1]}, not {size[0]}x{size[1]}; omit --size",
-                code="size-differs",
-                path=name,
-                size=size,
-                expected=own,
+            raise file_error(
+                name, "size-differs", f"its input is {own[0]}x{own[1]}, not {size[0]}x{size[1]}; omit --size", size=size, expected=own
             )
         metadata = stated if stated is not None and (stated.width, stated.height) == size else None
         short = self.resize or (metadata.resize if metadata else math.ceil(max(size) / CROP))
         if max(size) > LARGEST or short > 2 * LARGEST:
-            raise ExportError(
-                f"{name}: its input of {size[0]}x{size[1]}, cropped from a short side of {short}, is too large; expected at most "
-                f"{LARGEST}x{LARGEST}, cropped from {2 * LARGEST}",
-                code="size-too-large",
-                path=name,
-                size=size,
-                resize=short,
-                maximum=LARGEST,
-            )
+            raise file_error(
+                name, "size-too-large",
+                f"its input of {size[0]}x{size[1]}, cropped from a short side of {short}, is too large; expected at most "
+                f"{LARGEST}x{LARGEST}, cropped from {2 * LARGEST}", size=size, resize=short, maximum=LARGEST,
+            )  # fmt: skip
         try:
             return ImageSpec(*size, short, self.filter or (metadata.filter if metadata else usual))
         except ValueError as error:
-            raise ExportError(f"{name}: {error}; see --size, --resize and --filter", code="image-spec-unusable", path=name) from error
+            raise file_error(name, "image-spec-unusable", f"{error}; see --size, --resize and --filter") from error
 
 
 def channels(name: str, option: str, values: Sequence[float]) -> Channels:
@@ -104,11 +94,8 @@ def channels(name: str, option: str, values: Sequence[float]) -> Channels:
     """
     numbers = [float(value) for value in values]
     if len(numbers) not in (1, 3) or not np.isfinite(numbers).all() or (option == "--std" and min(numbers) <= 0):
-        raise ExportError(
-            f"{name}: {option} {numbers}: expected one number or three, finite, and std above 0",
-            code="normalisation-unusable",
-            path=name,
-            option=option,
-            given=numbers,
-        )
+        raise file_error(
+            name, "normalisation-unusable",
+            f"{option} {numbers}: expected one number or three, finite, and std above 0", option=option, given=numbers,
+        )  # fmt: skip
     return numbers[0], numbers[len(numbers) // 2], numbers[-1]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgetl.errors import ExportError
 from edgetl.types import Array
 from edgetl_exporters import metadata
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.files import tflite
 from edgetl_exporters.files.tflite import TfliteGraph
 
@@ -38,14 +38,12 @@ class TfliteNetwork:
         inputs, outputs = self._graph.raw.inputs, self._graph.raw.outputs
         if len(inputs) != 1:
             names = ", ".join(repr(self._graph.name(number)) for number in inputs) or "none"
-            raise ExportError(
-                f"{name}: has {len(inputs)} inputs ({names}), expected one, the photo",
-                code="several-inputs",
-                path=name,
-                inputs=[self._graph.name(number) for number in inputs],
-            )
+            raise file_error(
+                name, "several-inputs",
+                f"has {len(inputs)} inputs ({names}), expected one, the photo", inputs=[self._graph.name(number) for number in inputs],
+            )  # fmt: skip
         if not len(outputs):
-            raise ExportError(f"{name}: has no output, expected an embedding", code="no-output", path=name)
+            raise file_error(name, "no-output", "has no output, expected an embedding")
         self.input_name, self.stated = self._graph.name(self._input), metadata.of_tflite(model, content)
         numbers = range(len(self._graph.raw.tensors))
         kinds = {self._graph.dtype(number) for number in numbers}
@@ -54,19 +52,14 @@ class TfliteNetwork:
         self.dtype = self._graph.dtype(self._input)
         shape = self._graph.shape(self._input)
         if self.dtype not in ("float32", "uint8", "int8"):
-            raise ExportError(
-                f"{name}: its input {self.input_name!r} is {self.dtype}, expected float32, uint8 or int8",
-                code="input-type",
-                path=name,
-                dtype=self.dtype,
+            raise file_error(
+                name, "input-type", f"its input {self.input_name!r} is {self.dtype}, expected float32, uint8 or int8", dtype=self.dtype
             )
         if len(shape) != 4 or shape[0] not in (1, -1) or 3 not in (shape[1], shape[3]):
-            raise ExportError(
-                f"{name}: its input {self.input_name!r} has the shape {list(shape)}, expected [1, h, w, 3] or [1, 3, h, w]",
-                code="input-shape",
-                path=name,
-                shape=shape,
-            )
+            raise file_error(
+                name, "input-shape",
+                f"its input {self.input_name!r} has the shape {list(shape)}, expected [1, h, w, 3] or [1, 3, h, w]", shape=shape,
+            )  # fmt: skip
         self.channels_first = shape[3] != 3
         height, width = shape[2:] if self.channels_first else shape[1:3]
         self.size = (max(width, 0), max(height, 0))
@@ -104,13 +97,11 @@ class TfliteNetwork:
         if layer is None:
             node = self._behind(self._output)[1]
             operator = "an input" if node is None else self._graph.opcode(node)
-            raise ExportError(
-                f"{self.name}: no classifier to cut: {self.output_name!r} comes from {operator}, expected FULLY_CONNECTED or a CONV_2D of "
-                "one pixel; name the embedding with --cut TENSOR",
-                code="classifier-not-found",
-                path=self.name,
-                operator=operator,
-            )
+            raise file_error(
+                self.name, "classifier-not-found",
+                f"no classifier to cut: {self.output_name!r} comes from {operator}, expected FULLY_CONNECTED or a CONV_2D of "
+                "one pixel; name the embedding with --cut TENSOR", operator=operator,
+            )  # fmt: skip
         return self._graph.name(int(layer.inputs[0]))
 
     def classifier(self) -> tuple[Array, Array] | None:
@@ -131,12 +122,10 @@ class TfliteNetwork:
         """
         number = self._graph.find(tensor)
         if self._graph.maker(number) is None:
-            raise ExportError(
-                f"{self.name}: {tensor!r} is an input or a constant, not computed from the photo; name another with --cut",
-                code="tensor-not-computed",
-                path=self.name,
-                tensor=tensor,
-            )
+            raise file_error(
+                self.name, "tensor-not-computed",
+                f"{tensor!r} is an input or a constant, not computed from the photo; name another with --cut", tensor=tensor,
+            )  # fmt: skip
         self._graph.cut([number])
 
     def prepared(self, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], bgr: bool) -> bytes:
@@ -242,13 +231,11 @@ def _flat(graph: TfliteGraph, number: int) -> int:
     shape = [abs(size) for size in graph.shape(number)]
     dim = max(shape, default=0)
     if len(shape) < 2 or np.prod(shape) != dim:
-        raise ExportError(
-            f"{graph.file}: the embedding {graph.name(number)!r} has the shape {shape} (rank {len(shape)}), expected [1, d]: "
-            "cut behind the pooling with --cut TENSOR",
-            code="embedding-shape",
-            path=graph.file,
-            shape=shape,
-        )
+        raise file_error(
+            graph.file, "embedding-shape",
+            f"the embedding {graph.name(number)!r} has the shape {shape} (rank {len(shape)}), expected [1, d]: "
+            "cut behind the pooling with --cut TENSOR", shape=shape,
+        )  # fmt: skip
     if len(shape) == 2:
         return number
     quantisation = graph.quantisation(number)

@@ -59,9 +59,8 @@ class TorchSource(NetworkSource):
             offered = [row.name for row in table.BACKBONES.values() if row.stages]
             raise ExportError(
                 f"{name} has no middle stages; --levels multi is offered for {', '.join(offered)}",
-                code="levels-not-offered",
-                offered=offered,
-            )
+                code="levels-not-offered", offered=offered,
+            )  # fmt: skip
         whole, self.weights = weights.load(backbone, file=file, random=random, seed=seed)
         self._last = backbone.classifier(whole)
         self._graph = graph.build(backbone, whole, backbone.stages if multi else ())
@@ -118,10 +117,8 @@ class TorchSource(NetworkSource):
             if in_tflite != in_onnx:
                 raise ExportError(
                     f"{self.name}: its TFLite file has {in_tflite} layers, its ONNX file {in_onnx}, so no layer can be kept in float",
-                    code="layers-differ",
-                    tflite=in_tflite,
-                    onnx=in_onnx,
-                )
+                    code="layers-differ", tflite=in_tflite, onnx=in_onnx,
+                )  # fmt: skip
         return to_tflite.quantise(model, self._calibrating(), recipe)
 
     def _calibrating(self) -> Pixels:

@@ -60,9 +60,8 @@ def known() -> Mapping[str, ProofTarget]:
         names = sorted(taken)
         raise ExportError(
             f"two targets have the name {', '.join(names)}; uninstall the distribution that adds the second",
-            code="target-name-taken",
-            names=names,
-        )
+            code="target-name-taken", names=names,
+        )  # fmt: skip
     return {**own, **foreign}
 
 

@@ -70,7 +70,6 @@ class Emulated:
         except (OSError, ValueError) as error:
             raise RuntimeUnavailable(
                 f"{self.environment} is not built here; build it once with tools/emulate {self.environment} (in edgetl's source)",
-                code="environment-missing",
-                environment=self.environment,
-            ) from error
+                code="environment-missing", environment=self.environment,
+            ) from error  # fmt: skip
         return ready

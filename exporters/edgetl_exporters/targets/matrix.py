@@ -53,11 +53,8 @@ def prove(
     if classifier is not None and truth is not None and not all(0 <= index < len(classifier[1]) for index in truth):
         raise ExportError(
             f"labelled photos have the classes {min(truth)} to {max(truth)}; the network has 0 to {len(classifier[1]) - 1}",
-            code="unknown-class",
-            lowest=min(truth),
-            highest=max(truth),
-            classes=len(classifier[1]),
-        )
+            code="unknown-class", lowest=min(truth), highest=max(truth), classes=len(classifier[1]),
+        )  # fmt: skip
     job = ProofJob(bundle, tensors, expected, classifier, None if truth is None else np.asarray(truth), few)
     cells = [(target, cell) for target in chosen for cell in target.cells(bundle)]
     rows = []

@@ -14,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edgetl.errors import ExportError
 from edgetl.types import ImageSpec, to_json
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.files.tflite import TfliteGraph, read
 from edgetl_exporters.trainer.expression import FREE
 
@@ -142,8 +143,4 @@ def read_trainer(path: str | os.PathLike[str]) -> Mapping[str, Any]:
             stated: Mapping[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data)) if entry.name == METADATA.encode() else {}
             if stated.get("format") == FORMAT:
                 return stated
-    raise ExportError(
-        f"{path}: not a trainer file (no {FORMAT!r} in its metadata). Make one: edgetl deploy trainer",
-        code="not-a-trainer",
-        path=os.fspath(path),
-    )
+    raise file_error(path, "not-a-trainer", f"not a trainer file (no {FORMAT!r} in its metadata). Make one: edgetl deploy trainer")

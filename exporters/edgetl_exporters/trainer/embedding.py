@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgetl.errors import ExportError
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.files.tflite import TfliteGraph, prune, read, sign
 
 _PIXELS = {"float32": "CAST", "int8": "QUANTIZE", "uint8": ""}
@@ -31,13 +31,11 @@ def embedding(content: bytes, name: str) -> Any:
         or graph.dtype(outputs[0]) not in ("float32", "int8", "uint8")
     ):
         ends = [[f"{graph.dtype(i)} {list(graph.shape(i))}" for i in numbers] for numbers in (inputs, outputs)]
-        raise ExportError(
-            f"{name}: expected one image in and one embedding out, of float32, int8 or uint8; it has {' and '.join(map(', '.join, ends))}",
-            code="not-an-embedder",
-            path=name,
-            inputs=ends[0],
-            outputs=ends[1],
-        )
+        raise file_error(
+            name, "not-an-embedder",
+            f"expected one image in and one embedding out, of float32, int8 or uint8; it has {' and '.join(map(', '.join, ends))}",
+            inputs=ends[0], outputs=ends[1],
+        )  # fmt: skip
     photo, result = _from_pixels(graph, inputs[0]), _to_float(graph, outputs[0])
     graph.raw.inputs, graph.raw.outputs = [photo], [result]
     sign(model, {"image": photo}, {"embedding": result}, "embed", alone=True)

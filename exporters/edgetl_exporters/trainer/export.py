@@ -10,6 +10,7 @@ from pathlib import Path
 from edgetl.bundle import bundle as bundles
 from edgetl.errors import BundleMissing, ExportError, FingerprintMismatch
 from edgetl.types import Fingerprint
+from edgetl_exporters.errors import file_error
 from edgetl_exporters.files.tflite import pack
 from edgetl_exporters.trainer import rule
 from edgetl_exporters.trainer.description import Trainer, arguments, describe, operators
@@ -50,10 +51,8 @@ def export_trainer(
     if not 2 <= slots <= _MOST_SLOTS:
         raise ExportError(
             f"{slots} class slots; expected 2 to {_MOST_SLOTS}, e.g. --slots {SLOTS}",
-            code="slots-out-of-range",
-            slots=slots,
-            maximum=_MOST_SLOTS,
-        )
+            code="slots-out-of-range", slots=slots, maximum=_MOST_SLOTS,
+        )  # fmt: skip
     model = embedding(next(iter(opened.model(chosen).values())), f"{opened.path}: {chosen.name}")
     rooted = opened.levels[-1] if opened.levels else opened.dim
     rule.add_train(model, opened.dim, rooted, slots, alpha)
@@ -102,21 +101,15 @@ def choose(opened: bundles.Bundle, name: str | None, like: Fingerprint | None = 
     if not tflite:
         raise BundleMissing(
             f"{opened.path}: no TFLite variant, only {_names(opened.variants.values())}; edgetl export --formats tflite",
-            code="format-missing",
-            path=str(opened.path),
-            format="tflite",
-            names=list(opened.variants),
-        )
+            code="format-missing", path=str(opened.path), format="tflite", names=list(opened.variants),
+        )  # fmt: skip
     if name is not None:
         chosen = opened.variant(name)
         if chosen not in tflite:
-            raise ExportError(
-                f"{opened.path}: {name} is {chosen.format}, and a phone's interpreter runs tflite: {_names(tflite)}",
-                code="format-differs",
-                path=str(opened.path),
-                format=chosen.format,
-                names=[variant.name for variant in tflite],
-            )
+            raise file_error(
+                opened.path, "format-differs", f"{name} is {chosen.format}, and a phone's interpreter runs tflite: {_names(tflite)}",
+                format=chosen.format, names=[variant.name for variant in tflite],
+            )  # fmt: skip
         tflite = [chosen]
     alike = [variant for variant in tflite if like is None or opened.equivalent(opened.fingerprint(variant), like)]
     if not alike:
@@ -124,11 +117,8 @@ def choose(opened: bundles.Bundle, name: str | None, like: Fingerprint | None = 
         raise FingerprintMismatch(
             f"{opened.path}: the embeddings of {_names(tflite)} differ from the store's {like.family} {like.precision} model; train a "
             f"store with --variant {tflite[0].name}, or let the app begin without photos (omit -s)",
-            path=str(opened.path),
-            names=[variant.name for variant in tflite],
-            family=like.family,
-            precision=like.precision,
-        )
+            path=str(opened.path), names=[variant.name for variant in tflite], family=like.family, precision=like.precision,
+        )  # fmt: skip
     return min(alike, key=lambda variant: bundles.PRECISIONS.index(variant.precision))
 
 

@@ -12,6 +12,7 @@ import safetensors.numpy
 
 from edgetl.errors import ExportError
 from edgetl.types import Array, Embeddings
+from edgetl_exporters.errors import file_error
 
 NAMES = ("counts", "sums", "squares", "within")
 
@@ -72,28 +73,19 @@ def read(path: str | os.PathLike[str], slots: int, dim: int) -> tuple[dict[str, 
     except OSError as error:
         raise ExportError(f"{path} cannot be read: {error.strerror}", code="file-unreadable", path=os.fspath(path)) from error
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ExportError(
-            f"{path}: not a state ({type(error).__name__}: {error}); expected safetensors with {', '.join(NAMES)} and metadata 'labels'",
-            code="state-unusable",
-            path=os.fspath(path),
-        ) from error
+        raise file_error(
+            path, "state-unusable",
+            f"not a state ({type(error).__name__}: {error}); expected safetensors with {', '.join(NAMES)} and metadata 'labels'",
+        ) from error  # fmt: skip
     count, many = len(labels), min(slots, len(arrays.get("counts", ())))
     expected = {"counts": (many,), "sums": (many, dim), "squares": (many,), "within": (dim, dim)}
     shapes = {name: array.shape for name, array in arrays.items()}
     if shapes != expected or any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays.values()):
-        raise ExportError(
-            f"{path}: contains {shapes}; expected finite float32 {expected}",
-            code="state-unusable",
-            path=os.fspath(path),
-            shapes=shapes,
-            expected=expected,
-        )
+        raise file_error(path, "state-unusable", f"contains {shapes}; expected finite float32 {expected}", shapes=shapes, expected=expected)
     if not 2 <= count <= many or not (arrays["counts"][:count] > 0).all() or arrays["counts"][count:].any():
-        raise ExportError(
-            f"{path}: {count} labels for photos per class {arrays['counts'].tolist()}; expected two or more, with photos each",
-            code="state-unusable",
-            path=os.fspath(path),
-            labels=count,
-            counts=arrays["counts"].tolist(),
-        )
+        raise file_error(
+            path, "state-unusable",
+            f"{count} labels for photos per class {arrays['counts'].tolist()}; expected two or more, with photos each",
+            labels=count, counts=arrays["counts"].tolist(),
+        )  # fmt: skip
     return {name: arrays[name] if name == "within" else arrays[name][:count] for name in NAMES}, labels

@@ -146,11 +146,8 @@ class Maker:
                 f"{name}: no int8 recipe keeps the embeddings close enough to float; the best of {len(search.steps)} has a mean cosine of "
                 f"{max(step.cosine_mean for step in search.steps):.4f}, and its lower 95 % limit must reach {search.bound}.\n"
                 f"{report.search_table(search)}\n{self._causes(recipe)}{_hint(recipe)}",
-                code="no-int8-recipe",
-                variant=name,
-                bound=search.bound,
-                steps=to_json(search.steps),
-            )
+                code="no-int8-recipe", variant=name, bound=search.bound, steps=to_json(search.steps),
+            )  # fmt: skip
         return best, files, search
 
     def _causes(self, recipe: Recipe) -> str:
