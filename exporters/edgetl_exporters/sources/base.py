@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from edgetl.types import Array, Embeddings, ImageSpec, Pixels
 from edgetl_exporters.backbones.backbone import Weights
-from edgetl_exporters.quantise import recipes
+from edgetl_exporters.convert import to_onnx, to_openvino
+from edgetl_exporters.quantise import calibration, recipes
 from edgetl_exporters.quantise.recipes import Recipe
 
 
@@ -85,3 +86,23 @@ class NetworkSource(abc.ABC):
     def classifier(self) -> tuple[Array, Array] | None:
         """The network's own last layer, weights float32 [c, d] and bias [c], that turns embeddings into class scores, if any."""
         return None
+
+
+def from_onnx(model: bytes, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
+    """The ONNX or OpenVINO files of a network in ONNX.
+
+    Args:
+        model: float, uint8 [n, h, w, 3] in; equalised if the recipe is.
+        recipe: how they are made.
+        photos: uint8 [n, h, w, 3] that calibrate; int8 needs them.
+
+    Raises:
+        CalibrationError: `photos-missing`.
+    """
+    if recipe.levels is None:
+        return {"model.onnx": model} if recipe.format == "onnx" else to_openvino.export(model, compress=recipe.precision == "fp16")
+    if photos is None:
+        raise calibration.missing()
+    if recipe.format == "onnx":
+        return {"model.onnx": to_onnx.quantise(model, photos, recipe)}
+    return to_openvino.quantise(model, photos, recipe)

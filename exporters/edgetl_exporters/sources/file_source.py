@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
@@ -21,14 +21,20 @@ from edgetl.runtimes import open_runtime
 from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters import pictures
 from edgetl_exporters.backbones.backbone import Weights
-from edgetl_exporters.convert import to_onnx, to_openvino, to_tflite
+from edgetl_exporters.convert import to_tflite
 from edgetl_exporters.errors import file_error
-from edgetl_exporters.metadata import Stated
 from edgetl_exporters.quantise import calibration, equalisation, recipes
 from edgetl_exporters.quantise.recipes import Recipe
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.sources.base import NetworkSource
+from edgetl_exporters.sources.base import NetworkSource, from_onnx
 from edgetl_exporters.sources.options import Channels, FileOptions, channels
+
+if TYPE_CHECKING:
+    from edgetl_exporters.sources.onnx_network import OnnxNetwork
+    from edgetl_exporters.sources.tflite_network import TfliteNetwork
+
+NetworkFile = Union["OnnxNetwork", "TfliteNetwork"]
+"""A network file of one format; both classes have the same attributes and methods."""
 
 SUFFIXES = (".onnx", ".tflite")
 INT8_BOUND = 0.95
@@ -64,64 +70,6 @@ open_runtime(family, {"model": sys.stdin.buffer.read()}, 1).embed(np.zeros((1, h
 _NOTHING = FileOptions()
 
 
-class NetworkFile(Protocol):
-    """A network file of one format.
-
-    Attributes:
-        name: of the file, for messages.
-        precision: `int8` if it computes with integers, else `fp16` or `fp32`, as its weights.
-        input_name: its input.
-        channels_first: whether the input is NCHW.
-        stated: what its metadata state.
-        size: the input's width and height; 0 if free.
-    """
-
-    name: str
-    precision: str
-    input_name: str
-    channels_first: bool
-    stated: Stated
-    size: tuple[int, int]
-
-    @property
-    def output_name(self) -> str:
-        """The output's name."""
-        ...
-
-    @property
-    def outputs(self) -> list[str]:
-        """The names of all outputs."""
-        ...
-
-    def dim(self) -> int:
-        """The output's last size; 0 if not known."""
-        ...
-
-    def probabilities(self) -> bool:
-        """Whether the output is a softmax."""
-        ...
-
-    def normalisation(self) -> tuple[float, float] | None:
-        """Mean and std in pixel values that the input's type implies, if any."""
-        ...
-
-    def last_layer(self) -> str:
-        """The input of the classifier."""
-        ...
-
-    def classifier(self) -> tuple[Array, Array] | None:
-        """Its weights [c, d] and bias [c]."""
-        ...
-
-    def cut(self, tensor: str) -> None:
-        """Makes a tensor the output."""
-        ...
-
-    def prepared(self, size: tuple[int, int], mean: Sequence[float], std: Sequence[float], bgr: bool) -> bytes:
-        """The file of the backbone, with pixels as its input."""
-        ...
-
-
 class FileSource(NetworkSource):
     """A file that yields an embedding, or a classifier that is cut before its last layer."""
 
@@ -153,7 +101,7 @@ class FileSource(NetworkSource):
         self._survive()
         places = self._places()
         if places:
-            self._network.pool()  # type: ignore[attr-defined]  # only ONNX has maps here
+            self._network.pool()  # type: ignore[union-attr]  # only ONNX has maps here
             self._model = self._prepared(bgr)
             cut_at += f"; its mean over {places} places is taken"
         self.dim = self._try()
@@ -191,20 +139,13 @@ class FileSource(NetworkSource):
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
         """See :meth:`NetworkSource.files`."""
         if recipe.levels is None:
-            if recipe.format == "tflite":
-                return {"model.tflite": self._tflite(self._model)}
-            onnx = recipe.format == "onnx"
-            return {"model.onnx": self._model} if onnx else to_openvino.export(self._model, compress=recipe.precision == "fp16")
+            return {"model.tflite": self._tflite(self._model)} if recipe.format == "tflite" else from_onnx(self._model, recipe, None)
         if photos is None:
             raise calibration.missing()
         model = equalisation.network_for(recipe, self._model, photos)
         if recipe.format == "tflite":
             return {"model.tflite": to_tflite.quantise(self._tflite(model), photos, recipe)}
-        return (
-            {"model.onnx": to_onnx.quantise(model, photos, recipe)}
-            if recipe.format == "onnx"
-            else to_openvino.quantise(model, photos, recipe)
-        )
+        return from_onnx(model, recipe, photos)
 
     def _convert(self, model: bytes) -> bytes:
         """A float TFLite file of a network in this file's format."""
@@ -287,7 +228,7 @@ class FileSource(NetworkSource):
         """Height and width of an output that is a map [n, c, h, w], e.g. `7x7`; else an empty string."""
         if self.format != "onnx":
             return ""
-        shape, _ = self._network.shapes(self._model, self._scenes())  # type: ignore[attr-defined]  # only ONNX shapes are not in the file
+        shape, _ = self._network.shapes(self._model, self._scenes())  # type: ignore[union-attr]  # only ONNX shapes are not in the file
         return f"{shape[2]}x{shape[3]}" if len(shape) == 4 and shape[0] == _SCENES and shape[2] * shape[3] > 1 else ""
 
     def _scenes(self) -> Pixels:
@@ -330,7 +271,7 @@ class FileSource(NetworkSource):
             )  # fmt: skip
 
     def _check_shapes(self, scenes: Pixels) -> None:
-        shape, flat = self._network.shapes(self._model, scenes)  # type: ignore[attr-defined]  # only ONNX shapes are not in the file
+        shape, flat = self._network.shapes(self._model, scenes)  # type: ignore[union-attr]  # only ONNX shapes are not in the file
         if len(shape) < 2 or shape[0] != len(scenes) or flat[1] != max(shape[1:]):
             raise file_error(
                 self.name, "embedding-shape",
@@ -371,9 +312,9 @@ def opened(name: str, content: bytes) -> NetworkFile:
     """
     with _contradictions(name):
         if name.lower().endswith(".onnx"):
-            from edgetl_exporters.sources.onnx_network import OnnxFile
+            from edgetl_exporters.sources.onnx_network import OnnxNetwork
 
-            return OnnxFile(content, name)
+            return OnnxNetwork(content, name)
         from edgetl_exporters.sources.tflite_network import TfliteNetwork
 
         return TfliteNetwork(content, name)

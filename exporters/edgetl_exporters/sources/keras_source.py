@@ -15,12 +15,12 @@ from edgetl.errors import ExportError
 from edgetl.types import Array, Embeddings, ImageSpec, Pixels
 from edgetl_exporters.backbones import keras_graph, keras_import, keras_network
 from edgetl_exporters.backbones.keras_graph import Normalisation
-from edgetl_exporters.convert import keras_to_tflite, to_onnx, to_openvino
+from edgetl_exporters.convert import keras_to_tflite
 from edgetl_exporters.errors import file_error
 from edgetl_exporters.quantise import calibration, equalisation, recipes
 from edgetl_exporters.quantise.recipes import Recipe
 from edgetl_exporters.quiet import quiet
-from edgetl_exporters.sources.base import NetworkSource
+from edgetl_exporters.sources.base import NetworkSource, from_onnx
 from edgetl_exporters.sources.options import FileOptions, channels
 
 PREFIX, SUFFIX = "keras/", ".keras"
@@ -114,20 +114,11 @@ class KerasSource(NetworkSource):
 
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
         """See :meth:`NetworkSource.files`."""
-        if recipe.levels is None:
-            if recipe.format == "tflite":
-                return {"model.tflite": keras_to_tflite.tflite(self._forward, self.image)}
-            if recipe.format == "onnx":
-                return {"model.onnx": self._onnx()}
-            return to_openvino.export(self._onnx(), compress=recipe.precision == "fp16")
-        if photos is None:
+        if recipe.levels is not None and photos is None:
             raise calibration.missing()
         if recipe.format == "tflite":
-            return {"model.tflite": keras_to_tflite.tflite(self._forward, self.image, photos)}
-        model = equalisation.network_for(recipe, self._onnx(), photos)
-        if recipe.format == "onnx":
-            return {"model.onnx": to_onnx.quantise(model, photos, recipe)}
-        return to_openvino.quantise(model, photos, recipe)
+            return {"model.tflite": keras_to_tflite.tflite(self._forward, self.image, photos if recipe.levels else None)}
+        return from_onnx(equalisation.network_for(recipe, self._onnx(), photos), recipe, photos)
 
     def libraries(self, format_: str) -> Sequence[str]:
         """See :meth:`NetworkSource.libraries`."""

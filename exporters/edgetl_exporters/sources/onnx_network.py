@@ -30,8 +30,18 @@ _HEAD, _FLATTEN = "normalisation/", "flatten"
 _PIXELS = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8, TensorProto.FLOAT: np.float32}
 
 
-class OnnxFile:
-    """One file; cut and given an input, it becomes a backbone (see :class:`edgetl_exporters.sources.file_source.NetworkFile`)."""
+class OnnxNetwork:
+    """One file; cut and with pixels as its input, it becomes a backbone (see :class:`edgetl_exporters.sources.file_source.FileSource`).
+
+    Attributes:
+        name: of the file, for messages.
+        precision: `int8` if it computes with integers, else `fp32`.
+        input_name: its input.
+        output_name: its output.
+        channels_first: whether the input is NCHW.
+        stated: its metadata.
+        size: the input's width and height; 0 if free.
+    """
 
     def __init__(self, content: bytes, name: str) -> None:
         """Reads a file.

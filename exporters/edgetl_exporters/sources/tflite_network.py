@@ -25,7 +25,10 @@ _NEAR = 1.01
 
 
 class TfliteNetwork:
-    """One file; cut and given an input, it becomes a backbone (see :class:`edgetl_exporters.sources.file_source.NetworkFile`)."""
+    """One file; cut and with pixels as its input, it becomes a backbone.
+
+    Attributes: as of :class:`edgetl_exporters.sources.onnx_network.OnnxNetwork`; `precision` may also be `fp16`.
+    """
 
     def __init__(self, content: bytes, name: str) -> None:
         """Reads a file.

@@ -13,11 +13,11 @@ from edgetl.errors import ExportError
 from edgetl.types import Array, Embeddings, Pixels
 from edgetl_exporters.backbones import graph, table, weights
 from edgetl_exporters.backbones.graph import Graph
-from edgetl_exporters.convert import to_onnx, to_openvino, to_tflite
+from edgetl_exporters.convert import to_onnx, to_tflite
 from edgetl_exporters.convert.onnx_to_torch import OnnxModule
 from edgetl_exporters.quantise import calibration, equalisation, ranges, rounding
 from edgetl_exporters.quantise.recipes import Recipe
-from edgetl_exporters.sources.base import NetworkSource
+from edgetl_exporters.sources.base import NetworkSource, from_onnx
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "onnx": ("torch", "onnx", "onnxscript", "onnxruntime"),
@@ -96,12 +96,7 @@ class TorchSource(NetworkSource):
         self._photos, levels = photos, recipe.levels
         if recipe.format == "tflite":
             return {"model.tflite": self._quantised_tflite(recipe) if levels else self._tflite(None)}
-        model = self.network(recipe, photos)
-        if recipe.format == "openvino":
-            if levels:
-                return to_openvino.quantise(model, self._calibrating(), recipe)
-            return to_openvino.export(model, compress=recipe.precision == "fp16")
-        return {"model.onnx": to_onnx.quantise(model, self._calibrating(), recipe) if levels else model}
+        return from_onnx(self.network(recipe, photos), recipe, photos)
 
     def network(self, recipe: Recipe, photos: Pixels | None = None) -> bytes:
         """See :meth:`NetworkSource.network`; an equalised network is rounded afterwards."""
