@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import c
     from edgetl.diagnostics.explanation import Explanation
     from edgetl.embedding.embedder import Embedder
     from edgetl.errors import PhotoError
-    from edgetl.heads.confidence.rejection import Point
+    from edgetl.heads.confidence.rejection import OperatingPoint
     from edgetl.inputs.photo.folders import LabelledPhotos, Progress
     from edgetl.session.reports import AddReport, EvalReport
     from edgetl.store import Store
@@ -157,7 +157,13 @@ class Classifier(StoredClassifier):
         return adding.add_many(self.session, self.embedder, photos, label, color=color, views=views, strict=strict, progress=progress)
 
     def predict(
-        self, photo: Photo, *, top: int = TOP, color: ColorOrder = "rgb", confidence: float | None = None, unknown: Point | None = None
+        self,
+        photo: Photo,
+        *,
+        top: int = TOP,
+        color: ColorOrder = "rgb",
+        confidence: float | None = None,
+        unknown: OperatingPoint | None = None,
     ) -> Prediction:
         """Classifies a photo; no label, with the reason, for an unknown object or a photo that looks like a reject class.
 
@@ -190,7 +196,7 @@ class Classifier(StoredClassifier):
         top: int = TOP,
         color: ColorOrder = "rgb",
         confidence: float | None = None,
-        unknown: Point | None = None,
+        unknown: OperatingPoint | None = None,
     ) -> Iterator[Prediction | PhotoError]:
         """Classifies many photos with the same answers as :meth:`predict`; the next photos are decoded during an inference.
 

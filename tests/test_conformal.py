@@ -10,8 +10,8 @@ from raising import raises
 
 from edgetl.errors import HeadError
 from edgetl.heads import Learner
-from edgetl.heads.confidence.calibration import calibration_error, temperature
-from edgetl.heads.confidence.conformal import Conformal, conformal
+from edgetl.heads.confidence.calibration import fit_temperature, measure_calibration
+from edgetl.heads.confidence.conformal import Conformal, make_conformal
 from edgetl.heads.open_set import calibrate
 
 LABELS = ("ant", "bee", "cat")
@@ -35,7 +35,7 @@ def test_every_class_is_in_its_own_sets_as_often_as_stated(each: int, confidence
     for run in range(400):
         logits, classes = answers(rng, 40 * each)
         kept = np.concatenate([np.flatnonzero(classes == k)[:each] for k in range(3)])
-        sets = conformal(logits[kept], classes[kept], np.arange(len(kept)), 1.0)
+        sets = make_conformal(logits[kept], classes[kept], np.arange(len(kept)), 1.0)
         assert sets.sizes == (each,) * 3
         new = np.setdiff1d(np.arange(len(classes)), kept)[:200]
         for k in range(3):
@@ -70,7 +70,7 @@ def test_sets_of_a_real_fit_contain_the_correct_class_at_ten_photos_a_class() ->
 def test_more_confidence_never_loses_a_class_and_the_most_probable_is_always_there(seed: int, confidences: list[float]) -> None:
     rng = np.random.default_rng(seed)
     logits, classes = answers(rng, 90)
-    sets = conformal(logits, np.sort(classes), np.arange(90), 0.7)
+    sets = make_conformal(logits, np.sort(classes), np.arange(90), 0.7)
     low, high = sorted(confidences)
     try:
         fewer, more = (sets.holds(odds_of(logits[:1])[0].astype(np.float32), LABELS, level) for level in (low, high))
@@ -85,7 +85,7 @@ def test_near_duplicates_give_one_score_and_a_class_with_nothing_left_the_worst(
     logits, classes, bursts = rng.standard_normal((9, 3)), np.array([0, 0, 0, 0, 1, 1, 2, 2, 2]), np.array([0, 0, 0, 1, 2, 3, 4, 4, 5])
     logits[8, 2] = -np.inf
     misfit = 1 - odds_of(logits)[np.arange(9), classes]
-    sets = conformal(logits, classes, bursts, 1.0)
+    sets = make_conformal(logits, classes, bursts, 1.0)
     assert sets.sizes == (2, 2, 2)
     expected = [*sorted([np.median(misfit[:3]), misfit[3]]), *sorted(misfit[4:6]), misfit[6:8].min(), 1.0]
     np.testing.assert_allclose(sets.scores, expected, rtol=1e-6)
@@ -105,13 +105,13 @@ def test_too_few_photos_for_a_confidence_are_an_error_with_their_numbers() -> No
 def test_the_calibration_error_is_the_textbooks() -> None:
     logits, classes = answers(np.random.default_rng(2), 300)
     logits = logits * 3 + np.array([1.5, 0, 0])
-    error = calibration_error(logits, classes, np.arange(300), seed=5)
+    error = measure_calibration(logits, classes, np.arange(300), seed=5)
     assert error is not None
     place = np.random.default_rng(5).permutation(300)
     stated, correct = np.empty(300), np.empty(300, bool)
     for side in (0, 1):
         judged = place % 2 == side
-        odds = odds_of(logits[judged] / temperature(logits[~judged], classes[~judged]))
+        odds = odds_of(logits[judged] / fit_temperature(logits[~judged], classes[~judged]))
         stated[judged], correct[judged] = odds.max(1), odds.argmax(1) == classes[judged]
     bins = np.array_split(np.argsort(stated), 15)
     assert error.value == pytest.approx(sum(len(b) / 300 * abs(stated[b].mean() - correct[b].mean()) for b in bins))
@@ -123,7 +123,7 @@ def test_honest_probabilities_show_what_chance_shows_and_dishonest_ones_more() -
     def shown(odd: bool, seed: int) -> tuple[float, float, float, float]:
         logits, classes = answers(np.random.default_rng(seed), 1000)
         # What no temperature mends: one half far too sure, the other not sure enough.
-        error = calibration_error(logits * np.where(odd & (np.arange(1000) % 2 == 0), 5, 1)[:, None], classes, np.arange(1000), seed)
+        error = measure_calibration(logits * np.where(odd & (np.arange(1000) % 2 == 0), 5, 1)[:, None], classes, np.arange(1000), seed)
         assert error is not None
         return error.value, error.chance, *error.interval
 
@@ -155,11 +155,11 @@ def test_ldas_temperature_is_corrected_for_few_photos(kind: str, each: int, mend
 
 def test_photos_of_one_burst_make_the_interval_wider() -> None:
     logits, classes = answers(np.random.default_rng(3), 100)
-    single = calibration_error(logits, classes, np.arange(100))
-    ten = calibration_error(np.repeat(logits, 10, 0), np.repeat(classes, 10), np.repeat(np.arange(100), 10))
+    single = measure_calibration(logits, classes, np.arange(100))
+    ten = measure_calibration(np.repeat(logits, 10, 0), np.repeat(classes, 10), np.repeat(np.arange(100), 10))
     assert single is not None
     assert ten is not None
     assert ten.n == 1000
     assert ten.interval[1] - ten.interval[0] > 0.05
-    assert calibration_error(logits[:1], classes[:1], np.zeros(1, int)) is None
-    assert calibration_error(np.where(np.eye(3)[classes] == 1, -np.inf, logits), classes, np.arange(100)) is None
+    assert measure_calibration(logits[:1], classes[:1], np.zeros(1, int)) is None
+    assert measure_calibration(np.where(np.eye(3)[classes] == 1, -np.inf, logits), classes, np.arange(100)) is None

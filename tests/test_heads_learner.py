@@ -15,7 +15,7 @@ from edgetl.heads import Fit, Learner
 from edgetl.heads import learner as learner_module
 from edgetl.heads.linalg import whitening
 from edgetl.heads.linalg.normalisation import power_normalised
-from edgetl.heads.samples import asked
+from edgetl.heads.samples import choose_judged
 from edgetl.heads.text import choice_text, warning_text
 from edgetl.heads.warnings import TrainingWarning
 from edgetl.stats import Proportion
@@ -261,7 +261,7 @@ def test_candidates_are_trained_on_all_photos_and_judged_on_the_sample(few: int,
     fit = trained(x, labels).fit("lda")
     assert fit.alpha == everything.alpha
     classes = np.array([fit.head.labels.index(label) for label in labels])
-    drawn = asked(fit.ids, classes, fit.bursts, np.ones(240), 0, 48, 192)
+    drawn = choose_judged(fit.ids, classes, fit.bursts, np.ones(240), 0, 48, 192)
     assert np.bincount(classes[drawn]).tolist() == [6] * 8
     right = np.array(everything.predicted) == np.array(labels)
     assert fit.candidates["lda"] == Proportion(int(right[drawn].sum()), 48)
@@ -273,11 +273,11 @@ def test_whole_bursts_are_asked_spread_over_classes_and_long_ones_last() -> None
     classes = np.repeat([0, 0, 0, 1, 1, 2], [100, 3, 2, 4, 1, 70])
     bursts = np.repeat(np.arange(6), [100, 3, 2, 4, 1, 70])
     ids = np.arange(180)
-    drawn = asked(ids, classes, bursts, np.ones(180), 0, 5, 90)
+    drawn = choose_judged(ids, classes, bursts, np.ones(180), 0, 5, 90)
     assert {int(burst) for burst in bursts[drawn]} == {1, 2, 3, 4, 5}
     assert all(len({bool(one) for one in drawn[bursts == burst]}) == 1 for burst in range(6))
     order = np.random.default_rng(0).permutation(180)
-    np.testing.assert_array_equal(asked(ids[order], classes[order], bursts[order], np.ones(180), 0, 5, 90), drawn[order])
+    np.testing.assert_array_equal(choose_judged(ids[order], classes[order], bursts[order], np.ones(180), 0, 5, 90), drawn[order])
 
 
 def test_the_seed_alone_decides_what_is_drawn() -> None:

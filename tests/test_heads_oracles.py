@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestCentroid
 
 from edgetl.heads import Learner, open_set, training_set
 from edgetl.heads.algorithms import lda, logistic, ncm, ridge
-from edgetl.heads.confidence.calibration import brier_scores, temperature
+from edgetl.heads.confidence.calibration import brier_scores, fit_temperature
 from edgetl.heads.linalg.normalisation import power_normalised
 from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening
 from edgetl.heads.training_set import TrainingSet
@@ -262,15 +262,15 @@ def test_the_temperature_is_the_one_the_labels_were_drawn_at(true_temperature: f
     rng = np.random.default_rng(10)
     logits = 3 * true_temperature * rng.standard_normal((20_000, 5))
     y = (logits / true_temperature + rng.gumbel(size=logits.shape)).argmax(1)
-    assert temperature(logits, y) == pytest.approx(true_temperature, rel=0.05)
+    assert fit_temperature(logits, y) == pytest.approx(true_temperature, rel=0.05)
 
 
 def test_temperature_and_brier_scores_of_degenerate_logits_are_numbers() -> None:
     perfect = np.eye(3)[np.arange(30) % 3]
-    assert 0 < temperature(perfect, np.arange(30) % 3) < 1
-    assert temperature(-perfect, np.arange(30) % 3) > 100
-    assert temperature(np.zeros((4, 2)), np.zeros(4, int)) == 1
+    assert 0 < fit_temperature(perfect, np.arange(30) % 3) < 1
+    assert fit_temperature(-perfect, np.arange(30) % 3) > 100
+    assert fit_temperature(np.zeros((4, 2)), np.zeros(4, int)) == 1
     assert brier_scores(np.zeros((4, 2)), np.zeros(4, int)).tolist() == pytest.approx([0.5] * 4)
     lone = np.full((2, 2), 0.0) - np.diag([np.inf, np.inf])
-    assert np.isnan(temperature(lone, np.arange(2)))
+    assert np.isnan(fit_temperature(lone, np.arange(2)))
     assert brier_scores(lone, np.arange(2)).tolist() == [1, 1]

@@ -23,7 +23,7 @@ from edgetl.cli import main
 from edgetl.errors import BundleError, ExportError, HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner
 from edgetl.heads.confidence.acceptance import ClassMean, RejectionReport
-from edgetl.heads.confidence.limits import FEW, limits_beside
+from edgetl.heads.confidence.limits import FEW, set_limits_beside
 from edgetl.heads.confidence.rejection import POINTS, SCORES, Rejected
 from edgetl.heads.leave_class_out import LeaveClassOut
 from edgetl.heads.open_set import calibrate
@@ -336,18 +336,18 @@ def test_thresholds_are_students_tail_or_the_place_among_enough_scores(n: int, n
     known, far = rng.standard_normal(n), 0.5 * rng.standard_normal(136) - 20
     spread = np.sqrt((((known - known.mean()) ** 2).sum() + 8 * (0.5 * far.std()) ** 2) / (n - 1 + 8) * (1 + 1 / n))
     expected = [np.sort(known)[3] if p is None else known.mean() - student.ppf(p, n - 1 + 8) * spread for p in normal]
-    np.testing.assert_allclose(limits_beside(far, known, n < FEW), expected, rtol=1e-6)
+    np.testing.assert_allclose(set_limits_beside(far, known, n < FEW), expected, rtol=1e-6)
 
 
 def test_thresholds_rise_where_the_background_would_get_a_label() -> None:
     known, far = np.array([-1.0, 0.0, 1.0]), np.linspace(-3, 1.5, 136)
-    limits = limits_beside(far, known, few=True)
-    apart = limits_beside(far - 100, known, few=True)
+    limits = set_limits_beside(far, known, few=True)
+    apart = set_limits_beside(far - 100, known, few=True)
     assert limits[0] == known.mean()  # half of the known photos are kept
     assert limits[0] > limits[1] > limits[2]
     assert all(limit > other for limit, other in zip(limits, apart))
-    assert limits_beside(far, known[:0], few=True)[1] > np.quantile(far, 0.94)
-    assert set(limits_beside(np.full(50, -1.0), np.zeros(3), few=True)) == {0.0}
+    assert set_limits_beside(far, known[:0], few=True)[1] > np.quantile(far, 0.94)
+    assert set(set_limits_beside(np.full(50, -1.0), np.zeros(3), few=True)) == {0.0}
 
 
 def test_three_photos_of_one_class_do_not_reject_most_others_and_the_points_differ() -> None:
@@ -367,7 +367,7 @@ def test_three_photos_of_one_class_do_not_reject_most_others_and_the_points_diff
 
 def test_photos_like_a_reject_class_count_in_the_thresholds_beside_a_background() -> None:
     known = np.array([-np.inf, -np.inf, *range(38)], np.float64)
-    strict, balanced, lenient = limits_beside(np.full(50, -100.0), known, few=False)
+    strict, balanced, lenient = set_limits_beside(np.full(50, -100.0), known, few=False)
     assert strict == np.sort(known)[5]
     assert balanced == np.nextafter(-100, 0)  # the second lowest is one of those, so it is the background that sets it
     assert lenient == balanced

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from edgetl.errors import HeadError, LabelError
 from edgetl.heads.confidence.conformal import Conformal
-from edgetl.heads.confidence.rejection import POINTS, SCORES, Point, Rejected, Rejection, is_nothing
+from edgetl.heads.confidence.rejection import POINTS, SCORES, OperatingPoint, Rejected, Rejection, is_reject_class
 from edgetl.heads.linalg.normalisation import signed_roots
 from edgetl.types import HEAD_KINDS, Array, Embeddings, check_label
 
@@ -63,7 +63,7 @@ class Head:
         """Softmax of `logits / temperature`, float32, same shape and errors as :meth:`logits`."""
         return self._odds(self.logits(embeddings))
 
-    def decide(self, embedding: Embeddings, unknown: Point | None = None) -> tuple[Embeddings, Rejected | None]:
+    def decide(self, embedding: Embeddings, unknown: OperatingPoint | None = None) -> tuple[Embeddings, Rejected | None]:
         """Probabilities float32 [c] of one embedding [d], and why it gets no label; None if it gets the most probable one.
 
         Args:
@@ -76,7 +76,7 @@ class Head:
         x = self.normalised(embedding)
         probabilities = self._odds(self.linear(x))
         best = self.labels[int(probabilities.argmax())]
-        if is_nothing(best):
+        if is_reject_class(best):
             return probabilities, Rejected("reject-class")
         return probabilities, None if self.rejection is None else self.rejection.reject(x, unknown)
 

@@ -13,7 +13,7 @@ from edgetl.heads.head import Head
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening, decompose
 from edgetl.heads.per_alpha import PerAlpha, SampleRows
-from edgetl.heads.samples import LabelledEmbeddings, asked, folds
+from edgetl.heads.samples import LabelledEmbeddings, choose_judged, folds
 from edgetl.heads.selection import (
     ALGORITHMS,
     LIMIT,
@@ -267,12 +267,12 @@ class Learner:
         x = samples.x[:, -self._width :]
         bursts = self._bursts.find(x if itself.all() else x[first], samples.taken[first], ids)
         fold = folds(ids, classes[first], bursts, seed, FOLDS)
-        judged = asked(ids, classes[first], bursts, np.bincount(photo), seed, LIMIT, ROWS * LIMIT)
+        judged = choose_judged(ids, classes[first], bursts, np.bincount(photo), seed, LIMIT, ROWS * LIMIT)
         return SampleRows(samples.x, classes, bursts[photo], fold[photo], itself), np.flatnonzero(judged[photo])
 
     def _temperature(self, trial: Trial, weight: Array, bias: Array) -> float:
         """The temperature fitted to the held-out logits; if there are none, one at which the training photos have odds of about e : 1."""
-        fitted = trial.temperature()
+        fitted = trial.fit_temperature()
         if np.isfinite(fitted):
             return fitted
         classes = trial.view.classes

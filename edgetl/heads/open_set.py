@@ -27,10 +27,10 @@ from edgetl.heads.confidence.acceptance import (
     judge_auroc,
     judge_rates,
 )
-from edgetl.heads.confidence.calibration import CalibrationError, calibration_error, temperature
-from edgetl.heads.confidence.conformal import conformal
-from edgetl.heads.confidence.limits import FEW, LOWEST, UNRELATED, limits_beside, threshold
-from edgetl.heads.confidence.rejection import COVERAGE, POINTS, REACH, SCORES, Point, Rejection, Score, is_nothing
+from edgetl.heads.confidence.calibration import ExpectedCalibrationError, fit_temperature, measure_calibration
+from edgetl.heads.confidence.conformal import make_conformal
+from edgetl.heads.confidence.limits import FEW, LOWEST, UNRELATED, pick_threshold, set_limits_beside
+from edgetl.heads.confidence.rejection import COVERAGE, POINTS, REACH, SCORES, OperatingPoint, Rejection, Score, is_reject_class
 from edgetl.heads.leave_class_out import LeaveClassOut
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.heads.linalg.whitening import OutsidePoints
@@ -55,8 +55,8 @@ _CORRECTED = 1024
 
 
 def calibrate(
-    fit: Fit, background: Embeddings | None = None, point: Point = "balanced"
-) -> tuple[Head, RejectionReport, CalibrationError | None]:
+    fit: Fit, background: Embeddings | None = None, point: OperatingPoint = "balanced"
+) -> tuple[Head, RejectionReport, ExpectedCalibrationError | None]:
     """Completes a fitted head with its rejection and its conformal prediction sets, on one BLAS thread.
 
     Its most probable classes stay the same; with few photos its temperature, and so its probabilities, change.
@@ -81,10 +81,10 @@ def calibrate(
         strange = None if background is None or not len(background) else fit.head.normalised(background)
         rejection, report = reject(prepare(fit), fit.head.labels, strange, point)
         heat = fit.head.temperature * _correction(fit)
-        sets = conformal(fit.held, classes, fit.bursts, heat)
+        sets = make_conformal(fit.held, classes, fit.bursts, heat)
         head = dataclasses.replace(fit.head, temperature=heat, rejection=rejection, conformal=sets)
         several = len(fit.head.labels) > 1  # the probability of a single class is 1
-        return head, report, calibration_error(fit.held, classes, fit.bursts) if several else None
+        return head, report, measure_calibration(fit.held, classes, fit.bursts) if several else None
 
 
 def _correction(fit: Fit) -> float:
@@ -105,13 +105,13 @@ def _correction(fit: Fit) -> float:
     model = LeaveClassOut(view, photos)
     held_out, own, n = model.without(), (np.arange(len(photos)), model.classes), counts[model.classes]
     tau = float(((held_out.squares - 2 * held_out.logits[own]) * (n - 1) / n).mean())
-    before = temperature(held_out.logits, model.classes)
+    before = fit_temperature(held_out.logits, model.classes)
     held_out.logits[own] += tau * (1 / (n - 1) - 1 / n) / 2
-    return min(1.0, temperature(held_out.logits, model.classes) / before)
+    return min(1.0, fit_temperature(held_out.logits, model.classes) / before)
 
 
 def reject(
-    view: TrainingSet, labels: Sequence[str], strange: Embeddings | None = None, point: Point = "balanced"
+    view: TrainingSet, labels: Sequence[str], strange: Embeddings | None = None, point: OperatingPoint = "balanced"
 ) -> tuple[Rejection | None, RejectionReport]:
     """Chooses the score and the thresholds, and measures both.
 
@@ -124,7 +124,7 @@ def reject(
     Returns:
         The rejection, only of what is out of reach if no score is reliable, and None with fewer photos than a threshold needs.
     """
-    rejects = np.array([is_nothing(label) for label in labels])
+    rejects = np.array([is_reject_class(label) for label in labels])
     photos = pick_photos(view, rejects)
     background = None if strange is None or rejects.all() else Background.select(strange, view, spread(photos, view.classes, KNOWN))
     counts = np.bincount(view.classes[photos], minlength=len(labels))
@@ -165,17 +165,17 @@ def _try(view: TrainingSet, photos: Array, rejects: Array, held: Array, ground: 
     model = LeaveClassOut(view, rows, ground, others)
     held_out, reach = model.without(), LOWEST
     if ground is None and len(rows) >= LEAST_KNOWN:  # then nothing else in the score tells what is far from everything
-        reach = threshold(held_out.nearness[: len(rows)].max(1), REACH)
+        reach = pick_threshold(held_out.nearness[: len(rows)].max(1), REACH)
     known, far = np.split(score_photos(held_out, 1.0, rejects, reach)[score], [len(rows)])
     few = len(photos) < FEW * (~rejects).sum()
     pairs = [pair[score] for pair in _leave_out(view, photos, held, rejects, 1.0, reach, ground, others)]
-    wrong = np.array([[(other >= limit).mean() for limit in limits_beside(apart, own, few)] for own, other, apart in pairs])
+    wrong = np.array([[(other >= limit).mean() for limit in set_limits_beside(apart, own, few)] for own, other, apart in pairs])
     areas = np.array([auroc(own, other) for own, other, _ in pairs])
-    return _Tried(model, reach, known, far, limits_beside(far, known, few), wrong, areas)
+    return _Tried(model, reach, known, far, set_limits_beside(far, known, few), wrong, areas)
 
 
 def _reject_beside(
-    view: TrainingSet, photos: Array, rejects: Array, background: Background, point: Point
+    view: TrainingSet, photos: Array, rejects: Array, background: Background, point: OperatingPoint
 ) -> tuple[Rejection, RejectionReport]:
     """The relative Mahalanobis distance; docs/evidence/rejection.md compares it with others.
 
@@ -203,7 +203,7 @@ def _reject_beside(
     return make_rejection(view, score, 1.0, limits[POINTS.index(point)], tried.reach, limits, tried.model), report
 
 
-def _reject_alone(view: TrainingSet, photos: Array, rejects: Array, point: Point) -> tuple[Rejection | None, RejectionReport]:
+def _reject_alone(view: TrainingSet, photos: Array, rejects: Array, point: OperatingPoint) -> tuple[Rejection | None, RejectionReport]:
     """Without a background: the score that tells left-out classes best, if that is reliable; otherwise what is out of reach."""
     rows, none = spread(photos, view.classes, KNOWN), Proportion(0, 0)
     trained, eligible = len(rejects), _eligible(view, photos)
@@ -211,14 +211,14 @@ def _reject_alone(view: TrainingSet, photos: Array, rejects: Array, point: Point
         return None, RejectionReport("cannot-measure", "few-photos", point, {}, None, {}, trained, eligible, 0, len(rows))
     model = LeaveClassOut(view, rows)
     held_out = model.without()
-    reach = threshold(held_out.nearness.max(1), REACH)
+    reach = pick_threshold(held_out.nearness.max(1), REACH)
     far_only = make_rejection(view, "distance", 1.0, reach, reach, (reach,) * len(POINTS))
     few_classes = (~rejects).sum() < 3
     if few_classes or eligible < 3:
         points = dict.fromkeys(POINTS, Rates(_share(held_out.nearness.max(1), reach), None, none))
         reason: RejectionReason = "few-classes" if few_classes else "few-photos-per-class"
         return far_only, RejectionReport("cannot-measure", reason, point, points, None, {}, trained, eligible, 0, len(rows))
-    heat = temperature(held_out.logits, model.classes)
+    heat = fit_temperature(held_out.logits, model.classes)
     pairs = _leave_out(view, photos, pick_classes(view, photos, 3), rejects, heat, reach)
     areas = {score: np.array([auroc(pair[score][0], pair[score][1]) for pair in pairs]) for score in SCORES}
     chosen = _pick_score(areas)
@@ -226,7 +226,7 @@ def _reject_alone(view: TrainingSet, photos: Array, rejects: Array, point: Point
     known = score_photos(held_out, heat, rejects, reach)[chosen]
 
     def set_limits(own: Array) -> tuple[float, ...]:
-        return tuple(threshold(own, COVERAGE[point]) for point in POINTS) if code == "reliable" else (LOWEST,) * len(POINTS)
+        return tuple(pick_threshold(own, COVERAGE[point]) for point in POINTS) if code == "reliable" else (LOWEST,) * len(POINTS)
 
     limits = set_limits(known)
     wrong = np.array([[(other >= limit).mean() for limit in set_limits(own)] for own, other, _ in (pair[chosen] for pair in pairs)])

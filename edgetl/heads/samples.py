@@ -168,7 +168,7 @@ def folds(ids: Array, classes: Array, bursts: Array, seed: int, number: int) -> 
     return place[np.searchsorted(bursts[speaker], bursts)] % number
 
 
-def asked(ids: Array, classes: Array, bursts: Array, weights: Array, seed: int, most: int, rows: int) -> Array:
+def choose_judged(ids: Array, classes: Array, bursts: Array, weights: Array, seed: int, most: int, rows: int) -> Array:
     """Whole bursts to judge a head by, as the photos in them, bool [m]: spread over the classes, short ones before those of over 64 rows.
 
     Args:

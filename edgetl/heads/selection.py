@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from edgetl.heads.algorithms import lda, logistic, ncm, ridge
-from edgetl.heads.confidence.calibration import brier_scores, temperature
+from edgetl.heads.confidence.calibration import brier_scores, fit_temperature
 from edgetl.heads.samples import cells_of
 from edgetl.heads.training_set import Solution, TrainingSet
 from edgetl.stats import Proportion
@@ -129,10 +129,10 @@ class Trial:
         error = np.sqrt((share * (1 - share) / np.maximum(n, 1)).sum()) / number
         return bool(number > 1 and n.min() >= _FEWEST and share.mean() - 2 * error <= 1 / number)
 
-    def temperature(self) -> float:
+    def fit_temperature(self) -> float:
         """The temperature fitted to the held-out logits; NaN if no photo could be left out."""
         held, classes, _ = self._judged
-        return temperature(held, classes)
+        return fit_temperature(held, classes)
 
     @property
     def is_comparable(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgetl.bundle.bundle import Bundle, Variant
 from edgetl.errors import ExportError, FingerprintMismatch, NotTrained
 from edgetl.heads import Head
-from edgetl.heads.confidence.rejection import is_nothing
+from edgetl.heads.confidence.rejection import is_reject_class
 from edgetl.store import Store
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ def _left_out(head: Head) -> list[str]:
         sentences.append("Not in this file: edgetl's rejection of unknown objects; every photo gets one of the classes.")
     if head.conformal is not None:
         sentences.append("Not in this file: edgetl's conformal prediction sets (--confidence).")
-    rejects = [label for label in head.labels if is_nothing(label)]
+    rejects = [label for label in head.labels if is_reject_class(label)]
     if rejects:
         sentences.append(f"Ordinary classes here, for which edgetl gives no label: {', '.join(rejects)}.")
     return sentences

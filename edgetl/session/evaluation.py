@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgetl.heads.confidence.rejection import is_nothing
+from edgetl.heads.confidence.rejection import is_reject_class
 from edgetl.inputs.photo import folders
 from edgetl.session.prediction import predict
 from edgetl.session.reports import EvalReport, FailedPhoto, not_photos
@@ -55,7 +55,7 @@ def evaluate(session: Session, embedder: Embedder, photos: LabelledPhotos, *, co
             answers.append(LabelledAnswer(check_label(pair[1]), prediction.top[0][0], prediction.label is None))
         if progress is not None:
             progress(done, total)
-    rejects = [label for label in head.labels if is_nothing(label)]
+    rejects = [label for label in head.labels if is_reject_class(label)]
     return count(answers, [label for label in head.labels if label not in rejects], rejects, failed, stored)
 
 

@@ -15,11 +15,13 @@ from edgetl.types import ColorOrder, Embeddings, Photo, Prediction
 if TYPE_CHECKING:
     from edgetl.diagnostics.explanation import Explanation
     from edgetl.embedding.embedder import Embedder
-    from edgetl.heads.confidence.rejection import Point
+    from edgetl.heads.confidence.rejection import OperatingPoint
     from edgetl.session.workspace import Session
 
 
-def predict(head: Head, embedding: Embeddings, top: int, confidence: float | None = None, unknown: Point | None = None) -> Prediction:
+def predict(
+    head: Head, embedding: Embeddings, top: int, confidence: float | None = None, unknown: OperatingPoint | None = None
+) -> Prediction:
     """What a head says of one embedding.
 
     Args:
@@ -50,7 +52,7 @@ def predict_many(
     *,
     color: ColorOrder,
     confidence: float | None,
-    unknown: Point | None,
+    unknown: OperatingPoint | None,
 ) -> Iterator[Prediction | PhotoError]:
     """See :meth:`edgetl.Classifier.predict_many`."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # for the types of fields: the code that makes a value has lo
     from edgetl.diagnostics.forecast import Assessment
     from edgetl.diagnostics.regression import RegressionCheck
     from edgetl.heads.confidence.acceptance import RejectionReport
-    from edgetl.heads.confidence.calibration import CalibrationError
+    from edgetl.heads.confidence.calibration import ExpectedCalibrationError
     from edgetl.heads.selection import HeadChoice
     from edgetl.heads.warnings import TrainingWarning
 
@@ -148,7 +148,7 @@ class TrainReport:
     assessment: Assessment
     change: RegressionCheck | None
     rejection: RejectionReport
-    calibration: CalibrationError | None
+    calibration: ExpectedCalibrationError | None
     findings: tuple[Finding, ...]
     warnings: tuple[TrainingWarning, ...]
     seconds: float

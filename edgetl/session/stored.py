@@ -10,7 +10,7 @@ from edgetl.types import ALLOWED_LOSS, HeadInfo, HeadKind, Photo
 
 if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import costs nothing of what a program does not use
     from edgetl.diagnostics import Diagnosis
-    from edgetl.heads.confidence.rejection import Point
+    from edgetl.heads.confidence.rejection import OperatingPoint
     from edgetl.session.reports import AssessReport, ForgetReport, TrainReport
     from edgetl.session.workspace import Session
     from edgetl.store import Event, Store
@@ -45,7 +45,7 @@ class StoredClassifier:
         with self.session.steady():
             return training.assess(self.session, kind)
 
-    def train(self, kind: HeadKind = "auto", *, allow_loss: float = ALLOWED_LOSS, unknown: Point | None = None) -> TrainReport:
+    def train(self, kind: HeadKind = "auto", *, allow_loss: float = ALLOWED_LOSS, unknown: OperatingPoint | None = None) -> TrainReport:
         """Trains a head from the stored embeddings and makes it active; no photo is read.
 
         A head that harms classes known before is saved but not activated; `TrainReport.not_activated_because` says why.

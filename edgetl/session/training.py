@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from edgetl.diagnostics.regression import RegressionCheck
     from edgetl.heads import Fit
     from edgetl.heads.confidence.acceptance import RejectionReport
-    from edgetl.heads.confidence.calibration import CalibrationError
-    from edgetl.heads.confidence.rejection import Point
+    from edgetl.heads.confidence.calibration import ExpectedCalibrationError
+    from edgetl.heads.confidence.rejection import OperatingPoint
 
 
 FEW = 8
 """With fewer near-duplicate groups of a class, leave-one-out reads lower than the truth: docs/evidence/few-photos.md."""
 
 
-def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, unknown: Point = "balanced") -> TrainReport:
+def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, unknown: OperatingPoint = "balanced") -> TrainReport:
     """Trains a head; it becomes active unless it harms the classes known before. Within a change of the session.
 
     If the active head was trained from the same inputs, it stays; the training then only makes the report.
@@ -92,10 +92,10 @@ class _Fitted:
     accuracy: Proportion
     per_class: Mapping[str, Proportion]
     rejection: RejectionReport
-    calibration: CalibrationError | None
+    calibration: ExpectedCalibrationError | None
 
 
-def _fit(session: Session, kind: HeadKind, unknown: Point) -> _Fitted:
+def _fit(session: Session, kind: HeadKind, unknown: OperatingPoint) -> _Fitted:
     from edgetl.heads import open_set
 
     background, inputs = session.store.background(), session.store.digest()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # diagnostics and reports are loaded when the first photo is 
     from edgetl.diagnostics import Finding, PhotoHistory
     from edgetl.embedding.embedder import EmbeddedPhoto, Embedder
     from edgetl.heads import Learner
-    from edgetl.heads.confidence.rejection import Point
+    from edgetl.heads.confidence.rejection import OperatingPoint
     from edgetl.inputs.photo.source import PhotoSource
     from edgetl.session.reports import Added
 
@@ -97,10 +97,10 @@ class Session:
         active = self.store.active()
         return "auto" if active is None else cast(HeadKind, self.store.head_report(active.id)["asked"])
 
-    def operating_point(self) -> Point:
+    def operating_point(self) -> OperatingPoint:
         """The active head's operating point; `balanced` without one."""
         active = self.store.active()
-        return "balanced" if active is None else cast("Point", self.store.head_report(active.id).get("unknown", "balanced"))
+        return "balanced" if active is None else cast("OperatingPoint", self.store.head_report(active.id).get("unknown", "balanced"))
 
     def learner(self) -> Learner:
         """The learner with every sample of the store, as rounded there.

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgetl.heads.confidence.rejection import Point, Score
+from edgetl.heads.confidence.rejection import OperatingPoint, Score
 from edgetl.stats import Proportion, student
 from edgetl.types import Array
 
@@ -99,8 +99,8 @@ class RejectionReport:
 
     code: RejectionCode
     reason: RejectionReason
-    point: Point
-    points: Mapping[Point, Rates]
+    point: OperatingPoint
+    points: Mapping[OperatingPoint, Rates]
     score: Score | None
     auroc: Mapping[str, ClassMean]
     trained: int

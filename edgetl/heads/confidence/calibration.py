@@ -14,7 +14,7 @@ _BINS, _PER_BIN, _PHOTOS, _DRAWS = 15, 10, 1000, 200
 _BLOCK = 4096
 
 
-def temperature(logits: Array, classes: Array) -> float:
+def fit_temperature(logits: Array, classes: Array) -> float:
     """Fits the temperature on held-out logits by minimising their negative log-likelihood (Guo et al. 2017, section 4.2).
 
     The likelihood is convex in 1/T, so a safeguarded Newton search on log(1/T) finds its one minimum. Each target gives
@@ -61,7 +61,7 @@ def temperature(logits: Array, classes: Array) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class CalibrationError:
+class ExpectedCalibrationError:
     """How far stated probabilities are from the share that is right.
 
     Attributes:
@@ -82,7 +82,7 @@ class CalibrationError:
         return f"{100 * self.value:.1f} points [{low:.1f}, {high:.1f}] n={self.n} (honest probabilities would show {100 * self.chance:.1f})"
 
 
-def calibration_error(logits: Array, classes: Array, bursts: Array, seed: int = 0) -> CalibrationError | None:
+def measure_calibration(logits: Array, classes: Array, bursts: Array, seed: int = 0) -> ExpectedCalibrationError | None:
     """The calibration error of held-out logits, each half of the bursts at the temperature that fits the other half.
 
     Args:
@@ -106,7 +106,7 @@ def calibration_error(logits: Array, classes: Array, bursts: Array, seed: int = 
     odds = np.empty((len(used), logits.shape[1]))
     for side in (True, False):
         judged, others = used[half == side], used[half != side]
-        odds[half == side] = softmax(logits[judged] / temperature(logits[others], classes[others]))
+        odds[half == side] = softmax(logits[judged] / fit_temperature(logits[others], classes[others]))
     stated = odds.max(1)
     order = np.argsort(stated, kind="stable")
     stated, right = stated[order], (odds.argmax(1) == classes[used])[order]
@@ -116,7 +116,7 @@ def calibration_error(logits: Array, classes: Array, bursts: Array, seed: int = 
     weight *= len(used) / weight.sum(1, keepdims=True)
     low, high = np.quantile(_gap(weight * (stated - right), bins), (0.025, 0.975))
     honest = _gap(stated - (chance.random((_DRAWS, len(used)), np.float32) < stated), bins)
-    return CalibrationError(value, (max(0.0, 2 * value - high), max(0.0, 2 * value - low)), float(honest.mean()), len(used))
+    return ExpectedCalibrationError(value, (max(0.0, 2 * value - high), max(0.0, 2 * value - low)), float(honest.mean()), len(used))
 
 
 def _gap(excess: Array, bins: Array) -> Array:
@@ -132,7 +132,7 @@ def brier_scores(logits: Array, classes: Array) -> Array:
     error = np.ones(len(classes))
     used = np.isfinite(logits[np.arange(len(classes)), classes])
     if used.any():
-        odds = softmax(logits[used] / temperature(logits, classes))
+        odds = softmax(logits[used] / fit_temperature(logits, classes))
         odds[np.arange(len(odds)), classes[used]] -= 1
         error[used] = np.einsum("nc,nc->n", odds, odds)
     return error

@@ -63,7 +63,7 @@ class Conformal:
         return inside
 
 
-def conformal(held: Array, classes: Array, bursts: Array, temperature: float) -> Conformal:
+def make_conformal(held: Array, classes: Array, bursts: Array, temperature: float) -> Conformal:
     """Scores photos that were left out.
 
     Args:

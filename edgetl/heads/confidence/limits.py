@@ -8,15 +8,15 @@ from statistics import NormalDist
 
 import numpy as np
 
-from edgetl.heads.confidence.rejection import COVERAGE, POINTS, Point
+from edgetl.heads.confidence.rejection import COVERAGE, POINTS, OperatingPoint
 from edgetl.stats import student
 from edgetl.types import Array
 
-UNRELATED: Mapping[Point, float] = {"strict": 0.01, "balanced": 0.05, "lenient": 0.2}
+UNRELATED: Mapping[OperatingPoint, float] = {"strict": 0.01, "balanced": 0.05, "lenient": 0.2}
 """The share of the background that may get a label at each operating point: docs/evidence/rejection.md."""
-FLOOR: Mapping[Point, float] = {"strict": 0.8, "balanced": 0.9, "lenient": 0.95}
+FLOOR: Mapping[OperatingPoint, float] = {"strict": 0.8, "balanced": 0.9, "lenient": 0.95}
 """The coverage that rejecting the background may not cost: docs/evidence/rejection.md."""
-FEW_FLOOR: Mapping[Point, float] = {"strict": 0.5, "balanced": 0.65, "lenient": 0.8}
+FEW_FLOOR: Mapping[OperatingPoint, float] = {"strict": 0.5, "balanced": 0.65, "lenient": 0.8}
 """The same for fewer than FEW photos a class: docs/evidence/rejection.md."""
 FEW = 8
 LOWEST = float(np.finfo(np.float64).min)
@@ -25,7 +25,7 @@ _PRIOR, _SPREAD = 8, 0.5
 """The spread of the scores counts as if _PRIOR more had _SPREAD of the background's: docs/evidence/rejection.md."""
 
 
-def threshold(known: Array, coverage: float) -> float:
+def pick_threshold(known: Array, coverage: float) -> float:
     """The k-th lowest of n scores, k = (1 - coverage)(n + 1): a new known photo is below it with a chance of at most k / (n + 1).
 
     With too few scores it is the lowest, for which that is 1 / (n + 1).
@@ -33,7 +33,7 @@ def threshold(known: Array, coverage: float) -> float:
     return max(float(np.sort(known)[max(1, _place(len(known), coverage)) - 1]), LOWEST)
 
 
-def limits_beside(far: Array, known: Array, few: bool) -> tuple[float, ...]:
+def set_limits_beside(far: Array, known: Array, few: bool) -> tuple[float, ...]:
     """The threshold at each of POINTS, which accepts COVERAGE of the known photos, where there is a background.
 
     With too few scores for `threshold` it comes from the tail of Student's t. The variance is shrunk towards the background's, so that
@@ -54,7 +54,7 @@ def limits_beside(far: Array, known: Array, few: bool) -> tuple[float, ...]:
 
     def limit_at(coverage: float) -> float:
         if n >= FEW and _place(n, coverage) > 1:
-            return threshold(known, coverage)
+            return pick_threshold(known, coverage)
         normal = NormalDist().inv_cdf(coverage)
         return float(finite.mean() - (student(normal, freedom) * scale if normal > 0 else 0.0))
 
@@ -68,6 +68,6 @@ def _place(n: int, coverage: float) -> int:
     return int((1 - coverage) * (n + 1) + 1e-9)
 
 
-def _beyond(far: Array, point: Point) -> float:
+def _beyond(far: Array, point: OperatingPoint) -> float:
     """The threshold that no more than UNRELATED of the background reach; `far` is sorted, the highest first."""
     return float(np.nextafter(far[int(UNRELATED[point] * len(far))], np.inf))

@@ -30,10 +30,10 @@ from edgetl.types import Embeddings
 
 Score = Literal["mahalanobis", "probability", "margin", "distance"]
 SCORES: tuple[Score, ...] = ("mahalanobis", "probability", "margin", "distance")
-Point = Literal["strict", "balanced", "lenient"]
-POINTS: tuple[Point, ...] = ("strict", "balanced", "lenient")
+OperatingPoint = Literal["strict", "balanced", "lenient"]
+POINTS: tuple[OperatingPoint, ...] = ("strict", "balanced", "lenient")
 """The operating points: `strict` accepts few unknown photos, `lenient` rejects few known ones."""
-COVERAGE: Mapping[Point, float] = {"strict": 0.85, "balanced": 0.95, "lenient": 0.99}
+COVERAGE: Mapping[OperatingPoint, float] = {"strict": 0.85, "balanced": 0.95, "lenient": 0.99}
 """The share of known photos that the threshold accepts."""
 REACH = 0.99
 """The share of known photos within reach."""
@@ -96,7 +96,7 @@ class Rejection:
         value, nearest = self._measure(x)
         return value if nearest >= self.reach else -math.inf
 
-    def limit(self, point: Point | None = None) -> float:
+    def limit(self, point: OperatingPoint | None = None) -> float:
         """The threshold at an operating point; None is the one that was trained for.
 
         Raises:
@@ -110,7 +110,7 @@ class Rejection:
             )
         return self.limits[POINTS.index(point)]
 
-    def reject(self, x: Embeddings, point: Point | None = None) -> Rejected | None:
+    def reject(self, x: Embeddings, point: OperatingPoint | None = None) -> Rejected | None:
         """Why one power-normalised embedding, float32 [d], shows an unknown object; None if it gets a label.
 
         Raises:
@@ -137,6 +137,6 @@ class Rejection:
         return best, nearest
 
 
-def is_nothing(label: str) -> bool:
+def is_reject_class(label: str) -> bool:
     """Whether a class of this name is a reject class."""
     return label.casefold() in REJECT_CLASSES
