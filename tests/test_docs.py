@@ -1,6 +1,7 @@
 """The documentation's code blocks run, and what it says of formats is what the code does."""
 
 import contextlib
+import dataclasses
 import json
 import sqlite3
 import sys
@@ -12,6 +13,7 @@ from pictures import encoded, picture
 
 import edgetl
 from edgetl import Classifier, errors
+from edgetl.bench import record
 from edgetl.bundle import bundle
 from edgetl.runtimes import fake
 
@@ -68,3 +70,19 @@ def test_the_formats_page_names_every_column_of_a_store(classifier: Classifier):
     rows = [f"| `{table}` | " + ", ".join(f"`{column}`" for column in names) + " |" for table, names in columns.items()]
     assert [row for row in rows if row not in page] == []
     assert f"`user_version` {version}" in page
+
+
+def test_the_formats_page_names_every_entry_of_a_head_file(classifier: Classifier, folder: Path, tmp_path: Path):
+    classifier.add_many(folder)
+    classifier.train()
+    classifier.export_head(tmp_path / "head.safetensors")
+    content = (tmp_path / "head.safetensors").read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    page = text("docs/formats.md")
+    assert [name for name in {*header, *header["__metadata__"]} - {"__metadata__"} if f"`{name}`" not in page] == []
+    assert f'`"{header["__metadata__"]["format"]}"`' in page
+
+
+def test_the_formats_page_names_every_field_of_a_bench_record():
+    fields = [field.name for kind in (record.Record, record.Result) for field in dataclasses.fields(kind)]
+    assert [name for name in fields if f"`{name}`" not in text("docs/formats.md")] == []
