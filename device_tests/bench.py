@@ -2,8 +2,7 @@
 
     python device_tests/bench.py lite0.edgetl                              measured, on this machine
     tools/emulate aarch64 -- python device_tests/bench.py lite0.edgetl --variant tflite-int8
-                                                                           emulated: times of nobody's, the pipeline on a Cortex-A72
-    python device_tests/bench.py lite0.edgetl --estimated                  what the bundle's proofs say of NPUs that are not here
+                                                                           emulated: the pipeline on a Cortex-A72, not its times
 
 A reference is small (some hundred queries of the int8 variants and their float ones) and says how fast such a machine is, not whether a
 change made it faster: for that, measure before and after it on one machine, and compare. A partial record becomes no reference, and an
@@ -16,14 +15,13 @@ from pathlib import Path
 
 import board
 
-from edgetl import Bundle, bench
-from edgetl.bench.estimated import estimated
+from edgetl import bench
 from edgetl.errors import EdgetlError
 
 FOLDER = Path(__file__).parent / "reference"
 SCENARIOS = ("backbone", "predict-file", "learn-one", "cold", "memory")
-MEASURED = bench.Method("reference", queries=372, seconds=1.0, rounds=4, lessons=3, warm_up_seconds=3.0, photos=16)
-EMULATED = bench.Method("emulated", queries=4, seconds=0.0, rounds=2, lessons=1, window=1, warm_up_seconds=0.001, photos=16)
+MEASURED = bench.Method("reference", queries=372, seconds=1.0, rounds=4, trainings=3, warm_up_seconds=3.0, photos=16)
+EMULATED = bench.Method("emulated", queries=4, seconds=0.0, rounds=2, trainings=1, window=1, warm_up_seconds=0.001, photos=16)
 """Enough to see that every step works; its times are an emulator's."""
 
 
@@ -32,20 +30,16 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("--labelled", help="a folder ROOT/CLASS/PHOTO: top-1 beside every latency")
     parser.add_argument("--variant", action="append", help="only these; may be repeated")
-    parser.add_argument("--estimated", action="store_true", help="write the bundle's estimates instead")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        if asked.estimated:
-            name, record = "estimated", estimated(Bundle.open(asked.bundle))
-        else:
-            name, record = board.target(), measured(asked.bundle, asked.variant, asked.labelled)
-        keep(record, FOLDER / f"bench-{name}.json")
+        record = measured(options.bundle, options.variant, options.labelled)
+        keep(record, FOLDER / f"bench-{board.target()}.json")
     except EdgetlError as error:
         sys.exit(f"error: {error}")
 
 
 def keep(record: bench.Record, path: Path) -> None:
-    """Shows a record and makes it the reference, unless the one that is there is worth more."""
+    """Shows a record and makes it the reference, unless it is partial, or emulated and the existing one is measured."""
     print(bench.table(record))
     if record.ended or not record.results:
         sys.exit(f"{path.name} stays as it was: {record.ended or 'nothing could be measured'}")

@@ -1,4 +1,4 @@
-"""Latency of a bundle on this machine, as a record that keeps every raw sample and can be argued with.
+"""Latency, memory and accuracy of a bundle on this machine, as a record that keeps every sample.
 
 record = edgetl.bench.run("lite0.edgetl", method=edgetl.bench.QUICK)
 print(edgetl.bench.table(record))
@@ -7,24 +7,11 @@ edgetl.bench.write(record, "bench.json")
 
 from edgetl.bench.files import read, write
 from edgetl.bench.measuring.runner import run
-from edgetl.bench.measuring.scenarios import SCENARIOS, usual
+from edgetl.bench.measuring.scenarios import SCENARIOS
 from edgetl.bench.method import FULL, QUICK, Method
 from edgetl.bench.record import Record, Result, Row, Skipped, Subject
 from edgetl.bench.screen import table
 
 __all__ = [
-    "FULL",
-    "QUICK",
-    "SCENARIOS",
-    "Method",
-    "Record",
-    "Result",
-    "Row",
-    "Skipped",
-    "Subject",
-    "read",
-    "run",
-    "table",
-    "usual",
-    "write",
-]
+    "FULL", "QUICK", "SCENARIOS", "Method", "Record", "Result", "Row", "Skipped", "Subject", "read", "run", "table", "write",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Records on disk: JSON that says when it was changed, samples as differences, written whole or not at all."""
+"""Records on disk: JSON with a digest that shows changes, samples as differences, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,22 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgetl.bench.decoding import decode
-from edgetl.bench.record import Record, Result
-from edgetl.bench.statistics import bounded
+from edgetl.bench.record import Record
+from edgetl.decoding import decode
 from edgetl.errors import RecordError
 from edgetl.types import digest, to_json
 
-FORMAT = "edgetl-bench"
-VERSION = 3
-"""3: a percentile of fewer than 3 processes has no interval. 2 is read too; its intervals of fewer processes are left out."""
-_OLDEST = 2
+FORMAT, VERSION = "edgetl-bench", 1
 LARGEST = 1 << 30
 """Bytes of a record that is read: a full run of fifty configurations has less, and more would not fit into a small machine's memory."""
 
 
 def encode(record: Record) -> dict[str, Any]:
-    """The record as JSON has it, with format, version and digest.
+    """The record as JSON, with format, version and digest.
 
     Samples are the first one of a process and then the difference of each to the one before, in the order in which they were taken:
     `itertools.accumulate` or `numpy.cumsum` gives them back. `digest` is the sha256 of everything else, as canonical JSON.
@@ -36,13 +32,13 @@ def encode(record: Record) -> dict[str, Any]:
     del content["digest"]
     for result in content["results"]:
         for row in result["rows"]:
-            row["samples"] = [_differences(taken) for taken in row["samples"]]
-    said = {"format": FORMAT, "version": VERSION, **content}
-    return {**said, "digest": digest(said)}
+            row["samples"] = [[after - before for before, after in itertools.pairwise([0, *taken])] for taken in row["samples"]]
+    content = {"format": FORMAT, "version": VERSION, **content}
+    return {**content, "digest": digest(content)}
 
 
 def write(record: Record, path: str | os.PathLike[str]) -> None:
-    """Writes the record: the whole file appears under its name, or none of it does.
+    """Writes the record: the whole file appears under its name, or nothing does.
 
     Raises:
         RecordError: it cannot be written there.
@@ -58,25 +54,30 @@ def check(path: str | os.PathLike[str]) -> None:
     """
     target = Path(path)
     if target.exists() and not target.is_file():
-        raise RecordError(f"{target}: is no file that a record could replace; give -o a file's name, such as {target.name or 'bench'}.json")
+        name = target.name or "bench"
+        raise RecordError(f"{target}: is not a file. Give -o a file's name, such as {name}.json", code="not-a-file", path=str(target))
     _put(target, None)
 
 
 def check_folder(target: Path) -> None:
-    """A folder that does not exist is not made: a wrong path would make one where nobody looks, at worst at the root of the disk.
+    """A folder that does not exist is not made: a wrong path would make one at an unexpected place.
 
     Raises:
-        RecordError: there is none.
+        RecordError: it does not exist.
     """
-    if not target.parent.exists():
-        raise RecordError(f"{target}: there is no folder {target.parent}; make it first: mkdir -p {shlex.quote(str(target.parent))}")
+    folder = target.parent
+    if not folder.exists():
+        command = f"mkdir -p {shlex.quote(str(folder))}"
+        raise RecordError(
+            f"{target}: the folder {folder} does not exist. Make it first: {command}", code="folder-missing", path=str(target)
+        )
 
 
 def rescue(record: Record) -> Path:
-    """Writes a record that could not be written where it should into the folder for temporary files, and returns where it is.
+    """Writes a record that could not be written to its place into the folder for temporary files, and returns its path.
 
     Raises:
-        RecordError: nor can it be written there.
+        RecordError: it cannot be written there either.
     """
     path = Path(tempfile.gettempdir()) / f"edgetl-bench-{secrets.token_hex(4)}.json"
     write(record, path)
@@ -87,55 +88,47 @@ def read(path: str | os.PathLike[str]) -> Record:
     """Reads a record that :func:`write` wrote.
 
     Raises:
-        RecordError: the file is missing, too large, no record, of another version, or was changed after it was written.
+        RecordError: the file is missing, too large, not a record, of another version, or was changed after it was written.
     """
     name = os.fspath(path)
+
+    def error(code: str, message: str, **values: Any) -> RecordError:
+        return RecordError(f"{name}: {message}", code=code, path=name, **values)
+
     try:
         if (size := Path(path).stat().st_size) > LARGEST:
-            raise RecordError(f"{name}: has {size / 1e9:.1f} GB, a record less than {LARGEST / 1e9:.1f}: is it one?")
-        said = json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise RecordError(f"{name}: cannot be read ({error.strerror}); edgetl bench BUNDLE -o {name} makes a record") from error
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{name}: is no JSON ({error}), so no bench record; was it cut short on its way here?") from error
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
-        found = repr(said.get("format"))[:40] if isinstance(said, dict) else None
-        raise RecordError(f"{name}: is not a bench record: its format is {found}, not {FORMAT!r}")
-    kept = _check_version(name, said.pop("version", None), said)
-    try:
-        for result in said["results"]:
-            for row in result["rows"]:
-                row["samples"] = [list(itertools.accumulate(taken)) for taken in row["samples"]]
-        del said["format"]
-        record = decode(Record, said)
-        if any(not row.n or row.n != row.summary.n for _, row in record.rows()):
-            raise ValueError("a row's summary is of another number of samples")
-        return replace(record, digest=kept, results=tuple(_bounded(result) for result in record.results))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{name}: does not hold what a record of version {VERSION} holds ({error}); measure again") from error
-
-
-def _bounded(result: Result) -> Result:
-    """As this version sums samples up, whichever wrote them."""
-    rows = [replace(row, summary=bounded(row.summary, len(row.samples), min(map(min, row.samples)))) for row in result.rows]
-    return replace(result, rows=tuple(rows))
-
-
-def _check_version(name: str, version: object, said: dict[str, Any]) -> str:
-    """Refuses what this edgetl cannot read, and what is not as it was written; returns the digest."""
-    if type(version) is int and version > VERSION:
-        raise RecordError(f"{name}: a record of version {version}; this edgetl reads up to {VERSION}: pip install --upgrade edgetl")
-    if version == 1:
-        raise RecordError(f"{name}: a record of version 1, which keeps no rounds apart and cannot be compared; measure again")
-    if type(version) is not int or not _OLDEST <= version <= VERSION:
-        raise RecordError(f"{name}: a record of version {str(version)[:40]!r}, expected {_OLDEST} to {VERSION}; measure again")
-    kept, now = said.pop("digest", None), digest({**said, "version": version})
-    if kept != now:
-        raise RecordError(
-            f"{name}: was changed after it was written: its digest is {str(kept)[:12]}, its content's {now[:12]}; "
-            "use the file as the bench wrote it, or measure again"
+            raise error("record-too-large", f"has {size / 1e9:.1f} GB; a record has less than {LARGEST / 1e9:.1f}", size=size)
+        content = json.loads(Path(path).read_bytes())
+    except OSError as cause:
+        raise error("record-missing", f"cannot be read ({cause.strerror}). Make a record: edgetl bench -m BUNDLE -o {name}") from cause
+    except (ValueError, RecursionError) as cause:
+        raise error("record-malformed", f"is not JSON ({cause}). Was it cut short on its way here?") from cause
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise error("record-malformed", f"is not a bench record: its format is not {FORMAT!r}")
+    if content.get("version") != VERSION:
+        version = str(content.get("version"))[:40]
+        raise error(
+            "record-version", f"is a record of version {version}, expected {VERSION}. Measure again, or update edgetl", version=version
         )
-    return now
+    kept = content.pop("digest", None)
+    if kept != (now := digest(content)):
+        message = f"was changed after it was written (digest {str(kept)[:12]}, content {now[:12]}). Use the original file, or measure again"
+        raise error("record-changed", message)
+    try:
+        return replace(_decoded(content), digest=now)
+    except (KeyError, TypeError, ValueError) as cause:
+        raise error("record-malformed", f"is not a valid record of version {VERSION} ({cause}). Measure again") from cause
+
+
+def _decoded(content: dict[str, Any]) -> Record:
+    for result in content["results"]:
+        for row in result["rows"]:
+            row["samples"] = [list(itertools.accumulate(taken)) for taken in row["samples"]]
+    del content["format"], content["version"]
+    record = decode(Record, content)
+    if any(not row.n or row.n != row.summary.n for _, row in record.rows()):
+        raise ValueError("a row's summary is of another number of samples")
+    return record
 
 
 def _put(target: Path, content: str | None) -> None:
@@ -153,9 +146,6 @@ def _put(target: Path, content: str | None) -> None:
         finally:
             scratch.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise RecordError(f"{target}: the record cannot be written ({said}); give -o a folder with room that is yours") from error
-
-
-def _differences(taken: list[int]) -> list[int]:
-    return [after - before for before, after in itertools.pairwise([0, *taken])]
+        reason = error.strerror if isinstance(error, OSError) else error
+        message = f"{target}: the record cannot be written ({reason}). Give -o a folder that you may write to and that has room"
+        raise RecordError(message, code="not-writable", path=str(target)) from error

@@ -6,8 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from edgetl.bench.record import Record, Result
-from edgetl.bench.screen import most_telling
+from edgetl.bench.record import Record
 
 HEADERS = (
     "machine", "backbone", "format", "precision", "provider", "threads", "MB", "top-1 %", "top-1 n", "scenario", "kind", "p50 ms", "low ms",
@@ -22,24 +21,25 @@ def rows(record: Record, scenario: str | None = None) -> list[dict[str, str]]:
 
     Args:
         record: what was measured.
-        scenario: whose latency; None is the one that says most of each configuration.
+        scenario: whose latency; None is the most telling one of each configuration.
     """
-    found = [(result, result.row(scenario) if scenario else most_telling(result)) for result in record.results]
-    timed = [(result, row) for result, row in found if row is not None and row.unit == "ns"]
+    pairs = [(result, result.row(scenario) if scenario else result.headline) for result in record.results]
+    timed = [(result, row) for result, row in pairs if row is not None and row.unit == "ns"]
     timed.sort(key=lambda pair: (pair[1].kind != "measured", pair[1].p50.value))
     machine = str(record.machine.get("board") or record.machine.get("cpu") or "")
-    made = []
+    lines = []
     for result, row in timed:
-        subject, ends, p99 = result.subject, row.p50.interval, row.summary.p99
+        subject, ends, p99, memory = result.subject, row.p50.interval, row.summary.p99, result.row("memory")
         top1 = result.accuracy.top1 if result.accuracy else None
         cells = (
             machine, subject.backbone, _FORMATS.get(subject.family, subject.family), subject.precision, subject.provider, subject.threads,
             f"{subject.size / 1e6:.1f}", f"{100 * top1.value:.1f}" if top1 else "", top1.n if top1 else "", row.scenario, row.kind,
             _ms(row.p50.value), _ms(ends[0]) if ends else "", _ms(ends[1]) if ends else "", _ms(p99.value) if p99 else "",
-            f"{1e9 / row.p50.value:.1f}" if row.p50.value else "", row.n, len(row.samples), subject.share, _peak(result),
+            f"{1e9 / row.p50.value:.1f}" if row.p50.value else "", row.n, len(row.samples), subject.share,
+            f"{memory.summary.max.value / 1e6:.1f}" if memory else "",
         )  # fmt: skip
-        made.append(dict(zip(HEADERS, map(str, cells))))
-    return made
+        lines.append(dict(zip(HEADERS, map(str, cells))))
+    return lines
 
 
 def markdown(records: Sequence[Record], scenario: str | None = None) -> str:
@@ -47,23 +47,23 @@ def markdown(records: Sequence[Record], scenario: str | None = None) -> str:
     lines = [line for record in records for line in rows(record, scenario)]
     cells = [
         {
-            "machine": one["machine"] if len({line["machine"] for line in lines}) > 1 else "",
-            "format": f"{one['format']} {one['precision']}",
-            "threads": f"{one['threads']}" + ("" if one["provider"] in ("cpu", "xnnpack") else f", {one['provider']}"),
-            "MB": one["MB"],
-            "top-1 %": f"{one['top-1 %']} (n={one['top-1 n']})" if one["top-1 %"] else "",
-            "ms, p50": one["p50 ms"] + (f" [{one['low ms']}, {one['high ms']}]" if one["low ms"] else ""),
-            "ms, p99": one["p99 ms"],
-            "FPS": one["FPS"],
-            "n": one["n"],
-            "of": one["scenario"] + ("" if one["kind"] == "measured" else f", {one['kind']}"),
-            "on provider": one["on provider"] if one["on provider"] != "100 %" else "",
-            "peak MB": one["peak MB"],
+            "machine": line["machine"] if len({other["machine"] for other in lines}) > 1 else "",
+            "format": f"{line['format']} {line['precision']}",
+            "threads": f"{line['threads']}" + ("" if line["provider"] in ("cpu", "xnnpack") else f", {line['provider']}"),
+            "MB": line["MB"],
+            "top-1 %": f"{line['top-1 %']} (n={line['top-1 n']})" if line["top-1 %"] else "",
+            "ms, p50": line["p50 ms"] + (f" [{line['low ms']}, {line['high ms']}]" if line["low ms"] else ""),
+            "ms, p99": line["p99 ms"],
+            "FPS": line["FPS"],
+            "n": line["n"],
+            "of": line["scenario"] + ("" if line["kind"] == "measured" else f", {line['kind']}"),
+            "on provider": line["on provider"] if line["on provider"] != "100 %" else "",
+            "peak MB": line["peak MB"],
         }
-        for one in lines
+        for line in lines
     ]
-    headers = [name for name in (cells[0] if cells else {}) if any(one[name] for one in cells)]
-    table = [headers, ["---"] * len(headers), *([one[name].replace("|", "\\|") for name in headers] for one in cells)]
+    headers = [name for name in (cells[0] if cells else {}) if any(line[name] for line in cells)]
+    table = [headers, ["---"] * len(headers), *([line[name].replace("|", "\\|") for name in headers] for line in cells)]
     return "\n".join(f"| {' | '.join(line)} |" for line in table) if headers else ""
 
 
@@ -79,8 +79,3 @@ def separated(records: Sequence[Record], scenario: str | None = None) -> str:
 
 def _ms(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e6:.3f}"
-
-
-def _peak(result: Result) -> str:
-    memory = result.row("memory")
-    return f"{memory.summary.max.value / 1e6:.1f}" if memory else ""

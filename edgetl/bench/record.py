@@ -1,4 +1,4 @@
-"""What a bench leaves behind: every sample, the machine, the method; frozen values that :mod:`edgetl.bench.files` writes and reads."""
+"""A bench record: every sample, the machine, the method; frozen values that :mod:`edgetl.bench.files` writes and reads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from edgetl.bench.method import Method
 from edgetl.bench.statistics import Estimate, Summary, summary
 from edgetl.stats import Proportion
 
-Kind = Literal["measured", "emulated", "estimated"]
-Unit = Literal["ns", "B", "uJ", "cycles"]
+Kind = Literal["measured", "emulated"]
+Unit = Literal["ns", "B", "uJ"]
+LATENCIES = ("predict-file", "predict-array", "embed", "backbone")
+"""The scenarios that stand for a configuration, the most telling first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Subject:
         family: the runtime family.
         library: the runtime library and its version.
         provider: the execution provider or delegate: `cpu`, `xnnpack`, `cuda`, ...
-        placement: `all of the model`, or `mixed 60/64 operators` where the provider left some to the CPU.
-        threads: how many the runtime was given.
+        placement: `all of the model`, or `mixed 60/64 operators` if the provider left some to the CPU.
+        threads: of the runtime, count.
         model: sha256 (hex) of the model.
         size: of the model's files, bytes.
         fingerprint: the digest (hex) of the embeddings' fingerprint.
@@ -47,32 +49,32 @@ class Subject:
 
     @property
     def share(self) -> str:
-        """What share of the model's operators the provider computes, e.g. `100 %` or `94 % (60/64)`; empty where that is not known."""
+        """The share of the model's operators that the provider computes, e.g. `100 %` or `94 % (60/64)`; empty if it is not known."""
         if self.placement == "all of the model":
             return "100 %"
-        found = re.fullmatch(r"mixed (\d+)/(\d+) operators", self.placement)
-        return f"{100 * int(found[1]) / int(found[2]):.0f} % ({found[1]}/{found[2]})" if found else ""
+        mixed = re.fullmatch(r"mixed (\d+)/(\d+) operators", self.placement)
+        return f"{100 * int(mixed[1]) / int(mixed[2]):.0f} % ({mixed[1]}/{mixed[2]})" if mixed else ""
 
     @property
     def name(self) -> str:
-        """What tells the configurations of one record apart, e.g. `onnx-int8 cpu 4 threads`; equal in two records that may be compared."""
+        """The configuration, e.g. `onnx-int8 cpu 4 threads`: unique in a record, equal in two records that may be compared."""
         return f"{self.variant} {self.provider} {self.threads} thread{'s' if self.threads != 1 else ''}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """Top-1 of the same file on the same library, over photos that were not taught.
+    """Top-1 of the same file on the same library, over photos that were not trained on.
 
     Attributes:
-        top1: right, asked, and the Wilson interval.
-        right: one character per photo asked, in a fixed order: `1` right, `0` wrong; two files are compared photo by photo.
+        top1: correct, tested, and the Wilson interval.
+        correct: one character per test photo, in a fixed order: `1` correct, `0` wrong; two files are compared photo by photo.
         photos: the folder's name.
-        digest: of the taught and the asked photos' bytes and classes (hex): equal where the same were taught and asked.
+        digest: of the training and test photos' bytes and classes (hex): equal if both are the same.
         method: how, in a sentence.
     """
 
     top1: Proportion
-    right: str
+    correct: str
     photos: str
     digest: str
     method: str
@@ -86,10 +88,10 @@ class Minute:
         number: of the minute, from 0.
         n: queries that began in it.
         p50: their median, ns.
-        p90: their 90th percentile, ns; None where n is too small.
-        temperature_c: the hottest zone at its end; None where unreadable.
-        frequency_khz: the slowest core's at its end; None where unreadable.
-        throttled: whether the machine says that it throttled in this minute; None where it does not say.
+        p90: their 90th percentile, ns; None if n is too small.
+        temperature_c: the hottest zone at its end; None if unreadable.
+        frequency_khz: the slowest core's at its end; None if unreadable.
+        throttled: whether the machine reports throttling in this minute; None if it does not report.
     """
 
     number: int
@@ -107,19 +109,19 @@ class Row:
 
     Attributes:
         scenario: its name in :data:`edgetl.bench.measuring.scenarios.SCENARIOS`, or a phase: `cold-load`, `warm-load`, `first-inference`,
-            `memory`.
+            `memory`, `energy`.
         stage: a part of it; None is the whole, timed by itself and not summed from its parts.
         kind: how the numbers came to be; only `measured` ones are ranked and compared.
-        unit: of the samples: nanoseconds, bytes, microjoules or cycles.
-        samples: every one, one tuple per process, in the order in which they were taken; no outlier is removed.
+        unit: of the samples: nanoseconds, bytes or microjoules.
+        samples: all of them, one tuple per process, in the order in which they were taken; no outlier is removed.
         summary: p50, p90, p99 and max of all of them, each with its interval.
-        warm_up: queries before the first that counts, over all rounds; 0 where there is no warm-up.
-        steady: rounds whose warm-up ended because it was steady; the others ran into its bound. None where there is no warm-up.
-        facts: counts over all rounds: `arrived`, `dropped`, `missed`, `right`, `asked`, ...
+        warm_up: queries before the first that counts, over all rounds; 0 without a warm-up.
+        steady: rounds whose warm-up ended steady; the others ran into its bound. None without a warm-up.
+        facts: counts over all rounds: `arrived`, `dropped`, `missed`, `correct`, `tested`, ...
         minutes: of `sustained`.
-        note: what the numbers do not say, in a sentence.
-        pace: what a fixed piece of work took between the queries, nanoseconds, one tuple per process: how fast the machine itself was
-            (:mod:`edgetl.bench.measuring.pace`). Empty where it was not taken.
+        note: what the numbers do not show, in a sentence.
+        machine_speed: how long a fixed piece of work took between the queries, nanoseconds, one tuple per process
+            (:func:`edgetl.bench.measuring.loop.machine_speed`). Empty if it was not taken.
     """
 
     scenario: str
@@ -133,21 +135,21 @@ class Row:
     facts: Mapping[str, float] = dataclasses.field(default_factory=dict)
     minutes: tuple[Minute, ...] = ()
     note: str = ""
-    pace: tuple[tuple[int, ...], ...] = ()
+    machine_speed: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def of(
         cls, scenario: str, stage: str | None, samples: Sequence[Sequence[int]], method: Method, *,
         kind: Kind = "measured", unit: Unit = "ns", **more: Any,
     ) -> Row:  # fmt: skip
-        """Makes a row and sums it up; `more` are its other attributes."""
-        kept = tuple(tuple(one) for one in samples if len(one))
+        """Makes a row with its summary; `more` are its other attributes."""
+        kept = tuple(tuple(process) for process in samples if len(process))
         summed = summary(kept, confidence=method.confidence, resamples=method.resamples, seed=method.seed)
         return cls(scenario, stage, kind, unit, kept, summed, **more)
 
     @property
     def n(self) -> int:
-        """How many samples."""
+        """Samples, count."""
         return sum(map(len, self.samples))
 
     @property
@@ -162,7 +164,7 @@ class Result:
 
     Attributes:
         subject: what it is.
-        accuracy: beside its latencies; None where no labelled folder was given.
+        accuracy: beside its latencies; None without a labelled folder.
         rows: scenario by scenario, the whole before its stages.
     """
 
@@ -171,8 +173,13 @@ class Result:
     rows: tuple[Row, ...]
 
     def row(self, scenario: str, stage: str | None = None) -> Row | None:
-        """One row; None where it was not measured."""
+        """One row; None if it was not measured."""
         return next((row for row in self.rows if (row.scenario, row.stage) == (scenario, stage)), None)
+
+    @property
+    def headline(self) -> Row | None:
+        """The row that stands for the configuration: a whole prediction from a file if that was measured."""
+        return next((row for name in LATENCIES if (row := self.row(name))), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,8 +196,8 @@ class Round:
 
     Attributes:
         number: of the round, from 0.
-        configuration: what it was called when it was asked for: its subject's name, without a provider that was left to the runtime.
-        seconds: since the run began, monotonic, when the process was started.
+        configuration: its name as requested: its subject's name, without a provider that was left to the runtime.
+        seconds: from the start of the run to the start of the process, monotonic.
         before: :func:`edgetl.machine.sensors.reading` when it was started.
         after: the same when it had ended.
         task: what it did, a name in :data:`edgetl.bench.measuring.worker.TASKS`.
@@ -210,18 +217,18 @@ class Record:
 
     Attributes:
         created: when it began, UTC, ISO 8601, by this machine's clock.
-        ended: empty where it ran to its end; else why it did not: such a record is partial.
-        edgetl: the version that measured, and its git commit where it ran from a checkout.
+        ended: empty if it ran to its end; else why it did not: such a record is partial.
+        edgetl: the version that measured, and its git commit if it ran from a checkout.
         machine: :func:`edgetl.machine.describe`, taken at the beginning.
-        bundle: its name, backbone and the edgetl that wrote it; the embedding's length and its levels', values; a taught photo's bytes.
-        photos: what the queries rotate over, and what is taught, in words.
+        bundle: its name, backbone and the edgetl that wrote it; the embedding's length and its levels', values; a stored photo's bytes.
+        photos: what the queries rotate over, and the training photos, in words.
         method: counts, seconds, rounds, seeds.
         overhead: the harness's own time per query, measured with a query that does nothing, ns.
         results: one per configuration.
         rounds: the processes in the order in which they ran.
         skipped: what was not measured, with its reason.
-        warnings: what a reader must know before believing it: the clock jumped, the machine throttled or was loaded.
-        digest: sha256 (hex) of the file that it was read from, as that says; empty where it was not read from one.
+        warnings: what a reader must know: the clock jumped, the machine throttled or was loaded.
+        digest: sha256 (hex) that its file holds; empty if it was not read from a file.
     """
 
     created: str
@@ -239,12 +246,12 @@ class Record:
     digest: str = dataclasses.field(default="", compare=False)
 
     def unmeasured(self) -> dict[str, str]:
-        """Why -> what was not measured for it, in one line."""
-        found: dict[str, list[str]] = {}
-        for one in self.skipped:
-            found.setdefault(one.reason, []).append(one.what)
-        return {reason: ", ".join(whats) for reason, whats in found.items()}
+        """Reason -> what was not measured for it, in one line."""
+        whats: dict[str, list[str]] = {}
+        for skipped in self.skipped:
+            whats.setdefault(skipped.reason, []).append(skipped.what)
+        return {reason: ", ".join(names) for reason, names in whats.items()}
 
     def rows(self) -> Iterator[tuple[Result, Row]]:
-        """Every row with the result that it belongs to."""
+        """Every row with its result."""
         return ((result, row) for result in self.results for row in result.rows)

@@ -4,21 +4,9 @@ Samples of one round come from one process: they share where its memory lies, an
 independent of each other, so a percentile's interval is bootstrapped over whole rounds (Davison and Hinkley 1997, section 3.8, strategy 1;
 Kalibera and Jones 2013, section 6), and over blocks within them (Künsch 1989; Carlstein 1986: blocks that do not overlap); the wider one
 counts. No resample is slower than the slowest round, so above the median the upper end is at least as far from the estimate as the lower
-one (the basic bootstrap's reflection, Davison and Hinkley 1997, section 5.2). A bootstrap over few rounds is too narrow, by what separates
-Student's t from the normal and the sample's variance from the population's (Hesterberg 2015, section 3.2): its ends, and the standard error
-that they are no nearer than, are moved away from the estimate by that factor.
-
-How often 95 % intervals held the percentile of 20,000 processes (300 records each of normal, lognormal, bimodal, AR(1) and drifting
-latencies; processes alike, and differing by a standard deviation of 2 %):
-
-    rounds x samples   p50           p90           p99
-    10 x 120           0.92 to 0.98  0.92 to 0.98  0.77 to 0.96
-    4 x 32             0.96 to 0.99  0.93 to 1.00  (n too small)
-    10 x 1             0.96 to 0.98  (n too small)
-
-The tails are held least where processes differ more than the samples of one: ten processes cannot show the slowest of a hundred, and a
-p99's interval that misses lies too low. Fewer than three rounds have no interval: one shows nothing of other processes, and two gave
-[0.000, 42.71] ms around 9.768.
+one (the basic bootstrap's reflection, Davison and Hinkley 1997, section 5.2). A bootstrap over few rounds is too narrow, by the ratio of
+Student's t to the normal and of the sample's variance to the population's (Hesterberg 2015, section 3.2): its ends, and the standard error
+that they are no nearer than, are moved away from the estimate by that factor. Coverage: docs/evidence/bench-statistics.md.
 """
 
 from __future__ import annotations
@@ -32,21 +20,21 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.errors import BenchError
-from edgetl.stats import above, student
+from edgetl.stats import Proportion, above, student
 
 Error = tuple[float, int]
 """A standard error, and the degrees of freedom behind it."""
-Samples = Sequence[int] | npt.NDArray[np.int64]
+Values = Sequence[int] | npt.NDArray[np.int64]
 
 PROCESSES = 3
-"""Rounds that give an interval, count: what two show of all others has one degree of freedom, and Student's quantile of that is 12.7."""
+"""Rounds that give an interval, count: two have one degree of freedom, and Student's quantile of that is 12.7."""
 _CELLS = 1024
 _BLOCKS = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """A number and its interval, in the unit of the samples; `low` and `high` are None together, where few processes give no interval."""
+    """A number and its interval, in the unit of the samples; `low` and `high` are both None if too few processes give no interval."""
 
     value: int
     low: int | None
@@ -54,26 +42,26 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[int, int] | None:
-        """Both ends; None where there is no interval."""
+        """Both ends; None without an interval."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
     def overlaps(self, other: Estimate) -> bool:
-        """Whether the intervals overlap, or one is missing: which number is smaller cannot be told."""
+        """Whether the intervals overlap, or one is missing: then it is unknown which number is smaller."""
         mine, theirs = self.interval, other.interval
         return mine is None or theirs is None or (mine[0] <= theirs[1] and theirs[0] <= mine[1])
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What all samples of a row come to; a percentile that n cannot carry is None, and with fewer than 3 rounds none has an interval.
+    """All samples of a row; a percentile that n cannot carry is None, and with fewer than 3 rounds none has an interval.
 
     Attributes:
-        n: samples.
+        n: samples, count.
         p50: the median; with fewer than 6 samples its interval is from the smallest to the largest. No interval begins below the
             smallest sample.
         p90: the 90th percentile; None with fewer than 36 samples.
         p99: the 99th; None with fewer than 368 samples.
-        max: the largest sample. Its interval says how much hangs on single rounds; a bootstrap never goes above the largest sample, so the
+        max: the largest sample. Its interval shows how much depends on single rounds; a bootstrap never exceeds the largest sample, so the
             upper end is the value itself, and a longer run can always show a larger one.
     """
 
@@ -86,7 +74,7 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """What one number is of another.
+    """One number divided by another.
 
     Attributes:
         value: after divided by before.
@@ -101,7 +89,7 @@ class Ratio:
     p: float
 
 
-def percentile(samples: Samples, q: float) -> int:
+def percentile(samples: Values, q: float) -> int:
     """The nearest-rank percentile (Hyndman and Fan 1996, definition 1): always a sample that was taken.
 
     Args:
@@ -113,15 +101,15 @@ def percentile(samples: Samples, q: float) -> int:
 
 
 def least(q: float, confidence: float) -> int:
-    """The fewest samples that carry the percentile `q` < 100: so many that the largest is above it with enough probability.
+    """The fewest samples that carry the percentile `q` < 100: the largest of them is above it with enough probability.
 
-    All n samples are below the percentile with probability (q / 100)^n; an interval has an upper end only where that is at most
+    All n samples are below the percentile with probability (q / 100)^n; an interval has an upper end only if that is at most
     (1 - confidence) / 2 (Conover 1999, section 3.2).
     """
     return math.ceil(math.log((1 - confidence) / 2) / math.log(q / 100))
 
 
-def summary(rounds: Sequence[Samples], *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> Summary:
+def summary(rounds: Sequence[Values], *, confidence: float = 0.95, resamples: int = 1000, seed: int = 0) -> Summary:
     """Sums up samples that were taken in rounds.
 
     Args:
@@ -134,23 +122,16 @@ def summary(rounds: Sequence[Samples], *, confidence: float = 0.95, resamples: i
         BenchError: there is no sample.
     """
     pool = Pool(rounds)
-    carried = [q for q in (50.0, 90.0, 99.0) if pool.n >= least(q, confidence)]
-    made = dict(zip([*carried, 100.0], pool.estimates([*carried, 100.0], confidence, resamples, seed)))
-    if 50.0 not in made:
-        made[50.0] = Estimate(pool.percentile(50), pool.percentile(0), pool.percentile(100))
-    return bounded(Summary(pool.n, made[50.0], made.get(90.0), made.get(99.0), made[100.0]), pool.rounds, pool.percentile(0))
-
-
-def bounded(summed: Summary, rounds: int, smallest: int) -> Summary:
-    """Without intervals where there are fewer than 3 rounds, and without an end below the smallest sample."""
-
-    def bound(one: Estimate) -> Estimate:
-        if rounds < PROCESSES or one.interval is None:
-            return Estimate(one.value, None, None)
-        return Estimate(one.value, max(one.interval[0], smallest), one.interval[1])
-
-    p90, p99 = (one and bound(one) for one in (summed.p90, summed.p99))
-    return Summary(summed.n, bound(summed.p50), p90, p99, bound(summed.max))
+    qs = [*(q for q in (50.0, 90.0, 99.0) if pool.n >= least(q, confidence)), 100.0]
+    estimates = dict(zip(qs, pool.estimates(qs, confidence, resamples, seed)))
+    smallest = pool.percentile(0)
+    if 50.0 not in estimates:
+        estimates[50.0] = Estimate(pool.percentile(50), smallest, pool.percentile(100))
+    for q, estimate in estimates.items():
+        low, high = estimate.interval or (0, 0)
+        bounded = pool.rounds >= PROCESSES
+        estimates[q] = Estimate(estimate.value, max(low, smallest) if bounded else None, high if bounded else None)
+    return Summary(pool.n, estimates[50.0], estimates.get(90.0), estimates.get(99.0), estimates[100.0])
 
 
 def ratios(
@@ -160,29 +141,29 @@ def ratios(
     """Percentiles of `after` divided by those of `before`, with Welch's interval (1947) of the difference of their logarithms.
 
     The median's error is bootstrapped alone, so that one bad round of ten does not hide a change of all. Above the median few rounds may
-    hold all the samples that matter, and the bootstrap is too sure of them: there the rounds' own percentiles must agree, and the wider
+    hold all the samples that matter, and the bootstrap is overconfident: there the rounds' own percentiles must agree, and the wider
     interval and the larger p count. `common` is an error of the difference of logarithms that is in neither pool. Percentiles below 1 count
     as 1.
     """
     normal = NormalDist().inv_cdf((1 + confidence) / 2)
-    made = []
-    for q, one, other in zip(qs, before.errors(qs, resamples, seed), after.errors(qs, resamples, seed)):
+    results = []
+    for q, mine, theirs in zip(qs, before.errors(qs, resamples, seed), after.errors(qs, resamples, seed)):
         change = math.log(max(1, after.percentile(q)) / max(1, before.percentile(q)))
-        found = [_welch(change, (one, other, common), normal)]
+        tests = [_welch(change, (mine, theirs, common), normal)]
         if q > 50 and min(before.rounds, after.rounds) > 1:
-            (left, one), (right, other) = before.level(q), after.level(q)
-            found.append(_welch(right - left, (one, other, common), normal))
-        lows, highs, ps = zip(*found)
-        made.append(Ratio(math.exp(change), math.exp(min(lows)), math.exp(max(highs)), max(ps)))
-    return made
+            (left, mine), (right, theirs) = before.level(q), after.level(q)
+            tests.append(_welch(right - left, (mine, theirs, common), normal))
+        lows, highs, ps = zip(*tests)
+        results.append(Ratio(math.exp(change), math.exp(min(lows)), math.exp(max(highs)), max(ps)))
+    return results
 
 
 def _welch(change: float, errors: Sequence[Error], normal: float) -> tuple[float, float, float]:
     """The interval's ends and the p of a difference."""
-    error = math.hypot(*(one for one, _ in errors))
+    error = math.hypot(*(size for size, _ in errors))
     if not error:
         return change, change, float(not change)
-    freedom = error**4 / math.fsum(one**4 / freedom for one, freedom in errors)
+    freedom = error**4 / math.fsum(size**4 / degrees for size, degrees in errors)
     half = student(normal, freedom) * error
     return change - half, change + half, 2 * above(abs(change) / error, freedom)
 
@@ -193,30 +174,53 @@ def sign_test(won: int, lost: int) -> float:
     return min(1.0, float(2 * sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / 2**n))
 
 
+def paired_difference(left: str, right: str) -> tuple[float, float]:
+    """The 95 % interval of the share correct in `left` less that in `right`, which are about the same photos (`1` correct, `0` wrong).
+
+    Newcombe (1998), Improved confidence intervals for the difference between binomial proportions based on paired data, method 10: the
+    squared distances to the ends of both Wilson intervals, less what the correlation of the pairs takes off.
+    """
+    n = len(left)
+    both = sum(a == b == "1" for a, b in zip(left, right))
+    p, q = Proportion(left.count("1"), n), Proportion(right.count("1"), n)
+    first, second = p.hits - both, q.hits - both
+    neither = n - both - first - second
+    margins = p.hits * (n - p.hits) * q.hits * (n - q.hits)
+    excess = both * neither - first * second
+    phi = (max(excess - n / 2, 0) if excess > 0 else excess) / math.sqrt(margins) if margins else 0.0
+    (p_low, p_high), (q_low, q_high) = p.interval, q.interval
+
+    def distance(a: float, b: float) -> float:
+        return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
+
+    theta = p.value - q.value
+    return theta - distance(p.value - p_low, q_high - q.value), theta + distance(p_high - p.value, q.value - q_low)
+
+
 class Pool:
     """Samples of several rounds, sorted once, of which percentiles can be resampled.
 
     Attributes:
-        n: samples.
+        n: samples, count.
         rounds: those with samples, count.
     """
 
-    def __init__(self, rounds: Sequence[Samples]) -> None:
+    def __init__(self, rounds: Sequence[Values]) -> None:
         """Sorts them.
 
         Raises:
             BenchError: there is no sample.
         """
-        kept = [np.asarray(one, np.int64) for one in rounds if len(one)]
-        if not kept:
-            raise BenchError("there is no sample to sum up: every round is empty; a row needs at least one")
-        sizes = [len(one) for one in kept]
-        whole = np.concatenate(kept)
+        arrays = [np.asarray(process, np.int64) for process in rounds if len(process)]
+        if not arrays:
+            raise BenchError("no sample to sum up: every round is empty", code="no-samples")
+        sizes = [len(array) for array in arrays]
+        whole = np.concatenate(arrays)
         order = np.argsort(whole, kind="stable")
-        self.n, self.rounds = len(whole), len(kept)
+        self.n, self.rounds = len(whole), len(arrays)
         self._sorted = whole[order]
         self._round = np.repeat(np.arange(self.rounds), sizes)[order]
-        # Longer blocks hold more of the correlation, more blocks tell more of the variation: the square root balances them.
+        # Longer blocks hold more of the correlation, more blocks show more of the variation: the square root balances them.
         self._blocks = [min(_BLOCKS, math.isqrt(size)) for size in sizes]
         starts = np.cumsum([0, *self._blocks[:-1]])
         blocks = [start + np.arange(size) * count // size for start, count, size in zip(starts, self._blocks, sizes)]
@@ -247,27 +251,27 @@ class Pool:
 
     def errors(self, qs: Sequence[float], resamples: int, seed: int) -> list[Error]:
         """Of each percentile's logarithm: the larger one of rounds and blocks."""
-        made = self.resampled(qs, resamples, seed)
-        found = [np.log(np.maximum(1, drawn)).std(axis=1) * math.sqrt(groups / freedom) for drawn, freedom, groups in made]
-        return [(float(error), made[0][1]) for error in np.max(found, axis=0)] if made else [(0.0, 1)] * len(qs)
+        drawings = self.resampled(qs, resamples, seed)
+        errors = [np.log(np.maximum(1, drawn)).std(axis=1) * math.sqrt(groups / freedom) for drawn, freedom, groups in drawings]
+        return [(float(error), drawings[0][1]) for error in np.max(errors, axis=0)] if drawings else [(0.0, 1)] * len(qs)
 
     def level(self, q: float) -> tuple[float, Error]:
         """The mean over rounds, at least 2, of the logarithm of each one's percentile, and its error."""
-        logs = [math.log(max(1, percentile(self._sorted[self._round == each], q))) for each in range(self.rounds)]
+        logs = [math.log(max(1, percentile(self._sorted[self._round == number], q))) for number in range(self.rounds)]
         return float(np.mean(logs)), (float(np.std(logs, ddof=1)) / math.sqrt(self.rounds), self.rounds - 1)
 
     def resampled(self, qs: Sequence[float], resamples: int, seed: int) -> list[tuple[npt.NDArray[np.int64], int, int]]:
         """Percentiles [q, resamples] of bootstrap resamples, degrees of freedom and groups: of rounds, then of blocks within rounds."""
         random = np.random.Generator(np.random.PCG64(seed))
-        made = []
+        drawings = []
         if self.rounds > 1:
             weights = random.multinomial(self.rounds, np.full(self.rounds, 1 / self.rounds), resamples)
-            made.append((self._weighted(self._round, weights, qs), self.rounds - 1, self.rounds))
+            drawings.append((self._weighted(self._round, weights, qs), self.rounds - 1, self.rounds))
         blocks = sum(self._blocks)
         if blocks > self.rounds:
             parts = [random.multinomial(count, np.full(count, 1 / count), resamples) for count in self._blocks]
-            made.append((self._weighted(self._block, np.concatenate(parts, axis=1), qs), blocks - self.rounds, blocks))
-        return made
+            drawings.append((self._weighted(self._block, np.concatenate(parts, axis=1), qs), blocks - self.rounds, blocks))
+        return drawings
 
     def _weighted(self, owner: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], qs: Sequence[float]) -> npt.NDArray[np.int64]:
         """Percentiles [q, resamples] where a sample counts `weights` [resamples, owners] times: counted by cells, then within one."""
@@ -276,13 +280,13 @@ class Pool:
         counts = np.bincount(np.arange(self.n) // step * owners + owner, minlength=cells * owners).reshape(cells, owners)
         # Counts are below 2^24, so float32 holds them and their sums.
         reached = np.cumsum(counts, axis=0).astype(np.float32) @ weights.T.astype(np.float32)
-        everyone = np.arange(len(weights))
-        found = np.empty((len(qs), len(weights)), np.int64)
+        columns = np.arange(len(weights))
+        result = np.empty((len(qs), len(weights)), np.int64)
         for i, q in enumerate(qs):
             need = q * reached[-1].astype(np.float64) / 100
             cell = (reached < need).sum(axis=0)
-            before = np.where(cell > 0, reached[cell - 1, everyone], 0)
+            before = np.where(cell > 0, reached[cell - 1, columns], 0)
             within = np.minimum(cell[:, None] * step + np.arange(step), self.n - 1)
-            arrived = before[:, None] + np.cumsum(weights[everyone[:, None], owner[within]], axis=1)
-            found[i] = self._sorted[within[everyone, (arrived >= need[:, None]).argmax(axis=1)]]
-        return found
+            arrived = before[:, None] + np.cumsum(weights[columns[:, None], owner[within]], axis=1)
+            result[i] = self._sorted[within[columns, (arrived >= need[:, None]).argmax(axis=1)]]
+        return result

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from edgetl.cli.options import JSON, progress_bar, required
+from edgetl.cli.options import BUNDLE, JSON, progress_bar
 from edgetl.errors import RecordError
 from edgetl.inputs.photo.folders import Progress
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Defaulting(click.Group):
-    """`edgetl bench BUNDLE` is `edgetl bench run BUNDLE`: whatever is no command's name belongs to `run`."""
+    """`edgetl bench -m BUNDLE` is `edgetl bench run -m BUNDLE`: what is not a command's name belongs to `run`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
@@ -33,8 +33,8 @@ class _Defaulting(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands, and the options of the one whose name may be left out."""
         self.format_commands(ctx, formatter)
-        options = (one for one in self.commands["run"].get_params(ctx) if isinstance(one, click.Option))
-        records = [one.get_help_record(ctx) for one in options]
+        options = (option for option in self.commands["run"].get_params(ctx) if isinstance(option, click.Option))
+        records = [option.get_help_record(ctx) for option in options]
         with formatter.section("Options of run, whose name may be left out"):
             formatter.write_dl([record for record in records if record])
 
@@ -53,22 +53,21 @@ class _Duration(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The seconds, or a usage error."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h)", str(value))
-        seconds = float(found[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[found[2]] if found else 0.0
+        parsed = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h)", str(value))
+        seconds = float(parsed[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[parsed[2]] if parsed else 0.0
         if not seconds:
             self.fail(f"{str(value)!r}: expected a number and its unit, such as 90s, 5m or 1h.", param, ctx)
         return _Seconds(seconds)
 
 
-@click.group(cls=_Defaulting, subcommand_metavar="BUNDLE [OPTIONS] | COMMAND [ARGS]...", options_metavar="")
+@click.group(cls=_Defaulting, subcommand_metavar="-m BUNDLE [OPTIONS] | COMMAND [ARGS]...", options_metavar="")
 def bench() -> None:
     """Measure latency and memory; compare and show the records."""
 
 
 @bench.command()
-@click.argument("bundle", required=False, type=click.Path())
-@click.option("-m", "--bundle", "named", envvar="EDGETL_BUNDLE", type=click.Path(), help="The bundle (or EDGETL_BUNDLE).")
-@click.option("-i", "--input", "photos", type=click.Path(), help="A folder of photos to rotate over; synthetic ones when not given.")
+@BUNDLE
+@click.option("--photos", type=click.Path(), help="A folder of photos to rotate over; synthetic ones when not given.")
 @click.option("--labelled", type=click.Path(), help="A folder ROOT/CLASS/PHOTO: top-1 over it beside every latency.")
 @click.option("--variant", "variants", multiple=True, help="Only these; may be repeated.")
 @click.option(
@@ -95,54 +94,55 @@ def bench() -> None:
 @click.option("--fps", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Frames per second of a camera.")
 @click.option("--sustained", "minutes", type=click.FloatRange(0.1), help="Also measure so many minutes without a pause.")
 @click.option("--meter", help="A command that prints the joules used so far; else RAPL or INA where there is one.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the order, of the intervals, and of what is taught.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the order, the intervals and the training photos.")
 @click.option("--md", "form", flag_value="md", help="Print a Markdown table to paste: format, size, top-1, ms, FPS.")
 @click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
 @click.option("-o", "--output", type=click.Path(), help="Write the record, raw samples included, to this JSON file.")
 @click.option("--on", "target", metavar="MACHINE", help="Measure on another machine: ssh://USER@HOST:PORT.")
-@click.option("--python", help="With --on: an interpreter there that has all it needs; a virtual environment is made when not given.")
+@click.option("--python", help="With --on: an interpreter there that has what edgetl needs; a virtual environment is made when not given.")
 @click.option("--keep", is_flag=True, help="With --on: leave the folder there.")
 @JSON
 @click.pass_context
-def run(ctx: click.Context, /, bundle: str | None, named: str | None, output: str | None, target: str | None, python: str | None,
-        keep: bool, form: str | None, as_json: bool, **given: Any) -> None:  # fmt: skip
-    """Measure a bundle (the default: `edgetl bench BUNDLE`).
+def run(ctx: click.Context, /, bundle: str, output: str | None, target: str | None, python: str | None,
+        keep: bool, form: str | None, as_json: bool, **options: Any) -> None:  # fmt: skip
+    """Measure a bundle (the default: `edgetl bench -m BUNDLE`).
 
     Ctrl-C and SIGTERM end it early: what was measured until then is shown and written, marked as partial, and the exit code is 1.
     """
     from edgetl.bench import files
 
-    path = Path(required(bundle or named, "BUNDLE"))
     if (python or keep) and not target:
-        raise click.UsageError("--python and --keep say what happens on another machine: give --on too")
-    given = {name: value or None if isinstance(value, tuple) else value for name, value in given.items()}
+        raise click.UsageError("--python and --keep are about another machine: give --on too")
+    options = {name: value or None if isinstance(value, tuple) else value for name, value in options.items()}
     if output is not None:
         files.check(output)
-    asked = [*(given["variants"] or ()), *(given["providers"] or ()), *(given["scenarios"] or ())]
+    asked = [*(options["variants"] or ()), *(options["providers"] or ()), *(options["scenarios"] or ())]
     if target:
-        _show(_there(ctx, path, target, python, keep, given), output, "json" if as_json else form, asked)
+        _show(_there(ctx, Path(bundle), target, python, keep, options), output, "json" if as_json else form, asked)
     else:
-        _here(path, output, "json" if as_json else form, asked, **given)
+        _here(Path(bundle), output, "json" if as_json else form, asked, **options)
 
 
 def _here(path: Path, output: str | None, form: str | None, asked: Sequence[str], *, threads: str | None, quick: bool, fps: float,
-          minutes: float | None, seed: int, **given: Any) -> None:  # fmt: skip
+          minutes: float | None, seed: int, **options: Any) -> None:  # fmt: skip
     import dataclasses
 
     from edgetl import bench as benchmark
-    from edgetl.bench.measuring import plan, spending
+    from edgetl.bench.measuring import plan
+    from edgetl.bench.measuring.child import Stop
     from edgetl.bench.measuring.stand import Options
-    from edgetl.bench.measuring.stop import Stop
 
-    method = dataclasses.replace(_method(quick, {name: given.pop(name) for name in ("queries", "seconds", "rounds", "budget")}), seed=seed)
-    options = Options(fps, minutes) if minutes else Options(fps)
+    method = dataclasses.replace(
+        _method(quick, {name: options.pop(name) for name in ("queries", "seconds", "rounds", "budget")}), seed=seed
+    )
     if minutes:
-        given["scenarios"] = tuple(dict.fromkeys((*plan.asked(given["scenarios"], labelled=given["labelled"] is not None), "sustained")))
+        options["scenarios"] = tuple(dict.fromkeys((*plan.requested(options["scenarios"]), "sustained")))
     if method.budget is not None:  # before photos are drawn
-        spending.leading(plan.asked(given["scenarios"], labelled=given["labelled"] is not None))
+        plan.leading(plan.requested(options["scenarios"]))
+    single = Options(fps, minutes) if minutes else Options(fps)
     with Stop() as stop:
         with _bar() as progress:
-            record = benchmark.run(path, threads=_counts(threads), method=method, options=options, progress=progress, stop=stop, **given)
+            record = benchmark.run(path, threads=_counts(threads), method=method, options=single, progress=progress, stop=stop, **options)
         _show(record, output, form, asked)
 
 
@@ -157,32 +157,32 @@ def _method(quick: bool, changed: Mapping[str, Any]) -> Method:
     return dataclasses.replace(base, **changed, name="custom") if changed else base
 
 
-_THEIRS_IS_ANOTHER = ("bundle", "named", "photos", "labelled", "variants", "target", "python", "keep", "output", "form", "as_json")
-"""What is not passed on to another machine as it was given here."""
+_NOT_PASSED_ON = ("bundle", "photos", "labelled", "variants", "target", "python", "keep", "output", "form", "as_json")
+"""Options that another machine does not get as they were given here."""
 
 
-def _there(ctx: click.Context, path: Path, target: str, python: str | None, keep: bool, given: Mapping[str, Any]) -> Record:
+def _there(ctx: click.Context, path: Path, target: str, python: str | None, keep: bool, options: Mapping[str, Any]) -> Record:
     from edgetl.bench import remote
     from edgetl.bench.measuring import plan
 
-    _counts(given["threads"])  # these are refused before minutes are spent on an environment there
-    plan.asked(given["scenarios"], labelled=given["labelled"] is not None)
-    copied = {option: Path(given[name]) for option, name in (("-i", "photos"), ("--labelled", "labelled")) if given[name]}
-    said: list[str] = []
+    _counts(options["threads"])  # errors come before the minutes that an environment there takes
+    plan.requested(options["scenarios"])
+    copied = {f"--{name}": Path(options[name]) for name in ("photos", "labelled") if options[name]}
+    words: list[str] = []
     for option in ctx.command.params:
         name = str(option.name)
-        if name not in _THEIRS_IS_ANOTHER and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+        if name not in _NOT_PASSED_ON and ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
             value = ctx.params[name]
-            for one in value if option.multiple else (value,):
-                said += [option.opts[-1]] if getattr(option, "is_flag", False) else [option.opts[-1], str(one)]
+            for entry in value if option.multiple else (value,):
+                words += [option.opts[-1]] if getattr(option, "is_flag", False) else [option.opts[-1], str(entry)]
     return remote.run(
-        target, path, said, say=lambda text: click.echo(text, nl=False, err=True), files=copied, variants=given["variants"],
+        target, path, words, say=lambda text: click.echo(text, nl=False, err=True), files=copied, variants=options["variants"],
         python=python, keep=keep,
     )  # fmt: skip
 
 
 def _show(record: Record, output: str | None, form: str | None, asked: Sequence[str]) -> None:
-    """Prints and writes a record; exit code 1 where it is partial, lacks what was asked for, or could not be written where it should.
+    """Prints and writes a record; exit code 1 if it is partial, lacks a requested part, or could not be written to its place.
 
     `asked` are variants, providers and scenarios, of which each must have been measured at least once.
     """
@@ -195,23 +195,20 @@ def _show(record: Record, output: str | None, form: str | None, asked: Sequence[
     else:
         forms = {"md": lambda: paste.markdown([record]), "csv": lambda: paste.separated([record])}
         click.echo(forms.get(form or "", lambda: benchmark.table(record))())
-    missing = _unmet(record, asked)
+    missing = _missing(record, asked)
     if missing and not record.ended:
-        click.echo(f"error: {missing}; the reasons are above", err=True)
+        click.echo(f"error: {', '.join(missing)} could not be measured; the reasons are above", err=True)
     if record.ended or missing or not written:
         sys.exit(1)
 
 
-def _unmet(record: Record, asked: Sequence[str]) -> str:
-    """What was asked for and has no row, in words; empty where all was measured."""
+def _missing(record: Record, asked: Sequence[str]) -> list[str]:
+    """What was requested and has no row; `the bundle` if nothing has."""
     from edgetl.bench.measuring import plan
 
     subjects = [result.subject for result in record.results if result.rows]
-    found = {name for one in subjects for name in (one.variant, one.provider)} | {row.scenario for _, row in record.rows()}
-    if not subjects:
-        return "nothing could be measured"
-    missing = [name for name in asked if not plan.measured(name, found)]
-    return f"{', '.join(missing)} could not be measured" if missing else ""
+    measured = {name for subject in subjects for name in (subject.variant, subject.provider)} | {row.scenario for _, row in record.rows()}
+    return [name for name in asked if not plan.measured(name, measured)] if subjects else ["the bundle"]
 
 
 @contextmanager
@@ -243,7 +240,7 @@ def _written(record: Record, output: str) -> bool:
 
 
 def _rescued(record: Record) -> bool:
-    """Whether a record that could not be written where it should was written where it could."""
+    """Whether a record that could not be written to its place was written to the folder for temporary files."""
     from edgetl.bench import files
 
     try:
@@ -254,18 +251,18 @@ def _rescued(record: Record) -> bool:
     return True
 
 
-def _counts(said: str | None) -> list[int] | None:
+def _counts(text: str | None) -> list[int] | None:
     """The thread counts of `-t`."""
     from edgetl import machine
 
-    if said is None:
+    if text is None:
         return None
-    if said == "all":
+    if text == "all":
         return list(range(1, machine.cores() + 1))
     try:
-        counts = [int(one) for one in said.split(",")]
+        counts = [int(count) for count in text.split(",")]
     except ValueError:
         counts = [0]
     if min(counts) < 1:
-        raise click.BadParameter(f"{said!r}; expected a count (2), several (1,2,4), or all", param_hint="--threads")
+        raise click.BadParameter(f"{text!r}; expected a count (2), several (1,2,4), or all", param_hint="--threads")
     return counts

@@ -67,8 +67,8 @@ def compare(before: str, after: str, junit: str | None, as_json: bool, margin: f
             **how: Any) -> None:  # fmt: skip
     """Say what is faster or slower in AFTER than in BEFORE.
 
-    Exit code 0: no regression; 1: a regression; 3: cannot tell, because the records cannot be compared, the machine was busy, or what
-    --require asks for is missing.
+    Exit code 0: no regression; 1: a regression; 3: cannot tell, because the records cannot be compared, the machine was busy, or a
+    requirement (--require) is not met.
     """
     from edgetl.bench import files
     from edgetl.bench.judging import compare as comparing
@@ -90,12 +90,12 @@ def compare(before: str, after: str, junit: str | None, as_json: bool, margin: f
     except EdgetlError as error:
         click.echo(f"error: {error}", err=True)
         if junit and isinstance(error, RecordError):
-            xml.refuse(str(error), names, junit)
+            xml.write_error(error, names, junit)
         sys.exit(_UNJUDGED)
     if as_json:
         print_json(comparison)
     else:
-        click.echo(screen.table(comparison))
+        click.echo(screen.comparison_table(comparison))
     if comparing.regressed(comparison):
         sys.exit(1)
     if not comparing.judgeable(comparison):
@@ -104,7 +104,7 @@ def compare(before: str, after: str, junit: str | None, as_json: bool, margin: f
 
 @click.command()
 @RECORDS
-@click.option("--scenario", default="predict-file", show_default=True, help="Whose latency; memory or energy: what needs least.")
+@click.option("--scenario", default="predict-file", show_default=True, help="Whose latency; memory or energy pick what needs least.")
 @click.option("--p50-ms", type=Finite(0), help="At most this median, milliseconds.")
 @click.option("--p99-ms", type=Finite(0), help="At most this 99th percentile, milliseconds.")
 @click.option("--peak-mb", type=Finite(0), help="At most this peak memory of the process, 10^6 bytes.")
@@ -112,15 +112,16 @@ def compare(before: str, after: str, junit: str | None, as_json: bool, margin: f
 @click.option("--max-loss", type=Finite(0), help="At most so many points of top-1 less than the most accurate float variant.")
 @JSON
 def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
-    """Say which variant, threads and provider to ship within a budget; exit code 1 where nothing fits."""
+    """Say which variant, threads and provider to ship within a budget; exit code 1 if nothing fits."""
     from edgetl.bench.judging import pick as picking
+    from edgetl.bench.judging import screen
 
-    choice = picking.pick(_read(records), **limits)
+    result = picking.pick(_read(records), picking.Budget(**limits))
     if as_json:
-        print_json(choice)
+        print_json(result)
     else:
-        click.echo(picking.table(choice))
-    if not choice.found:
+        click.echo(screen.pick_table(result))
+    if not result.complete:
         sys.exit(1)
 
 
@@ -128,18 +129,19 @@ def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
 @RECORDS
 @click.option("--md", "form", flag_value="md", help="As a Markdown table: format, size, top-1, ms, FPS.")
 @click.option("--csv", "form", flag_value="csv", help="As comma-separated values, every column.")
-@click.option("--scenario", help="With --md and --csv: whose latency; predict-file, else what says most.")
+@click.option("--scenario", help="With --md and --csv: whose latency; predict-file or the most telling one when not given.")
 def show(records: tuple[str, ...], form: str | None, scenario: str | None) -> None:
     """Print records again: as `bench` does, or as a table to paste."""
     from edgetl.bench import paste, table
 
-    found = [record for _, record in _read(records)]
+    read = [record for _, record in _read(records)]
     if form is None:
-        click.echo("\n\n".join(map(table, found)))
-    elif not any(paste.rows(record, scenario) for record in found):
-        raise RecordError(f"no record holds a latency of {scenario or 'any scenario'} for a table; edgetl bench show RECORDS prints them")
+        click.echo("\n\n".join(map(table, read)))
+    elif not any(paste.rows(record, scenario) for record in read):
+        message = f"no record has a latency of {scenario or 'any scenario'} for a table. Print them: edgetl bench show RECORDS"
+        raise RecordError(message, code="no-latency", scenario=scenario)
     else:
-        click.echo((paste.markdown if form == "md" else paste.separated)(found, scenario))
+        click.echo((paste.markdown if form == "md" else paste.separated)(read, scenario))
 
 
 @click.command()
@@ -149,13 +151,14 @@ def show(records: tuple[str, ...], form: str | None, scenario: str | None) -> No
 @JSON
 def trend(records: tuple[str, ...], scenario: str, margin: float, as_json: bool) -> None:
     """Show a scenario's p50 over many records of one machine, by date, each against the one before."""
+    from edgetl.bench.judging import screen
     from edgetl.bench.judging import trend as trending
 
-    found = trending.trends(_read(records), scenario, margin / 100)
+    trends = trending.trends(_read(records), scenario, margin / 100)
     if as_json:
-        print_json(found)
+        print_json(trends)
     else:
-        click.echo(trending.table(found))
+        click.echo(screen.trend_table(trends))
 
 
 @click.command()

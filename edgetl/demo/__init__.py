@@ -32,9 +32,11 @@ _BENCHED = "photos/mono/held-out"
 
 
 FULL = Plan(
-    ("onnx", "tflite", "openvino"), None, None, bench.Method("demo", queries=400, seconds=2.0, rounds=2, lessons=2, warm_up_seconds=2.0)
+    ("onnx", "tflite", "openvino"), None, None, bench.Method("demo", queries=400, seconds=2.0, rounds=2, trainings=2, warm_up_seconds=2.0)
 )
-QUICK = Plan(("tflite",), 200, 75, bench.Method("quick demo", queries=40, seconds=0.5, rounds=1, lessons=1, window=8, warm_up_seconds=1.0))
+QUICK = Plan(
+    ("tflite",), 200, 75, bench.Method("quick demo", queries=40, seconds=0.5, rounds=1, trainings=1, window=8, warm_up_seconds=1.0)
+)
 
 
 @dataclasses.dataclass(frozen=True)

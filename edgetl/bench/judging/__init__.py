@@ -1,1 +1,1 @@
-"""Judging: what records say about each other, and about a budget."""
+"""Judging: records against each other, and against a budget."""

@@ -1,18 +1,78 @@
-"""What lies around two records that are compared: machines, methods, versions, load, and what was not judged."""
+"""The circumstances of two records that are compared: machines, methods, versions, load, and what was not judged."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from edgetl.bench.record import Record, Result, Round, Row, Subject
 from edgetl.machine import description, sensors
 
 MOST, APART = 0.30, 0.05
-"""Shares of all cores' time that others may have, and by which two records may differ, for a time to be judged
+"""The largest share of all cores' time that other processes may have, and by which two records may differ, for a time to be judged
 (docs/evidence/bench-busy.md)."""
+Pair = tuple["float | None", "float | None"]
+"""A number in the first and in the second record; None if unreadable."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """Something that is not the same in two records: a part such as `method`, its entry's name, and both values."""
+
+    part: str
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """What a reader must know of two records.
+
+    Attributes:
+        code: kebab-case.
+        record: its name; empty for both.
+        subject: the configuration, and what else it is about, in words.
+        detail: the record's own words, or kinds and units.
+    """
+
+    code: Literal["same-record", "partial", "warning", "only-in-one", "not-judged", "percentile-missing"]
+    record: str = ""
+    subject: str = ""
+    detail: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineLoad:
+    """How loaded the machine was in two records while one configuration was measured.
+
+    Attributes:
+        load_average: of 1 minute, mean over processes.
+        others: share of all cores' time that other processes had, in [0, 1], mean over processes.
+        steal: the share that the hypervisor gave to other guests, likewise.
+        processes: count.
+        total: others and steal, each process weighted by its duration: what decides whether times are judged.
+    """
+
+    load_average: Pair
+    others: Pair
+    steal: Pair
+    processes: tuple[int, int]
+    total: Pair
+
+    @property
+    def most(self) -> float:
+        """Of `total`, in the busier record; 0 if neither is readable."""
+        return max(self.total[0] or 0.0, self.total[1] or 0.0)
+
+    @property
+    def busy(self) -> bool:
+        """Whether times cannot be compared: others had too much in one record, or more in one than in the other."""
+        before, after = self.total
+        apart = abs(before - after) if before is not None and after is not None else 0.0
+        return self.most > MOST or apart > APART
 
 
 def title(machine: Mapping[str, Any]) -> str:
@@ -23,126 +83,97 @@ def title(machine: Mapping[str, Any]) -> str:
 
 
 def machines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """In what two descriptions are not of the same machine, as it was set up; in words."""
+    """The facts in which two descriptions are not of the same machine with the same governor, as `name: value and value`."""
     governors = before.get("governor"), after.get("governor")
     return description.differences(before, after) + ([f"governor: {governors[0]} and {governors[1]}"] if len(set(governors)) > 1 else [])
 
 
-def differences(before: Record, after: Record, pairs: Sequence[tuple[Result, Result]]) -> Iterator[str]:
-    """What else is not the same, in words: edgetl, method, libraries, environment, bundle, photos, subjects."""
-
-    def unequal(what: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
-        for key in dict.fromkeys((*one, *other)):
-            if one.get(key) != other.get(key):
-                yield f"{what}, {key}: {one.get(key)} and {other.get(key)}"
-
-    yield from unequal("edgetl", {"version": before.edgetl}, {"version": after.edgetl})
-    yield from unequal("method", dataclasses.asdict(before.method), dataclasses.asdict(after.method))
-    for part in ("libraries", "environment"):
-        yield from unequal(part, before.machine.get(part) or {}, after.machine.get(part) or {})
-    yield from unequal("bundle", before.bundle, after.bundle)
-    yield from unequal("photos", before.photos, after.photos)
-    for one, other in pairs:
-        yield from unequal(one.subject.name, dataclasses.asdict(one.subject), dataclasses.asdict(other.subject))
+def differences(before: Record, after: Record, pairs: Sequence[tuple[Result, Result]]) -> Iterator[Difference]:
+    """What else is not the same: edgetl, method, libraries, environment, bundle, photos, subjects."""
+    parts: list[tuple[str, Mapping[str, Any], Mapping[str, Any]]] = [
+        ("edgetl", {"version": before.edgetl}, {"version": after.edgetl}),
+        ("method", dataclasses.asdict(before.method), dataclasses.asdict(after.method)),
+        *((part, before.machine.get(part) or {}, after.machine.get(part) or {}) for part in ("libraries", "environment")),
+        ("bundle", before.bundle, after.bundle),
+        ("photos", before.photos, after.photos),
+        *((mine.subject.name, dataclasses.asdict(mine.subject), dataclasses.asdict(theirs.subject)) for mine, theirs in pairs),
+    ]
+    for part, mine, theirs in parts:
+        for key in dict.fromkeys((*mine, *theirs)):
+            if mine.get(key) != theirs.get(key):
+                yield Difference(part, key, mine.get(key), theirs.get(key))
 
 
-def load(before: Record, after: Record, subject: Subject) -> str:
-    """How loaded the machine was in both runs while this configuration was measured; empty where neither says."""
+def load(before: Record, after: Record, subject: Subject) -> MachineLoad:
+    """How loaded the machine was in both records while this configuration was measured."""
     runs = [list(_processes(record, subject)) for record in (before, after)]
-    shares = [[sensors.between(one.before, one.after) for one in run if one.before.get("cpu") and one.after.get("cpu")] for run in runs]
-    averages = [[loads[0] for one in run if (loads := one.before.get("load_average"))] for run in runs]
-    said = [f"load average {_mean(averages[0])} and {_mean(averages[1])}"] if any(averages) else []
-    for name, words in (("others", "other processes"), ("steal", "steal")):
-        known = [[share for one in run if (share := one[name]) is not None] for run in shares]
-        said += [f"{words} {_mean(known[0], '%')} and {_mean(known[1], '%')}"] if any(known) else []
-    return f"{', '.join(said)} (n={len(runs[0])} and {len(runs[1])} processes)" if said else ""
+    readable = [[process for process in run if process.before.get("cpu") and process.after.get("cpu")] for run in runs]
+    shares = [[sensors.between(process.before, process.after) for process in run] for run in readable]
+
+    def pair(values: Callable[[int], Sequence[float | None]]) -> Pair:
+        means = [_mean(values(side)) for side in (0, 1)]
+        return means[0], means[1]
+
+    return MachineLoad(
+        pair(lambda side: [(process.before.get("load_average") or [None])[0] for process in runs[side]]),
+        pair(lambda side: [share["others"] for share in shares[side]]),
+        pair(lambda side: [share["steal"] for share in shares[side]]),
+        (len(runs[0]), len(runs[1])),
+        (_total(shares[0]), _total(shares[1])),
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class Others:
-    """The share of all cores' time that others had, processes or guests of the hypervisor, while a configuration was measured.
-
-    Attributes:
-        before: in the first record, 0 to 1; None where it does not say.
-        after: in the second.
-    """
-
-    before: float | None
-    after: float | None
-
-    @property
-    def most(self) -> float:
-        """In the busier record; 0 where neither says."""
-        return max(self.before or 0.0, self.after or 0.0)
-
-    @property
-    def busy(self) -> bool:
-        """Whether times cannot be compared: others had too much in one record, or more in one than in the other."""
-        apart = abs(self.before - self.after) if self.before is not None and self.after is not None else 0.0
-        return self.most > MOST or apart > APART
-
-    def __str__(self) -> str:
-        shares = ("an unknown share" if share is None else f"{100 * share:.0f} %" for share in (self.before, self.after))
-        return f"other processes had {' and '.join(shares)} of all cores' time"
-
-
-def others(before: Record, after: Record, subject: Subject) -> Others:
-    """What others had in both runs; each process of a configuration counts by its duration."""
-    return Others(_others(before, subject), _others(after, subject))
-
-
-def _others(record: Record, subject: Subject) -> float | None:
-    shares = [sensors.between(one.before, one.after) for one in _processes(record, subject) if one.before.get("cpu")]
-    known = [((one["others"] or 0.0) + (one["steal"] or 0.0), one["seconds"] or 0.0) for one in shares if one["others"] is not None]
+def _total(shares: Sequence[Mapping[str, float | None]]) -> float | None:
+    known = [
+        ((share["others"] or 0.0) + (share["steal"] or 0.0), share["seconds"] or 0.0) for share in shares if share["others"] is not None
+    ]
     seconds = math.fsum(duration for _, duration in known)
     return math.fsum(share * duration for share, duration in known) / seconds if seconds else None
 
 
 def _processes(record: Record, subject: Subject) -> Iterator[Round]:
-    """Those of a configuration; they are named as it was asked for, and that may leave the provider to the runtime."""
-    asked = subject.name.replace(f" {subject.provider} ", " ", 1)
-    return (one for one in record.rounds if one.configuration in (subject.name, asked))
+    """Those of a configuration; their name may leave the provider to the runtime."""
+    requested = subject.name.replace(f" {subject.provider} ", " ", 1)
+    return (process for process in record.rounds if process.configuration in (subject.name, requested))
 
 
-def _mean(values: Sequence[float], unit: str = "") -> str:
-    if not values:
-        return "unknown"
-    mean = math.fsum(values) / len(values)
-    return f"{100 * mean:.1f} %" if unit else f"{mean:.1f}"
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
 
 
-def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[str]:
-    """What a reader must know of either record, in words: why it is partial, its warnings, which configurations only it has."""
+def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[Note]:
+    """What a reader must know of either record: why it is partial, its warnings, which configurations only it has."""
     if before == after:
-        yield f"{names[0]} and {names[1]} are one and the same record"
+        yield Note("same-record")
     for name, record in list(zip(names, (before, after)))[: 1 if before == after else 2]:
         if record.ended:
-            yield f"{name} is partial: {record.ended}"
-        yield from (f"{name}: {warning}" for warning in record.warnings)
-    found = [{result.subject.name for result in record.results} for record in (before, after)]
-    for name, only in zip(names, (found[0] - found[1], found[1] - found[0])):
-        yield from (f"only in {name}: {configuration}" for configuration in sorted(only))
+            yield Note("partial", name, detail=record.ended)
+        yield from (Note("warning", name, detail=warning) for warning in record.warnings)
+    mine, theirs = ({result.subject.name for result in record.results} for record in (before, after))
+    for name, only in zip(names, (mine - theirs, theirs - mine)):
+        yield from (Note("only-in-one", name, configuration) for configuration in sorted(only))
 
 
-def unjudged(before: Result, after: Result, names: tuple[str, str]) -> Iterator[str]:
-    """Which numbers of a configuration only one record has, and which were not measured; in words."""
+def unjudged(before: Result, after: Result, names: tuple[str, str]) -> Iterator[Note]:
+    """Which numbers of a configuration only one record has, and which were not measured."""
     configuration = before.subject.name
     if (before.accuracy is None) != (after.accuracy is None):
-        yield f"only in {names[before.accuracy is None]}: {configuration} top-1"
+        yield Note("only-in-one", names[before.accuracy is None], f"{configuration} top-1")
     keys = [dict.fromkeys((row.scenario, row.stage) for row in result.rows) for result in (before, after)]
     for name, here, there in ((names[0], *keys), (names[1], *reversed(keys))):
         # A scenario that only one has is named without its stages.
         only = [key for key in here if key not in there and (key[1] is None or (key[0], None) in there)]
         if only:
-            yield f"only in {name}: {configuration} {', '.join(' '.join(filter(None, key)) for key in only)}"
-    said: dict[str, dict[str, None]] = {}
+            yield Note("only-in-one", name, f"{configuration} {', '.join(' '.join(filter(None, key)) for key in only)}")
+    scenarios: dict[str, dict[str, None]] = {}
     for row in before.rows:
         other = after.row(row.scenario, row.stage)
         if other and not judged(row, other):
             kinds = row.kind if row.kind == other.kind else f"{row.kind} and {other.kind}"
             units = "" if row.unit == other.unit else f", in {row.unit} and {other.unit}"
-            said.setdefault(kinds + units, {})[row.scenario] = None
-    yield from (f"not judged: {configuration} {', '.join(scenarios)}: {why}" for why, scenarios in said.items())
+            scenarios.setdefault(kinds + units, {})[row.scenario] = None
+    yield from (Note("not-judged", "", f"{configuration} {', '.join(listed)}", why) for why, listed in scenarios.items())
 
 
 def judged(before: Row, after: Row) -> bool:

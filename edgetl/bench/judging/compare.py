@@ -1,26 +1,17 @@
 """Two records of one machine, row by row: what is faster, slower, or cannot be told.
 
 A ratio's interval holds the variation between processes: the standard error of a percentile's logarithm is bootstrapped over the rounds
-of each record (:mod:`edgetl.bench.statistics`), and the two are compared as Welch did (1947). A row has a verdict where 1 is outside the
-interval, and the difference is no smaller than what matters (the margin); where the whole interval lies within the margin, the verdict is
-"no change", so that a build passes by evidence and not because nothing could be told. Before that the pace of the one machine is taken
-out, where both records have it (:mod:`edgetl.bench.judging.pacing`): a clock that follows heat and neighbours would else be called a
-change (on an idle virtual machine in 11 of 20 pairs of records of one model, 20 s each). What else differs between one hour and the next
-by more than between one process and the next is in no interval (two idle hours of a virtual machine were 2.4 % apart, at one pace): hence
-the margin, 3 %.
+of each record (:mod:`edgetl.bench.statistics`), and the two are compared as Welch did (1947). A row has a verdict if 1 is outside the
+interval and the difference is no smaller than what matters (the margin); if the whole interval lies within the margin, the verdict is "no
+change", so that a build passes by evidence. Before that the machine's own speed is taken out (:mod:`edgetl.bench.judging.machine_speed`).
+Differences between hours beyond those between processes are in no interval: hence the margin, 3 %.
 
-The load of both runs stands beside the verdicts. Where others had more than 30 % of all cores' time, or 5 points more in one record than in
-the other, no time is judged; below that a time is slower or faster only where 1 is outside by more than 5 % of the share that they had.
+No time is judged on a busy machine (:mod:`edgetl.bench.judging.circumstances`); below that limit a time is slower or faster only if 1 is
+outside by more than 5 % of the share that other processes had.
 
-A record has many rows, and one of twenty is outside its 95 % interval by chance. What fails a build are therefore only the headline
-numbers (of whole scenarios the p50, or the percentiles that are asked for; memory; top-1), and of those the ones that hold after Holm's
-correction (1979) for their number: a p99 that everyone had to pay for would hide changes of the median.
-
-Simulated pairs of records, 300 of each kind, p50, 10 rounds of 128 queries: without a change there is a verdict in 0 of 100 where processes
-differ by 1 % and latencies are normal, in 2 of 100 where processes differ by 2 % and in 5 of 100 where latencies are bimodal as well; 5 %
-slower is found in 100, 99 and 96 of 100. Welch's interval of the rounds' own medians would find 100, 100 and 94, but with one round of ten
-half as slow again it finds 29 of 100, and the bootstrap 100: hence the bootstrap. With 4 rounds of 32 queries 5 % are found in 100 of 100
-where processes differ by 1 %, and in 61 where they differ by 2 %: measure 10 rounds to find a difference as small.
+A record has many rows, and one of twenty is outside its 95 % interval by chance. Only the headline numbers fail a build (of whole scenarios
+the p50, or the requested percentiles; memory; top-1), and of those the ones that hold after Holm's correction (1979) for their number: a
+p99 included for everyone would hide changes of the median. How often verdicts are right: docs/evidence/bench-verdicts.md.
 """
 
 from __future__ import annotations
@@ -31,10 +22,9 @@ from typing import Literal
 
 from edgetl.bench import statistics
 from edgetl.bench.judging import circumstances
-from edgetl.bench.judging.circumstances import Others
-from edgetl.bench.judging.loss import difference
-from edgetl.bench.judging.pacing import Paced, at_one_pace
-from edgetl.bench.judging.requirements import Unmet, unmet
+from edgetl.bench.judging.circumstances import Difference, MachineLoad, Note
+from edgetl.bench.judging.machine_speed import Adjusted, at_one_speed
+from edgetl.bench.measuring.scenarios import SCENARIOS
 from edgetl.bench.record import Accuracy, Record, Result, Row
 from edgetl.errors import RecordError
 
@@ -55,7 +45,7 @@ _PERCENTILES: dict[Percentile, float] = {"p50": 50.0, "p90": 90.0, "p99": 99.0}
 
 
 @dataclasses.dataclass(frozen=True)
-class Change:
+class MetricChange:
     """One number of one configuration in two records.
 
     Attributes:
@@ -63,18 +53,18 @@ class Change:
         scenario: the rows' scenario; `accuracy` and `model` for top-1 and the size.
         stage: the rows' stage; None is the whole.
         metric: `p50`, `p90`, `p99`, `top-1` or `size`.
-        unit: of `before` and `after`: a row's, or `photos` right of `n`.
+        unit: of `before` and `after`: a row's, or `photos`: correct ones of `n`.
         before: in the first record.
         after: in the second.
         n: samples or photos in either; files for the size.
-        rounds: processes in either; 0 where the number does not depend on the process.
-        ratio: after divided by before, its interval and its p, at one pace of the machine; None where there is none.
-        pace: by what factor the machine itself was slower, which is taken out of `ratio`; None where it was not measured.
+        rounds: processes in either; 0 if the number does not depend on the process.
+        ratio: after divided by before, its interval and its p, at one speed of the machine; None without one.
         verdict: of this number alone.
         cause: of the verdict.
-        reason: the same in words.
         headline: whether it may fail a build.
         holds: whether the verdict holds among all headline numbers (Holm).
+        machine_speed: by what factor the machine itself was slower, which is taken out of `ratio`; None if it was not measured.
+        flipped: test photos that became correct, and that became wrong, count; None for other metrics.
     """
 
     configuration: str
@@ -89,10 +79,10 @@ class Change:
     ratio: statistics.Ratio | None
     verdict: Verdict
     cause: Cause
-    reason: str
     headline: bool
     holds: bool = False
-    pace: float | None = None
+    machine_speed: float | None = None
+    flipped: tuple[int, int] | None = None
 
     @property
     def regressed(self) -> bool:
@@ -104,22 +94,49 @@ class Change:
         """Whether it could be judged: the machine was quiet enough, and enough processes were measured."""
         return self.cause not in _UNJUDGED
 
+    @property
+    def width(self) -> float:
+        """How far the further end of the ratio's interval is from the ratio, as a share of it."""
+        ratio = self.ratio
+        return max(ratio.high / ratio.value, ratio.value / ratio.low) - 1 if ratio and ratio.low > 0 else float("inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Unmet:
+    """A requirement that is not met.
+
+    Attributes:
+        configuration: the subject's name.
+        scenario: of which a number is missing or not known well enough; `every scenario` if the configuration is missing.
+        code: `missing`, `not-judged` or `too-wide`.
+        metric: of the number; empty if the configuration is missing.
+        change: the number, if both records have it.
+    """
+
+    configuration: str
+    scenario: str
+    code: Literal["missing", "not-judged", "too-wide"]
+    metric: str = ""
+    change: MetricChange | None = None
+
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
     """Two records, compared.
 
     Attributes:
-        names: what the records are called.
+        names: of the records.
         confidence: of the intervals.
         floor_ns: differences of time below it have no verdict, ns.
         margin: the smallest relative change that matters.
         fail_on: the percentiles of whole scenarios that may fail a build.
+        require: to within which share every headline number must be known; None requires nothing.
         changes: every number that both have, whole scenarios before their stages.
-        differences: what else is not the same: method, libraries, models, bundle, photos, and the machine where that was allowed.
-        load: per configuration, how loaded the machine was in either run; empty where unreadable.
+        machines: the facts in which the machines differ, if that was allowed.
+        differences: what else is not the same: method, libraries, models, bundle, photos.
+        load: per configuration, how loaded the machine was in either record.
         notes: what a reader must know: partial records, warnings, rows that only one has or that were not judged.
-        unmet: what was required of both records and is not there.
+        unmet: requirements that are not met.
     """
 
     names: tuple[str, str]
@@ -127,57 +144,61 @@ class Comparison:
     floor_ns: int
     margin: float
     fail_on: tuple[Percentile, ...]
-    changes: tuple[Change, ...]
-    differences: tuple[str, ...]
-    load: Mapping[str, str]
-    notes: tuple[str, ...]
+    require: float | None
+    changes: tuple[MetricChange, ...]
+    machines: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    load: Mapping[str, MachineLoad]
+    notes: tuple[Note, ...]
     unmet: tuple[Unmet, ...] = ()
+
+    @property
+    def headline(self) -> list[MetricChange]:
+        """The numbers that may fail a build."""
+        return [change for change in self.changes if change.headline]
 
 
 def compare(
     before: Record, after: Record, *, floor_ns: int = 20_000, margin: float = 0.03, other_machine: bool = False,
     fail_on: tuple[Percentile, ...] = ("p50",), require: float | None = None, names: tuple[str, str] = ("before", "after"),
 ) -> Comparison:  # fmt: skip
-    """Compares what two records both have; records that are partial or carry warnings are compared, and said to be so.
+    """Compares what two records both have; records that are partial or carry warnings are compared, with notes.
 
     Args:
         before: the first record.
         after: the second.
         floor_ns: the smallest difference of time that matters, ns; the harness itself takes some of it.
-        margin: the smallest relative change that matters; a smaller one than both is "no change" where the whole interval says so.
+        margin: the smallest relative change that matters; a smaller one than both is "no change" if the whole interval shows it.
         other_machine: whether the records may be of different machines.
         fail_on: the percentiles of whole scenarios that may fail a build; of memory and top-1 it is always the p50 and the count.
         require: every headline number of the first record must be in the second, judged, and known to within this share; None requires
             nothing.
-        names: what the records are called in messages, e.g. their files.
+        names: of the records in messages, e.g. their files.
 
     Raises:
         RecordError: they are of different machines and that was not allowed, or have no configuration or no headline number in common.
     """
     machines = circumstances.machines(before.machine, after.machine)
     if machines and not other_machine:
-        raise RecordError(
-            f"{names[0]} and {names[1]} are of different machines, so that a difference says nothing about the software: "
-            f"{'; '.join(machines)}; compare records of one machine, or add --other-machine"
-        )
+        message = f"{names[0]} and {names[1]} are of different machines ({'; '.join(machines)}): a difference would not be the software's"
+        raise RecordError(f"{message}. Compare records of one machine, or add --other-machine", code="other-machine", differences=machines)
     pairs = _pairs(before, after, names)
     confidence = max(before.method.confidence, after.method.confidence)
     asked = tuple(metric for metric in _PERCENTILES if metric in fail_on)
     judge = _Judge(floor_ns, margin, confidence, asked, not machines, before.method.resamples, before.method.seed)
-    changes = [change for one, other in pairs for change in judge.result(one, other, circumstances.others(before, after, one.subject))]
+    loads = {mine.subject.name: circumstances.load(before, after, mine.subject) for mine, _ in pairs}
+    changes = [change for mine, theirs in pairs for change in judge.result(mine, theirs, loads[mine.subject.name])]
     notes = [note for pair in pairs for note in (*circumstances.unjudged(*pair, names), *judge.uncarried(*pair))]
     if not any(change.headline for change in changes):
-        why = "; ".join(notes) or "their rows are of other scenarios"
         raise RecordError(
-            f"{names[0]} and {names[1]} hold nothing that both measured and that may fail a build ({', '.join(asked)} of whole scenarios, "
-            f"memory, top-1 of the same photos): {why}; measure the same scenarios, long enough"
-        )
+            f"{names[0]} and {names[1]} have no number in common that may fail a build ({', '.join(asked)} of whole scenarios, memory, "
+            "top-1 of the same photos). Measure the same scenarios, long enough",
+            code="nothing-in-common", notes=[dataclasses.asdict(note) for note in notes],
+        )  # fmt: skip
     return Comparison(
-        names, confidence, floor_ns, margin, asked, tuple(_holm(changes, 1 - confidence)),
-        (*(f"machine, {each}" for each in machines), *circumstances.differences(before, after, pairs)),
-        {one.subject.name: said for one, _ in pairs if (said := circumstances.load(before, after, one.subject))},
-        (*circumstances.notes(before, after, names), *notes),
-        () if require is None else tuple(unmet(before, after, changes, asked, require)),
+        names, confidence, floor_ns, margin, asked, require, tuple(_holm(changes, 1 - confidence)), tuple(machines),
+        tuple(circumstances.differences(before, after, pairs)), loads, (*circumstances.notes(before, after, names), *notes),
+        () if require is None else tuple(_unmet(before, after, changes, asked, require)),
     )  # fmt: skip
 
 
@@ -187,13 +208,13 @@ def regressed(comparison: Comparison) -> bool:
 
 
 def judgeable(comparison: Comparison) -> bool:
-    """Whether a build may pass by it: some headline number was judged, no machine was too busy for another, nothing required is missing."""
+    """Whether a build may pass by it: some headline number was judged, none met a busy machine, and all requirements are met."""
     return not (unjudged(comparison) or comparison.unmet)
 
 
-def unjudged(comparison: Comparison) -> list[Change]:
-    """The headline numbers that keep a build from passing: those of a busy machine, or all of them where none could be judged."""
-    headline = [change for change in comparison.changes if change.headline]
+def unjudged(comparison: Comparison) -> list[MetricChange]:
+    """The headline numbers that keep a build from passing: those of a busy machine, or all of them if none could be judged."""
+    headline = comparison.headline
     if not any(change.judged for change in headline):
         return headline
     return [change for change in headline if change.cause == "machine-busy"]
@@ -205,12 +226,12 @@ class _Judge:
     margin: float
     confidence: float
     fail_on: tuple[Percentile, ...]
-    paced: bool
+    same_machine: bool
     resamples: int
     seed: int
 
-    def result(self, before: Result, after: Result, others: Others) -> Iterator[Change]:
-        """The numbers of one configuration, while `others` had their share of all cores."""
+    def result(self, before: Result, after: Result, load: MachineLoad) -> Iterator[MetricChange]:
+        """The numbers of one configuration."""
         name = before.subject.name
         if before.accuracy and after.accuracy:
             yield self._accuracy(name, before.accuracy, after.accuracy)
@@ -218,103 +239,133 @@ class _Judge:
         for row in before.rows:
             other = after.row(row.scenario, row.stage)
             if other and circumstances.judged(row, other):
-                whole = before.row(row.scenario), after.row(row.scenario)
-                yield from self._row(name, row, other, others, at_one_pace(row, other, whole) if self.paced and row.unit == "ns" else None)
+                wholes = before.row(row.scenario), after.row(row.scenario)
+                adjusted = at_one_speed(row, other, wholes) if self.same_machine and row.unit == "ns" else None
+                yield from self._row(name, row, other, load, adjusted)
 
-    def uncarried(self, before: Result, after: Result) -> Iterator[str]:
-        """Which percentiles that may fail a build are not there to do so; in words."""
+    def uncarried(self, before: Result, after: Result) -> Iterator[Note]:
+        """Which percentiles that may fail a build are missing because n is too small."""
         for row in before.rows:
             other = after.row(row.scenario, row.stage)
             if other and row.stage is None and row.unit == "ns" and circumstances.judged(row, other):
                 for metric in self.fail_on:
                     if not (getattr(row.summary, metric) and getattr(other.summary, metric)):
-                        takes = statistics.least(_PERCENTILES[metric], self.confidence)
-                        yield f"no {metric} of {before.subject.name} {row.scenario}: n={row.n} and {other.n}, it takes {takes} in both"
+                        needed = statistics.least(_PERCENTILES[metric], self.confidence)
+                        detail = f"n={row.n} and {other.n}, {needed} needed in both"
+                        yield Note("percentile-missing", "", f"{metric} of {before.subject.name} {row.scenario}", detail)
 
-    def _row(self, name: str, before: Row, after: Row, others: Others, paced: Paced | None) -> Iterator[Change]:
+    def _row(self, name: str, before: Row, after: Row, load: MachineLoad, adjusted: Adjusted | None) -> Iterator[MetricChange]:
         both = [
-            (metric, one, other)
+            (metric, mine, theirs)
             for metric in _PERCENTILES
-            if (one := getattr(before.summary, metric)) and (other := getattr(after.summary, metric))
+            if (mine := getattr(before.summary, metric)) and (theirs := getattr(after.summary, metric))
         ]
-        taken = (paced.before, paced.after) if paced else (before.samples, after.samples)
-        pools = statistics.Pool(taken[0]), statistics.Pool(taken[1])
+        samples = (adjusted.before, adjusted.after) if adjusted else (before.samples, after.samples)
+        pools = statistics.Pool(samples[0]), statistics.Pool(samples[1])
         qs = [_PERCENTILES[metric] for metric, _, _ in both]
-        ratios = statistics.ratios(
-            *pools, qs, common=paced.error if paced else (0.0, 1), confidence=self.confidence, resamples=self.resamples, seed=self.seed
-        )
+        common = adjusted.error if adjusted else (0.0, 1)
+        ratios = statistics.ratios(*pools, qs, common=common, confidence=self.confidence, resamples=self.resamples, seed=self.seed)
         rounds = pools[0].rounds, pools[1].rounds
-        for (metric, one, other), ratio in zip(both, ratios):
-            verdict, cause, reason = self._verdict(before.unit, one.value, ratio, min(rounds), others)
-            judged = cause not in _UNJUDGED
-            yield Change(
-                name, before.scenario, before.stage, metric, before.unit, one.value, other.value, (before.n, after.n), rounds, ratio,
-                verdict, cause, reason + (f", with the machine's own pace ({paced.factor:.3f}) taken out" if paced and judged else ""),
-                self._headline(before, metric), pace=paced.factor if paced else None,
+        for (metric, mine, theirs), ratio in zip(both, ratios):
+            verdict, cause = self._verdict(before.unit, mine.value, ratio, min(rounds), load)
+            headline = before.stage is None and (metric in self.fail_on if before.unit == "ns" else metric == "p50" and before.unit == "B")
+            yield MetricChange(
+                name, before.scenario, before.stage, metric, before.unit, mine.value, theirs.value, (before.n, after.n), rounds, ratio,
+                verdict, cause, headline, machine_speed=adjusted.factor if adjusted else None,
             )  # fmt: skip
 
-    def _headline(self, row: Row, metric: Percentile) -> bool:
-        return row.stage is None and (metric in self.fail_on if row.unit == "ns" else metric == "p50" and row.unit == "B")
-
-    def _verdict(self, unit: str, before: int, ratio: statistics.Ratio, rounds: int, others: Others) -> tuple[Verdict, Cause, str]:
-        floor, percent = f"{self.floor_ns / 1000:g} µs", f"{100 * self.margin:g} %"
+    def _verdict(self, unit: str, before: int, ratio: statistics.Ratio, rounds: int, load: MachineLoad) -> tuple[Verdict, Cause]:
+        time = unit == "ns"
         if rounds < statistics.PROCESSES:
-            return "cannot tell", "few-processes", f"it takes {statistics.PROCESSES} processes to show how much processes differ"
-        if unit == "ns" and others.busy:
-            return "cannot tell", "machine-busy", f"machine busy: {others}"
-        below = self.floor_ns / before if unit == "ns" and before else 0.0
-        if 1 / (1 + max(self.margin, below)) <= ratio.low and ratio.high <= 1 + max(self.margin, below):
-            return "no change", "inside-margin", f"no change larger than {floor if below > self.margin else percent}"
+            return "cannot tell", "few-processes"
+        if time and load.busy:
+            return "cannot tell", "machine-busy"
+        allowed = 1 + max(self.margin, self.floor_ns / before if time and before else 0.0)
+        if 1 / allowed <= ratio.low and ratio.high <= allowed:
+            return "no change", "inside-margin"
         if ratio.low <= 1 <= ratio.high:
-            return "cannot tell", "holds-one", "the interval holds 1"
-        room = 1 + _LOADED * others.most
-        if unit == "ns" and ratio.low / room <= 1 <= ratio.high * room:
-            return "cannot tell", "load", f"it may be the load: {others}"
-        if unit == "ns" and before * abs(ratio.value - 1) < self.floor_ns:
-            return "cannot tell", "below-floor", f"the difference is below {floor}"
+            return "cannot tell", "holds-one"
+        room = 1 + _LOADED * load.most
+        if time and ratio.low / room <= 1 <= ratio.high * room:
+            return "cannot tell", "load"
+        if time and before * abs(ratio.value - 1) < self.floor_ns:
+            return "cannot tell", "below-floor"
         if self._slight(ratio.value):
-            return "cannot tell", "below-margin", f"the change is below {percent}"
-        verdicts: tuple[Verdict, Verdict] = ("faster", "slower") if unit in ("ns", "cycles") else ("smaller", "larger")
-        return verdicts[ratio.value > 1], "changed", "1 is outside the interval"
+            return "cannot tell", "below-margin"
+        verdicts: tuple[Verdict, Verdict] = ("faster", "slower") if time else ("smaller", "larger")
+        return verdicts[ratio.value > 1], "changed"
 
     def _slight(self, ratio: float) -> bool:
         return max(ratio, 1 / ratio) < 1 + self.margin
 
-    def _size(self, name: str, before: int, after: int) -> Change:
+    def _size(self, name: str, before: int, after: int) -> MetricChange:
         ratio = after / before if before else 1.0
         slight = before == after or not ratio or self._slight(ratio)
         verdict: Verdict = "same" if slight else "larger" if ratio > 1 else "smaller"
-        reason = f"the change is below {100 * self.margin:g} %" if slight and before != after else "counted, not measured"
+        cause: Cause = "below-margin" if slight and before != after else "counted"
         exact = statistics.Ratio(ratio, ratio, ratio, float(before == after))
-        return Change(name, "model", None, "size", "B", before, after, (1, 1), (0, 0), exact, verdict, "counted", reason, False)
+        return MetricChange(name, "model", None, "size", "B", before, after, (1, 1), (0, 0), exact, verdict, cause, headline=False)
 
-    def _accuracy(self, name: str, before: Accuracy, after: Accuracy) -> Change:
-        """McNemar's exact test (1947) of the photos on which the two differ, and :func:`edgetl.bench.judging.loss.difference`."""
+    def _accuracy(self, name: str, before: Accuracy, after: Accuracy) -> MetricChange:
+        """McNemar's exact test (1947) of the photos on which the two differ, and :func:`edgetl.bench.statistics.paired_difference`."""
         hits, n = (before.top1.hits, after.top1.hits), (before.top1.n, after.top1.n)
 
-        def change(ratio: statistics.Ratio | None, verdict: Verdict, cause: Cause, reason: str) -> Change:
-            return Change(
-                name, "accuracy", None, "top-1", "photos", *hits, n, (0, 0), ratio, verdict, cause, reason, ratio is not None
+        def change(
+            ratio: statistics.Ratio | None, verdict: Verdict, cause: Cause, flipped: tuple[int, int] | None = None
+        ) -> MetricChange:  # fmt: skip
+            headline = ratio is not None
+            return MetricChange(
+                name, "accuracy", None, "top-1", "photos", *hits, n, (0, 0), ratio, verdict, cause, headline, flipped=flipped
             )  # fmt: skip
 
-        if before.digest != after.digest or len(before.right) != len(after.right):
-            return change(None, "cannot tell", "other-photos", "other photos were asked")
-        lost = sum(one > other for one, other in zip(before.right, after.right))
-        won = sum(one < other for one, other in zip(before.right, after.right))
-        said = f"{won} won and {lost} lost of {n[0]} photos"
+        if before.digest != after.digest or len(before.correct) != len(after.correct):
+            return change(None, "cannot tell", "other-photos")
+        lost = sum(mine > theirs for mine, theirs in zip(before.correct, after.correct))
+        won = sum(mine < theirs for mine, theirs in zip(before.correct, after.correct))
         if not hits[0]:
-            return change(None, "cannot tell", "no-ratio", f"{said}; a ratio to none has no meaning")
+            return change(None, "cannot tell", "no-ratio", (won, lost))
         p = statistics.sign_test(won, lost)
-        low, high = (1 + share * n[0] / hits[0] for share in difference(after.right, before.right))
+        low, high = (1 + share * n[0] / hits[0] for share in statistics.paired_difference(after.correct, before.correct))
         ratio = statistics.Ratio(hits[1] / hits[0], low, high, p)
         if p <= 1 - self.confidence:
-            return change(ratio, "better" if won > lost else "worse", "changed", said)
+            return change(ratio, "better" if won > lost else "worse", "changed", (won, lost))
         if 1 / (1 + self.margin) <= low and high <= 1 + self.margin:
-            return change(ratio, "no change", "inside-margin", f"{said}: no change larger than {100 * self.margin:g} %")
-        return change(ratio, "cannot tell", "holds-one", said)
+            return change(ratio, "no change", "inside-margin", (won, lost))
+        return change(ratio, "cannot tell", "holds-one", (won, lost))
 
 
-def _holm(changes: Sequence[Change], alpha: float) -> Iterator[Change]:
+def _unmet(
+    before: Record, after: Record, changes: Sequence[MetricChange], metrics: Sequence[str], width: float
+) -> Iterator[Unmet]:  # fmt: skip
+    """What is missing of the numbers of `before` that may fail a build, of the changes, or of their precision `width`."""
+    known = {(change.configuration, change.scenario, str(change.metric)): change for change in changes if change.headline}
+    others = {result.subject.name for result in after.results}
+    for result in before.results:
+        name = result.subject.name
+        needed = [(row.scenario, metric) for row in result.rows for metric in _required(row, metrics)]
+        needed += [("accuracy", "top-1")] if result.accuracy else []
+        if needed and name not in others:
+            yield Unmet(name, "every scenario", "missing")
+            continue
+        for scenario, metric in needed:
+            change = known.get((name, scenario, metric))
+            if change is None:
+                yield Unmet(name, scenario, "missing", metric)
+            elif not change.judged:
+                yield Unmet(name, scenario, "not-judged", metric, change)
+            elif change.width > width:
+                yield Unmet(name, scenario, "too-wide", metric, change)
+
+
+def _required(row: Row, metrics: Sequence[str]) -> Sequence[str]:
+    """The numbers of a row that may fail a build; one that a single process measures by design is never judged, and not required."""
+    once = row.scenario in SCENARIOS and SCENARIOS[row.scenario].once
+    if row.stage is not None or row.kind != "measured" or once:
+        return ()
+    return metrics if row.unit == "ns" else ("p50",) if row.unit == "B" else ()
+
+
+def _holm(changes: Sequence[MetricChange], alpha: float) -> Iterator[MetricChange]:
     """Marks the headline numbers that hold together: the k-th smallest of m p's is at most alpha / (m - k + 1), and so all before it."""
     judged = [i for i, change in enumerate(changes) if change.headline and change.judged]
     family = sorted((ratio.p, i) for i in judged if (ratio := changes[i].ratio))
@@ -330,9 +381,10 @@ def _pairs(before: Record, after: Record, names: tuple[str, str]) -> list[tuple[
     others = {result.subject.name: result for result in after.results}
     pairs = [(result, others[result.subject.name]) for result in before.results if result.subject.name in others]
     if not pairs:
-        has = [", ".join(result.subject.name for result in record.results) or "none" for record in (before, after)]
+        has = [[result.subject.name for result in record.results] for record in (before, after)]
         raise RecordError(
-            f"{names[0]} and {names[1]} have no configuration in common: {names[0]} has {has[0]}; {names[1]} has {has[1]}; "
-            "measure the same variants, providers and threads (edgetl bench run --help)"
-        )
+            f"{names[0]} and {names[1]} have no configuration in common: {names[0]} has {', '.join(has[0]) or 'none'}, {names[1]} has "
+            f"{', '.join(has[1]) or 'none'}. Measure the same variants, providers and threads",
+            code="no-common-configuration", before=has[0], after=has[1],
+        )  # fmt: skip
     return pairs

@@ -1,36 +1,110 @@
-"""Which configuration to ship: the measured ones of several records against a budget, machine by machine."""
+"""Which configuration to ship: the measured ones of several records against a budget, machine by machine.
+
+A latency is within a limit if the upper end of its interval is; a percentile that n cannot carry, or without an interval, is not. A loss is
+judged by its value, because its interval is about other photos than the test photos.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from edgetl.bench.judging import circumstances
-from edgetl.bench.judging.budget import Budget, Judgement, of_latency, of_loss, of_memory, of_size, shown
-from edgetl.bench.judging.loss import Loss, loss, references
-from edgetl.bench.judging.pooling import Named, Pooled, different, machines, pooled
 from edgetl.bench.record import Record, Result, Row, Skipped, Subject, Unit
-from edgetl.bench.screen import SCALES
-from edgetl.bench.statistics import Estimate
+from edgetl.bench.statistics import Estimate, paired_difference
 from edgetl.errors import BenchError
-from edgetl.tables import render
+from edgetl.machine.description import differences
 
-References = Mapping[tuple[str, str], Result]
+Named = tuple[str, Record]
+"""A record and its name."""
+_Floats = Mapping[tuple[str, str], Result]
 
 
 @dataclasses.dataclass(frozen=True)
-class Candidate:
+class Budget:
+    """What a configuration may cost; None is no limit.
+
+    Attributes:
+        scenario: whose latency.
+        p50_ms: milliseconds.
+        p99_ms: milliseconds.
+        peak_mb: peak resident memory of a process that opens, predicts and trains (scenario `memory`), 10^6 bytes.
+        size_mb: of the model's files, 10^6 bytes.
+        max_loss: points of top-1 below the most accurate float configuration on the same photos.
+    """
+
+    scenario: str = "predict-file"
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    peak_mb: float | None = None
+    size_mb: float | None = None
+    max_loss: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class AccuracyLoss:
+    """Points of top-1 below the float reference on the same photos.
+
+    Attributes:
+        points: of 100; negative if it is better.
+        low: of its 95 % interval.
+        high: likewise.
+        n: photos.
+        against: the reference's configuration.
+    """
+
+    points: float
+    low: float
+    high: float
+    n: int
+    against: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """How a configuration stands to one limit.
+
+    Attributes:
+        limit: the budget's field, e.g. `p99_ms`.
+        allowed: its value.
+        value: the configuration's, in the limit's unit; None if it is unknown.
+        high: what must be within the limit: the upper end of a latency's interval, else the value.
+        code: `fits`, `over`, `too-few-samples`, `no-interval`, `interval-over`, `not-measured` or `no-reference`.
+        n: samples, processes or photos; of `too-few-samples` those it takes.
+    """
+
+    limit: str
+    allowed: float
+    value: float | None
+    high: float | None
+    code: Literal["fits", "over", "too-few-samples", "no-interval", "interval-over", "not-measured", "no-reference"]
+    n: int = 0
+
+    @property
+    def fits(self) -> bool | None:
+        """None if that cannot be told."""
+        return True if self.code == "fits" else False if self.code == "over" else None
+
+    @property
+    def excess(self) -> float:
+        """By how much it is over, as a share of the limit; 0 if it is not, or if that cannot be told."""
+        return (self.high - self.allowed) / (abs(self.allowed) or self.high) if self.code == "over" and self.high else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class PickCandidate:
     """One measured configuration.
 
     Attributes:
-        record: the names of its records.
+        record: the name of its record.
         subject: what was measured.
         n: queries.
         unit: of the scenario's numbers.
-        p50: of the scenario; without an interval where fewer than 3 processes were measured.
-        p99: likewise; None where n is too small.
-        loss: None where it cannot be told.
-        peak: memory, bytes: the largest of all processes; None where it was not measured.
+        p50: of the scenario; without an interval if fewer than 3 processes were measured.
+        p99: likewise; None if n is too small.
+        loss: None if it is unknown.
+        peak: memory, bytes: the largest of all processes; None if it was not measured.
         processes: whose memory was measured, count.
         judgements: one per limit.
         front: whether it is on the Pareto front: no other has latency, loss, memory and size at most as large and one of them smaller.
@@ -42,7 +116,7 @@ class Candidate:
     unit: Unit
     p50: Estimate
     p99: Estimate | None
-    loss: Loss | None
+    loss: AccuracyLoss | None
     peak: int | None
     processes: int
     judgements: tuple[Judgement, ...]
@@ -50,230 +124,204 @@ class Candidate:
 
     @property
     def fits(self) -> bool | None:
-        """Whether it is within every limit; None where that cannot be told."""
-        said = [one.fits for one in self.judgements]
-        return False if False in said else None if None in said else True
+        """Whether it is within every limit; None if that cannot be told."""
+        fits = [judgement.fits for judgement in self.judgements]
+        return False if False in fits else None if None in fits else True
 
     @property
-    def over(self) -> float:
+    def excess(self) -> float:
         """By how much it misses the limit that it misses most, as a share of that limit."""
-        return max((one.over for one in self.judgements), default=0.0)
-
-    @property
-    def missed(self) -> str:
-        """Why it does not fit."""
-        return "; ".join(one.words for one in self.judgements if not one.fits)
+        return max((judgement.excess for judgement in self.judgements), default=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class MachinePick:
     """What to ship on one machine.
 
     Attributes:
         machine: its board or processor.
         records: their names.
-        chosen: the fastest that fits; None where none does.
-        sentence: the answer in words.
+        chosen: the fastest that fits; None if none does.
+        nearest: if none fits, the one that misses least; None if nothing was measured.
+        tied: others that fit and whose p50 overlaps the chosen one's.
         candidates: all that were measured: those that fit before the others, those with an interval before those without, then by p50.
         left_out: what was not measured, and why.
-        notes: what the records say that a reader must know.
+        notes: (record or configuration, what a reader must know of it).
     """
 
     machine: str
     records: tuple[str, ...]
-    chosen: Candidate | None
-    sentence: str
-    candidates: tuple[Candidate, ...]
+    chosen: PickCandidate | None
+    nearest: PickCandidate | None
+    tied: tuple[PickCandidate, ...]
+    candidates: tuple[PickCandidate, ...]
     left_out: tuple[Skipped, ...]
-    notes: tuple[str, ...]
+    notes: tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
-    """An answer per machine.
-
-    Attributes:
-        budget: what was asked.
-        answers: in the order of the records.
-    """
+class Pick:
+    """What to ship, for each machine in the order of the records, within a budget."""
 
     budget: Budget
-    answers: tuple[Answer, ...]
+    machines: tuple[MachinePick, ...]
 
     @property
-    def found(self) -> bool:
+    def complete(self) -> bool:
         """Whether something fits on every machine."""
-        return all(answer.chosen for answer in self.answers)
+        return all(machine.chosen for machine in self.machines)
 
 
-def pick(
-    records: Sequence[Named], *, scenario: str = "predict-file", p50_ms: float | None = None, p99_ms: float | None = None,
-    peak_mb: float | None = None, size_mb: float | None = None, max_loss: float | None = None,
-) -> Choice:  # fmt: skip
+def by_machine(records: Sequence[Named]) -> list[list[Named]]:
+    """The records grouped by machine; a record that is given twice counts once."""
+    groups: list[list[Named]] = []
+    for number, named in enumerate(records):
+        if any(named[1] == record for _, record in records[:number]):
+            continue
+        group = next((group for group in groups if not differences(group[0][1].machine, named[1].machine)), None)
+        if group is None:
+            groups.append(group := [])
+        group.append(named)
+    return groups
+
+
+def pick(records: Sequence[Named], budget: Budget) -> Pick:
     """Chooses the fastest configuration within the limits, for each machine.
 
-    The fastest has the smallest p50; one without an interval is chosen only where none with one fits. Only rows of kind `measured` count.
+    The fastest has the smallest p50; one without an interval is chosen only if none with one fits. Only rows of kind `measured` count.
 
     Args:
-        records: those of one machine are judged together, the processes of one configuration pooled; a loss may refer to the float
-            configuration of any of them.
-        scenario: whose latency; `memory` or `energy` choose the configuration that needs the least.
-        p50_ms: a limit, see :class:`edgetl.bench.judging.budget.Budget`; None is none.
-        p99_ms: likewise.
-        peak_mb: likewise.
-        size_mb: likewise.
-        max_loss: likewise.
+        records: those of one machine are judged together; a loss may refer to the float configuration of any of them.
+        budget: limits, and the scenario whose latency counts; `memory` or `energy` choose the configuration that needs the least.
 
     Raises:
         BenchError: there is no record, none holds the scenario, or a limit of time was given for what is not a time.
     """
     if not records:
-        raise BenchError("there is no record to choose from; edgetl bench BUNDLE -o bench.json makes one")
-    held = {row.scenario: row.unit for _, record in records for _, row in record.rows() if row.stage is None and row.unit != "cycles"}
-    if scenario not in held:
-        others = f"only {', '.join(held)}" if held else "nor any other that was measured"
-        other = f", or choose by another one: --scenario {next(iter(held))}" if held else ""
-        raise BenchError(f"no record holds {scenario}, {others}; measure it: edgetl bench BUNDLE --scenario {scenario}{other}")
-    if held[scenario] != "ns" and not p50_ms is p99_ms is None:
-        raise BenchError(f"{scenario} is not a time: leave out --p50-ms and --p99-ms; --peak-mb and --size-mb limit memory and size")
-    budget = Budget(scenario, p50_ms, p99_ms, peak_mb, size_mb, max_loss)
-    floats = references(result for _, record in records for result in record.results if any(row.kind == "measured" for row in result.rows))
-    return Choice(budget, tuple(_answer(group, budget, floats) for group in machines(records)))
+        raise BenchError("no records to choose from. Make one: edgetl bench -m BUNDLE -o bench.json", code="no-records")
+    scenario = budget.scenario
+    units = {row.scenario: row.unit for _, record in records for _, row in record.rows() if row.stage is None}
+    if scenario not in units:
+        held = ", ".join(units) or "nothing"
+        message = f"no record has {scenario} (they have {held}). Measure it: edgetl bench -m BUNDLE --scenario {scenario}"
+        raise BenchError(message, code="scenario-missing", scenario=scenario, available=list(units))
+    if units[scenario] != "ns" and not budget.p50_ms is budget.p99_ms is None:
+        raise BenchError(f"{scenario} is not a time: leave out --p50-ms and --p99-ms, use --peak-mb or --size-mb", code="limit-of-time")
+    floats = _references(result for _, record in records for result in record.results if any(row.kind == "measured" for row in result.rows))
+    return Pick(budget, tuple(_machine(group, budget, floats) for group in by_machine(records)))
 
 
-def table(choice: Choice) -> str:
-    """For the screen: per machine the configurations, the answer, and why the others are not."""
-    return "\n\n".join("\n".join(_lines(answer, choice.budget)) for answer in choice.answers)
-
-
-def _answer(records: Sequence[Named], budget: Budget, floats: References) -> Answer:
-    machine = circumstances.title(records[0][1].machine)
-    found = [(one, one.result.row(budget.scenario)) for one in pooled(different(records))]
-    measured = [(one, row) for one, row in found if row and row.kind == "measured"]
-    candidates = [_candidate(one, row, budget, floats) for one, row in measured]
-    candidates = [dataclasses.replace(one, front=not any(_dominates(other, one) for other in candidates)) for one in candidates]
-    candidates.sort(key=lambda one: (not one.fits, one.fits is False, one.p50.interval is None, one.p50.value))
+def _machine(records: Sequence[Named], budget: Budget, floats: _Floats) -> MachinePick:
+    rows = [(name, record, result, result.row(budget.scenario)) for name, record in records for result in record.results]
+    measured = [(name, record, result, row) for name, record, result, row in rows if row and row.kind == "measured"]
+    candidates = [_candidate(*entry, budget, floats) for entry in measured]
+    candidates = [dataclasses.replace(mine, front=not any(_dominates(other, mine) for other in candidates)) for mine in candidates]
+    candidates.sort(key=lambda entry: (not entry.fits, entry.fits is False, entry.p50.interval is None, entry.p50.value))
     chosen = candidates[0] if candidates and candidates[0].fits else None
+    nearest = min(candidates, key=lambda entry: (entry.fits is False, entry.excess)) if candidates and not chosen else None
+    tied = [other for other in candidates if chosen and other.fits and other is not chosen and other.p50.overlaps(chosen.p50)]
     left_out = [
-        Skipped(
-            f"{', '.join(one.records)}: {one.result.subject.name}",
-            f"its {budget.scenario} is {row.kind}" if row else f"{budget.scenario} was not measured",
-        )
-        for one, row in found
+        Skipped(f"{name}: {result.subject.name}", f"{budget.scenario} is {row.kind}" if row else f"{budget.scenario} was not measured")
+        for name, _, result, row in rows
         if row is None or row.kind != "measured"
     ]
     left_out += [
-        Skipped(f"{name}: {one.what}", one.reason) for name, record in records for one in record.skipped if _matters(one, budget.scenario)
+        Skipped(f"{name}: {skipped.what}", skipped.reason)
+        for name, record in records
+        for skipped in record.skipped
+        if skipped.what.partition(": ")[2] in ("", budget.scenario, "latency", "memory", "accuracy")
     ]
-    notes = [note for name, record in records for note in _of_record(name, record)]
-    notes += [f"{', '.join(one.records)}: {one.result.subject.name}: {note}" for one, row in measured for note in _of_row(one.result, row)]
-    sentence = f"on {machine}: {_sentence(chosen, candidates, budget)}"
-    return Answer(machine, tuple(name for name, _ in records), chosen, sentence, tuple(candidates), tuple(left_out), tuple(notes))
+    notes = [(name, f"partial: {record.ended}") for name, record in records if record.ended]
+    notes += [(name, warning) for name, record in records for warning in record.warnings]
+    notes += [(f"{name}: {result.subject.name}", note) for name, _, result, row in measured for note in _notes(result, row)]
+    names = tuple(name for name, _ in records)
+    machine = circumstances.title(records[0][1].machine)
+    return MachinePick(machine, names, chosen, nearest, tuple(tied), tuple(candidates), tuple(left_out), tuple(notes))
 
 
-def _candidate(one: Pooled, row: Row, budget: Budget, floats: References) -> Candidate:
-    result, confidence, summed = one.result, one.method.confidence, row.summary
-    accuracy, subject = result.accuracy, result.subject
-    memory = next((one for one in result.rows if (one.scenario, one.stage, one.kind) == ("memory", None, "measured")), None)
+def _candidate(name: str, record: Record, result: Result, row: Row, budget: Budget, floats: _Floats) -> PickCandidate:
+    summed, subject, accuracy = row.summary, result.subject, result.accuracy
+    memory = next((other for other in result.rows if (other.scenario, other.stage, other.kind) == ("memory", None, "measured")), None)
     peak, processes = (memory.summary.max.value, memory.n) if memory else (None, 0)
     reference = floats.get((subject.backbone, accuracy.digest)) if accuracy else None
-    lost = loss(accuracy, reference) if accuracy and reference else None
-    judgements = []
-    if budget.p50_ms is not None:
-        judgements.append(of_latency("p50", budget.p50_ms, summed.p50, row.n, confidence))
-    if budget.p99_ms is not None:
-        judgements.append(of_latency("p99", budget.p99_ms, summed.p99, row.n, confidence))
-    if budget.peak_mb is not None:
-        judgements.append(of_memory(budget.peak_mb, peak, processes))
-    if budget.size_mb is not None:
-        judgements.append(of_size(budget.size_mb, subject.size))
-    if budget.max_loss is not None:
-        judgements.append(of_loss(budget.max_loss, lost, result))
-    name = ", ".join(one.records)
-    return Candidate(name, subject, row.n, row.unit, summed.p50, summed.p99, lost, peak, processes, tuple(judgements))
+    loss = _loss(result, reference) if reference else None
+    judgements = (
+        _latency("p50_ms", budget.p50_ms, summed.p50, row.n, record.method.confidence),
+        _latency("p99_ms", budget.p99_ms, summed.p99, row.n, record.method.confidence),
+        _number("peak_mb", budget.peak_mb, None if peak is None else peak / 1e6, processes),
+        _number("size_mb", budget.size_mb, subject.size / 1e6, 1),
+        _number(
+            "max_loss",
+            budget.max_loss,
+            loss.points if loss else None,
+            loss.n if loss else 0,
+            "no-reference" if accuracy else "not-measured",
+        ),
+    )
+    kept = tuple(judgement for judgement in judgements if judgement)
+    return PickCandidate(name, subject, row.n, row.unit, summed.p50, summed.p99, loss, peak, processes, kept)
 
 
-def _of_record(name: str, record: Record) -> Iterator[str]:
-    if record.ended:
-        yield f"{name} is partial: {record.ended}"
-    yield from (f"{name}: {warning}" for warning in record.warnings)
+def _latency(name: str, limit: float | None, estimate: Estimate | None, n: int, confidence: float) -> Judgement | None:
+    """A percentile in nanoseconds, from n queries, against milliseconds."""
+    if limit is None:
+        return None
+    if estimate is None:
+        from edgetl.bench.statistics import least
+
+        return Judgement(name, limit, None, None, "too-few-samples", least(float(name[1:3]), confidence))
+    value, high = estimate.value / 1e6, (estimate.interval or (0, estimate.value))[1] / 1e6
+    over = value > limit
+    if over or (estimate.interval and high <= limit):
+        return Judgement(name, limit, value, high, "over" if over else "fits", n)
+    return Judgement(name, limit, value, high, "interval-over" if estimate.interval else "no-interval", n)
 
 
-def _matters(skipped: Skipped, scenario: str) -> bool:
-    """Whether it is a configuration, or of one what may be judged; and not another scenario."""
-    return skipped.what.partition(": ")[2] in ("", scenario, "latency", "memory", "accuracy")
+def _number(
+    name: str, limit: float | None, value: float | None, n: int, unknown: Literal["not-measured", "no-reference"] = "not-measured"
+) -> Judgement | None:  # fmt: skip
+    if limit is None:
+        return None
+    return Judgement(name, limit, value, value, unknown if value is None else "over" if value > limit else "fits", n)
 
 
-def _of_row(result: Result, row: Row) -> Iterator[str]:
-    if row.steady is not None and row.steady < len(row.samples):
-        yield f"was not steady when {len(row.samples) - row.steady} of {len(row.samples)} rounds began to count"
-    if result.subject.placement.startswith("mixed"):
-        yield result.subject.placement
-    if row.note:
-        yield row.note
+def _references(results: Iterable[Result]) -> dict[tuple[str, str], Result]:
+    """(backbone, digest of the photos) -> the most accurate fp32 configuration."""
+    best: dict[tuple[str, str], Result] = {}
+    for result in results:
+        if result.accuracy is None or result.subject.precision != "fp32":
+            continue
+        key = result.subject.backbone, result.accuracy.digest
+        known = best.setdefault(key, result).accuracy
+        if known is None or result.accuracy.top1.hits > known.top1.hits:
+            best[key] = result
+    return best
 
 
-def _dominates(one: Candidate, other: Candidate) -> bool:
-    """Whether no cost of one is larger and some are smaller; a cost that only one of them knows leaves both on the front."""
-    pairs = [(a, b) for a, b in zip(_costs(one), _costs(other)) if a is not None or b is not None]
+def _loss(result: Result, reference: Result) -> AccuracyLoss:
+    """The loss against a reference with the same photos."""
+    assert result.accuracy is not None, "the reference was found by its photos"
+    assert reference.accuracy is not None, "a reference has an accuracy"
+    mine, theirs, n = result.accuracy.correct, reference.accuracy.correct, result.accuracy.top1.n
+    if result.accuracy is reference.accuracy:
+        return AccuracyLoss(0.0, 0.0, 0.0, n, reference.subject.name)
+    low, high = paired_difference(theirs, mine)
+    return AccuracyLoss(100 * (theirs.count("1") - mine.count("1")) / n, 100 * low, 100 * high, n, reference.subject.name)
+
+
+def _notes(result: Result, row: Row) -> list[str]:
+    unsteady = row.steady is not None and row.steady < len(row.samples)
+    steady = f"not steady when {len(row.samples) - (row.steady or 0)} of {len(row.samples)} rounds began to count" if unsteady else ""
+    mixed = result.subject.placement if result.subject.placement.startswith("mixed") else ""
+    return [note for note in (steady, mixed, row.note) if note]
+
+
+def _dominates(mine: PickCandidate, other: PickCandidate) -> bool:
+    """Whether no cost of `mine` is larger and some are smaller; a cost that only one of them knows leaves both on the front."""
+    pairs = [(a, b) for a, b in zip(_costs(mine), _costs(other)) if a is not None or b is not None]
     known = [(a, b) for a, b in pairs if a is not None and b is not None]
     return len(known) == len(pairs) and all(a <= b for a, b in known) and any(a < b for a, b in known)
 
 
-def _costs(one: Candidate) -> tuple[float | None, ...]:
-    return (one.p50.value, one.loss.points if one.loss else None, one.peak, one.subject.size)
-
-
-def _sentence(chosen: Candidate | None, candidates: Sequence[Candidate], budget: Budget) -> str:
-    if not candidates:
-        return f"nothing to choose from: no measured {budget.scenario}"
-    if chosen is None:
-        nearest = min(candidates, key=lambda one: (one.fits is False, one.over))
-        doubt = "" if nearest.fits is False else " as far as can be told"
-        return f"nothing fits{doubt}; nearest is {_name(nearest, candidates)}: {nearest.missed}"
-    limited = budget.p50_ms is not None or budget.p99_ms is not None
-    unit, factor = SCALES[chosen.unit]
-    least = "fastest" if chosen.unit == "ns" else "least"
-    speed = [] if limited else [f"the {least} that fits: p50 {shown(chosen.p50, factor)} {unit}, n={chosen.n}"]
-    words = "; ".join([*speed, *(one.words for one in chosen.judgements)])
-    tied = [_name(one, candidates) for one in candidates if one.fits and one is not chosen and one.p50.overlaps(chosen.p50)]
-    question = "is faster" if chosen.unit == "ns" else "needs less"
-    ties = f"; tied with {', '.join(tied)}: which {question} cannot be told" if tied else ""
-    return f"ship {_name(chosen, candidates)}: {budget.scenario}: {words}{ties}"
-
-
-def _name(one: Candidate, among: Sequence[Candidate]) -> str:
-    """The configuration, and its record where others are of another."""
-    return one.subject.name + (f" of {one.record}" if len({other.record for other in among}) > 1 else "")
-
-
-def _rank(place: int, candidates: Sequence[Candidate]) -> str:
-    """Its place, with ≈ where it is tied with the one before."""
-    tied = place and candidates[place].p50.overlaps(candidates[place - 1].p50)
-    return f"{place + 1} ≈" if tied else str(place + 1)
-
-
-def _lines(answer: Answer, budget: Budget) -> Iterator[str]:
-    unit, factor = SCALES[answer.candidates[0].unit] if answer.candidates else SCALES["ns"]
-    headers = (
-        "rank", "configuration", f"p50 {unit} [95 %]", f"p99 {unit} [95 %]", "n", "loss, points [95 %]", "photos", "peak MB",
-        "processes", "size MB", "front", "fits",
-    )  # fmt: skip
-    rows = [
-        (
-            _rank(place, answer.candidates), _name(one, answer.candidates), shown(one.p50, factor),
-            shown(one.p99, factor) if one.p99 else "n too small", one.n,
-            f"{one.loss.points:.2f} [{one.loss.low:.2f}, {one.loss.high:.2f}]" if one.loss else None, one.loss.n if one.loss else None,
-            f"{one.peak / 1e6:.1f}" if one.peak else None, one.processes or None, f"{one.subject.size / 1e6:.1f}",
-            "yes" if one.front else "no",
-            {True: "yes", False: "no", None: "cannot tell"}[one.fits],
-        )
-        for place, one in enumerate(answer.candidates)
-    ]  # fmt: skip
-    if rows:
-        yield f"{budget.scenario} on {answer.machine} ({', '.join(answer.records)})"
-        yield render(headers, rows)
-    yield answer.sentence
-    yield from (f"not {_name(one, answer.candidates)}: {one.missed}" for one in answer.candidates if not one.fits)
-    yield from (f"left out: {one.what}: {one.reason}" for one in answer.left_out)
-    yield from (f"note: {note}" for note in answer.notes)
+def _costs(candidate: PickCandidate) -> tuple[float | None, ...]:
+    return (candidate.p50.value, candidate.loss.points if candidate.loss else None, candidate.peak, candidate.subject.size)

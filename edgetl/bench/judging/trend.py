@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from edgetl.bench.judging import circumstances
-from edgetl.bench.judging.budget import shown
-from edgetl.bench.judging.compare import Change, compare
-from edgetl.bench.judging.pooling import Named, different, machines
+from edgetl.bench.judging.compare import MetricChange, compare
+from edgetl.bench.judging.pick import Named, by_machine
 from edgetl.bench.record import Record, Result, Unit
-from edgetl.bench.screen import SCALES
 from edgetl.bench.statistics import Estimate
 from edgetl.errors import BenchError, RecordError
-from edgetl.tables import render
 
 
 @dataclasses.dataclass(frozen=True)
-class Point:
+class TrendPoint:
     """One configuration in one record.
 
     Attributes:
@@ -25,9 +22,9 @@ class Point:
         created: when, UTC, ISO 8601.
         edgetl: the version that measured.
         p50: in the row's unit.
-        n: samples.
+        n: samples, count.
         processes: count.
-        change: against the point before; None for the first, and where the two cannot be compared.
+        change: against the point before; None for the first, and if the two cannot be compared.
     """
 
     record: str
@@ -36,7 +33,7 @@ class Point:
     p50: Estimate
     n: int
     processes: int
-    change: Change | None
+    change: MetricChange | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Trend:
     configuration: str
     scenario: str
     unit: Unit
-    points: tuple[Point, ...]
+    points: tuple[TrendPoint, ...]
 
 
 def trends(records: Sequence[Named], scenario: str = "predict-file", margin: float = 0.03) -> list[Trend]:
@@ -69,69 +66,42 @@ def trends(records: Sequence[Named], scenario: str = "predict-file", margin: flo
     Raises:
         BenchError: no record holds the scenario.
     """
-    found = []
-    for group in machines(different(records)):
+    results = []
+    for group in by_machine(records):
         dated = sorted(group, key=lambda named: named[1].created)
         names = dict.fromkeys(result.subject.name for _, record in dated for result in record.results if _only(result, scenario))
-        found += [_trend(name, dated, scenario, margin) for name in names]
-    if not found:
+        results += [_trend(name, dated, scenario, margin) for name in names]
+    if not results:
         held = dict.fromkeys(row.scenario for _, record in records for _, row in record.rows() if row.stage is None)
-        raise BenchError(f"no record holds a measured {scenario}, only {', '.join(held) or 'nothing'}; name another one with --scenario")
-    return found
-
-
-def table(found: Sequence[Trend]) -> str:
-    """A table per configuration, the oldest record first."""
-    return "\n\n".join("\n".join(_lines(one)) for one in found)
+        message = f"no record has a measured {scenario} (they have {', '.join(held) or 'nothing'}). Choose another one with --scenario"
+        raise BenchError(message, code="scenario-missing", scenario=scenario, available=list(held))
+    return results
 
 
 def _trend(name: str, dated: Sequence[Named], scenario: str, margin: float) -> Trend:
-    points: list[Point] = []
+    points: list[TrendPoint] = []
     before: Record | None = None
-    machine, unit = circumstances.title(dated[0][1].machine), None
+    unit: Unit = "ns"
     for record_name, record in dated:
-        result = next((one for one in record.results if one.subject.name == name and _only(one, scenario)), None)
-        if result is None:
+        only = next((_only(result, scenario) for result in record.results if result.subject.name == name and _only(result, scenario)), None)
+        if only is None:
             continue
-        only = _only(result, scenario)
-        assert only is not None, "it was asked for above"
         row, single = only.rows[0], dataclasses.replace(record, results=(only,))
         change = _change(before, single, margin) if before else None
-        points.append(Point(record_name, record.created, record.edgetl, row.p50, row.n, len(row.samples), change))
+        points.append(TrendPoint(record_name, record.created, record.edgetl, row.p50, row.n, len(row.samples), change))
         before, unit = single, row.unit
-    assert unit is not None, "the configuration was found in one of them"
-    return Trend(machine, name, scenario, unit, tuple(points))
+    return Trend(circumstances.title(dated[0][1].machine), name, scenario, unit, tuple(points))
 
 
 def _only(result: Result, scenario: str) -> Result | None:
-    """The result with that measured row alone; None where it has none."""
+    """The result with that measured row alone; None without one."""
     row = result.row(scenario)
     return dataclasses.replace(result, accuracy=None, rows=(row,)) if row and row.kind == "measured" else None
 
 
-def _change(before: Record, after: Record, margin: float) -> Change | None:
+def _change(before: Record, after: Record, margin: float) -> MetricChange | None:
     try:
         comparison = compare(before, after, margin=margin)
     except RecordError:
         return None
     return next((change for change in comparison.changes if change.metric == "p50"), None)
-
-
-def _verdict(change: Change) -> str:
-    """With its cause where nothing can be told."""
-    return change.verdict + (f": {change.cause.replace('-', ' ')}" if change.verdict == "cannot tell" else "")
-
-
-def _lines(one: Trend) -> Iterator[str]:
-    unit, factor = SCALES[one.unit]
-    headers = ("date", "edgetl", "record", f"p50 {unit} [95 %]", "n", "processes", "ratio", "against the one before")
-    rows = [
-        (
-            point.created[:16].replace("T", " "), point.edgetl, point.record, shown(point.p50, factor), point.n, point.processes,
-            f"{point.change.ratio.value:.3f}" if point.change and point.change.ratio else None,
-            _verdict(point.change) if point.change else None,
-        )
-        for point in one.points
-    ]  # fmt: skip
-    yield f"{one.scenario} of {one.configuration} on {one.machine}"
-    yield render(headers, rows)

@@ -1,65 +1,95 @@
-"""What is asked and what is taught: the person's photos or charts, and charts for learning, because those have classes."""
+"""The photos of a bench: the person's or charts for the queries, and charts for training, because those have classes."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from edgetl.bench.measuring import charts
+import numpy as np
+from PIL import Image
+
 from edgetl.bench.method import Method
 from edgetl.inputs.photo.folders import photos_in
 from edgetl.inputs.photo.source import load
+from edgetl.machine import cores
 
-_CLASSES, _TAUGHT, _LESSONS = 5, 20, 20
+WIDTH, HEIGHT = 640, 480
+CLASSES, TRAINING, NEW = 5, 20, 20
+"""Classes that are trained before, photos of each, and of the new class."""
 _FEWEST = 16
+_GOLDEN_TURN = 0.618033988749895
+
+
+def draw(kind: int, number: int) -> Image.Image:
+    """A striped chart of class `kind`: its class's colour and stripes, with its own phase, light and noise."""
+    random = np.random.Generator(np.random.PCG64([kind, number]))
+    hue, angle = (kind * _GOLDEN_TURN) % 1.0, math.pi * ((kind * _GOLDEN_TURN * 2) % 1.0)
+    y, x = np.ogrid[0:HEIGHT, 0:WIDTH]
+    waves = 2 * math.pi * (4 + kind % 5 * 3) / WIDTH
+    ramp = (x * (math.cos(angle) * waves) + y * (math.sin(angle) * waves) + random.uniform(0, 2 * math.pi)).astype(np.float32)
+    light = (0.75 + 0.25 * np.sin(ramp)) * np.float32(random.uniform(0.8, 1.2))
+    colour = (127.5 + 90.0 * np.cos(2 * math.pi * (hue + np.array([0.0, 1 / 3, 2 / 3])))).astype(np.float32)
+    noise = 8 * random.standard_normal((HEIGHT, WIDTH), dtype=np.float32)
+    pixels = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    for channel, strength in enumerate(colour):  # one after the other takes half as long as all at once
+        pixels[:, :, channel] = np.clip(light * strength + noise, 0, 255)
+    return Image.fromarray(pixels)
+
+
+def write(folder: Path, kind: int, count: int) -> list[Path]:
+    """Writes the first `count` charts of a class as JPEGs of 640x480 pixels and returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{kind}-{number}.jpg" for number in range(count)]
+    with ThreadPoolExecutor(cores()) as threads:
+        list(threads.map(lambda number: draw(kind, number).save(paths[number], quality=90), range(count)))
+    return paths
 
 
 @dataclasses.dataclass(frozen=True)
-class Photos:
+class BenchPhotos:
     """Files.
 
     Attributes:
-        given: the person's folder, or None.
+        folder: the person's, or None.
         files: to rotate over.
-        classes: charts, one list per class; the last is the new class, whose last photo asks.
-        folder: where stores are made.
+        classes: charts, one list per class; the last is the new class, whose last photo is the query.
     """
 
-    given: str | None
+    folder: str | None
     files: tuple[str, ...]
     classes: tuple[tuple[str, ...], ...]
-    folder: Path
 
     @classmethod
-    def make(cls, given: str | os.PathLike[str] | None, method: Method, folder: Path) -> Photos:
-        """Finds or draws them.
+    def make(cls, folder: str | os.PathLike[str] | None, method: Method, scratch: Path) -> BenchPhotos:
+        """Finds or draws them; charts are written to `scratch`.
 
         Raises:
             PhotoError: the folder is missing or holds no photo, or one that cannot be decoded.
         """
-        found = [] if given is None else photos_in(given)[0]
-        drawn = [charts.write(folder, kind, _TAUGHT if kind < _CLASSES else _LESSONS + 1) for kind in range(_CLASSES + 1)]
-        found = found or [path for kind in drawn for path in kind]
-        count = min(len(found), method.photos)
-        files = [found[number * len(found) // count] for number in range(count)]
+        photos = [] if folder is None else photos_in(folder)[0]
+        charts = [write(scratch, kind, TRAINING if kind < CLASSES else NEW + 1) for kind in range(CLASSES + 1)]
+        photos = photos or [path for kind in charts for path in kind]
+        count = min(len(photos), method.photos)
+        files = [photos[number * len(photos) // count] for number in range(count)]
         for path in files:
             load(path).image()
-        classes = tuple(tuple(map(str, kind)) for kind in drawn)
-        return cls(None if given is None else os.fspath(given), tuple(map(str, files)), classes, folder)
+        return cls(None if folder is None else os.fspath(folder), tuple(map(str, files)), tuple(tuple(map(str, kind)) for kind in charts))
 
-    def caveats(self) -> tuple[str, ...]:
-        """What a reader must know of them, in sentences."""
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know of them."""
         if len(self.files) >= _FEWEST:
             return ()
-        few = f"the queries rotate over {len(self.files)} photos only, which caches may hold and a camera's photos not"
-        return (f"{few}; give {_FEWEST} or more",)
+        few = f"the queries rotate over only {len(self.files)} photos, which caches may hold, unlike a camera's"
+        return (f"{few}. Pass {_FEWEST} or more",)
 
-    def told(self) -> dict[str, Any]:
-        """What the record says of it."""
-        size = f"{charts.WIDTH}x{charts.HEIGHT}"
+    def described(self) -> dict[str, Any]:
+        """For the record."""
+        size = f"{WIDTH}x{HEIGHT}"
         return {
-            "asked": f"{len(self.files)} " + (f"of {Path(self.given).name}" if self.given else f"synthetic, {size} pixels"),
-            "taught": f"{_CLASSES} classes of {_TAUGHT}, then {_LESSONS} of a new one; synthetic, {size} pixels",
+            "queries": f"{len(self.files)} " + (f"of {Path(self.folder).name}" if self.folder else f"synthetic, {size} pixels"),
+            "training": f"{CLASSES} classes of {TRAINING}, then {NEW} of a new one; synthetic, {size} pixels",
         }

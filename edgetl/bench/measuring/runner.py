@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,12 @@ from typing import Any
 from edgetl import machine
 from edgetl.bench.measuring import child
 from edgetl.bench.measuring.accuracy import Split
-from edgetl.bench.measuring.caveats import caveats
-from edgetl.bench.measuring.configurations import configurations
-from edgetl.bench.measuring.forecast import Forecast, duration
-from edgetl.bench.measuring.gathering import Gathering
-from edgetl.bench.measuring.job import SCRATCH, Job
-from edgetl.bench.measuring.meter import open_meter
-from edgetl.bench.measuring.photos import Photos
-from edgetl.bench.measuring.plan import Turn, asked, counted, plan, told
-from edgetl.bench.measuring.spending import leading, screening, spend
+from edgetl.bench.measuring.child import SCRATCH, BenchJob, Stop
+from edgetl.bench.measuring.energy import open_meter
+from edgetl.bench.measuring.gathering import Gathering, warnings
+from edgetl.bench.measuring.photos import BenchPhotos
+from edgetl.bench.measuring.plan import Configuration, Turn, configurations, leading, plan, requested, spend
 from edgetl.bench.measuring.stand import Options
-from edgetl.bench.measuring.stop import Stop
 from edgetl.bench.method import FULL, Method
 from edgetl.bench.record import Record, Round, Skipped
 from edgetl.bundle.bundle import Bundle
@@ -36,6 +30,7 @@ from edgetl.machine import libraries, sensors
 from edgetl.store.encoding import row_size
 
 logger = logging.getLogger("edgetl")
+_OPEN = 2.0  # s of a process beside its share of seconds (docs/evidence/bench-time.md)
 
 
 def run(
@@ -55,8 +50,8 @@ def run(
 ) -> Record:
     """Measures a bundle on this machine; takes minutes (`quick`) to an hour (`full`) for six variants.
 
-    Every configuration (variant x threads x provider) is measured in fresh processes, which take turns: A B C, C A B, ..., so that
-    whatever else the machine does slows them alike. Ctrl-C ends it: what was measured until then is in the record, which says so.
+    Every configuration (variant x threads x provider) is measured in fresh processes, which take turns: A B C, C A B, ..., so that other
+    load slows them alike. Ctrl-C ends it: the record holds what was measured until then, and says that it is partial.
 
     Args:
         bundle: the bundle's path.
@@ -69,9 +64,9 @@ def run(
             that are always measured.
         method: how often and how long.
         options: of single scenarios.
-        meter: of energy (see :func:`edgetl.bench.measuring.meter.open_meter`).
+        meter: of energy (see :func:`edgetl.bench.measuring.energy.open_meter`).
         progress: called with (steps done, steps in all).
-        stop: what turns signals into a wish to stop; None is for the run alone.
+        stop: turns signals into a wish to stop; None is for the run alone.
 
     Raises:
         BundleError: the bundle is damaged, or has no such variant.
@@ -81,49 +76,32 @@ def run(
     """
     opened = Bundle.open(bundle)
     chosen = configurations(opened, variants, threads, providers)
-    names, unread = _names(scenarios, meter, labelled is not None)
+    names, unread = _names(scenarios, meter)
     if labelled is not None:
-        Split.of(labelled, method.seed)  # it is read again by each process, but refused before the minutes that it is for
-    also, options = ["accuracy"] if labelled is not None else [], options or Options()
+        Split.make(labelled, method.seed)  # each process reads it again, but errors come before the minutes of measuring
     with nullcontext(stop) if stop else Stop() as stopping, _scratch() as scratch:
         created, here = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), machine.describe(folder=scratch)
-        material = Photos.make(photos, method, scratch)
-        job = Job(
+        material = BenchPhotos.make(photos, method, scratch)
+        job = BenchJob(
             task="", bundle=str(opened.path), variant="", threads=None, provider=None, scenarios=(), photos=material.files,
             classes=material.classes, labelled=None if labelled is None else os.fspath(labelled), method=method,
-            options=options, folder=str(scratch), meter=meter,
+            options=options or Options(), folder=str(scratch), meter=meter,
         )  # fmt: skip
-        gathering, forecast = Gathering(method, chosen), Forecast(method, options)
-        if method.budget is None:
-            turns = plan(chosen, names, method, also)
-            logger.info("%s; about %s", told(chosen, turns, method), duration(forecast.left(turns)))
-            walked = _Walked(turns, forecast, progress)
-            rounds, ended = _walk(turns, job, gathering, walked, stopping)
-        else:
-            least = forecast.left(itertools.chain(*screening(chosen, names, also)))
-            logger.info("%s", _screened(counted(len(chosen), "configuration"), leading(names), least, method.budget))
-            spent = _Spent(method.budget, progress)
-            rounds, ended = _walk(spend(chosen, names, method, gathering, method.budget, also), job, gathering, spent, stopping)
+        gathering = Gathering(method, chosen)
+        turns, watch = _schedule(chosen, names, method, ["accuracy"] if labelled is not None else [], gathering, progress)
+        rounds, ended = _walk(turns, job, gathering, watch, stopping)
         results = gathering.results()
     return Record(
-        created=created,
-        ended=ended,
-        edgetl=libraries.version(),
-        machine={**here, "builds": gathering.builds()},
-        bundle=_described(opened),
-        photos=material.told(),
-        method=method,
-        overhead=gathering.overhead(),
-        results=results,
-        rounds=tuple(rounds),
-        skipped=(*gathering.skipped(), *unread),
-        warnings=(*material.caveats(), *caveats(results, rounds, machine.cores())),
-    )
+        created=created, ended=ended, edgetl=libraries.version(), machine={**here, "builds": gathering.builds()},
+        bundle=_described(opened), photos=material.described(), method=method, overhead=gathering.overhead(),
+        results=results, rounds=tuple(rounds),
+        skipped=(*gathering.skipped(), *unread), warnings=(*material.warnings(), *warnings(results, rounds, machine.cores())),
+    )  # fmt: skip
 
 
-def _names(scenarios: Sequence[str] | None, meter: str | None, labelled: bool) -> tuple[tuple[str, ...], list[Skipped]]:
-    """What is measured; energy where a meter can be read: a meter that was named must be, and so must one where nothing else was asked."""
-    names = asked(scenarios, labelled=labelled)
+def _names(scenarios: Sequence[str] | None, meter: str | None) -> tuple[tuple[str, ...], list[Skipped]]:
+    """What is measured; energy if a meter can be read: it must be if it was named, or if nothing else was requested."""
+    names = requested(scenarios)
     if meter is None and "energy" not in names:
         return names, []
     try:
@@ -131,18 +109,8 @@ def _names(scenarios: Sequence[str] | None, meter: str | None, labelled: bool) -
     except BenchError as error:
         if meter is not None or names == ("energy",):
             raise
-        return tuple(name for name in names if name != "energy"), [Skipped("energy", str(error).removeprefix("no energy: "))]
+        return tuple(name for name in names if name != "energy"), [Skipped("energy", str(error))]
     return tuple(dict.fromkeys((*names, "energy"))), []
-
-
-def _screened(configurations: str, scenario: str, least: float, budget: float) -> str:
-    """The plan of a run with a budget; `least` is what the screening alone takes, s."""
-    if least <= budget:
-        return f"screening {configurations} by {scenario}, {duration(budget)}"
-    return (
-        f"screening {configurations} by {scenario} takes about {duration(least)}, longer than the budget of {budget:g} s; "
-        "nothing is measured after it"
-    )
 
 
 @contextmanager
@@ -154,101 +122,102 @@ def _scratch() -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, EdgetlError):
             raise
-        raise BenchError(
-            f"no room for temporary files in {tempfile.gettempdir()}: {error}; name a folder that has some: TMPDIR=/that/folder"
-        ) from error
+        where = tempfile.gettempdir()
+        message = f"no room for temporary files in {where}: {error}. Name a folder that has some: TMPDIR=/that/folder"
+        raise BenchError(message, code="no-room", path=where) from error
 
 
-def _walk(turns: Iterable[Turn], job: Job, gathering: Gathering, walk: _Walk, stop: Stop) -> tuple[list[Round], str]:
+def _schedule(
+    chosen: Sequence[Configuration], names: Sequence[str], method: Method, also: Sequence[str], gathering: Gathering,
+    progress: Progress | None,
+) -> tuple[Iterable[Turn], _Watch]:  # fmt: skip
+    """The processes in their order, and who watches them go by."""
+    if method.budget is not None:
+        scenario, least = leading(names), len(chosen) * (_OPEN + method.seconds / method.rounds)
+        logger.info(
+            "screening %d configurations by %s takes about %s of %s", len(chosen), scenario, duration(least), duration(method.budget)
+        )
+        return spend(chosen, names, method, gathering.median, also), _Watch(progress, seconds=method.budget)
+    turns = plan(chosen, names, method, also)
+    what = ", ".join(configuration.name for configuration in chosen)
+    logger.info("measuring %s in %d processes, %d rounds: %s", what, len(turns), method.rounds, ", ".join((*names, *also)))
+    return turns, _Watch(progress, turns)
+
+
+def _walk(turns: Iterable[Turn], job: BenchJob, gathering: Gathering, watch: _Watch, stop: Stop) -> tuple[list[Round], str]:
     """Runs every process in its turn; the rounds, and why it ended before the last one, empty if it did not."""
     begun = time.monotonic()
     rounds: list[Round] = []
     for number, turn in enumerate(turns):
         if stop.reason:
             break
-        if not gathering.refused(turn):
+        if not gathering.failed(turn):
             before, started = sensors.reading(), time.monotonic() - begun
-            asked_for, folder = turn.configuration.job(job, task=turn.task, scenarios=turn.scenarios), Path(job.folder) / f"{number}"
             try:
-                answer = child.run(asked_for, folder, walk.step, stop)
+                answer = child.run(_job(job, turn), folder := Path(job.folder) / f"{number}", watch.step, stop)
             except OSError as error:
                 return rounds, f"a process could not be started after {len(rounds)}: {error}"
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
             rounds.append(Round(turn.number, turn.configuration.name, started, before, sensors.reading(), turn.task))
             gathering.take(turn, answer)
-            walk.took(turn, time.monotonic() - begun - started)
-        walk.end(turn)
-    return rounds, f"{stop.reason} in process {len(rounds)}{walk.of}" if stop.reason else ""
+        watch.end(turn)
+    return rounds, f"{stop.reason} in process {len(rounds)}{watch.total}" if stop.reason else ""
 
 
-class _Walk:
-    """How far the run has come; it says so, and logs a line per round."""
+def _job(job: BenchJob, turn: Turn) -> BenchJob:
+    from dataclasses import asdict, replace
 
-    of = ""
+    return replace(job, task=turn.task, scenarios=turn.scenarios, **asdict(turn.configuration))
+
+
+class _Watch:
+    """How far the run is: of processes that are known beforehand, or of a budget of seconds. Logs a line per round."""
+
+    def __init__(
+        self, progress: Progress | None, turns: Sequence[Turn] = (), seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._turns, self._seconds, self._clock = turns, seconds, clock
+        self._progress, self._begun = progress or (lambda done, total: None), clock()
+        self._all = sum(turn.steps for turn in turns) if seconds is None else max(1, round(seconds))
+        self._turn = self._ended = self._done = 0
+        self._round = (0, False)
+        self.total = f" of {len(turns)}" if turns else ""
+        self._progress(0, self._all)
 
     def step(self, _: str) -> None:
-        """The running process says that a step is done."""
-
-    def took(self, turn: Turn, seconds: float) -> None:
-        """A process ended after so many seconds."""
+        """The running process has done a step."""
+        if self._seconds is None:
+            self._done += 1
+            self._progress(min(self._done, self._all), self._all)
 
     def end(self, turn: Turn) -> None:
         """A turn ended; its process may never have begun."""
-
-
-class _Walked(_Walk):
-    """Of processes that are known beforehand."""
-
-    def __init__(self, turns: Sequence[Turn], forecast: Forecast, progress: Progress | None) -> None:
-        self._turns, self._forecast = turns, forecast
-        self._all = sum(turn.steps for turn in turns)
-        self._turn = self._ended = self._done = 0
-        self._begun = time.monotonic()
-        self._progress = progress or (lambda done, total: None)
-        self._progress(0, self._all)
-        self.of = f" of {len(turns)}"
-
-    def step(self, _: str) -> None:
-        self._done += 1
-        self._progress(min(self._done, self._all), self._all)
-
-    def took(self, turn: Turn, seconds: float) -> None:
-        self._forecast.learn(turn, seconds)
-
-    def end(self, turn: Turn) -> None:
+        passed = self._clock() - self._begun
         self._turn += 1
         self._ended += turn.steps
-        self._done = self._ended
+        self._done = self._ended if self._seconds is None else min(round(passed), self._all)
         self._progress(self._done, self._all)
-        rest = self._turns[self._turn :]
-        if rest and (rest[0].number, rest[0].task == "memory") != (turn.number, turn.task == "memory"):
+        follows = self._turns[self._turn] if self._turn < len(self._turns) else None
+        after = None if follows is None else (follows.number, follows.task == "memory")
+        if self._seconds is None and after and after != (turn.number, turn.task == "memory"):
+            left = passed / self._ended * (self._all - self._ended)
             name = "memory" if turn.task == "memory" else "round"
-            of = max(one.number + 1 for one in self._turns if (one.task == "memory") == (turn.task == "memory"))
-            passed, left = duration(time.monotonic() - self._begun), duration(self._forecast.left(rest))
-            logger.info("%s %d of %d done after %s; about %s left", name, turn.number + 1, of, passed, left)
+            logger.info("%s %d done after %s; about %s left", name, turn.number + 1, duration(passed), duration(left))
+        elif self._seconds is not None and (turn.number, False) != self._round:
+            self._round = (turn.number, False)
+            logger.info("round %d begun after %s of %s", turn.number, duration(passed), duration(self._seconds))
 
 
-class _Spent(_Walk):
-    """Of a budget of seconds."""
-
-    def __init__(self, seconds: float, progress: Progress | None) -> None:
-        self._seconds, self._begun, self._number = max(1, round(seconds)), time.monotonic(), 0
-        self._progress = progress or (lambda done, total: None)
-        self._names: dict[str, None] = {}
-        self._progress(0, self._seconds)
-
-    def end(self, turn: Turn) -> None:
-        passed = time.monotonic() - self._begun
-        self._progress(min(round(passed), self._seconds), self._seconds)
-        if turn.number != self._number:
-            self._say(passed)
-        self._names[turn.configuration.name] = None
-
-    def _say(self, passed: float) -> None:
-        what = "screened" if not self._number else f"round {self._number}:"
-        logger.info("%s %s after %s of %s", what, ", ".join(self._names), duration(passed), duration(self._seconds))
-        self._number, self._names = self._number + 1, {}
+def duration(seconds: float) -> str:
+    """For people: `45 s`, `3 min 20 s`, `1 h 05 min`."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def _described(bundle: Bundle) -> dict[str, Any]:

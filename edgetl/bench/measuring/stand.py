@@ -1,12 +1,15 @@
-"""What a scenario works with: a trained classifier, photos to ask, and photos to teach."""
+"""What a scenario works with: a trained classifier, photos to predict, and photos to train on."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgetl.bench.measuring import charts
+from edgetl.bench.measuring import photos as charts
+from edgetl.bench.record import Subject
 from edgetl.classifier import Classifier
 from edgetl.embedding.embedder import Embedder
 from edgetl.heads import Head
@@ -21,12 +24,7 @@ _MORE = 4
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a person may ask of single scenarios.
-
-    Attributes:
-        fps: frames per second of `predict-camera`.
-        minutes: of `sustained`.
-    """
+    """Options of single scenarios: frames per second of `predict-camera`, and the minutes of `sustained`."""
 
     fps: float = 30.0
     minutes: float = 10.0
@@ -34,65 +32,87 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Stand:
-    """What a scenario works with; it leaves the shop's classes, samples and active head as it found them.
+    """What a scenario works with; it leaves the classifier's classes, samples and active head as it found them.
 
     Attributes:
-        shop: a trained classifier of the variant.
+        classifier: trained, of the variant.
         photos: files that the inference scenarios rotate over.
         frames: the same photos decoded, uint8 RGB [480, 480, 3].
         tensors: the same photos as the model takes them, uint8 [h, w, 3].
-        lessons: charts of one class that the shop does not know: the first teach it, the last one asks.
-        known: charts of the shop's first class that it was not taught.
+        new: charts of a class that the classifier does not know: the first train it, the last one is the query.
+        known: charts of the classifier's first class that it was not trained on.
         folder: for files of the scenario's own.
         options: of single scenarios.
-        labelled: a folder `root/<class>/<photo>`; None where none was given.
+        labelled: a folder `root/<class>/<photo>`, or None.
     """
 
-    shop: Classifier
+    classifier: Classifier
     photos: list[Path]
     frames: list[Pixels]
     tensors: list[Pixels]
-    lessons: list[Path]
+    new: list[Path]
     known: list[Path]
     folder: Path
     options: Options
     labelled: Path | None = None
 
     @classmethod
-    def of(
-        cls, shop: Classifier, photos: list[Path], lessons: list[Path], folder: Path, options: Options,
+    def make(
+        cls, classifier: Classifier, photos: list[Path], new: list[Path], folder: Path, options: Options,
         labelled: str | os.PathLike[str] | None = None,
     ) -> Stand:  # fmt: skip
         """Decodes and draws, before a clock is read, what scenarios need.
 
-        The shop's first class is charts of kind 0 (:mod:`edgetl.bench.measuring.charts`), fewer than 1000 of them.
+        The classifier's first class is charts of kind 0 (:mod:`edgetl.bench.measuring.photos`), fewer than 1000 of them.
         """
+        assert classifier.embedder is not None, "it is opened with a bundle"
         frames = [tensor(load(path), _FRAME) for path in photos]
-        tensors = [tensor(load(path), _embedder(shop).bundle.input) for path in photos]
+        tensors = [tensor(load(path), classifier.embedder.bundle.input) for path in photos]
         known = [folder / f"known-{number}.jpg" for number in range(_MORE)]
         for number, path in enumerate(known):
             charts.draw(0, 1000 + number).save(path, quality=90)
-        return cls(shop, photos, frames, tensors, lessons, known, folder, options, None if labelled is None else Path(labelled))
+        return cls(classifier, photos, frames, tensors, new, known, folder, options, None if labelled is None else Path(labelled))
 
     @property
     def embedder(self) -> Embedder:
-        """The shop's."""
-        return _embedder(self.shop)
+        """The classifier's."""
+        assert self.classifier.embedder is not None, "it is opened with a bundle"
+        return self.classifier.embedder
 
     @property
-    def memory(self) -> Session:
-        """The shop's, for what its verbs do in one go and a stage times apart."""
-        return self.shop.session
+    def session(self) -> Session:
+        """The classifier's, for parts of its verbs that a stage times apart."""
+        return self.classifier.session
 
     def head(self) -> Head:
-        """The shop's active head.
+        """The classifier's active head.
 
         Raises:
             NotTrained: there is none.
         """
-        return self.memory.trained()
+        return self.session.trained()
+
+    @contextlib.contextmanager
+    def undone(self, photos: Sequence[Path] = ()) -> Iterator[None]:
+        """Afterwards `photos` are forgotten and the head that was active is active again; its history has grown."""
+        active = self.classifier.store.active()
+        try:
+            yield
+        finally:
+            if photos:
+                with self.session.changing("undoing a training"):
+                    for photo in photos:
+                        self.session.remove(digest=load(photo).digest)
+            if active is not None:
+                self.classifier.activate(active.id)
+            self.session.past()  # forgetting drops it, and a repeated training is not the first after that
 
 
-def _embedder(shop: Classifier) -> Embedder:
-    assert shop.embedder is not None, "a stand's shop is opened with a bundle"
-    return shop.embedder
+def subject(embedder: Embedder) -> Subject:
+    """What a process has opened, as records name it."""
+    runtime, variant, bundle = embedder.runtime, embedder.variant, embedder.bundle
+    return Subject(
+        backbone=str(bundle.backbone["name"]), variant=variant.name, precision=variant.precision, family=variant.family,
+        library=runtime.library, provider=runtime.provider, placement=runtime.placement, threads=runtime.threads,
+        model=variant.sha256, size=variant.size, fingerprint=embedder.fingerprint.digest,
+    )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -18,20 +19,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgetl.bench.measuring import accuracy, footprint, phases
-from edgetl.bench.measuring.energy import measure
-from edgetl.bench.measuring.job import SCRATCH, Answer, Job, keep, say
+from edgetl.bench.measuring import accuracy, fresh
+from edgetl.bench.measuring.child import ANSWER, SCRATCH, BenchJob, JobAnswer, write
+from edgetl.bench.measuring.energy import measure, open_meter
 from edgetl.bench.measuring.loop import Loop, Measured
-from edgetl.bench.measuring.meter import open_meter
 from edgetl.bench.measuring.scenarios import SCENARIOS
-from edgetl.bench.measuring.stand import Stand
-from edgetl.bench.measuring.subject import subject
+from edgetl.bench.measuring.stand import Stand, subject
 from edgetl.classifier import Classifier
+from edgetl.decoding import decode
 from edgetl.errors import EdgetlError
 from edgetl.machine import libraries
 
-PROGRAM = "from edgetl.bench.measuring import worker; worker.main()"
-"""What Python runs with -c; the job's path follows."""
 _METERED = 10.0  # s, idle and again at work
 
 
@@ -39,75 +37,78 @@ def main() -> None:
     """Reads the job that the command line names, does it, and leaves its answer."""
     path = Path(sys.argv[1])
     threading.Thread(target=_end_with_parent, args=(path.parent.parent,), daemon=True).start()
-    job = Job.read(path)
+    job = decode(BenchJob, json.loads(path.read_text()))
     try:
         answer = TASKS[job.task](job)
     except EdgetlError as error:
-        answer = Answer(refused=(type(error).__name__, str(error)))
-    keep(answer, job)
+        answer = JobAnswer(failed=str(error))
+    _keep(answer, job)
 
 
-def latency(job: Job) -> Answer:
+def latency(job: BenchJob) -> JobAnswer:
     """The scenarios, one after the other, with everything open."""
     with opened(job) as stand:
-        said = Answer(subject(stand.embedder), complete=False)
+        answer = JobAnswer(subject(stand.embedder), complete=False)
         for name in job.scenarios:
-            loop = Loop(job.method, keep=functools.partial(_keep_with, job, said, name))
+            loop = Loop(job.method, keep=functools.partial(_keep_with, job, answer, name))
             try:
-                said = _with(said, name, SCENARIOS[name].run(stand, loop))
+                answer = _with(answer, name, SCENARIOS[name].run(stand, loop))
             except EdgetlError as error:
-                said = dataclasses.replace(said, skipped=(*said.skipped, (name, str(error))))
-            keep(said, job)
-            say(name)
+                answer = dataclasses.replace(answer, skipped=(*answer.skipped, (name, str(error))))
+            _keep(answer, job)
+            print(name, flush=True)  # the parent counts the steps
         library = libraries.details(stand.embedder.runtime.family)
-        return dataclasses.replace(said, library=library, overhead=tuple(Loop(job.method).overhead(1000)), complete=True)
+        return dataclasses.replace(answer, library=library, overhead=tuple(Loop(job.method).overhead(1000)), complete=True)
 
 
-def energy(job: Job) -> Answer:
+def energy(job: BenchJob) -> JobAnswer:
     """Photo files -> their classes, one after the other, with a meter beside it."""
     with opened(job) as stand:
         numbers, seconds = itertools.count(), min(_METERED, job.method.seconds)
 
         def query() -> None:
-            stand.shop.predict(stand.photos[next(numbers) % len(stand.photos)])
+            stand.classifier.predict(stand.photos[next(numbers) % len(stand.photos)])
 
         for _ in stand.photos:
             query()
         taken = measure(open_meter(job.meter), query, idle_seconds=seconds, seconds=seconds)
     facts = {name: float(getattr(taken, name)) for name in ("joules", "idle_watts", "idle_seconds", "seconds", "queries")}
     note = f"the mean of {taken.queries} predictions from files above idling: {taken.kind}"
-    return Answer(subject(stand.embedder), {"energy": Measured({None: [taken.microjoules]}, {None: "uJ"}, facts=facts, note=note)})
+    return JobAnswer(subject(stand.embedder), {"energy": Measured({None: [taken.microjoules]}, {None: "uJ"}, facts=facts, note=note)})
 
 
-def _keep_with(job: Job, said: Answer, name: str, so_far: Measured) -> None:
-    keep(_with(said, name, so_far), job)
+def _keep(answer: JobAnswer, job: BenchJob) -> None:
+    """Leaves an answer where the parent finds it; one that is not complete is what remains if the process dies."""
+    write(answer, Path(job.folder) / ANSWER)
 
 
-def _with(said: Answer, name: str, measured: Measured) -> Answer:
-    return dataclasses.replace(said, measured={**said.measured, name: measured})
+def _keep_with(job: BenchJob, answer: JobAnswer, name: str, so_far: Measured) -> None:
+    _keep(_with(answer, name, so_far), job)
+
+
+def _with(answer: JobAnswer, name: str, measured: Measured) -> JobAnswer:
+    return dataclasses.replace(answer, measured={**answer.measured, name: measured})
 
 
 @contextmanager
-def opened(job: Job) -> Iterator[Stand]:
-    """The job's variant, taught the charts, and what scenarios work with."""
+def opened(job: BenchJob) -> Iterator[Stand]:
+    """The job's variant, trained on the charts, and what scenarios work with."""
     folder = Path(job.folder)
-    with Classifier.open(job.bundle, folder / "bench.db", variant=job.variant, threads=job.threads) as shop:
+    with Classifier.open(job.bundle, folder / "bench.db", variant=job.variant, threads=job.threads) as classifier:
         for kind, photos in enumerate(job.classes[:-1]):
-            shop.add_many([(photo, f"class {kind}") for photo in photos])
-        shop.train()
-        yield Stand.of(
-            shop, [Path(photo) for photo in job.photos], [Path(one) for one in job.classes[-1]], folder, job.options, job.labelled
-        )
+            classifier.add_many([(photo, f"class {kind}") for photo in photos])
+        classifier.train()
+        yield Stand.make(classifier, [*map(Path, job.photos)], [*map(Path, job.classes[-1])], folder, job.options, job.labelled)
 
 
-TASKS: Mapping[str, Callable[[Job], Answer]] = {
+TASKS: Mapping[str, Callable[[BenchJob], JobAnswer]] = {
     "latency": latency,
-    "cold": phases.cold,
-    "memory": footprint.memory,
+    "cold": fresh.cold,
+    "memory": fresh.memory,
     "accuracy": accuracy.task,
     "energy": energy,
 }
-"""What a process can be asked."""
+"""What a process can do."""
 
 
 def _end_with_parent(scratch: Path) -> None:

@@ -1,19 +1,17 @@
 """The scenarios: what is done between two readings of the clock.
 
 To add one, write a function `(stand, loop) -> Measured` and name it in :data:`SCENARIOS`, with a sentence that says exactly what lies
-between the two readings. The :class:`~edgetl.bench.measuring.stand.Stand` has a trained classifier, photos and frames to ask, photos to
-teach and a folder; the :class:`~edgetl.bench.measuring.loop.Loop` has the clock and the method. A query that can be asked again and again
-is one line::
+between the two readings. The :class:`~edgetl.bench.measuring.stand.Stand` has a trained classifier, photos and frames, photos to train on
+and a folder; the :class:`~edgetl.bench.measuring.loop.Loop` has the clock and the method. A query that can be repeated is one line::
 
     def thumbnail(stand: Stand, loop: Loop) -> Measured:
-        return loop.stream(lambda number: stand.shop.store.preview(1 + number % 20))
+        return loop.stream(lambda number: stand.classifier.store.preview(1 + number % 20))
 
-    Scenario("thumbnail", "the number of a taught photo -> its thumbnail", thumbnail, always=False)
+    Scenario("thumbnail", "the number of a stored photo -> its thumbnail", thumbnail, always=False)
 
-`loop.stream` warms up until steady, rotates and times; given a second function it also times stages. Work that changes the shop goes
-through :func:`edgetl.bench.measuring.scenarios.lessons.lessons`, which undoes it. Whatever else a scenario needs it does itself, with
-`loop.clock` and within `loop.method`; :mod:`~edgetl.bench.measuring.scenarios.camera` is an example. What cannot be measured here raises
-an error of :mod:`edgetl.errors`: the record then lists the scenario with the reason.
+`loop.stream` warms up until steady, rotates and times; given a second function it also times stages. Work that changes the classifier runs
+within :meth:`edgetl.bench.measuring.stand.Stand.undone`. What cannot be measured here raises an error of :mod:`edgetl.errors`: the record
+then lists the scenario with the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from edgetl.bench.measuring.loop import Loop, Measured
-from edgetl.bench.measuring.scenarios import camera, few_shot, inference, learning, operators, sustained, throughput
+from edgetl.bench.measuring.scenarios import camera, inference, operators, training
 from edgetl.bench.measuring.stand import Stand
 
 
@@ -34,9 +32,8 @@ class Scenario:
         name: in records and on the command line.
         sentence: what lies between the two readings of the clock.
         run: measures one process's share.
-        always: whether it is measured where none was asked for.
+        always: whether it is measured without being requested.
         once: whether one process measures all of it, in the first round, instead of a share in each.
-        labelled: whether it needs a labelled folder; where one was given it is measured as `always` says.
     """
 
     name: str
@@ -44,12 +41,11 @@ class Scenario:
     run: Callable[[Stand, Loop], Measured]
     always: bool = True
     once: bool = False
-    labelled: bool = False
 
 
 SCENARIOS: Mapping[str, Scenario] = {
-    one.name: one
-    for one in (
+    scenario.name: scenario
+    for scenario in (
         Scenario("backbone", "a tensor as the model takes it -> its embedding: the runtime alone", inference.backbone),
         Scenario("embed", "a photo file -> its embedding: read, decoded, resized, cropped, and the backbone", inference.embed),
         Scenario(
@@ -65,13 +61,13 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario(
             "predict-camera",
             "the moment at which a frame of a fixed rate is due -> its class (stages: wait, until the process woke up or was done with "
-            "the frame before; answer). The newest frame that waits is answered, older ones are dropped; an answer later than one period "
+            "the frame before; answer). The newest waiting frame is answered, older ones are dropped; an answer later than one period "
             "missed its deadline",
             camera.predict_camera,
         ),
         Scenario(
             "two-cameras",
-            "the moment at which a frame is due -> its class, for two cameras whose frames become due at the same moments and which one "
+            "the moment at which a frame is due -> its class, for two cameras whose frames are due at the same moments and which one "
             "process answers in turns (stages: wait, answer, and the whole of camera 1 and of camera 2)",
             camera.two_cameras,
             always=False,
@@ -85,33 +81,26 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario(
             "batch-throughput",
             "photo files -> embeddings, decoded on every core beside the runtime with its threads; per photo",
-            throughput.batch_throughput,
+            inference.batch_throughput,
         ),
         Scenario(
             "learn-one",
-            "one photo of a known class -> it is durable and the new head active (stages, of lessons in between: decode, resize, measure, "
-            "backbone, examine, store commit, train)",
-            learning.learn_one,
+            "one photo of a known class -> it is durable and the new head active (stages, of trainings in between: decode, resize, "
+            "measure, backbone, examine, store commit, train)",
+            training.learn_one,
         ),
         Scenario(
             "add-a-class",
             "20 photo files of a class that did not exist -> durable, a new head, and the first prediction of another photo (stages: add, "
-            "train, predict; of a lesson that is not timed, bytes: memory growth, the peak above what was resident; written; file growth)",
-            learning.add_a_class,
+            "train, predict)",
+            training.add_a_class,
         ),
-        Scenario(
-            "n-shot",
-            "cached embeddings of 1, 2, 5, 10 and 20 photos a class -> a head (a stage each, the whole is all of them); no store",
-            few_shot.n_shot,
-            once=True,
-            labelled=True,
-        ),
-        Scenario("head-swap", "the number of a head of the history -> it is active, durably", learning.head_swap),
-        Scenario("durable-commit", "an embedded photo with its thumbnail -> its row is on the disk", learning.durable_commit),
+        Scenario("head-swap", "the number of a head of the history -> it is active, durably", training.head_swap),
+        Scenario("durable-commit", "an embedded photo with its thumbnail -> its row is on the disk", training.durable_commit),
         Scenario(
             "sustained",
             "a decoded frame of 480x480 pixels -> its class, for minutes without a pause",
-            sustained.sustained,
+            inference.sustained,
             always=False,
             once=True,
         ),
@@ -119,10 +108,6 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 
-def usual(*, labelled: bool = False) -> tuple[str, ...]:
-    """The names of what is measured where nothing else was asked for.
-
-    Args:
-        labelled: whether a labelled folder was given.
-    """
-    return tuple(name for name, one in SCENARIOS.items() if one.always and (labelled or not one.labelled))
+def usual() -> tuple[str, ...]:
+    """The names of what is measured without being requested."""
+    return tuple(name for name, scenario in SCENARIOS.items() if scenario.always)

@@ -1,4 +1,4 @@
-"""A camera's pace, or two: frames come whether the one before is answered or not."""
+"""A camera, or two: frames come whether the one before is answered or not."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from edgetl.bench.measuring.loop import Loop, Measured
 from edgetl.bench.measuring.stand import Stand
 
 _PATIENCE = 20.0
-"""Seconds that a slow camera may take in a process to bring its share of queries, where the method's seconds end before."""
+"""Seconds that a slow camera may take in a process for its share of queries, if the method's seconds end before."""
 
 
 def predict_camera(stand: Stand, loop: Loop, sleep: Callable[[float], None] = time.sleep) -> Measured:
     """Frames become due at a fixed rate, each at its own moment of one schedule; the newest that waits is answered, older ones are dropped.
 
     Between frames the process sleeps, as one that waits for a camera does: what a core loses by it (its clock, its caches) is in the
-    numbers. The deadline is one period: later answers are missed ones.
-
-    Args:
-        stand: frames and shop.
-        loop: clock and method.
-        sleep: waits for so many seconds.
+    numbers. The deadline is one period: later answers missed it.
     """
     return _film(stand, loop, sleep, 1)
 
@@ -47,7 +42,7 @@ def _film(stand: Stand, loop: Loop, sleep: Callable[[float], None], cameras: int
     by_camera = [array("q") for _ in range(cameras)]
     begun, upcoming, served = clock() + period, [0] * cameras, [0] * cameras
     while (frame := min(upcoming)) < warm_up + each:
-        camera = min(range(cameras), key=lambda one: (upcoming[one], served[one]))
+        camera = min(range(cameras), key=lambda number: (upcoming[number], served[number]))
         due = begun + frame * period
         while (early := due - clock()) > 0:
             sleep(early / 1e9)
@@ -55,7 +50,7 @@ def _film(stand: Stand, loop: Loop, sleep: Callable[[float], None], cameras: int
         # More frames may have become due since: the newest takes the place of those before.
         frame = min(frame + (taken - due) // period, warm_up + each - 1)
         due = begun + frame * period
-        stand.shop.predict(frames[(frame + camera) % len(frames)])
+        stand.classifier.predict(frames[(frame + camera) % len(frames)])
         answered = clock()
         if frame >= warm_up:
             latency.append(answered - due)
@@ -64,7 +59,7 @@ def _film(stand: Stand, loop: Loop, sleep: Callable[[float], None], cameras: int
             answer.append(answered - taken)
         upcoming[camera], served[camera] = frame + 1, answered
     arrived = cameras * each
-    dropped, missed = arrived - len(latency), sum(one > period for one in latency)
+    dropped, missed = arrived - len(latency), sum(late > period for late in latency)
     note = f"{fps:g} frames/s{' of each camera' if cameras > 1 else ''}: one every {period / 1e6:.4g} ms"
     if dropped + missed > arrived / 2:
         note += "; most were dropped or answered late: too fast for this configuration"

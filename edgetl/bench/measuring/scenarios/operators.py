@@ -1,4 +1,4 @@
-"""Time per kind of operator, as the runtime's own profiler says: which layers a model spends its time in, and where they ran."""
+"""Time per kind of operator, as the runtime's own profiler reports it: in which layers a model spends its time, and where they ran."""
 
 from __future__ import annotations
 
@@ -9,48 +9,42 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgetl.bench.measuring.loop import Loop, Measured
-from edgetl.bench.measuring.scenarios import litert_events
 from edgetl.bench.measuring.stand import Stand
 from edgetl.errors import BenchError
-from edgetl.runtimes import litert
 from edgetl.runtimes import onnxruntime as ort
 from edgetl.runtimes import openvino as ov
 from edgetl.types import Pixels
 
 _WARM_UP = 8
-Times = Mapping[str, int]
-"""Kind of operator, e.g. `Conv`, or kind and provider where that is not the one asked for -> nanoseconds of one query."""
-Profile = Callable[[Stand, Sequence[Pixels], Path], Sequence[Times]]
+OperatorTimes = Mapping[str, int]
+"""Kind of operator, e.g. `Conv`, or kind and provider if that is not the requested one -> nanoseconds of one query."""
 
 
 def operators(stand: Stand, loop: Loop) -> Measured:
     """A tensor -> its embedding, with the library's profiler: nanoseconds of each kind of operator, and their sum.
 
-    The profiler takes time itself and a fused operator is named after its first one, so that these are shares to look at and not a
-    latency to compare with `backbone`.
+    The profiler takes time itself and a fused operator is named after its first one, so these are shares and not a latency to compare with
+    `backbone`.
 
     Raises:
-        BenchError: the runtime has no profiler, or not this version of it.
+        BenchError: the runtime has no profiler.
     """
     family = stand.embedder.runtime.family
     profile = _PROFILES.get(family)
     if profile is None:
-        raise BenchError(f"{family} has no profiler; {', '.join(_PROFILES)} have one: measure another variant of the bundle")
+        message = f"{family} has no profiler in Python; {' and '.join(_PROFILES)} have one: measure another variant of the bundle"
+        raise BenchError(message, code="no-profiler", family=family, available=list(_PROFILES))
     count = _WARM_UP + loop.queries
     tensors = [stand.tensors[number % len(stand.tensors)][None] for number in range(count)]
-    times = profile(stand, tensors, stand.folder)[_WARM_UP:]
-    kinds = sorted({kind for one in times for kind in one}, key=lambda kind: -sum(one.get(kind, 0) for one in times))
-    samples: dict[str | None, array[int]] = {kind: array("q", (one.get(kind, 0) for one in times)) for kind in kinds}
-    whole = array("q", (sum(one.values()) for one in times))
-    note = "by the library's profiler, which takes time itself: shares, not a latency"
-    samples = {None: whole, **samples}
-    return Measured(dict(samples), warm_up=_WARM_UP, note=note)
+    queries = profile(stand, tensors, stand.folder)[_WARM_UP:]
+    kinds = sorted({kind for times in queries for kind in times}, key=lambda kind: -sum(times.get(kind, 0) for times in queries))
+    samples: dict[str | None, array[int]] = {None: array("q", (sum(times.values()) for times in queries))}
+    samples |= {kind: array("q", (times.get(kind, 0) for times in queries)) for kind in kinds}
+    return Measured(dict(samples), warm_up=_WARM_UP, note="by the library's profiler, which takes time itself: shares, not a latency")
 
 
-def _onnxruntime(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence[Times]:
+def _onnxruntime(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence[OperatorTimes]:
     """ONNX Runtime writes a trace in whole microseconds (https://onnxruntime.ai/docs/performance/tune-performance/profiling-tools.html)."""
     library, runtime = ort.library(), stand.embedder.runtime
     options = library.SessionOptions()
@@ -68,28 +62,28 @@ def _onnxruntime(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Seque
     return read_trace(events, ort.EXECUTION[runtime.provider][0])
 
 
-def read_trace(events: Sequence[Mapping[str, object]], provider: str) -> list[Times]:
+def read_trace(events: Sequence[Mapping[str, Any]], provider: str) -> list[OperatorTimes]:
     """A query's events lie between the beginnings of one `model_run` and the next.
 
     Args:
         events: of ONNX Runtime's profile, `ts` and `dur` in microseconds.
-        provider: the execution provider that was asked for; others are named beside the operator.
+        provider: the requested execution provider; others are named beside the operator.
     """
-    starts = sorted(_whole(one, "ts") for one in events if one.get("name") == "model_run")
-    made: list[Counter[str]] = [Counter() for _ in starts]
-    for one in events:
-        told = one.get("args")
-        if one.get("cat") != "Node" or not str(one.get("name")).endswith("_kernel_time") or not isinstance(told, Mapping):
+    starts = sorted(round(event["ts"]) for event in events if event.get("name") == "model_run")
+    times: list[Counter[str]] = [Counter() for _ in starts]
+    for event in events:
+        arguments = event.get("args")
+        if event.get("cat") != "Node" or not str(event.get("name")).endswith("_kernel_time") or not isinstance(arguments, Mapping):
             continue
-        number = sum(start <= _whole(one, "ts") for start in starts) - 1
-        there = str(told.get("provider", provider))
-        kind = str(told.get("op_name")) + ("" if there == provider else f" on {there.removesuffix('ExecutionProvider')}")
+        number = sum(start <= round(event["ts"]) for start in starts) - 1
+        where = str(arguments.get("provider", provider))
+        kind = str(arguments.get("op_name")) + ("" if where == provider else f" on {where.removesuffix('ExecutionProvider')}")
         if number >= 0:
-            made[number][kind] += 1000 * _whole(one, "dur")
-    return list(made)
+            times[number][kind] += 1000 * round(event["dur"])
+    return list(times)
 
 
-def _openvino(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence[Times]:
+def _openvino(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence[OperatorTimes]:
     """OpenVINO counts while it infers (https://docs.openvino.ai, performance counters)."""
     library, runtime = ov.library(), stand.embedder.runtime
     graph, *weights = stand.embedder.bundle.model(stand.embedder.variant).values()
@@ -100,35 +94,16 @@ def _openvino(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence
     model.reshape(shape)
     settings = {**ov._settings(device, runtime.threads), "PERF_COUNT": True}
     request = core.compile_model(model, device, settings).create_infer_request()
-    made = []
+    queries = []
     for tensor in tensors:
         request.infer([tensor])
         times: Counter[str] = Counter()
-        for one in request.profiling_info:
-            times[one.node_type] += round(one.real_time.total_seconds() * 1e9)
-        made.append(Counter({kind: taken for kind, taken in times.items() if taken}))
-    return made
+        for entry in request.profiling_info:
+            times[entry.node_type] += round(entry.real_time.total_seconds() * 1e9)
+        queries.append(Counter({kind: taken for kind, taken in times.items() if taken}))
+    return queries
 
 
-def _litert(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence[Times]:
-    """LiteRT's profiler counts in whole microseconds; the model is compiled for XNNPACK, as the adapter's is unless it says `builtin`."""
-    runtime: Any = stand.embedder.runtime
-    if runtime.provider != "xnnpack":
-        raise BenchError(f"LiteRT's profiler is read for the provider xnnpack only, and this is {runtime.provider}; leave --provider out")
-    path = folder / "profile.tflite"
-    path.write_bytes(next(iter(stand.embedder.bundle.model(stand.embedder.variant).values())))
-    told = runtime._interpreter.get_input_details()[0]
-    encode = litert._encoder(told["dtype"], *told["quantization"])
-    model = litert_events.Profiled(path, runtime.threads)
-    times = [model.run(np.ascontiguousarray(encode(tensor))) for tensor in tensors]
-    path.unlink()
-    return times
-
-
-def _whole(event: Mapping[str, object], name: str) -> int:
-    value = event[name]
-    assert isinstance(value, (int, float)), f"{name} is a number"
-    return round(value)
-
-
-_PROFILES: Mapping[str, Profile] = {"onnxruntime": _onnxruntime, "openvino": _openvino, "litert": _litert}
+_PROFILES: Mapping[str, Callable[[Stand, Sequence[Pixels], Path], Sequence[OperatorTimes]]] = {
+    "onnxruntime": _onnxruntime, "openvino": _openvino,
+}  # fmt: skip

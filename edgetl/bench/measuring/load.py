@@ -1,4 +1,4 @@
-"""Loads a variant step by step, reads the clock after each, and prints what each step took and which files were read."""
+"""Loads a variant step by step, with the time of each; its text is given to Python with -c."""
 
 from time import perf_counter_ns as clock
 
@@ -6,7 +6,7 @@ STARTED = clock()
 
 
 def main() -> None:
-    """Command line: bundle, variant, threads, when the process was started (0: not known); times are nanoseconds."""
+    """Command line: bundle, variant, threads, when the process was started (0: unknown). Prints nanoseconds, files read and the subject."""
     import edgetl
     from edgetl.embedding.embedder import Embedder
     from edgetl.runtimes import load_library, open_runtime
@@ -19,11 +19,11 @@ def main() -> None:
     begun = clock()
     bundle = edgetl.Bundle.open(path)
     variant = bundle.variant(name)
-    files = bundle.model(variant)
+    model = bundle.model(variant)
     read = clock()
     load_library(variant.family)
     library = clock()
-    runtime = open_runtime(variant.family, files, json.loads(threads))
+    runtime = open_runtime(variant.family, model, json.loads(threads))
     opened = clock()
     test = bundle.self_test(variant)
     ready = clock()
@@ -35,9 +35,9 @@ def main() -> None:
 
     # Only now: what the bench imports is no part of a load.
     import resource
+    from pathlib import Path
 
-    disk = resource.getrusage(resource.RUSAGE_SELF).ru_inblock * 512
-    from edgetl.bench.measuring.subject import subject
+    from edgetl.bench.measuring.stand import subject
     from edgetl.types import to_json
 
     stages = {
@@ -48,23 +48,20 @@ def main() -> None:
         "open": opened - library,
         "prove": ready - opened + proved - inferred,
     }
-    opened_as = to_json(subject(embedder))
-    print(json.dumps({"stages": stages, "first": inferred - ready, "disk": disk, "files": files_read(), "subject": opened_as}))
-
-
-def files_read() -> list[str]:
-    """The files that this process has mapped, and those of its modules."""
-    import sys
-    from pathlib import Path
-
     maps = Path("/proc/self/maps")  # only Linux has it
     lines = maps.read_text().splitlines() if maps.exists() else []
-    paths = {words[5] for line in lines if len(words := line.split(None, 5)) > 5 and words[5].startswith("/")}
-    for module in list(sys.modules.values()):
-        # Where there is compiled code, the source is only asked for its date.
-        path = getattr(module, "__cached__", None) or getattr(module, "__file__", None)
-        paths.update([path] if path else [])
-    return sorted(paths)
+    files = {words[5] for line in lines if len(words := line.split(None, 5)) > 5 and words[5].startswith("/")}
+    # If there is compiled code, of the source only the date is read.
+    files |= {getattr(module, "__cached__", None) or getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
+    disk = resource.getrusage(resource.RUSAGE_SELF).ru_inblock * 512
+    result = {
+        "stages": stages,
+        "first": inferred - ready,
+        "disk": disk,
+        "files": sorted(files - {""}),
+        "subject": to_json(subject(embedder)),
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
