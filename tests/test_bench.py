@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import json
 import os
 import re
 import signal
@@ -20,15 +21,16 @@ from click.testing import CliRunner
 
 from edgetl import bench
 from edgetl.bench import files
-from edgetl.bench.measuring import charts, runner
-from edgetl.bench.measuring.photos import Photos
+from edgetl.bench.measuring import photos as charts
+from edgetl.bench.measuring import runner
+from edgetl.bench.measuring.photos import BenchPhotos
 from edgetl.bundle import bundle, writer
 from edgetl.cli import main
-from edgetl.cli.bench import _Duration, _method, _unmet
+from edgetl.cli.bench import _Duration, _method, _missing
 from edgetl.errors import BenchError, BundleMissing, PhotoError
 from edgetl.runtimes import fake
 
-TINY = bench.Method("tiny", queries=40, seconds=0.2, rounds=2, lessons=1, window=8, warm_up_seconds=0.5, photos=16, resamples=50)
+TINY = bench.Method("tiny", queries=40, seconds=0.2, rounds=2, trainings=1, window=8, warm_up_seconds=0.5, photos=16, resamples=50)
 
 
 def photo() -> bytes:
@@ -41,9 +43,9 @@ def photo() -> bytes:
 def opened(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
     """Two variants that work, one that its runtime refuses, one that computes something else, and one whose runtime can be hidden."""
     folder = tmp_path_factory.mktemp("bundles")
-    made = fake.write_bundle(str(folder / "good"), photo())
-    good = made.variant("fake-fp32")
-    golden, model = made.self_test(good), made.model(good)
+    outcome = fake.write_bundle(str(folder / "good"), photo())
+    good = outcome.variant("fake-fp32")
+    golden, model = outcome.self_test(good), outcome.model(good)
     new = [
         writer.NewVariant(name, family, "fp32", content, {"name": "fake"}, None, golden.embeddings)
         for name, family, content in (
@@ -55,8 +57,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
         )
     ]
     return writer.write(
-        folder / "five.edgetl", backbone=made.backbone, input=made.input, dim=made.dim, calibration=None, self_test_inputs=golden.inputs,
-        self_test_tensors=golden.tensors, variants=new,
+        folder / "five.edgetl", backbone=outcome.backbone, input=outcome.input, dim=outcome.dim, calibration=None,
+        self_test_inputs=golden.inputs, self_test_tensors=golden.tensors, variants=new,
     )  # fmt: skip
 
 
@@ -104,17 +106,18 @@ def test_every_scenario_of_every_variant_that_works_is_measured_in_every_round(r
 
 @pytest.mark.slow
 def test_configurations_take_turns(record: bench.Record) -> None:
-    turns = [(one.number, one.configuration) for one in record.rounds if one.task == "latency" and "-fp32" in one.configuration]
+    turns = [(item.number, item.configuration) for item in record.rounds if item.task == "latency" and "-fp32" in item.configuration]
     working = [(number, name) for number, name in turns if name.startswith(("fake", "slow"))]
     assert sorted(working) == [(number, f"{name}-fp32 1 thread") for number in range(TINY.rounds) for name in ("fake", "slow")]
     assert [number for number, _ in working] == [0, 0, 1, 1]
-    started = [one.seconds for one in record.rounds]
+    started = [item.seconds for item in record.rounds]
     assert started == sorted(started)
 
 
 @pytest.mark.slow
 def test_a_variant_that_takes_longer_is_seen_to(record: bench.Record) -> None:
-    fast, slow = (next(one for one in record.results if one.subject.variant == name).row("backbone") for name in ("fake-fp32", "slow-fp32"))
+    results = {result.subject.variant: result for result in record.results}
+    fast, slow = (results[name].row("backbone") for name in ("fake-fp32", "slow-fp32"))
     assert fast is not None
     assert slow is not None
     assert min(min(taken) for taken in slow.samples) >= 4_000_000
@@ -123,10 +126,8 @@ def test_a_variant_that_takes_longer_is_seen_to(record: bench.Record) -> None:
 
 @pytest.mark.slow
 def test_variants_that_do_not_work_here_are_listed_once_with_their_reasons(record: bench.Record) -> None:
-    reasons = {one.what: one.reason for one in record.skipped}
+    reasons = {item.what: item.reason for item in record.skipped}
     assert set(reasons) == {f"{name}-fp32 1 thread" for name in ("broken", "wrong", "openvino")}
-    assert "cannot open the model here" in reasons["broken-fp32 1 thread"]
-    assert "golden" in reasons["wrong-fp32 1 thread"]
     assert "pip install 'edgetl[openvino]'" in reasons["openvino-fp32 1 thread"]
     shown = " ".join(bench.table(record).split())
     assert all(" ".join(f"not measured: {what}: {reason}".split()) in shown for what, reason in reasons.items())
@@ -139,12 +140,12 @@ def test_a_record_of_a_run_comes_back_from_its_file_as_it_was(record: bench.Reco
     assert record.bundle["name"] == "five.edgetl"
     assert record.machine["cores"] >= 1
     assert record.machine["builds"].keys() == {"fake"}
-    assert {one.subject.fingerprint for one in record.results} >= {opened.fingerprint(opened.variant("fake-fp32")).digest}
+    assert {item.subject.fingerprint for item in record.results} >= {opened.fingerprint(opened.variant("fake-fp32")).digest}
 
 
 @pytest.mark.slow
 def test_progress_grows_to_its_end_with_every_scenario(record: bench.Record, progress: list[tuple[int, int]]) -> None:
-    done, total = [one for one, _ in progress], {all_of_it for _, all_of_it in progress}
+    done, total = [item for item, _ in progress], {all_of_it for _, all_of_it in progress}
     assert done == sorted(done)
     assert total == {5 * (2 * 3 + 4 + 1)}  # variants x (rounds x scenarios + memory + accuracy)
     assert done[-1] == total.pop()
@@ -152,32 +153,30 @@ def test_progress_grows_to_its_end_with_every_scenario(record: bench.Record, pro
 
 @pytest.mark.slow
 def test_the_photos_of_the_person_are_rotated_over(opened: bundle.Bundle, tmp_path: Path) -> None:
-    with pytest.raises(BundleMissing, match="no variant 'onnx-int8'"):
+    with pytest.raises(BundleMissing):
         bench.run(opened.path, variants=["onnx-int8"])
-    with pytest.raises(PhotoError, match="no such folder"):
-        bench.run(opened.path, photos=tmp_path / "none", method=TINY)
-    with pytest.raises(PhotoError, match="no such folder"):
-        bench.run(opened.path, labelled=tmp_path / "none", method=TINY)
-    with pytest.raises(BenchError, match="no provider 'cdua': no runtime has it"):
+    for folder in ({"photos": tmp_path / "none"}, {"labelled": tmp_path / "none"}):
+        with pytest.raises(PhotoError):
+            bench.run(opened.path, method=TINY, **folder)
+    with pytest.raises(BenchError) as caught:
         bench.run(opened.path, providers=["cdua"], method=TINY)
+    assert (caught.value.code, caught.value.values["provider"]) == ("provider-unknown", "cdua")
     charts.write(tmp_path, kind=3, count=15)
-    made = bench.run(opened.path, photos=tmp_path, variants=["broken-fp32"], scenarios=["backbone"], method=TINY)
-    assert made.photos["asked"] == f"15 of {tmp_path.name}"
-    assert made.warnings[0].startswith("the queries rotate over 15 photos only")
-    assert [one.what.split()[0] for one in made.skipped] == ["broken-fp32"]
+    outcome = bench.run(opened.path, photos=tmp_path, variants=["broken-fp32"], scenarios=["backbone"], method=TINY)
+    assert outcome.photos["queries"] == f"15 of {tmp_path.name}"
+    assert re.findall(r"\d+", outcome.warnings[0]) == ["15", "16"]
+    assert [item.what.split()[0] for item in outcome.skipped] == ["broken-fp32"]
 
 
-@pytest.mark.parametrize(("given", "asked"), [(5, 5), (16, 16), (17, 16), (40, 16)])
-def test_as_many_of_the_persons_photos_as_the_method_says_are_asked_spread_over_all(
-    given: int, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("count", "asked"), [(5, 5), (16, 16), (17, 16), (40, 16)])
+def test_the_queries_rotate_over_photos_spread_over_all(count: int, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charts, "write", lambda folder, kind, count: [])
-    for number in range(given):
+    for number in range(count):
         (tmp_path / f"{number:02}.jpg").write_bytes(photo() if not number else (tmp_path / "00.jpg").read_bytes())
-    files = Photos.make(tmp_path, TINY, tmp_path).files
-    numbers = [int(Path(one).stem) for one in files]
+    files = BenchPhotos.make(tmp_path, TINY, tmp_path).files
+    numbers = [int(Path(item).stem) for item in files]
     assert (len(numbers), numbers[0]) == (asked, 0)
-    assert {after - before for before, after in itertools.pairwise([*numbers, given])} <= {given // asked, -(-given // asked)}
+    assert {after - before for before, after in itertools.pairwise([*numbers, count])} <= {count // asked, -(-count // asked)}
 
 
 @pytest.mark.slow
@@ -187,16 +186,16 @@ def test_a_process_that_the_kernel_kills_leaves_what_it_had_measured(opened: bun
     def kill(done: int, total: int) -> None:
         if done == 1:
             for task in Path("/proc/self/task").iterdir():
-                for one in (task / "children").read_text("utf-8").split():
-                    if b"worker" in Path(f"/proc/{one}/cmdline").read_bytes():
-                        os.kill(int(one), signal.SIGKILL)
+                for item in (task / "children").read_text("utf-8").split():
+                    if b"worker" in Path(f"/proc/{item}/cmdline").read_bytes():
+                        os.kill(int(item), signal.SIGKILL)
 
-    made = bench.run(opened.path, variants=["fake-fp32"], scenarios=["backbone", "predict-file"], method=TINY, progress=kill)
-    (skipped,) = made.skipped
+    outcome = bench.run(opened.path, variants=["fake-fp32"], scenarios=["backbone", "predict-file"], method=TINY, progress=kill)
+    (skipped,) = outcome.skipped
     assert "latency" in skipped.what
-    assert re.search(r"was killed by SIGKILL \(the kernel kills the largest process.* in predict-file", skipped.reason)
-    assert [row.scenario for _, row in made.rows()] == ["backbone"]
-    assert made.ended == ""
+    assert re.search(r"SIGKILL .* in predict-file", skipped.reason)
+    assert [row.scenario for _, row in outcome.rows()] == ["backbone"]
+    assert outcome.ended == ""
 
 
 # A shell starts what it puts into the background with SIGINT ignored, and so would be what this suite starts there.
@@ -206,7 +205,7 @@ CLI = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); 
 def started(opened: bundle.Bundle, folder: Path) -> subprocess.Popen[str]:
     """A bench on the command line, with a folder of its own for temporary files."""
     (folder / "tmp").mkdir(parents=True)
-    command = [sys.executable, "-c", CLI, "bench", str(opened.path), "--quick", "-o", str(folder / "bench.json")]
+    command = [sys.executable, "-c", CLI, "bench", "-m", str(opened.path), "--quick", "-o", str(folder / "bench.json")]
     only = ["--variant", "fake-fp32", "--scenario", "backbone", "--scenario", "embed"]
     variables = {**os.environ, "TMPDIR": str(folder / "tmp")}
     return subprocess.Popen([*command, *only], env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -214,14 +213,14 @@ def started(opened: bundle.Bundle, folder: Path) -> subprocess.Popen[str]:
 
 def workers(folder: Path) -> list[str]:
     """The processes that work below a folder."""
-    found = []
+    numbers = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"bench" in (said := (process / "cmdline").read_bytes()) and os.fsencode(folder / "tmp") in said:
-                found.append(process.name)
+            if b"bench" in (text := (process / "cmdline").read_bytes()) and os.fsencode(folder / "tmp") in text:
+                numbers.append(process.name)
         except OSError:
             continue
-    return found
+    return numbers
 
 
 def wait_for(what: Callable[[], object], seconds: float = 300.0) -> None:
@@ -242,11 +241,11 @@ def test_a_signal_ends_the_bench_and_keeps_what_was_measured(number: signal.Sign
     assert process.returncode == 1, errors
     assert workers(tmp_path) == []
     assert list((tmp_path / "tmp").iterdir()) == []
-    made = bench.read(tmp_path / "bench.json")
-    assert made.ended == f"interrupted by {number.name} in process 1 of 4"
-    assert [row.scenario for _, row in made.rows()] == ["backbone"]
-    assert f"partial: {made.ended}" in output.splitlines()
-    assert "measuring 1 configuration (fake-fp32 " in errors
+    outcome = bench.read(tmp_path / "bench.json")
+    assert outcome.ended == f"interrupted by {number.name} in process 1 of 4"
+    assert [row.scenario for _, row in outcome.rows()] == ["backbone"]
+    assert f"partial: {outcome.ended}" in output.splitlines()
+    assert "fake-fp32 " in errors
 
 
 @pytest.mark.slow
@@ -286,9 +285,9 @@ print(record.warnings[0])
 
 
 @pytest.mark.slow
-def test_one_core_is_enough_and_more_threads_than_cores_are_said(opened: bundle.Bundle) -> None:
+def test_one_core_is_enough_and_more_threads_than_cores_are_a_warning(opened: bundle.Bundle) -> None:
     done = subprocess.run([sys.executable, "-c", ONE_CORE, str(opened.path)], capture_output=True, text=True)
-    assert done.stdout == "fake-fp32 cpu 2 threads: more threads than this run has cores (1): they wait for each other\n", done.stderr
+    assert done.stdout.startswith("fake-fp32 cpu 2 threads: "), done.stderr
 
 
 def invoked(*arguments: str, **variables: str) -> Any:
@@ -302,39 +301,36 @@ def test_the_command_explains_itself() -> None:
     assert invoked("--quick", EDGETL_BUNDLE="").exit_code == 2
 
 
-def test_a_record_that_could_not_be_written_is_refused_before_anything_is_measured(opened: bundle.Bundle, tmp_path: Path) -> None:
-    done = invoked(str(opened.path), "-o", str(tmp_path))
+def code_of(*arguments: str) -> str:
+    """The code of the error that a command ends with."""
+    done = invoked(*arguments, "--json")
     assert done.exit_code == 1
-    assert "is no file that a record could replace" in done.output
-    assert "is no file that a record could replace; give -o a file's name, such as bench.json" in invoked(str(opened.path), "-o", "").output
+    code: str = json.loads(done.stdout)["error"]["code"]
+    return code
 
 
-def test_what_could_never_be_measured_is_refused_before_minutes_are_spent(opened: bundle.Bundle) -> None:
-    assert invoked(str(opened.path), "--seed", "-1").exit_code == 2
-    needy = invoked(str(opened.path), "--scenario", "n-shot")
-    assert (needy.exit_code, needy.output) == (1, "error: n-shot needs labelled photos; give a folder ROOT/CLASS/PHOTO with --labelled\n")
-
-
-def test_a_folder_that_does_not_exist_is_refused_and_not_made(opened: bundle.Bundle, tmp_path: Path) -> None:
-    done = invoked(str(opened.path), "-o", str(tmp_path / "results" / "bench.json"))
-    assert done.exit_code == 1
-    assert f"there is no folder {tmp_path / 'results'}; make it first: mkdir -p {tmp_path / 'results'}" in done.output
+def test_a_record_that_could_not_be_written_is_an_error_before_measuring(opened: bundle.Bundle, tmp_path: Path) -> None:
+    bundle_option = ("-m", str(opened.path))
+    assert code_of(*bundle_option, "-o", str(tmp_path)) == code_of(*bundle_option, "-o", "") == "not-a-file"
+    assert code_of(*bundle_option, "-o", str(tmp_path / "results" / "bench.json")) == "folder-missing"
     assert not (tmp_path / "results").exists()
 
 
-def test_energy_alone_without_a_meter_is_refused_with_the_option_and_beside_others_it_is_skipped(
-    opened: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_could_never_be_measured_is_an_error_before_measuring(opened: bundle.Bundle) -> None:
+    assert invoked("-m", str(opened.path), "--seed", "-1").exit_code == 2
+    assert code_of("-m", str(opened.path), "--scenario", "no-such") == "scenario-unknown"
+
+
+def test_energy_without_a_meter_is_an_error_alone_and_skipped_beside_others(opened: bundle.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(spec: str | None = None) -> None:
-        raise BenchError("no energy: no counter. With a meter of your own: --meter COMMAND, which prints the joules counted so far")
+        raise BenchError("no energy meter", code="no-meter")
 
     monkeypatch.setattr(runner, "open_meter", none)
-    done = invoked(str(opened.path), "--scenario", "energy")
-    assert (done.exit_code, "With a meter of your own: --meter COMMAND" in done.output) == (1, True)
-    names, skipped = runner._names(["backbone", "energy"], None, False)
-    assert (names, [one.what for one in skipped]) == (("backbone",), ["energy"])
-    with pytest.raises(BenchError, match="--meter COMMAND"):
-        runner._names(["backbone"], "no such meter", False)
+    assert code_of("-m", str(opened.path), "--scenario", "energy") == "no-meter"
+    names, skipped = runner._names(["backbone", "energy"], None)
+    assert (names, [item.what for item in skipped]) == (("backbone",), ["energy"])
+    with pytest.raises(BenchError):
+        runner._names(["backbone"], "no such meter")
 
 
 def test_the_method_can_be_set_option_by_option_and_a_budget_is_a_time(opened: bundle.Bundle) -> None:
@@ -342,37 +338,36 @@ def test_the_method_can_be_set_option_by_option_and_a_budget_is_a_time(opened: b
     assert (custom.name, custom.queries, custom.seconds, custom.rounds) == ("custom", 500, bench.QUICK.seconds, 3)
     assert _method(False, {"queries": None}) == bench.FULL
     assert _method(False, {"budget": 300.0}) == dataclasses.replace(bench.QUICK, name="custom", budget=300.0)
-    assert [str(_Duration().convert(said, None, None)) for said in ("90s", "5m", "2min", "1h", "0.5m")] == [
+    assert [str(_Duration().convert(text, None, None)) for text in ("90s", "5m", "2min", "1h", "0.5m")] == [
         "90s", "300s", "120s", "3600s", "30s",
     ]  # fmt: skip
     for wrong in ("5", "m", "-5m", "0s", "5 d"):
-        assert invoked(str(opened.path), "--budget", wrong).exit_code == 2
-    done = invoked(str(opened.path), "--budget", "5m", "--scenario", "memory")
-    assert (done.exit_code, "only memory was asked for; add --scenario backbone" in done.output) == (1, True)
+        assert invoked("-m", str(opened.path), "--budget", wrong).exit_code == 2
+    assert code_of("-m", str(opened.path), "--budget", "5m", "--scenario", "memory") == "budget-without-scenario"
 
 
-def test_a_variant_or_provider_that_was_asked_for_and_has_no_row_is_missed() -> None:
+def test_a_requested_variant_or_provider_without_a_row_is_missing() -> None:
     cpu = bench.Subject("fake", "onnx-int8", "int8", "onnxruntime", "ort 1", "cpu", "all of the model", 1, "ab", 1, "cd")
     row = bench.Row.of("backbone", None, [[1, 2]], TINY)
-    made = bench.Record("", "", "", {}, {}, {}, TINY, None, (bench.Result(cpu, None, (row,)),), (), (), ())
-    assert _unmet(made, ["onnx-int8", "cpu", "backbone"]) == _unmet(made, []) == ""
-    assert _unmet(made, ["backbone", "energy", "cold"]) == "energy, cold could not be measured"
+    outcome = bench.Record("", "", "", {}, {}, {}, TINY, None, (bench.Result(cpu, None, (row,)),), (), (), ())
+    assert _missing(outcome, ["onnx-int8", "cpu", "backbone"]) == _missing(outcome, []) == []
+    assert _missing(outcome, ["backbone", "energy", "cold"]) == ["energy", "cold"]
     warm = dataclasses.replace(row, scenario="warm-load")
-    assert _unmet(dataclasses.replace(made, results=(bench.Result(cpu, None, (warm,)),)), ["cold"]) == ""
-    assert _unmet(made, ["onnx-int8", "cuda", "cpu", "tensorrt"]) == "cuda, tensorrt could not be measured"
-    assert _unmet(dataclasses.replace(made, results=()), []) == "nothing could be measured"
+    assert _missing(dataclasses.replace(outcome, results=(bench.Result(cpu, None, (warm,)),)), ["cold"]) == []
+    assert _missing(outcome, ["onnx-int8", "cuda", "cpu", "tensorrt"]) == ["cuda", "tensorrt"]
+    assert _missing(dataclasses.replace(outcome, results=()), []) == ["the bundle"]
 
 
 @pytest.mark.slow
-def test_where_nothing_can_be_measured_the_reasons_are_said_and_the_command_fails(opened: bundle.Bundle, tmp_path: Path) -> None:
+def test_if_nothing_can_be_measured_the_command_fails_with_the_reasons(opened: bundle.Bundle, tmp_path: Path) -> None:
     arguments = "--quick", "--variant", "broken-fp32", "--scenario", "backbone"
     printed = invoked(*arguments, "--json", EDGETL_BUNDLE=str(opened.path))
     (tmp_path / "printed.json").write_text(printed.stdout)
-    assert [one.what.split()[0] for one in files.read(tmp_path / "printed.json").skipped] == ["broken-fp32"]
+    assert [item.what.split()[0] for item in files.read(tmp_path / "printed.json").skipped] == ["broken-fp32"]
     done = invoked(*arguments, EDGETL_BUNDLE=str(opened.path))
     assert printed.exit_code == done.exit_code == 1
     assert "not measured: broken-fp32 " in done.output
-    assert "error: nothing could be measured; the reasons are above" in done.output
+    assert done.output.count("error: ") == 1
 
 
 FAILING = """
@@ -383,8 +378,8 @@ from edgetl.cli import main
 
 measure, target = bench.run, Path(sys.argv.pop())
 
-def run(*given, **more):
-    record = measure(*given, **more)
+def run(*arguments, **more):
+    record = measure(*arguments, **more)
     if target.name == "full.json":
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     else:
@@ -398,8 +393,8 @@ main()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "words"), [("full.json", "File too large"), ("gone.json", "Not a directory")])
-def test_a_record_that_cannot_be_written_at_the_end_is_not_lost(name: str, words: str, opened: bundle.Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["full.json", "gone.json"])
+def test_a_record_that_cannot_be_written_at_the_end_is_not_lost(name: str, opened: bundle.Bundle, tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     target = tmp_path / "records" / name
     target.parent.mkdir()
@@ -408,6 +403,7 @@ def test_a_record_that_cannot_be_written_at_the_end_is_not_lost(name: str, words
         "-c",
         FAILING,
         "bench",
+        "-m",
         str(opened.path),
         "--quick",
         "--variant",
@@ -418,11 +414,10 @@ def test_a_record_that_cannot_be_written_at_the_end_is_not_lost(name: str, words
     ]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path / "tmp")})
     assert done.returncode == 1
-    assert f"{name}: the record cannot be written ({words}); give -o a folder with room that is yours\nthe record is " in done.stderr
     (where,) = (line.removeprefix("the record is ") for line in done.stderr.splitlines() if line.startswith("the record is "))
     if name == "full.json":
         assert where == "on standard output instead"
         (tmp_path / "saved.json").write_text(done.stdout)
     else:
         Path(where.removeprefix("in ").removesuffix(" instead")).rename(tmp_path / "saved.json")
-    assert [one.what.split()[0] for one in files.read(tmp_path / "saved.json").skipped] == ["broken-fp32", "energy"]
+    assert [item.what.split()[0] for item in files.read(tmp_path / "saved.json").skipped] == ["broken-fp32", "energy"]

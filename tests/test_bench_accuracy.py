@@ -14,13 +14,11 @@ from test_bench_scenarios import TINY
 
 from edgetl.bench.measuring import accuracy
 from edgetl.bench.measuring.accuracy import Split
-from edgetl.bench.measuring.job import Job
-from edgetl.bench.measuring.loop import Loop
-from edgetl.bench.measuring.scenarios import SCENARIOS
-from edgetl.bench.measuring.stand import Options, Stand
+from edgetl.bench.measuring.child import BenchJob
+from edgetl.bench.measuring.stand import Options
 from edgetl.classifier import Classifier
 from edgetl.embedding.embedder import Embedder
-from edgetl.errors import BenchError, PhotoError, TrainError
+from edgetl.errors import PhotoError, TrainError
 from edgetl.runtimes import fake
 
 ALIKE = {"ochre": (150, 120, 100), "olive": (120, 130, 100), "slate": (120, 120, 130)}
@@ -37,10 +35,10 @@ def write_class(folder: Path, label: str, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("accuracy") / "things"
+    result = tmp_path_factory.mktemp("accuracy") / "things"
     for label in ALIKE:
-        write_class(made, label, 30)
-    return made
+        write_class(result, label, 30)
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -50,108 +48,89 @@ def embedder(folder: Path) -> Embedder:
 
 
 def names(split: Split) -> tuple[list[str], list[str]]:
-    taught, asked = ([f"{path.parent.name}/{path.name}" for path, _ in part] for part in (split.taught, split.asked))
-    return taught, asked
+    training, test = ([f"{path.parent.name}/{path.name}" for path, _ in part] for part in (split.training, split.test))
+    return training, test
 
 
-def test_half_of_a_class_is_taught_and_the_rest_is_asked(tmp_path: Path) -> None:
+def test_half_of_a_class_trains_and_the_rest_tests(tmp_path: Path) -> None:
     for label, count in {"many": 50, "odd": 7, "two": 2, "one": 1}.items():
         write_class(tmp_path, label, count)
-    split = Split.of(tmp_path)
-    assert Counter(label for _, label in split.taught) == {"many": 20, "odd": 3, "two": 1}
-    assert Counter(label for _, label in split.asked) == {"many": 30, "odd": 4, "two": 1}
-    assert not set(split.taught) & set(split.asked)
+    split = Split.make(tmp_path)
+    assert Counter(label for _, label in split.training) == {"many": 20, "odd": 3, "two": 1}
+    assert Counter(label for _, label in split.test) == {"many": 30, "odd": 4, "two": 1}
+    assert not set(split.training) & set(split.test)
     assert split.folder == tmp_path.name
 
 
 def test_the_split_depends_on_names_and_seed_alone(folder: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(folder, moved)
-    assert names(Split.of(moved)) == names(Split.of(folder))
-    assert names(Split.of(folder, seed=1)) != names(Split.of(folder))
+    assert names(Split.make(moved)) == names(Split.make(folder))
+    assert names(Split.make(folder, seed=1)) != names(Split.make(folder))
 
 
-def test_at_most_a_thousand_are_asked_and_all_classes_are_among_them(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr(accuracy, "ASKED", 24)
-    asked = Split.of(folder).asked
-    assert len(asked) == 24
-    assert {label for _, label in asked} == set(ALIKE)
+def test_at_most_a_thousand_are_tested_and_all_classes_are_among_them(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setattr(accuracy, "TEST", 24)
+    test = Split.make(folder).test
+    assert len(test) == 24
+    assert {label for _, label in test} == set(ALIKE)
 
 
-def test_a_folder_that_cannot_be_split_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(PhotoError, match="no such folder"):
-        Split.of(tmp_path / "none")
+def test_a_folder_that_cannot_be_split_is_an_error_with_its_counts(tmp_path: Path) -> None:
+    with pytest.raises(PhotoError):
+        Split.make(tmp_path / "none")
     write_class(tmp_path, "ochre", 9)
     write_class(tmp_path, "olive", 1)
-    with pytest.raises(TrainError, match="at least two classes of two photos each; there are 9 of 'ochre', 1 of 'olive'"):
-        Split.of(tmp_path)
+    with pytest.raises(TrainError) as caught:
+        Split.make(tmp_path)
+    assert (caught.value.code, caught.value.values["counts"]) == ("too-few-labelled", {"ochre": 9, "olive": 1})
 
 
 def test_the_answers_are_those_of_the_classifier(folder: Path, embedder: Embedder, tmp_path: Path) -> None:
-    split = Split.of(folder)
+    split = Split.make(folder)
     measured = accuracy.measure(embedder, split)
-    with Classifier.open(embedder.bundle.path, tmp_path / "shop.db") as shop:
-        shop.add_many(list(split.taught))
-        shop.train()
-        report = shop.evaluate(list(split.asked))
-        said = "".join("01"[shop.predict(path).top[0][0] == label] for path, label in split.asked)
+    with Classifier.open(embedder.bundle.path, tmp_path / "parts.db") as classifier:
+        classifier.add_many(list(split.training))
+        classifier.train()
+        report = classifier.evaluate(list(split.test))
+        correct = "".join("01"[classifier.predict(path).top[0][0] == label] for path, label in split.test)
     assert report.best_guess == measured.top1
-    assert said == measured.right
+    assert correct == measured.correct
     assert 0.5 < measured.top1.value < 0.95  # neither is empty
     assert measured.photos == "things"
-    assert "drawn with seed 0" in measured.method
 
 
-def test_the_curve_ends_where_the_accuracy_is(folder: Path, embedder: Embedder, tmp_path: Path) -> None:
-    half = tmp_path / "half"
-    for label in ALIKE:
-        write_class(half, label, 12)
-        shutil.rmtree(half / label)
-        shutil.copytree(folder / label, half / label, ignore=shutil.ignore_patterns("1*"))
-    with Classifier.open(embedder.bundle.path, tmp_path / "shop.db") as shop:
-        stand = Stand(shop, [], [], [], [], [], tmp_path, Options(), half)
-        measured = SCENARIOS["n-shot"].run(stand, Loop(TINY))
-    top1 = accuracy.measure(embedder, Split.of(half)).top1
-    assert set(measured.samples) == {None, "1-shot", "2-shot", "5-shot", "10-shot"}
-    assert {len(taken) for taken in measured.samples.values()} == {TINY.lessons}
-    parts = zip(*(taken for stage, taken in measured.samples.items() if stage))
-    assert [sum(part) for part in parts] == list(measured.samples[None])
-    assert measured.facts["10-shot right"] == top1.hits
-    assert {measured.facts[f"{shots}-shot asked"] for shots in (1, 2, 5, 10)} == {top1.n}
-    assert "the smallest class has 10 photos to teach" in measured.note
+def counts(method: str) -> list[int]:
+    """Training photos, classes, most a class, seed, tested, most, unreadable, copies."""
+    return [int(number) for number in re.findall(r"\d+", method.partition("trained on ")[2])]
 
 
-def test_what_cannot_be_read_or_was_taught_is_left_out_and_the_digest_tells(folder: Path, embedder: Embedder, tmp_path: Path) -> None:
-    whole, split = accuracy.measure(embedder, Split.of(folder)), Split.of(folder)
+def test_unreadable_photos_and_copies_are_left_out_and_change_the_digest(folder: Path, embedder: Embedder, tmp_path: Path) -> None:
+    whole, split = accuracy.measure(embedder, Split.make(folder)), Split.make(folder)
     assert accuracy.measure(embedder, split) == whole
-    assert re.fullmatch(
-        r"top-1 of the head that auto chose \(\w+\), from \d+ photos of \d classes: half of each, at most 20, drawn with seed 0; "
-        r"asked for \d+ others, of at most 1000; left out: 0 unreadable, 0 copies of taught ones; photos of one burst may be on both sides",
-        whole.method,
-    )
+    assert counts(whole.method) == [45, 3, 20, 0, 45, 1000, 0, 0]
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
-    (_, label), *others = split.asked
-    damaged = accuracy.measure(embedder, dataclasses.replace(split, asked=((broken, label), *others)))
-    assert damaged.right == whole.right[1:]
-    assert "left out: 1 unreadable, 0 copies of taught ones" in damaged.method
-    copied = accuracy.measure(embedder, dataclasses.replace(split, asked=(split.taught[0], *others)))
-    assert copied.right == whole.right[1:]
-    assert "left out: 0 unreadable, 1 copies of taught ones" in copied.method
+    (_, label), *others = split.test
+    damaged = accuracy.measure(embedder, dataclasses.replace(split, test=((broken, label), *others)))
+    assert damaged.correct == whole.correct[1:]
+    assert counts(damaged.method)[-2:] == [1, 0]
+    copied = accuracy.measure(embedder, dataclasses.replace(split, test=(split.training[0], *others)))
+    assert copied.correct == whole.correct[1:]
+    assert counts(copied.method)[-2:] == [0, 1]
     assert len({whole.digest, damaged.digest}) == 2
     assert damaged.digest == copied.digest
-    with pytest.raises(PhotoError, match="none of its 1 photos to ask can be read"):
-        accuracy.measure(embedder, dataclasses.replace(split, asked=((broken, label),)))
+    with pytest.raises(PhotoError) as caught:
+        accuracy.measure(embedder, dataclasses.replace(split, test=((broken, label),)))
+    assert caught.value.code == "no-test-photos"
 
 
 def test_the_task_answers_for_its_configuration(folder: Path, embedder: Embedder, tmp_path: Path) -> None:
-    job = Job(
+    job = BenchJob(
         task="accuracy", bundle=str(embedder.bundle.path), variant="fake-fp32", threads=1, provider=None, scenarios=(), photos=(),
         classes=(), labelled=str(folder), method=TINY, options=Options(), folder=str(tmp_path),
     )  # fmt: skip
     answer = accuracy.task(job)
     assert answer.subject is not None
     assert (answer.subject.variant, answer.subject.threads) == ("fake-fp32", 1)
-    assert answer.accuracy == accuracy.measure(embedder, Split.of(folder))
-    with pytest.raises(BenchError, match="--labelled"):
-        accuracy.task(dataclasses.replace(job, labelled=None))
+    assert answer.accuracy == accuracy.measure(embedder, Split.make(folder))

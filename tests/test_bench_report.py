@@ -20,10 +20,9 @@ from PIL import Image
 
 from edgetl.bench import files, report
 from edgetl.bench.method import QUICK
-from edgetl.bench.record import Accuracy, Kind, Minute, Record, Result, Round, Row, Skipped, Subject
-from edgetl.bench.report import blocks, facts
-from edgetl.bench.report.numbers import Scale, digits, ticks
+from edgetl.bench.record import Accuracy, Kind, Minute, Record, Result, Row, Skipped, Subject
 from edgetl.bench.statistics import summary
+from edgetl.bench.svg import AxisScale, digits, ticks
 from edgetl.errors import BenchError
 from edgetl.stats import Proportion
 
@@ -54,41 +53,30 @@ def rows(milliseconds: float, kind: Kind = "measured") -> tuple[Row, ...]:
     return tuple(Row.of("predict-file", stage, times(value), METHOD, kind=kind) for stage, value in parts.items())
 
 
-def accuracy(right: int) -> Accuracy:
-    return Accuracy(Proportion(right, 50), "1" * right + "0" * (50 - right), "flowers", "ef" * 32, "a head of 20 photos per class")
-
-
-def reading(second: float, busy: float) -> dict[str, object]:
-    jiffies = {"user": int(400 * second * busy), "system": 0, "idle": int(400 * second * (1 - busy)), "iowait": 0, "steal": 0}
-    return {"monotonic_ns": int(second * 1e9), "cpu": jiffies, "own_seconds": 0.0, "quota_waits": None, "temperature_c": 50.0 + second}
+def accuracy(correct: int) -> Accuracy:
+    return Accuracy(Proportion(correct, 50), "1" * correct + "0" * (50 - correct), "flowers", "ef" * 32, "a head of 20 photos per class")
 
 
 def record(**changed: object) -> Record:
-    """Two measured configurations, an emulated and an estimated one, and everything that a record may hold."""
+    """Two measured configurations, an emulated one, and everything that a record may hold."""
     minutes = tuple(Minute(i, 500, int(2e7 + 1e6 * i), int(3e7), 60.0 + i, 1_500_000, i > 1) for i in range(4))
-    shots = {"1-shot right": 20.0, "1-shot asked": 50.0, "5-shot right": 40.0, "5-shot asked": 50.0}
     more = (
-        Row.of("sustained", None, times(20, 400, 1), METHOD, minutes=minutes),
+        Row.of("sustained", None, times(20, 400, 1), METHOD, minutes=minutes, note="kept its speed"),
         Row.of("predict-camera", None, times(21), METHOD, facts={"arrived": 300, "answered": 290, "dropped": 10, "missed": 7}),
-        Row.of("n-shot", None, times(9, 3, 1), METHOD, facts=shots),
-        Row.of("n-shot", "1-shot", times(1, 3, 1), METHOD),
-        Row.of("n-shot", "5-shot", times(5, 3, 1), METHOD),
         Row.of("memory", None, [[98_765_432]], METHOD, unit="B"),
     )
     results = (
         Result(subject("tflite-int8", 4), accuracy(45), rows(14) + more),
         Result(subject("onnx-int8", 1, "mixed 60/64 operators"), accuracy(44), rows(31)),
         Result(subject("tflite-emulated"), None, rows(3, "emulated")),
-        Result(subject("ethos-estimated"), None, (Row.of("backbone", None, [[4_500_000]], METHOD, kind="estimated", unit="cycles"),)),
     )
-    turns = tuple(Round(i, "x", 10.0 * i, reading(10.0 * i, 0.1 * i), reading(10.0 * i + 9, 0.1 * i)) for i in range(4))
-    made = Record(
+    plain = Record(
         created="2026-01-02T03:04:05Z", ended="interrupted after 9 of 16 processes", edgetl="0.1.0", machine=MACHINE,
-        bundle={"name": "lite0.edgetl"}, photos={"asked": "32 of flowers"}, method=METHOD, overhead=summary(times(0.0003), resamples=40),
-        results=results, rounds=turns,
+        bundle={"name": "lite0.edgetl"}, photos={"queries": "32 of flowers"}, method=METHOD, overhead=summary(times(0.0003), resamples=40),
+        results=results, rounds=(),
         skipped=(Skipped("openvino-int8 4 threads", "openvino is not installed"),), warnings=("the wall clock jumped ahead by 3600.0 s",),
     )  # fmt: skip
-    return dataclasses.replace(made, **changed)  # type: ignore[arg-type]  # fields of a record
+    return dataclasses.replace(plain, **changed)  # type: ignore[arg-type]  # fields of a record
 
 
 class Page(HTMLParser):
@@ -106,16 +94,16 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        said = dict(attrs)
-        self.tags.append((tag, said))
-        self.ids += [said["id"]] if said.get("id") else []
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        self.ids += [attributes["id"]] if attributes.get("id") else []
         self.links += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href", "action", "data", "srcset")]
-        if tag == "div" and said.get("role") == "region":
-            self._table = said.get("aria-label") or ""
+        if tag == "div" and attributes.get("role") == "region":
+            self._table = attributes.get("aria-label") or ""
         if tag == "tr":
-            self._row = said.get("id")
+            self._row = attributes.get("id")
         if tag == "data" and self._row:
-            self.rows[self._row] = self.rows.get(self._row, "") + f" {said['value']} "
+            self.rows[self._row] = self.rows.get(self._row, "") + f" {attributes['value']} "
 
     def handle_data(self, text: str) -> None:
         if self._row:
@@ -140,7 +128,7 @@ def page(text: str) -> Page:
     return Page(text)
 
 
-def test_every_row_is_on_the_page_under_its_own_id_with_its_exact_numbers_and_its_n(page: Page) -> None:
+def test_every_row_is_on_the_page_under_its_own_id_with_its_exact_numbers(page: Page) -> None:
     for number, result in enumerate(record().results):
         for row in result.rows:
             shown = page.rows["-".join([f"r1-{number}-{row.scenario}", *([row.stage] if row.stage else [])])]
@@ -152,14 +140,14 @@ def test_every_row_is_on_the_page_under_its_own_id_with_its_exact_numbers_and_it
             assert ("n too small" in shown) == (row.summary.p99 is None)
 
 
-def test_the_record_behind_every_part_is_named_with_the_digest_that_its_file_carries(text: str, tmp_path: Path) -> None:
+def test_every_part_names_its_record_with_the_digest_of_its_file(text: str, tmp_path: Path) -> None:
     files.write(record(), tmp_path / "pi.json")
     digest = json.loads((tmp_path / "pi.json").read_text("utf-8"))["digest"]
-    sections = text.split("<section")[1:-1]  # the last says what no number says
+    sections = text.split("<section")[1:-1]  # the last is about all records
     assert sections
     assert all(f'title="{digest}"' in section for section in sections)
-    for said in ("2026-01-02T03:04:05Z", "edgetl 0.1.0", "lite0.edgetl", "abababab", "µs to a query"):
-        assert said in text
+    for attributes in ("2026-01-02T03:04:05Z", "edgetl 0.1.0", "lite0.edgetl", "abababab", "µs to a query"):
+        assert attributes in text
 
 
 def test_only_measured_rows_are_ranked_and_the_others_stand_apart(page: Page, text: str) -> None:
@@ -168,23 +156,21 @@ def test_only_measured_rows_are_ranked_and_the_others_stand_apart(page: Page, te
     assert page.headline.index("tflite-int8") < page.headline.index("onnx-int8"), "the fastest first"
     measured, apart = text.split('id="r1-apart"')
     ranked = measured[measured.index('id="r1"') :]
-    for name in ("tflite-emulated", "ethos-estimated"):
-        assert name in apart.split("How pi.json was made")[0]
-        assert f"{name} cpu" not in ranked
-    assert "p50, M cycles" in apart, "cycles are no milliseconds"
+    assert "tflite-emulated" in apart.split("How pi.json was made")[0]
+    assert "tflite-emulated cpu" not in ranked
 
 
 def test_a_record_without_a_measured_row_ranks_nothing() -> None:
-    page = report.render([("emulated.json", record(results=record().results[2:], rounds=()))])
+    page = report.render([("emulated.json", record(results=record().results[2:]))])
     assert "Nothing in this record was measured" in page
     assert "ranked by p50" not in page
 
 
 def test_what_a_reader_must_know_comes_before_the_first_number(text: str) -> None:
     first = text.index('id="r1"')
-    for said in ("interrupted after 9 of 16", "jumped ahead by 3600.0 s", "openvino is not installed", "throttled in 2 of 4 minutes",
-                 "mixed 60/64 operators", "emulated and estimated"):  # fmt: skip
-        assert text.index(said) < first
+    for attributes in ("interrupted after 9 of 16", "jumped ahead by 3600.0 s", "openvino is not installed", "throttled in 2 of 4 minutes",
+                 "mixed 60/64 operators", "emulated"):  # fmt: skip
+        assert text.index(attributes) < first
     assert '<b class="bad">mixed 60/64 operators</b>' in text[first:]
 
 
@@ -197,27 +183,27 @@ def test_the_page_holds_all_it_needs(page: Page, text: str) -> None:
     assert not re.search(r"https?:|@import|url\((?!#)", text)
 
 
-def test_tables_and_drawings_say_what_they_are_and_drawings_take_the_pages_colours(page: Page, text: str) -> None:
+def test_tables_and_drawings_are_labelled_and_take_the_pages_colours(page: Page, text: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(drawings) >= 9
+    assert len(drawings) >= 6
     assert text.count("<svg") == text.count('role="img" aria-label="')
     assert text.count("<table") == text.count("<caption>")
     for drawing in drawings:
-        assert not re.search(r"#[0-9a-fA-F]{6}\b(?!\))|rgb\(|font-family", re.sub(r'(?:href="|url\()#\w+', "", drawing))
+        assert not re.search(r"#[0-9a-fA-F]{6}\b|rgb\(|font-family", drawing)
         assert drawing.count("n=") or "minute" in drawing or "processes" in drawing, "no number without its n"
-    for said in ("arrived", "290", "Minute by minute", "Accuracy by photos taught", "What else the machine did", "98.77"):
-        assert said in text
+    for attributes in ("arrived", "290", "Minute by minute", "kept its speed", "98.77"):
+        assert attributes in text
 
 
 def test_names_of_strangers_stay_text() -> None:
     stranger = Result(dataclasses.replace(subject(HOSTILE), provider=HOSTILE, placement=HOSTILE), accuracy(1), rows(5))
-    said = record(
+    attributes = record(
         results=(stranger,), warnings=(HOSTILE,), machine={"board": HOSTILE, HOSTILE: HOSTILE}, bundle={"name": HOSTILE, HOSTILE: HOSTILE},
-        skipped=(Skipped(HOSTILE, HOSTILE),), ended=HOSTILE, edgetl=HOSTILE, created=HOSTILE, photos={HOSTILE: HOSTILE}, rounds=(),
+        skipped=(Skipped(HOSTILE, HOSTILE),), ended=HOSTILE, edgetl=HOSTILE, created=HOSTILE, photos={HOSTILE: HOSTILE},
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        text = report.render([(HOSTILE, said), (f"other {HOSTILE}", said)])
+        text = report.render([(HOSTILE, attributes), (f"other {HOSTILE}", attributes)])
     page = Page(text)
     assert "script" not in {tag for tag, _ in page.tags}
     assert len(page.ids) == len(set(page.ids))
@@ -225,34 +211,20 @@ def test_names_of_strangers_stay_text() -> None:
     assert HOSTILE in html.unescape(text)
 
 
-def test_the_same_records_give_the_same_bytes_whatever_the_readers_matplotlibrc_says() -> None:
-    import matplotlib
-
-    small = [("pi.json", record(results=record().results[1:2], rounds=()))]
-    text = report.render(small)
-    assert text.count("<svg") == 4
-    with matplotlib.rc_context({"font.size": 30, "axes.grid": True, "svg.fonttype": "path", "lines.linewidth": 9}):
-        assert report.render(small) == text
+def test_the_same_records_give_the_same_bytes(text: str) -> None:
+    assert report.render([("pi.json", record())]) == text
 
 
 def test_machines_side_by_side_show_where_they_differ_first() -> None:
-    one = record(results=(Result(subject("onnx-int8"), None, rows(5)),), rounds=())
-    other = dataclasses.replace(one, machine={**MACHINE, "board": "Jetson", "features": ["asimd", "i8mm"], "governor": "performance"})
-    differ, agree = facts.compared([one, other])
-    assert dict(differ) == {
-        "board": ["Raspberry Pi 5", "Jetson"],
-        "features": ["1 shared; asimddp", "1 shared; i8mm"],
-        "governor": ["not known", "performance"],
-    }
-    assert ("memory_bytes", "8.00 GiB") in agree
-    assert ("temperature_c", "61.2 °C") in agree
-    assert ("storage.kind", "sd") in agree
-    estimated = record(results=record().results[3:], rounds=(), machine={"estimated": "a compiler"})
-    text = report.render([("pi.json", one), ("estimated.json", estimated), ("jetson.json", other)])
-    assert text.index("Where the machines differ") < text.index("The same configuration in each record") < text.index('id="r1"')
-    assert "1 more fact in which they differ" in text, "few stand before the latencies"
+    mine = record(results=(Result(subject("onnx-int8"), None, rows(5)),))
+    other = dataclasses.replace(mine, machine={**MACHINE, "board": "Jetson", "governor": "performance"})
+    text = report.render([("pi.json", mine), ("jetson.json", other)])
+    differ = text[text.index("Where the machines differ") : text.index("The same configuration in each record")]
+    assert re.findall(r'<th scope="row">(.*?)</th>', differ.replace("\n", "")) == ["board", "governor"]
+    assert "performance" in differ
+    assert text.index("The same configuration in each record") < text.index('id="r1"')
     keys = "".join(re.findall(r'<ul class="key">.*?</ul>', text[text.index("The same configuration") : text.index('id="r1"')]))
-    assert re.findall(r"</i> (.*?)</li>", keys) == ["r1 pi.json", "r3 jetson.json"], "what is not drawn is not in the key"
+    assert re.findall(r"</i> (.*?)</li>", keys) == ["r1 pi.json", "r2 jetson.json"]
 
 
 def test_what_took_no_time_and_intervals_that_reach_zero_can_be_drawn() -> None:
@@ -263,18 +235,18 @@ def test_what_took_no_time_and_intervals_that_reach_zero_can_be_drawn() -> None:
         Result(subject("none"), accuracy(3), (Row.of("predict-file", None, [[0] * 5], METHOD), Row.of("predict-file", "x", [[0]], METHOD))),
         Result(subject("odd"), accuracy(4), (whole, Row.of("predict-file", "x", odd, METHOD))),
     )
-    said = record(results=odd_results, rounds=())
+    attributes = record(results=odd_results)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        text = report.render([("one.json", said), ("other.json", said)])
+        text = report.render([("one.json", attributes), ("other.json", attributes)])
     assert "nan" not in text.lower().replace("nanoseconds", "")
 
 
-def test_rows_are_tied_where_intervals_overlap_or_fewer_than_three_processes_were_measured() -> None:
+def test_rows_are_tied_if_intervals_overlap_or_one_is_missing() -> None:
     def closes(*samples: list[list[int]]) -> list[bool]:
-        rows = [Row.of("predict-file", None, one, METHOD) for one in samples]
-        made = record(results=tuple(Result(subject(f"v{number}"), None, (row,)) for number, row in enumerate(rows)))
-        (block,) = blocks.blocks("r1", made, measured=True)
+        rows = [Row.of("predict-file", None, taken, METHOD) for taken in samples]
+        single = record(results=tuple(Result(subject(f"v{number}"), None, (row,)) for number, row in enumerate(rows)))
+        (block,) = report._blocks("r1", single, measured=True)
         return [entry.close for entry in block.wholes]
 
     assert closes([[10], [11], [10]], [[20], [21], [20]], [[21], [22], [21]]) == [False, False, True]
@@ -286,45 +258,35 @@ def test_the_share_of_operators_on_the_provider_stands_beside_each_latency(text:
     assert "94 % (60/64) of the operators on cpu</small>" in text
 
 
-def test_every_way_in_which_accuracy_was_asked_is_said(text: str) -> None:
-    assert text.count("a head of 20 photos per class") == 1
-    other = dataclasses.replace(accuracy(40), method="a head of 2 photos")
-    results = tuple(
-        Result(subject(name), one, (Row.of("embed", None, [[7]], METHOD),))
-        for name, one in (("a", accuracy(40)), ("b", other), ("c", None))
-    )
-    page = report.render([("pi.json", record(results=results, rounds=()))])
-    assert "Accuracy of a cpu 4 threads: a head of 20 photos per class, over flowers" in page
-    assert "Accuracy of b cpu 4 threads: a head of 2 photos, over flowers" in page
-
-
-@pytest.mark.parametrize("library", ["matplotlib", "jinja2"])
-def test_a_missing_library_is_refused_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(BenchError, match=re.escape("pip install 'edgetl[report]'")):
+def test_a_missing_library_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(BenchError) as caught:
         report.render([("pi.json", record())])
+    assert caught.value.code == "jinja2-missing"
 
 
-def test_no_record_and_no_room_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="there is no record"):
+def test_no_record_and_no_room_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(BenchError) as caught:
         report.render([])
+    assert caught.value.code == "no-records"
     (tmp_path / "file").touch()
-    with pytest.raises(BenchError, match="cannot be written"):
-        report.write([("pi.json", record(results=(), rounds=()))], tmp_path / "file" / "report.html")
+    with pytest.raises(BenchError) as caught:
+        report.write([("pi.json", record(results=()))], tmp_path / "file" / "report.html")
+    assert caught.value.code == "not-writable"
     (tmp_path / "ü b").mkdir()
-    report.write([("no text \udcff.json", record(results=(), rounds=()))], tmp_path / "ü b" / "report.html")
+    report.write([("no text \udcff.json", record(results=()))], tmp_path / "ü b" / "report.html")
     assert "no text ?.json" in (tmp_path / "ü b" / "report.html").read_text("utf-8")
 
 
 def test_numbers_have_one_unit_per_table_and_few_digits() -> None:
-    assert Scale.of([12_000, 900_000, 61_000_000_000], "ns") == Scale("µs", 1e3)
+    assert AxisScale.choose([12_000, 900_000, 61_000_000_000], "ns") == AxisScale("µs", 1e3)
     assert [digits(value) for value in (0.0123, 1.5, 12.346, 123.46, 12345.6)] == ["0.012", "1.500", "12.35", "123.5", "12\u202f346"]
     assert ticks(242.5, 292.2) == [260, 280], "a narrow range has even steps"
     for low, high in ((1, 1000), (3.1, 3.2), (0.02, 0.9), (40, 90), (0.98, 2.04), (1e9, 1.0000001e9)):
-        found = ticks(low, high)
-        assert 1 <= len(found) <= 6
-        assert found == sorted(found)
-        assert all(low <= one <= high for one in found)
+        answer = ticks(low, high)
+        assert 1 <= len(answer) <= 6
+        assert answer == sorted(answer)
+        assert all(low <= item <= high for item in answer)
 
 
 def luminance(colour: str) -> float:
@@ -334,8 +296,8 @@ def luminance(colour: str) -> float:
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 
 
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
+def contrast(item: str, other: str) -> float:
+    low, high = sorted((luminance(item), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -352,10 +314,10 @@ def test_text_and_marks_have_contrast_in_light_and_dark(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-    if found is None:
+    answer = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    if answer is None:
         pytest.skip("neither chromium nor google-chrome is installed: nothing here can look at the page")
-    return found
+    return answer
 
 
 def look(browser: str, page: Path, profile: Path, *options: str) -> str:
@@ -367,7 +329,7 @@ def look(browser: str, page: Path, profile: Path, *options: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_browser_shows_it_in_light_and_dark_and_on_a_phone_without_sideways_scrolling(browser: str, tmp_path: Path) -> None:
+def test_a_browser_shows_it_light_dark_and_on_a_phone_without_sideways_scrolling(browser: str, tmp_path: Path) -> None:
     artefacts = Path(os.environ.get("EDGETL_ARTEFACTS", tmp_path))
     artefacts.mkdir(parents=True, exist_ok=True)
     stranger = record(results=(Result(subject(HOSTILE), accuracy(1), rows(5)),), machine={**MACHINE, "board": HOSTILE})
@@ -403,9 +365,9 @@ def test_a_browser_shows_it_in_light_and_dark_and_on_a_phone_without_sideways_sc
         const page = frames[0].document;
         document.title = [page.documentElement.scrollWidth, frames[0].innerWidth, page.querySelectorAll("svg").length]; }}</script>"""
     )
-    found = re.search(r"<title>(\d+),(\d+),(\d+)</title>", look(browser, frame, tmp_path / "dom", "--dump-dom"))
-    assert found
-    width, window, drawings = map(int, found.groups())
+    answer = re.search(r"<title>(\d+),(\d+),(\d+)</title>", look(browser, frame, tmp_path / "dom", "--dump-dom"))
+    assert answer
+    width, window, drawings = map(int, answer.groups())
     assert window == 390
     assert width <= window, "tables scroll in their cards, the page does not"
-    assert drawings > 10
+    assert drawings > 8

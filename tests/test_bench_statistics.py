@@ -49,9 +49,9 @@ def coverage(shape: str, rounds: int, n: int, between: float, tries: int) -> lis
     truth = np.percentile(drawn(shape, random, 4000, n, between), [50, 90, 99])
     held: list[list[bool]] = []
     for seed in range(tries):
-        made = summary(drawn(shape, random, rounds, n, between), resamples=400, seed=seed)
-        found = [one for one in (made.p50, made.p90, made.p99) if one]
-        held.append([one.interval[0] <= value <= one.interval[1] for one, value in zip(found, truth) if one.interval])
+        summed = summary(drawn(shape, random, rounds, n, between), resamples=400, seed=seed)
+        results = [estimate for estimate in (summed.p50, summed.p90, summed.p99) if estimate]
+        held.append([estimate.interval[0] <= value <= estimate.interval[1] for estimate, value in zip(results, truth) if estimate.interval])
     return [float(share) for share in np.mean(held, axis=0)]
 
 
@@ -65,11 +65,11 @@ def test_percentiles_are_numpys_and_samples_that_were_taken(values: list[int], q
 def test_a_resample_of_rounds_has_the_percentiles_of_the_rounds_repeated(rounds: list[list[int]], seed: int) -> None:
     count = len(rounds)
     weights = np.random.Generator(np.random.PCG64(seed)).multinomial(count, [1 / count] * count, 20)
-    found = Pool(rounds).resampled([50.0, 90.0, 100.0], 20, seed)
+    results = Pool(rounds).resampled([50.0, 90.0, 100.0], 20, seed)
     if count > 1:
-        repeated = [np.concatenate([np.repeat(np.array(one), times) for one, times in zip(rounds, row)]) for row in weights]
+        repeated = [np.concatenate([np.repeat(np.array(estimate), times) for estimate, times in zip(rounds, row)]) for row in weights]
         expected = [[np.percentile(row, q, method="inverted_cdf") for row in repeated] for q in (50, 90, 100)]
-        assert found[0][0].tolist() == np.array(expected).tolist()
+        assert results[0][0].tolist() == np.array(expected).tolist()
 
 
 def test_cells_of_many_samples_give_what_a_sort_gives() -> None:
@@ -80,14 +80,18 @@ def test_cells_of_many_samples_give_what_a_sort_gives() -> None:
 
 
 @given(st.lists(samples, min_size=1, max_size=6))
-def test_intervals_hold_their_value_and_nothing_below_the_smallest_or_above_the_largest(rounds: list[list[int]]) -> None:
-    made = summary(rounds, resamples=50)
-    assert made == summary([np.array(one) for one in rounds], resamples=50)
-    found = [one.interval for one in (made.p50, made.p90, made.p99, made.max) if one]
-    assert all((ends is None) == (len(rounds) < PROCESSES) for ends in found)
-    for one in (made.p50, made.p90, made.p99, made.max):
-        assert one is None or one.interval is None or min(map(min, rounds)) <= one.interval[0] <= one.value <= one.interval[1]
-    assert made.max.value == max(map(max, rounds)) == (made.max.interval or [made.max.value])[-1]
+def test_intervals_hold_their_value_and_stay_within_the_samples(rounds: list[list[int]]) -> None:
+    summed = summary(rounds, resamples=50)
+    assert summed == summary([np.array(estimate) for estimate in rounds], resamples=50)
+    results = [estimate.interval for estimate in (summed.p50, summed.p90, summed.p99, summed.max) if estimate]
+    assert all((ends is None) == (len(rounds) < PROCESSES) for ends in results)
+    for estimate in (summed.p50, summed.p90, summed.p99, summed.max):
+        assert (
+            estimate is None
+            or estimate.interval is None
+            or min(map(min, rounds)) <= estimate.interval[0] <= estimate.value <= estimate.interval[1]
+        )
+    assert summed.max.value == max(map(max, rounds)) == (summed.max.interval or [summed.max.value])[-1]
 
 
 @pytest.mark.parametrize(("q", "fewest"), [(50, 6), (90, 36), (99, 368)])
@@ -100,11 +104,12 @@ def test_what_n_cannot_carry_is_not_there() -> None:
     assert summary([[5, 1], [3], [4]]).p50 == Estimate(3, 1, 5)
     assert summary([[7]]).max == summary([[7]]).p50 == Estimate(7, None, None)
     for n, carried in ((35, (False, False)), (36, (True, False)), (367, (True, False)), (368, (True, True))):
-        made = summary([range(n)])
-        assert (made.n, made.p90 is not None, made.p99 is not None) == (n, *carried)
+        summed = summary([range(n)])
+        assert (summed.n, summed.p90 is not None, summed.p99 is not None) == (n, *carried)
     assert summary([[4] * 400] * 3).p99 == Estimate(4, 4, 4)
-    with pytest.raises(BenchError, match="every round is empty"):
+    with pytest.raises(BenchError) as caught:
         summary([[], ()])
+    assert caught.value.code == "no-samples"
 
 
 @pytest.mark.parametrize("freedom", [0.7, 1, 2, 3.5, 9, 18.3, 1000])
@@ -128,8 +133,8 @@ def test_intervals_of_few_rounds_cover_the_median(rounds: int, n: int, between: 
 def welch_rejects(rounds: int, between: float, tries: int) -> float:
     random = np.random.Generator(np.random.PCG64(3))
     pools = [[Pool(drawn("normal", random, rounds, 16, between)) for _ in range(2)] for _ in range(tries)]
-    found: Sequence[float] = [ratios(*pair, [50.0], resamples=200)[0].p for pair in pools]
-    return float(np.mean(np.array(found) <= 0.05))
+    results: Sequence[float] = [ratios(*pair, [50.0], resamples=200)[0].p for pair in pools]
+    return float(np.mean(np.array(results) <= 0.05))
 
 
 def test_equal_processes_differ_by_chance_as_often_as_confidence_says() -> None:

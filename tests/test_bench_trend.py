@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import io
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -21,35 +20,36 @@ from edgetl.errors import BenchError
 
 
 def dated(day: int, factor: float = 1.0, count: int = 10, **changed: object) -> Record:
-    made = record(result(row(rounds(day, factor=factor, count=count), "predict-file")), created=f"2026-01-{day:02}T00:00:00Z")
-    return dataclasses.replace(made, **changed)  # type: ignore[arg-type]  # a test names the fields
+    built = record(result(row(rounds(day, factor=factor, count=count), "predict-file")), created=f"2026-01-{day:02}T00:00:00Z")
+    return dataclasses.replace(built, **changed)  # type: ignore[arg-type]  # a test names the fields
 
 
-def test_a_trend_is_in_the_order_of_its_dates_and_each_point_is_judged_against_the_one_before() -> None:
+def test_a_trend_is_by_date_and_each_point_is_compared_with_the_one_before() -> None:
     days = [dated(3, 1.25, edgetl="0.3"), dated(1, edgetl="0.1"), dated(2, 1.001, edgetl="0.2"), dated(4, 1.25, count=2)]
-    named = [(f"{one.created[8:10]}.json", one) for one in days]
-    (found,) = trends([*named, named[0]])
-    assert (found.configuration, found.scenario, found.machine) == ("onnx-int8 cpu 4 threads", "predict-file", "Desk, 4 cores")
-    assert [(point.record, point.edgetl) for point in found.points][:3] == [("01.json", "0.1"), ("02.json", "0.2"), ("03.json", "0.3")]
-    assert [point.change and point.change.verdict for point in found.points] == [None, "no change", "slower", "cannot tell"]
-    assert [point.p50.interval is None for point in found.points] == [False, False, False, True]
-    assert found.points[2].change is not None
-    assert found.points[2].change.ratio is not None
-    assert found.points[2].change.ratio.value == pytest.approx(1.25, rel=0.03)
+    named = [(f"{item.created[8:10]}.json", item) for item in days]
+    (results,) = trends([*named, named[0]])
+    assert (results.configuration, results.scenario, results.machine) == ("onnx-int8 cpu 4 threads", "predict-file", "Desk, 4 cores")
+    assert [(point.record, point.edgetl) for point in results.points][:3] == [("01.json", "0.1"), ("02.json", "0.2"), ("03.json", "0.3")]
+    assert [point.change and point.change.verdict for point in results.points] == [None, "no change", "slower", "cannot tell"]
+    assert [point.p50.interval is None for point in results.points] == [False, False, False, True]
+    assert results.points[2].change is not None
+    assert results.points[2].change.ratio is not None
+    assert results.points[2].change.ratio.value == pytest.approx(1.25, rel=0.03)
 
 
-def test_machines_and_configurations_have_trends_of_their_own_and_a_busy_one_has_no_verdict() -> None:
+def test_machines_have_trends_of_their_own_and_a_busy_one_has_no_verdict() -> None:
     other = dated(2, machine={**MACHINE, "cpu": "Chip 2"})
     more = dataclasses.replace(dated(3), results=(*dated(3).results, result(row(rounds(5), "predict-file"), threads=1)))
-    found = trends([("a", dated(1)), ("b", other), ("c", beside(more, 0.6))])
-    assert [(one.configuration, [point.record for point in one.points]) for one in found] == [
+    results = trends([("a", dated(1)), ("b", other), ("c", beside(more, 0.6))])
+    assert [(item.configuration, [point.record for point in item.points]) for item in results] == [
         ("onnx-int8 cpu 4 threads", ["a", "c"]), ("onnx-int8 cpu 1 thread", ["c"]), ("onnx-int8 cpu 4 threads", ["b"]),
     ]  # fmt: skip
-    change = found[0].points[1].change
+    change = results[0].points[1].change
     assert change is not None
     assert change.cause == "machine-busy"
-    with pytest.raises(BenchError, match="no record holds a measured embed, only predict-file; name another one with --scenario"):
+    with pytest.raises(BenchError) as caught:
         trends([("a", dated(1))], "embed")
+    assert (caught.value.code, caught.value.values["available"]) == ("scenario-missing", ["predict-file"])
 
 
 def test_the_page_draws_a_trend_from_three_records_of_one_machine_on() -> None:
@@ -58,13 +58,13 @@ def test_the_page_draws_a_trend_from_three_records_of_one_machine_on() -> None:
     assert 'id="trend"' not in report.render([*days[:2], ("other.json", dated(3, machine={**MACHINE, "cpu": "Chip 2"}))])
     page = report.render(list(reversed(days)))
     assert "onnx-int8 cpu 4 threads slower in 3.json (ratio 1.2" in page
-    assert re.search(r'aria-label="p50 in ms by date: onnx-int8 cpu 4 threads: 1.json [\d.]+, 2.json [\d.]+, 3.json [\d.]+"', page)
+    assert page[page.index('id="trend"') :].count("<circle") >= 3
 
 
 def files_of(folder: Path) -> list[str]:
     paths = []
-    for name, one in (("a", dated(1)), ("b", dated(2, 1.2))):
-        files.write(one, folder / f"{name}.json")
+    for name, item in (("a", dated(1)), ("b", dated(2, 1.2))):
+        files.write(item, folder / f"{name}.json")
         paths.append(str(folder / f"{name}.json"))
     return paths
 
@@ -77,15 +77,15 @@ def test_the_command_shows_a_trend_as_a_table_and_as_json(tmp_path: Path) -> Non
         ["2026-01-01", "00:00", "0.1.0", "a.json"], ["2026-01-02", "00:00", "0.1.0", "b.json"],
     ]  # fmt: skip
     assert shown.output.splitlines()[-1].endswith("slower")
-    (told,) = json.loads(CliRunner().invoke(main, ["bench", "trend", *paths, "--json"]).output)
-    assert [point["record"] for point in told["points"]] == ["a.json", "b.json"]
+    (answer,) = json.loads(CliRunner().invoke(main, ["bench", "trend", *paths, "--json"]).output)
+    assert [point["record"] for point in answer["points"]] == ["a.json", "b.json"]
     missing = CliRunner().invoke(main, ["bench", "trend", *paths, "--scenario", "embed"])
-    assert (missing.exit_code, "no record holds a measured embed" in missing.output) == (1, True)
+    assert missing.exit_code == 1
 
 
 def wide() -> Record:
     memory = row([[50_000_000]] * 4, "memory", unit="B")
-    slow = result(row([[20_000_000] * 400] * 3, "predict-file"), memory, right="1" * 9 + "0", threads=1)
+    slow = result(row([[20_000_000] * 400] * 3, "predict-file"), memory, correct="1" * 9 + "0", threads=1)
     fast = result(row([[10_000_000] * 40] * 2, "predict-file"), threads=2)
     mixed = dataclasses.replace(fast, subject=dataclasses.replace(fast.subject, provider="npu", placement="mixed 3/4 operators"))
     return record(slow, mixed)
@@ -104,13 +104,13 @@ def test_the_markdown_table_has_format_size_top_1_ms_and_fps_and_no_empty_column
 
 
 @pytest.mark.parametrize("form", ["--md", "--csv"])
-def test_a_record_without_a_latency_is_an_error_and_not_an_empty_table(tmp_path: Path, form: str) -> None:
+def test_a_record_without_a_latency_is_an_error(tmp_path: Path, form: str) -> None:
     files.write(record(), tmp_path / "empty.json")
     shown = CliRunner().invoke(main, ["bench", "show", str(tmp_path / "empty.json"), form])
-    assert (shown.exit_code, "no record holds a latency" in shown.output) == (1, True)
+    assert (shown.exit_code, shown.output.startswith("error: ")) == (1, True)
 
 
-def test_the_csv_has_every_column_and_numbers_that_a_spreadsheet_reads(tmp_path: Path) -> None:
+def test_the_csv_has_every_column_and_numbers_for_a_spreadsheet(tmp_path: Path) -> None:
     files.write(wide(), tmp_path / "wide.json")
     shown = CliRunner().invoke(main, ["bench", "show", str(tmp_path / "wide.json"), "--csv"])
     first, second = csv.DictReader(io.StringIO(shown.output))

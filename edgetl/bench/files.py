@@ -96,13 +96,14 @@ def read(path: str | os.PathLike[str]) -> Record:
         return RecordError(f"{name}: {message}", code=code, path=name, **values)
 
     try:
-        if (size := Path(path).stat().st_size) > LARGEST:
-            raise error("record-too-large", f"has {size / 1e9:.1f} GB; a record has less than {LARGEST / 1e9:.1f}", size=size)
-        content = json.loads(Path(path).read_bytes())
+        size = Path(path).stat().st_size
+        content = json.loads(Path(path).read_bytes() if size <= LARGEST else b"0")
     except OSError as cause:
         raise error("record-missing", f"cannot be read ({cause.strerror}). Make a record: edgetl bench -m BUNDLE -o {name}") from cause
     except (ValueError, RecursionError) as cause:
         raise error("record-malformed", f"is not JSON ({cause}). Was it cut short on its way here?") from cause
+    if size > LARGEST:
+        raise error("record-too-large", f"has {size / 1e9:.1f} GB; a record has less than {LARGEST / 1e9:.1f}", size=size)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise error("record-malformed", f"is not a bench record: its format is not {FORMAT!r}")
     if content.get("version") != VERSION:

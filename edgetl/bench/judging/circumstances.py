@@ -161,7 +161,7 @@ def unjudged(before: Result, after: Result, names: tuple[str, str]) -> Iterator[
     if (before.accuracy is None) != (after.accuracy is None):
         yield Note("only-in-one", names[before.accuracy is None], f"{configuration} top-1")
     keys = [dict.fromkeys((row.scenario, row.stage) for row in result.rows) for result in (before, after)]
-    for name, here, there in ((names[0], *keys), (names[1], *reversed(keys))):
+    for name, here, there in ((names[0], keys[0], keys[1]), (names[1], keys[1], keys[0])):
         # A scenario that only one has is named without its stages.
         only = [key for key in here if key not in there and (key[1] is None or (key[0], None) in there)]
         if only:
