@@ -48,9 +48,9 @@ def test_the_page_decodes_a_record_without_edgetl(path: Path, tmp_path: Path, mo
     assert ran(decode, check)["record"]["results"]
 
 
-def test_the_page_adds_a_scenario_that_can_be_measured(open_shop: Callable[..., Classifier], tmp_path: Path):
+def test_the_page_adds_a_scenario_that_can_be_measured(open_classifier: Callable[..., Classifier], tmp_path: Path):
     added = ran(BLOCKS[2])["thumbnail"]
-    classifier = open_shop()
+    classifier = open_classifier()
     photos = [tmp_path / f"{seed}.jpg" for seed in range(20)]
     for seed, path in enumerate(photos):
         path.write_bytes(coloured("red", seed))

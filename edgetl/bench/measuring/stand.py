@@ -105,7 +105,7 @@ class Stand:
                         self.session.remove(digest=load(photo).digest)
             if active is not None:
                 self.classifier.activate(active.id)
-            self.session.past()  # forgetting drops it, and a repeated training is not the first after that
+            self.session.history()  # forgetting drops it, and a repeated training is not the first after that
 
 
 def subject(embedder: Embedder) -> Subject:
