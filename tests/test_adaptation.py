@@ -89,7 +89,7 @@ def test_an_adapted_head_equals_the_head_on_the_moved_embedding(
     source, target = (unit(random.normal(middle, 1, (size, dim))) for middle, size in zip((1, 0), sizes))
     weight, far = random.normal(size=(2, 3, dim)).astype(np.float32)
     bias, zero = random.normal(size=3).astype(np.float32), np.zeros((3, 3), np.float32)
-    rejection = Rejection("margin", np.tile(far, (2, 1)), np.tile(bias, 2), zero[0], zero, 0.0, -1e9)
+    rejection = Rejection("margin", np.tile(far, (2, 1)), np.tile(bias, 2), zero[0], zero, 0.0, -1e9, (0.0, 0.0, 0.0))
     head = Head("lda", ("a", "b", "c"), weight, bias, 1.0, dim, rejection=rejection)
     adapted = adapters.Adapter(kind, head, source.astype(np.float32)).adapt(target.astype(np.float32))
     matrix, offset = by_definition(kind, source, target)
@@ -226,7 +226,9 @@ def test_t3a_needs_labels_that_show_its_gain(trained: tuple[Fit, Array]) -> None
 def test_the_rejection_is_adapted_and_prediction_sets_are_off(trained: tuple[Fit, Array]) -> None:
     fit, _ = trained
     zero = np.zeros(CLASSES, np.float32)
-    rejection = Rejection("distance", fit.head.weight, fit.head.bias, zero, np.zeros((CLASSES, CLASSES), np.float32), -1e9, -1e9)
+    rejection = Rejection(
+        "distance", fit.head.weight, fit.head.bias, zero, np.zeros((CLASSES, CLASSES), np.float32), -1e9, -1e9, (-1e9,) * 3
+    )
     new, _ = photos([25] * CLASSES, seed=13, light=1.0)
     head = dataclasses.replace(fit.head, rejection=rejection, conformal=Conformal(np.zeros(0, np.float32), (0,) * CLASSES))
     result = adapt(head, fit, new)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -15,9 +14,10 @@ from pictures import coloured, encoded, picture
 from PIL import Image
 from scipy import optimize, stats
 
-from edgetl.choose import choose as choosing
-from edgetl.choose.choose import Candidate, Choice, Latency, choose, table
+from edgetl.choose.choose import _select, choose, labelled_photos_in, rank, recommend
 from edgetl.choose.logme import logme
+from edgetl.choose.measure import QUERIES, WARM_UP, EmbedLatency, MeasuredBundle
+from edgetl.choose.text import describe_choice, format_choice
 from edgetl.demo.cells import cells
 from edgetl.errors import PhotoError, TrainError
 from edgetl.runtimes import fake
@@ -50,7 +50,7 @@ def test_logme_is_the_highest_evidence_that_brute_force_finds(n: int, d: int, no
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 99), st.sampled_from([0.0, 1e-30, 1e-3, 1.0, 1e6, 1e30]), st.integers(2, 30), st.integers(1, 40))
-def test_logme_is_finite_and_knows_no_unit_and_no_order(seed: int, unit: float, n: int, d: int) -> None:
+def test_logme_is_finite_and_independent_of_unit_and_order(seed: int, unit: float, n: int, d: int) -> None:
     x, labels = clustered(n, d, 1.0, seed)
     value = logme(x * unit, labels)
     assert math.isfinite(value)
@@ -61,7 +61,7 @@ def test_logme_is_finite_and_knows_no_unit_and_no_order(seed: int, unit: float, 
 
 
 @pytest.mark.parametrize("x", [np.zeros((6, 4)), np.ones((6, 4)), np.repeat(np.eye(4)[:2], 3, axis=0)], ids=["zero", "equal", "copies"])
-def test_logme_of_embeddings_that_say_nothing_or_everything_is_a_number(x: Array) -> None:
+def test_logme_of_constant_and_of_perfect_embeddings_is_finite(x: Array) -> None:
     assert math.isfinite(logme(x, ["a", "a", "a", "b", "b", "b"]))
     assert math.isfinite(logme(x, ["a", "b", "c", "d", "e", "f"]))
 
@@ -73,47 +73,46 @@ def test_logme_prefers_the_embeddings_that_tell_the_classes_apart() -> None:
 
 @given(st.lists(st.integers(1, 10**9), min_size=6, max_size=200))
 def test_the_interval_of_a_median_is_the_sign_tests(samples: list[int]) -> None:
-    made = Latency.of(samples, 0)
+    latency = EmbedLatency.summarise(samples, 0)
     k = int(stats.binom.ppf(0.025, len(samples), 0.5))
     k = k if stats.binom.cdf(k, len(samples), 0.5) > 0.025 else k + 1
     ordered = sorted(samples)
-    assert made.interval == (ordered[k - 1], ordered[-k])
-    assert made.interval[0] <= made.p50 <= made.interval[1]
+    assert latency.interval == (ordered[k - 1], ordered[-k])
+    assert latency.interval[0] <= latency.p50 <= latency.interval[1]
 
 
-def candidate(hits: int, ms: int, size: int) -> Candidate:
-    latency = Latency((ms,) * 6, 0, ms * 10**6, (ms * 10**6 - 500_000, ms * 10**6 + 500_000))
-    return Candidate(f"{hits}-{ms}-{size}", "fake", (), "fake-fp32", "fake 1", 1, Proportion(hits, 100), "lda", 0.0, 100, latency, size, 68)
+def candidate(hits: int, ms: int, size: int) -> MeasuredBundle:
+    latency = EmbedLatency((ms,) * 6, 0, ms * 10**6, (ms * 10**6 - 500_000, ms * 10**6 + 500_000))
+    accuracy = Proportion(hits, 100)
+    return MeasuredBundle(f"{hits}-{ms}-{size}", "fake", 64, (), "fake-fp32", "fake 1", 1, accuracy, "lda", 0.0, 100, latency, size, 68)
 
 
 @settings(max_examples=200)
 @given(st.lists(st.builds(candidate, st.integers(0, 100), st.integers(1, 9), st.integers(1, 99)), min_size=1, max_size=7))
-def test_something_is_always_on_the_front_and_what_is_recommended_is_no_worse_than_the_best(made: list[Candidate]) -> None:
-    ranked = sorted(made, key=lambda c: -c.accuracy.hits)
-    marked = [dataclasses.replace(c, front=not any(choosing._dominates(other, c) for other in ranked)) for c in ranked]
-    assert any(c.front for c in marked)
-    name, sentence = choosing._recommended(marked)
-    taken = next(c for c in marked if c.bundle == name)
-    assert taken.accuracy.interval[1] >= ranked[0].accuracy.interval[0]
-    assert taken.bundle in sentence
-    assert str(taken.accuracy) in sentence
+def test_the_front_is_never_empty_and_the_recommended_bundle_as_accurate_as_the_best(candidates: list[MeasuredBundle]) -> None:
+    ranked = rank(candidates)
+    assert any(candidate.front for candidate in ranked)
+    code, name = recommend(ranked)
+    chosen = next(candidate for candidate in ranked if candidate.bundle == name)
+    assert chosen.accuracy.interval[1] >= ranked[0].accuracy.interval[0]
+    assert code == ("as-accurate" if chosen is not ranked[0] else "most-accurate" if len(ranked) > 1 else "only")
 
 
 @pytest.mark.parametrize(
-    ("made", "front", "taken"),
+    ("candidates", "front", "chosen", "code"),
     [
-        ([candidate(90, 5, 10), candidate(50, 5, 10)], "90-5-10", "90-5-10"),
-        ([candidate(90, 5, 10), candidate(88, 2, 10)], "88-2-10", "88-2-10"),
-        ([candidate(90, 5, 50), candidate(88, 5, 10)], "88-5-10", "88-5-10"),
-        ([candidate(90, 5, 105), candidate(88, 5, 100)], "90-5-105 88-5-100", "90-5-105"),
-        ([candidate(90, 5, 10), candidate(50, 2, 10)], "90-5-10 50-2-10", "90-5-10"),
+        ([candidate(90, 5, 10), candidate(50, 5, 10)], "90-5-10", "90-5-10", "most-accurate"),
+        ([candidate(90, 5, 10), candidate(88, 2, 10)], "88-2-10", "88-2-10", "as-accurate"),
+        ([candidate(90, 5, 50), candidate(88, 5, 10)], "88-5-10", "88-5-10", "as-accurate"),
+        ([candidate(90, 5, 105), candidate(88, 5, 100)], "90-5-105 88-5-100", "90-5-105", "most-accurate"),
+        ([candidate(90, 5, 10), candidate(50, 2, 10)], "90-5-10 50-2-10", "90-5-10", "most-accurate"),
     ],
     ids=["less accurate", "as accurate and faster", "as accurate and smaller", "no difference at all", "faster and less accurate"],
 )
-def test_the_front_and_the_recommendation(made: list[Candidate], front: str, taken: str) -> None:
-    marked = [dataclasses.replace(c, front=not any(choosing._dominates(other, c) for other in made)) for c in made]
-    assert " ".join(c.bundle for c in marked if c.front) == front
-    assert choosing._recommended(marked)[0] == taken
+def test_the_front_and_the_recommendation(candidates: list[MeasuredBundle], front: str, chosen: str, code: str) -> None:
+    ranked = rank(candidates)
+    assert " ".join(candidate.bundle for candidate in ranked if candidate.front) == front
+    assert recommend(ranked) == (code, chosen)
 
 
 @pytest.fixture
@@ -128,46 +127,48 @@ def bundles(tmp_path: Path) -> list[Path]:
     return [small, damaged, large, tmp_path / "missing.edgetl"]
 
 
-def test_bundles_are_measured_on_the_same_photos_and_what_cannot_be_opened_says_why(bundles: list[Path], folder: Path) -> None:
+def test_bundles_are_measured_on_the_same_photos_and_others_are_skipped(bundles: list[Path], folder: Path) -> None:
     (folder / "red" / "broken.jpg").write_bytes(coloured("red", 7)[:300])
     seen: list[tuple[int, int]] = []
-    made = choose(bundles, folder, progress=lambda done, total: seen.append((done, total)))
-    assert {Path(c.bundle).name: (c.sample, c.levels, c.photos) for c in made.candidates} == {
+    choice = choose(bundles, folder, progress=lambda done, total: seen.append((done, total)))
+    assert {Path(c.bundle).name: (c.sample, c.levels, c.photos) for c in choice.candidates} == {
         "small.edgetl": (20, (), 18),
         "large.edgetl": (100, (), 18),
     }
-    assert [Path(bundle).name for bundle, _ in made.skipped] == ["damaged", "missing.edgetl"]
-    assert "has changed" in made.skipped[0][1]
-    assert "no such bundle" in made.skipped[1][1]
-    assert [Path(photo).name for photo, _ in made.failed] == ["broken.jpg"]
+    assert [(Path(skip.path).name, skip.code) for skip in choice.skipped] == [
+        ("damaged", "checksum-mismatch"),
+        ("missing.edgetl", "bundle-missing"),
+    ]
+    assert [(Path(skip.path).name, skip.code) for skip in choice.failed] == [("broken.jpg", "photo-corrupt")]
     assert seen[-1] == (4 * 19, 4 * 19)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-    for one in made.candidates:
-        assert one.accuracy.value > 0.8
-        assert (len(one.latency.samples), one.latency.warm_up) == (choosing.QUERIES, choosing.WARM_UP)
-        assert one.latency.interval[0] <= one.latency.p50 <= one.latency.interval[1]
-        assert one.bundle.endswith(".edgetl")
-    assert made.recommended in [c.bundle for c in made.candidates if c.front]
-    told = json.loads(json.dumps(to_json(made), allow_nan=False))
-    assert told["candidates"][0]["accuracy"]["n"] == made.candidates[0].accuracy.n
-    shown = table(made)
-    assert all(word in shown for word in ("small.edgetl", "large.edgetl", "damaged: ", "broken.jpg: ", made.sentence, "n="))
+    for candidate in choice.candidates:
+        latency = candidate.latency
+        assert candidate.accuracy.value > 0.8
+        assert (len(latency.samples), latency.warm_up) == (QUERIES, WARM_UP)
+        assert latency.interval[0] <= latency.p50 <= latency.interval[1]
+        assert candidate.bundle.endswith(".edgetl")
+    assert choice.recommended in [c.bundle for c in choice.candidates if c.front]
+    printed = json.loads(json.dumps(to_json(choice), allow_nan=False))
+    assert printed["candidates"][0]["accuracy"]["n"] == choice.candidates[0].accuracy.n
+    shown = format_choice(choice)
+    assert all(word in shown for word in ("small.edgetl", "large.edgetl", "damaged: ", "broken.jpg: ", describe_choice(choice)))
 
 
-def test_at_most_so_many_photos_of_a_class_and_which_ones_depends_on_that_class_alone(bundles: list[Path], folder: Path) -> None:
-    def drawn() -> dict[str, list[str]]:
-        pairs = choosing._drawn(choosing.labelled_photos_in(folder)[0], 4, seed=1)
+def test_which_photos_of_a_class_are_used_depends_on_that_class_alone(bundles: list[Path], folder: Path) -> None:
+    def select() -> dict[str, list[str]]:
+        pairs = _select(labelled_photos_in(folder)[0], 4, seed=1)
         return {label: [path.name for path, other in pairs if other == label] for _, label in pairs}
 
-    before = drawn()
+    before = select()
     assert [len(names) for names in before.values()] == [4, 4, 4]
     for extra in range(6, 30):
         (folder / "green" / f"{extra}.jpg").write_bytes(coloured("green", extra))
-    after = drawn()
+    after = select()
     assert (after["red"], after["blue"]) == (before["red"], before["blue"])
     assert len(after["green"]) == 4
-    made = choose(bundles[:1], folder, per_class=4, seed=1)
-    assert (made.classes, made.candidates[0].photos) == ({"blue": 4, "green": 4, "red": 4}, 12)
+    choice = choose(bundles[:1], folder, per_class=4, seed=1)
+    assert (choice.classes, choice.candidates[0].photos) == ({"blue": 4, "green": 4, "red": 4}, 12)
 
 
 def test_photos_of_one_second_count_once(bundles: list[Path], folder: Path) -> None:
@@ -182,14 +183,13 @@ def test_photos_of_one_second_count_once(bundles: list[Path], folder: Path) -> N
     assert before.accuracy.n > after.accuracy.n == 3
 
 
-def test_a_choice_without_any_working_bundle_is_a_table_of_reasons(bundles: list[Path], folder: Path) -> None:
-    made = choose([bundles[1], bundles[3]], folder)
-    assert isinstance(made, Choice)
-    assert (made.candidates, made.recommended) == ((), None)
-    assert "none of the bundles works" in table(made)
+def test_without_a_working_bundle_every_bundle_is_skipped(bundles: list[Path], folder: Path) -> None:
+    choice = choose([bundles[1], bundles[3]], folder)
+    assert (choice.code, choice.candidates, choice.recommended, len(choice.skipped)) == ("none-works", (), None, 2)
+    assert format_choice(choice).endswith(describe_choice(choice))
 
 
-def test_photos_that_cannot_be_compared_are_refused(bundles: list[Path], folder: Path, tmp_path: Path) -> None:
+def test_photos_that_cannot_be_compared_are_errors(bundles: list[Path], folder: Path, tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="no such folder"):
         choose(bundles, tmp_path / "nowhere")
     for label in ("green", "blue"):
@@ -199,22 +199,22 @@ def test_photos_that_cannot_be_compared_are_refused(bundles: list[Path], folder:
         choose(bundles, folder)
 
 
-def test_where_no_photo_can_be_read_every_bundle_says_so(bundles: list[Path], folder: Path) -> None:
+def test_if_no_photo_can_be_read_every_bundle_is_skipped(bundles: list[Path], folder: Path) -> None:
     for photo in folder.rglob("*.jpg"):
         photo.write_bytes(b"not a photo")
-    made = choose(bundles[:1], folder)
-    assert "no sample" in made.skipped[0][1]
-    assert len(made.failed) == 18
+    choice = choose(bundles[:1], folder)
+    assert choice.skipped[0].code == "no-photos"
+    assert len(choice.failed) == 18
 
 
 @pytest.mark.slow
-def test_a_real_backbone_is_chosen_over_random_projections_of_solar_cells(lite0: Path, bundles: list[Path], tmp_path: Path) -> None:
+def test_a_real_backbone_is_chosen_over_random_projections(lite0: Path, bundles: list[Path], tmp_path: Path) -> None:
     for cell in cells()[::12]:
         (tmp_path / "cells" / cell.state).mkdir(parents=True, exist_ok=True)
         (tmp_path / "cells" / cell.state / cell.path.name).symlink_to(cell.path)
-    made = choose([bundles[0], lite0], tmp_path / "cells")
-    assert made.recommended == str(lite0)
-    real, random = made.candidates
+    choice = choose([bundles[0], lite0], tmp_path / "cells")
+    assert choice.recommended == str(lite0)
+    real, random = choice.candidates
     assert real.logme > random.logme
     assert real.latency.p50 > random.latency.p50
     assert real.front

@@ -1,1 +1,1 @@
-"""Which backbone suits these photos."""
+"""Chooses a bundle for given photos."""

@@ -1,4 +1,4 @@
-"""LogME: how probable the labels are under a Bayesian linear regression on the embeddings; no head is trained and nothing left out."""
+"""LogME: the evidence of the labels under a Bayesian linear regression on the embeddings, without training a head."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def logme(embeddings: Array, labels: Sequence[str]) -> float:
 
     With weights of precision a and noise of precision b, a target y of n photos is normal with covariance (F F^T / l + I) / b for
     l = a / b (their equation 2 with the weights integrated out). The best b is then known, b = n / y^T (F F^T / l + I)^-1 y, and the
-    evidence is a function of l alone, found on a grid and by golden section from there; their fixed point for a and b stops at the same
-    place, but crawls where there are more values than photos. Where the embeddings explain a target without any noise the evidence has
-    no maximum; l is then the lowest looked at, 1e-10 of the largest squared singular value.
+    evidence is a function of l alone, found on a grid and by golden section from there; their fixed point for a and b ends at the
+    same place, but converges slowly with more values than photos. If the embeddings explain a target without noise, the evidence has no
+    maximum; l is then the lowest value tried, 1e-10 of the largest squared singular value.
 
     Args:
-        embeddings: float [n, d], as the backbone gives them.
-        labels: class name of each.
+        embeddings: float [n, d], from the backbone.
+        labels: class of each.
 
     Returns:
         In nats; always finite.
@@ -40,7 +40,7 @@ def logme(embeddings: Array, labels: Sequence[str]) -> float:
 def _evidence(target: Array, left: Array, energy: Array) -> float:
     """The maximum log evidence of a target float64 [n], from the features' left singular vectors [n, r] and squared singular values [r]."""
     n, along = len(target), (left.T @ target) ** 2
-    # What lies outside the features' span, as its own length: a difference of squares would leave dust where there is nothing.
+    # Computed as the length of the residual: a difference of squares would leave rounding errors where the residual is zero.
     outside = float(((target - left @ (left.T @ target)) ** 2).sum())
 
     def evidence(exponent: float) -> float:

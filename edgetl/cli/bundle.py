@@ -59,14 +59,15 @@ def inspect(bundle: str, as_json: bool) -> None:
 @JSON
 def choose(bundles: tuple[str, ...], photos: str, as_json: bool, **settings: Any) -> None:
     """Rank bundles on your photos: accuracy, latency and size."""
-    from edgetl.choose import choose as chooser
+    from edgetl.choose.choose import choose as choose_bundle
+    from edgetl.choose.text import format_choice
 
     with progress_bar("choosing") as progress:
-        choice = chooser.choose(bundles, photos, progress=progress, **settings)
+        choice = choose_bundle(bundles, photos, progress=progress, **settings)
     if as_json:
         print_json(choice)
     else:
-        click.echo(chooser.table(choice))
+        click.echo(format_choice(choice))
     if choice.recommended is None:
         sys.exit(1)
 
