@@ -21,6 +21,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import encoded, picture
+from raising import raises
 
 from edgetl import Bundle, ImageSpec
 from edgetl.bundle import writer
@@ -391,6 +392,17 @@ def test_variants_share_a_store_only_if_parity_measured_them_as_equal(tmp_path: 
 def test_an_image_spec_that_no_photo_can_follow_is_rejected(spec: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         ImageSpec(**spec)
+
+
+def test_proofs_of_a_copy_are_added_for_the_same_models_only(tmp_path: Path) -> None:
+    bundle, copy = (write(tmp_path / name, variant("a", 0), variant("b", 1)).path for name in ("bundle.edgetl", "copy.edgetl"))
+    other = write(tmp_path / "other.edgetl", variant("a", 0), variant("b", 7)).path
+    with raises(BundleError, "nothing-to-copy", path=str(bundle), source=str(copy)):
+        writer.copy_proofs(bundle, copy)
+    writer.add_proofs(copy, [proof("x86", "a"), proof("arm", "b")])
+    assert writer.copy_proofs(bundle, copy) == (proof("x86", "a"), proof("arm", "b"))
+    assert Bundle.open(bundle).proofs == Bundle.open(copy).proofs
+    assert writer.copy_proofs(other, copy) == (proof("x86", "a"),)
 
 
 @pytest.mark.parametrize("name", ["x.edgetl", "x"])

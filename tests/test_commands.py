@@ -17,7 +17,7 @@ from edgetl.cli import main
 ROOT = Path(__file__).parent.parent
 TOP = ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doctor", "demo", "export", "bench")
 GROUPS = {
-    "bundle": ["inspect", "choose"],
+    "bundle": ["inspect", "choose", "add"],
     "head": ["list", "activate", "export", "import"],
     "store": ["merge", "log"],
     "deploy": ["classifier", "trainer"],

@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from pictures import coloured, encoded, picture
 
 from edgetl import Classifier
+from edgetl.bundle import writer
+from edgetl.bundle.proofs import Proof
 from edgetl.cli import main
 from edgetl.runtimes import fake
 
@@ -38,6 +40,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a bundle, training photos, new photos, and a store of two trained classes."""
     root = tmp_path_factory.mktemp("golden")
     fake.write_bundle(str(root / "fake.edgetl"), encoded(picture(seed=9)))
+    shutil.copy(root / "fake.edgetl", root / "proved.edgetl")
+    measured = Proof("aarch64 cortex-a72", "fake-fp32", "fake 1", "measured", 9, 1.0, 0.999, None, {})
+    writer.add_proofs(root / "proved.edgetl", [measured])
     for label, seeds in {"red": range(10), "green": range(10), "blue": range(10)}.items():
         for seed in seeds:
             write(root / "training" / label / f"{seed}.jpg", coloured(label, seed))
@@ -92,6 +97,7 @@ CASES: dict[str, list[str]] = {
     "rollback": ["rollback", "train --head ncm", "rollback"],
     "doctor": ["doctor", "add wrong.jpg -l green", "doctor", "doctor -v --suspects 1"],
     "bundle-inspect": ["bundle inspect"],
+    "bundle-add": ["bundle add --proofs fake.edgetl", "bundle add --proofs proved.edgetl"],
     "head-list": ["head list", "train --head ncm", "head list"],
     "head-activate": ["train --head ncm", "head activate 1", "head activate 7"],
     "head-export": ["head export -o head.safetensors", "head export 7 -o head.safetensors"],

@@ -166,6 +166,29 @@ def add_proofs(path: str | os.PathLike[str], proofs: Sequence[Proof]) -> Bundle:
     return Bundle.open(path)
 
 
+def copy_proofs(path: str | os.PathLike[str], source: str | os.PathLike[str]) -> tuple[Proof, ...]:
+    """Adds the proofs that another copy of a bundle got on another machine: those of variants with the same model files.
+
+    Args:
+        path: the bundle that gets them.
+        source: the other copy.
+
+    Returns:
+        The proofs that were added.
+
+    Raises:
+        BundleError: no proof of the other bundle is about a model of this one (`nothing-to-copy`), or as :func:`add_proofs`.
+    """
+    mine, theirs = Bundle.open(path).variants, Bundle.open(source)
+    same = {name for name, variant in theirs.variants.items() if name in mine and mine[name].sha256 == variant.sha256}
+    proofs = tuple(proof for proof in theirs.proofs if proof.variant in same)
+    if not proofs:
+        message = f"{source}: no proofs of the models in {path}. Prove a copy of it with: edgetl export --matrix"
+        raise BundleError(message, code="nothing-to-copy", path=os.fspath(path), source=os.fspath(source))
+    add_proofs(path, proofs)
+    return proofs
+
+
 def _manifest(manifest: Mapping[str, Any]) -> bytes:
     """The file's content: JSON with its own sha256."""
     return json.dumps({**to_json(manifest), "sha256": digest(manifest)}, indent=1).encode()

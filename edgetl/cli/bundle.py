@@ -18,7 +18,7 @@ from edgetl.types import to_json
 
 @click.group(cls=Ordered)
 def bundle() -> None:
-    """Inspect a bundle, or choose among several."""
+    """Inspect a bundle, choose among several, or add proofs."""
 
 
 @bundle.command()
@@ -70,6 +70,21 @@ def choose(bundles: tuple[str, ...], photos: str, as_json: bool, **settings: Any
         click.echo(format_choice(choice))
     if choice.recommended is None:
         sys.exit(1)
+
+
+@bundle.command()
+@BUNDLE
+@click.option("--proofs", required=True, type=click.Path(), help="Another copy of the bundle, with proofs from another machine.")
+@JSON
+def add(bundle: str, proofs: str, as_json: bool) -> None:
+    """Add proofs that a copy of the bundle got on another machine."""
+    from edgetl.bundle.writer import copy_proofs
+
+    added = copy_proofs(bundle, proofs)
+    if as_json:
+        print_json(added)
+    else:
+        show(texts.added(bundle, added))
 
 
 @click.command()

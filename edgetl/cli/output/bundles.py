@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgetl.bundle import bundle as bundles
-from edgetl.bundle.proofs import table
+from edgetl.bundle.proofs import Proof, table
+from edgetl.cli.output.common import number
 from edgetl.embedding.choice import known_choice
 from edgetl.tables import render
 
@@ -25,6 +28,12 @@ def bundle(opened: bundles.Bundle) -> list[str]:
     lines += [f"runtime    {choice}"] if choice else []
     lines.append(render(_HEADERS, [_row(opened, variant) for variant in opened.variants.values()]))
     return [*lines, "", table(opened.proofs)] if opened.proofs else lines
+
+
+def added(path: str, proofs: Sequence[Proof]) -> list[str]:
+    """Proofs that were added to a bundle."""
+    targets = ", ".join(dict.fromkeys(proof.target for proof in proofs))
+    return [f"{path}: {number(len(proofs), 'proof')} added, on {targets}.", f"next: edgetl bundle inspect -m {path}"]
 
 
 def _row(opened: bundles.Bundle, variant: bundles.Variant) -> tuple[object, ...]:
