@@ -129,7 +129,7 @@ def test_a_folder_with_one_class_is_added_and_cannot_be_trained(classifier: Clas
             path.unlink()
         (folder / label).rmdir()
     assert classifier.add_many(folder).number("added") == 6
-    with raises(TrainError):
+    with raises(TrainError, "one-class", label="red", count=6):
         classifier.train()
     assert classifier.counts == {"red": 6}
 
