@@ -140,8 +140,8 @@ def test_a_missing_file_is_an_error_with_its_name(tmp_path: Path, unpacked: Path
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = fake.write_bundle(str(tmp_path_factory.mktemp("bundle") / "fake.edgetl"), PHOTO, dim=8, size=16)
-    return writer.add_proofs(made.path, [proof("x86_64 avx2"), proof("npu", kind="absent")]).path
+    opened = fake.write_bundle(str(tmp_path_factory.mktemp("bundle") / "fake.edgetl"), PHOTO, dim=8, size=16)
+    return writer.add_proofs(opened.path, [proof("x86_64 avx2"), proof("npu", kind="absent")]).path
 
 
 @settings(max_examples=500, deadline=None)
@@ -277,11 +277,11 @@ def test_self_test_arrays_of_another_shape_than_the_manifest_says_are_rejected(u
 
 
 def test_the_embeddings_of_the_input_faults_are_kept_and_must_fit_too(tmp_path: Path) -> None:
-    made = np.arange(8, dtype=np.float32)[None]
-    opened = write(tmp_path / "a", dataclasses.replace(variant("a", 0), faults={"bgr": made}), variant("b", 1))
-    np.testing.assert_array_equal(opened.self_test(opened.variant("a")).faults["bgr"], made)
+    embeddings = np.arange(8, dtype=np.float32)[None]
+    opened = write(tmp_path / "a", dataclasses.replace(variant("a", 0), faults={"bgr": embeddings}), variant("b", 1))
+    np.testing.assert_array_equal(opened.self_test(opened.variant("a")).faults["bgr"], embeddings)
     assert opened.self_test(opened.variant("b")).faults == {}
-    opened = write(tmp_path / "a", dataclasses.replace(variant("a", 0), faults={"bgr": made[:, 1:]}))
+    opened = write(tmp_path / "a", dataclasses.replace(variant("a", 0), faults={"bgr": embeddings[:, 1:]}))
     with pytest.raises(BundleError) as caught:
         opened.self_test(opened.variant("a"))
     assert caught.value.code == "self-test-malformed"

@@ -153,16 +153,16 @@ class ZeroOnce(Wrong):
     """A delegate that gives up after the first photo of a batch."""
 
     def embed(self, batch: Pixels) -> Embeddings:
-        made = super().embed(batch)
-        made[-1] = 0
-        return made
+        embeddings = super().embed(batch)
+        embeddings[-1] = 0
+        return embeddings
 
 
 class NotANumber(Wrong):
     def embed(self, batch: Pixels) -> Embeddings:
-        made = super().embed(batch)
-        made[:, 3] = np.nan
-        return made
+        embeddings = super().embed(batch)
+        embeddings[:, 3] = np.nan
+        return embeddings
 
 
 class OtherDim(Wrong):
@@ -215,16 +215,16 @@ def test_many_photos_come_in_order_and_are_those_that_come_alone(embedder: Embed
     photos = [coloured(label, seed) for seed in range(20) for label in ("red", "green", "blue")]
     many = list(embedder.embed_many(photos, load))
     assert [item for item, _, _ in many] == photos
-    for photo, source, made in many:
+    for photo, source, embeddings in many:
         assert source is not None
-        np.testing.assert_array_equal(made, embedder.embed(load(photo)))
+        np.testing.assert_array_equal(embeddings, embedder.embed(load(photo)))
 
 
 def test_skipped_photos_cost_nothing_and_refused_ones_stop_nothing(embedder: Embedder) -> None:
     photos = [coloured("red", 0), b"", coloured("red", 1), "no such file.jpg", coloured("red", 2)]
     digests = {load(coloured("red", 1)).digest}
-    made = [m for _, _, m in embedder.embed_many(photos, load, skip=lambda source: source.digest in digests)]
-    assert [type(m).__name__ for m in made] == ["ndarray", "PhotoError", "NoneType", "PhotoError", "ndarray"]
+    embeddings = [m for _, _, m in embedder.embed_many(photos, load, skip=lambda source: source.digest in digests)]
+    assert [type(m).__name__ for m in embeddings] == ["ndarray", "PhotoError", "NoneType", "PhotoError", "ndarray"]
 
 
 def test_reading_runs_only_a_bounded_number_of_photos_ahead(embedder: Embedder) -> None:
@@ -258,9 +258,9 @@ class NotANumberForRed(fake.Model):
     """A fault that the self-test image does not show."""
 
     def embed(self, batch: Pixels) -> Embeddings:
-        made = super().embed(batch)
-        made[batch[:, :, :, 0].mean(axis=(1, 2)) > 180] = np.nan
-        return made
+        embeddings = super().embed(batch)
+        embeddings[batch[:, :, :, 0].mean(axis=(1, 2)) > 180] = np.nan
+        return embeddings
 
 
 def test_a_nan_is_the_fault_of_one_photo(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

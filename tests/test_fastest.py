@@ -24,7 +24,7 @@ LATENCIES = {"fake-a": 12.5, "fake-b": 7.9, "fake-c": 8.3}
 
 
 class Clock:
-    """A clock that moves a microsecond whenever somebody looks at it."""
+    """A clock that moves a microsecond with every reading."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -37,11 +37,11 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.delenv("EDGETL_RUNTIME", raising=False)
-    made = Clock()
-    monkeypatch.setattr(fastest, "clock", made)
-    monkeypatch.setattr(planted, "perf_counter_ns", made)
-    monkeypatch.setattr(fake, "perf_counter_ns", made)
-    return made
+    fake_clock = Clock()
+    monkeypatch.setattr(fastest, "clock", fake_clock)
+    monkeypatch.setattr(planted, "perf_counter_ns", fake_clock)
+    monkeypatch.setattr(fake, "perf_counter_ns", fake_clock)
+    return fake_clock
 
 
 @pytest.fixture
@@ -193,9 +193,9 @@ class WrongWhereQuick(fake.Model):
     """The fastest variant computes something else here."""
 
     def embed(self, batch: Pixels) -> Embeddings:
-        made = super().embed(batch)
+        embeddings = super().embed(batch)
         assert self._planted is not None
-        return made[:, ::-1].copy() if self._planted._nanoseconds < 8e6 else made
+        return embeddings[:, ::-1].copy() if self._planted._nanoseconds < 8e6 else embeddings
 
 
 def test_a_candidate_that_fails_the_self_test_is_skipped_with_its_error(

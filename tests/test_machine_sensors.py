@@ -107,7 +107,7 @@ def test_bits_are_told_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "described"),
     [
         ({}, ""),
         ({"wall_ns": 1_700_000_010 * S + S // 20}, ""),
@@ -122,5 +122,5 @@ def test_bits_are_told_in_words() -> None:
         ({"boottime_ns": None}, ""),
     ],
 )
-def test_a_clock_that_jumped_is_told(changed: dict[str, int | None], said: str) -> None:
-    assert sensors.clock_trouble(*readings(**changed)) == said
+def test_a_clock_that_jumped_is_told(changed: dict[str, int | None], described: str) -> None:
+    assert sensors.clock_trouble(*readings(**changed)) == described

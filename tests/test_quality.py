@@ -34,21 +34,28 @@ def textured(seed: int = 0) -> np.ndarray:
 def test_a_photo_is_measured_on_the_models_input_and_sized_as_it_came() -> None:
     source = load(encoded(picture(640, 480, seed=1)))
     pixels = tensor(source, SPEC)
-    made = measure(pixels, source)
+    capture = measure(pixels, source)
     luma = pixels @ np.array([0.299, 0.587, 0.114])
-    assert (made.width, made.height, made.taken) == (640, 480, None)
-    assert made.brightness == pytest.approx(luma.mean(), abs=0.6)  # Pillow rounds each pixel
-    assert made.contrast == pytest.approx(luma.std(), abs=0.6)
-    assert Image.open(io.BytesIO(made.thumbnail)).size == (112, 112)
-    assert len(made.thumbnail) <= 3000
+    assert (capture.width, capture.height, capture.taken) == (640, 480, None)
+    assert capture.brightness == pytest.approx(luma.mean(), abs=0.6)  # Pillow rounds each pixel
+    assert capture.contrast == pytest.approx(luma.std(), abs=0.6)
+    assert Image.open(io.BytesIO(capture.thumbnail)).size == (112, 112)
+    assert len(capture.thumbnail) <= 3000
     assert measure(pixels, source, thumbnail=False).thumbnail == b""
 
 
 def test_pixels_have_a_size_and_no_date() -> None:
     pixels = np.full((10, 30, 3), 7, np.uint8)
-    made = measure(np.full((8, 4, 3), 7, np.uint8), load(pixels))
-    assert (made.width, made.height, made.taken, made.brightness, made.contrast, made.sharpness) == (30, 10, None, 7.0, 0.0, 0.0)
-    assert Image.open(io.BytesIO(made.thumbnail)).size == (4, 8)
+    capture = measure(np.full((8, 4, 3), 7, np.uint8), load(pixels))
+    assert (capture.width, capture.height, capture.taken, capture.brightness, capture.contrast, capture.sharpness) == (
+        30,
+        10,
+        None,
+        7.0,
+        0.0,
+        0.0,
+    )
+    assert Image.open(io.BytesIO(capture.thumbnail)).size == (4, 8)
 
 
 def test_sharpness_is_crete_and_others_measure() -> None:

@@ -53,14 +53,14 @@ def test_the_table_knows_every_family_and_every_execution_provider() -> None:
 
 @pytest.mark.parametrize("kind", ["float", "int8", "uint8"])
 def test_xnnpack_and_the_kernels_built_in_compute_the_same_model(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = {}
+    results = {}
     for name in providers.PROVIDERS["litert"]:
         monkeypatch.setenv(providers.VARIABLE, name)
         runtime = open_runtime("litert", tiny_models.tflite(kind), 1)
         assert runtime.provider == name
-        made[name] = runtime.embed(BATCH)
-    np.testing.assert_allclose(made["builtin"], made["xnnpack"], atol=1e-5 if kind == "float" else 4 / 255 + 1e-6)
-    np.testing.assert_allclose(made["builtin"], tiny_models.expected(BATCH), atol=0.03)
+        results[name] = runtime.embed(BATCH)
+    np.testing.assert_allclose(results["builtin"], results["xnnpack"], atol=1e-5 if kind == "float" else 4 / 255 + 1e-6)
+    np.testing.assert_allclose(results["builtin"], tiny_models.expected(BATCH), atol=0.03)
 
 
 def test_a_model_that_a_delegate_shares_is_marked_mixed() -> None:
@@ -68,9 +68,9 @@ def test_a_model_that_a_delegate_shares_is_marked_mixed() -> None:
     assert open_runtime("litert", tiny_models.tflite("float"), 1).placement == "mixed 2/3 operators"
     assert open_runtime("litert", tiny_models.tflite("int8"), 1).placement == providers.ALL
     graph = tiny_models._Graph()
-    given, made = graph.tensor([1, 8, 8, 3], "UINT8"), graph.tensor([1, 8, 8, 3], "FLOAT32")
-    graph.operator("CAST", [given], [made], "CastOptions", inDataType="UINT8", outDataType="FLOAT32")
-    left = {"cast.tflite": graph.pack(given, made)}
+    pixels, embedding = graph.tensor([1, 8, 8, 3], "UINT8"), graph.tensor([1, 8, 8, 3], "FLOAT32")
+    graph.operator("CAST", [pixels], [embedding], "CastOptions", inDataType="UINT8", outDataType="FLOAT32")
+    left = {"cast.tflite": graph.pack(pixels, embedding)}
     runtime = open_runtime("litert", left, 1)
     assert (runtime.provider, runtime.placement) == ("builtin", providers.ALL)
     with raises(RuntimeUnavailable, "provider-missing", provider="xnnpack"):

@@ -75,9 +75,9 @@ def says_what_computes_it(case: Case) -> None:
 
 def gives_float32_rows(case: Case) -> None:
     for n in (1, 3):
-        made = case.open().embed(BATCH[:n])
-        assert (made.shape, made.dtype) == ((n, 5), np.float32)
-        assert made.flags.c_contiguous
+        embeddings = case.open().embed(BATCH[:n])
+        assert (embeddings.shape, embeddings.dtype) == ((n, 5), np.float32)
+        assert embeddings.flags.c_contiguous
 
 
 def computes_the_model(case: Case) -> None:
@@ -130,24 +130,24 @@ def takes_arrays_of_any_memory_order(case: Case) -> None:
 
 
 def computes_the_same_with_any_number_of_threads(case: Case) -> None:
-    one = case.open(threads=1).embed(BATCH)
+    single = case.open(threads=1).embed(BATCH)
     for threads in (2, 4, None):
-        np.testing.assert_allclose(case.open(threads=threads).embed(BATCH), one, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(case.open(threads=threads).embed(BATCH), single, rtol=1e-5, atol=1e-6)
 
 
 def two_models_stand_side_by_side(case: Case) -> None:
     first, second = case.open(), case.open()
-    made = first.embed(BATCH)
+    embeddings = first.embed(BATCH)
     second.embed(BATCH[::-1])
     second.close()
-    np.testing.assert_array_equal(first.embed(BATCH), made)
+    np.testing.assert_array_equal(first.embed(BATCH), embeddings)
 
 
 def can_be_closed(case: Case) -> None:
     runtime = case.open()
-    made = runtime.embed(BATCH)
+    embeddings = runtime.embed(BATCH)
     runtime.close()
-    np.testing.assert_allclose(made, case.expected(BATCH), atol=case.tolerance)
+    np.testing.assert_allclose(embeddings, case.expected(BATCH), atol=case.tolerance)
 
 
 def is_safe_from_many_threads_behind_an_embedder(case: Case) -> None:
@@ -156,8 +156,8 @@ def is_safe_from_many_threads_behind_an_embedder(case: Case) -> None:
     order = np.random.default_rng(2).integers(0, len(BATCH), 200)
     alone = runtime.embed(BATCH)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda i: embedder.infer(BATCH[i]), order))
-    np.testing.assert_allclose(np.stack(made), alone[order], rtol=1e-5, atol=1e-6)
+        embeddings = list(pool.map(lambda i: embedder.infer(BATCH[i]), order))
+    np.testing.assert_allclose(np.stack(embeddings), alone[order], rtol=1e-5, atol=1e-6)
 
 
 def rejects_what_is_not_a_model_of_its_format(case: Case) -> None:
@@ -222,11 +222,11 @@ def test_a_real_quantised_mobilenet_tells_cats_from_dogs(data: Path) -> None:
     runtime = open_runtime("litert", {"model.tflite": model})
     photos = {path.stem: path for path in (data / "coral" / "imprinting").glob("*.png")}
     batch = np.stack([tensor(load(photo), ImageSpec(224, 224, 256)) for photo in photos.values()])
-    made = dict(zip(photos, runtime.embed(batch)))
-    assert {row.shape for row in made.values()} == {(1024,)}
+    embeddings = dict(zip(photos, runtime.embed(batch)))
+    assert {row.shape for row in embeddings.values()} == {(1024,)}
 
     def near(a: str, b: str) -> float:
-        return float(made[a] @ made[b] / np.linalg.norm(made[a]) / np.linalg.norm(made[b]))
+        return float(embeddings[a] @ embeddings[b] / np.linalg.norm(embeddings[a]) / np.linalg.norm(embeddings[b]))
 
     for test, right, wrong in (("cat_test_0", "cat_train_0", "dog_train_0"), ("dog_test_0", "dog_train_0", "cat_train_0")):
         assert near(test, right) > near(test, wrong)
@@ -281,10 +281,10 @@ def test_a_library_that_imports_and_cannot_build_gives_way_to_the_next(monkeypat
     def interpreter(**_: object) -> None:
         raise ImportError("numpy.core.multiarray failed to import")
 
-    broken.Interpreter = interpreter  # type: ignore[attr-defined]  # a module made by hand
+    broken.Interpreter = interpreter  # type: ignore[attr-defined]  # a module embeddings by hand
     real = litert._interpreter(tiny_models.tflite("float")["model.tflite"], 1)
     working = types.ModuleType("tflite_runtime.interpreter")
-    working.Interpreter = type(real[1])  # type: ignore[attr-defined]  # a module made by hand
+    working.Interpreter = type(real[1])  # type: ignore[attr-defined]  # a module embeddings by hand
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", broken)
     monkeypatch.setitem(sys.modules, "tflite_runtime", types.ModuleType("tflite_runtime"))
     monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", working)

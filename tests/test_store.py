@@ -118,7 +118,7 @@ def test_ids_are_never_given_twice(store):
     assert store.add([sample(2)]) == [3]
 
 
-def test_remove_takes_exactly_what_fits_and_leaves_no_byte_of_it_in_the_file_or_the_journal(store, path):
+def test_remove_takes_exactly_what_fits_and_leaves_no_byte_of_it(store, path):
     store.add([sample(1, "mug"), sample(2, "teapot"), sample(3, "mug")])
     rows = encode(np.stack([sample(k).embedding for k in (1, 2, 3)]))
     assert store.remove(label="teapot", digest=photo(1)) == {}
@@ -130,7 +130,7 @@ def test_remove_takes_exactly_what_fits_and_leaves_no_byte_of_it_in_the_file_or_
         store.remove()
 
 
-def test_a_photo_may_have_several_views_which_are_consecutive_rows_with_its_id(store):
+def test_the_views_of_a_photo_are_consecutive_rows_with_its_id(store):
     rows = np.random.default_rng(0).normal(size=(6, 16)).astype(np.float32)
     views = [rows[:3], rows[3], rows[4:6]]
     store.add(dataclasses.replace(sample(k, f"c{k}"), embedding=embedding) for k, embedding in enumerate(views))
@@ -231,19 +231,19 @@ def test_a_trace_is_found_wherever_it_lies_in_the_file_and_in_the_journal(tmp_pa
 
 
 def test_a_photo_that_another_one_shares_bytes_with_leaves_no_trace_of_its_own(store):
-    one, other = seen(290), dataclasses.replace(seen(290), digest=photo(1), label="cup")
-    store.add([one, other])
+    first, other = seen(290), dataclasses.replace(seen(290), digest=photo(1), label="cup")
+    store.add([first, other])
     assert store.purge(store.remove(label="mug")) == 0
     assert len(store.samples().ids) == 291
 
 
-def test_traces_stay_while_a_reader_is_in_the_midst_of_the_file_and_go_with_it(store, path):
+def test_traces_stay_while_somebody_reads_the_file_and_go_afterwards(store, path):
     store.add([seen(k, f"c{k % 2}") for k in range(290, 300)])
     with store._connection.reading() as db:
         pass
     db.execute("PRAGMA busy_timeout=1")
     with Store.open(path, None, read_only=True) as reader:
-        assert store.traces(store.remove(digest=photo(290))) == 0  # a reader that reads nothing just now is in nobody's way
+        assert store.traces(store.remove(digest=photo(290))) == 0  # a reader that is not reading just now blocks nobody
         with reader._connection.reading():
             assert reader.counts() == {"c0": 4, "c1": 5}
             removed = store.remove(label="c0")
@@ -255,7 +255,7 @@ def test_traces_stay_while_a_reader_is_in_the_midst_of_the_file_and_go_with_it(s
         assert reader.counts() == {"c1": 5}
 
 
-def test_a_journal_that_a_reader_kept_from_being_emptied_is_emptied_by_the_next_writer(path):
+def test_a_journal_that_a_reader_kept_in_use_is_emptied_by_the_next_writer(path):
     with Store.open(path, FINGERPRINT) as store:
         store.add([seen(k, f"c{k % 2}") for k in range(290, 300)])
         with store._connection.reading() as db:

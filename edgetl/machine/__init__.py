@@ -1,8 +1,7 @@
-"""What this computer is and how it fares, as far as it changes numbers or latencies; read from the operating system, never guessed.
+"""What this computer is and how busy it is, as far as that changes numbers or latencies; read from the operating system, never guessed.
 
-`facts` are what edgetl itself decides by and all that is imported at once; `description` is what a record says, `libraries` what the
-library in use says of itself, and `sensors` are read before and after a measurement. Each is read below a root, which tests replace by a
-folder of their own.
+`facts` are what edgetl itself decides by, the only module that is imported at once; `description` goes into records, `libraries` describes
+the library in use, and `sensors` are read before and after a measurement. All read below a root, which tests replace by a folder.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ __all__ = ["cores", "describe", "features", "instruction_set", "is_x86", "satura
 
 
 def describe(root: Path = ROOT, folder: Path | None = None) -> dict[str, Any]:
-    """The machine for a record: :func:`edgetl.machine.description.describe`, imported only when it is asked for."""
+    """The machine for a record: :func:`edgetl.machine.description.describe`, imported by the first call."""
     from edgetl.machine import description
 
     return description.describe(root, folder)

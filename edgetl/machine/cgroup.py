@@ -1,4 +1,4 @@
-"""The control group around this process: how much of the machine a container or a service may use, and how often that was too little."""
+"""The control group around this process: how much of the machine a container or a service may use, and how often it hit that limit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Number = TypeVar("Number", int, float)
 
 _MOUNT = "sys/fs/cgroup"
 _UNLIMITED = 1 << 60
-"""Version 1 writes the largest number of pages where there is no limit."""
+"""Version 1 writes the largest number of pages if there is no limit."""
 
 
 def describe(root: Path = ROOT) -> dict[str, float | int | None]:
-    """The limits, None where there are none: `cpus`, cores' worth of time, and `memory_bytes`.
+    """The limits, None for no limit: `cpus`, cores' worth of time, and `memory_bytes`.
 
     Source: https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/scheduler/sched-bwc.html (version 1).
     """
@@ -36,11 +36,11 @@ def waits(root: Path = ROOT) -> int | None:
 
 
 def _each(root: Path, controller: str, read: Callable[[Path], Number | None]) -> Iterator[Number]:
-    """What `read` finds in this process's group and in all around it; version 2 has one tree for all controllers, here named ""."""
-    found = re.search(rf"^\d+:{f'[^:]*{controller}[^:]*' if controller else ''}:(.*)$", text(root / "proc/self/cgroup") or "", re.MULTILINE)
-    if not found:
+    """What `read` returns for this process's group and all around it; version 2 has one tree for all controllers, here named ""."""
+    match = re.search(rf"^\d+:{f'[^:]*{controller}[^:]*' if controller else ''}:(.*)$", text(root / "proc/self/cgroup") or "", re.MULTILINE)
+    if not match:
         return
-    inner = [part for part in found.group(1).split("/") if part and part != ".."]  # what a container's own view hides is not mounted
+    inner = [part for part in match.group(1).split("/") if part and part != ".."]  # what a container's own view hides is not mounted
     tree = root / _MOUNT / controller
     for depth in range(len(inner) + 1):
         value = read(tree.joinpath(*inner[:depth]))
@@ -62,5 +62,5 @@ def _share(quota: int | None, period: int | None) -> float | None:
 
 
 def _throttled(folder: Path) -> int | None:
-    found = re.search(r"^nr_throttled (\d{1,20})$", text(folder / "cpu.stat") or "", re.MULTILINE)
-    return int(found.group(1)) if found else None
+    match = re.search(r"^nr_throttled (\d{1,20})$", text(folder / "cpu.stat") or "", re.MULTILINE)
+    return int(match.group(1)) if match else None

@@ -1,4 +1,4 @@
-"""What a record says about the machine, and whether two records speak of the same one."""
+"""The machine for a record, and whether two records are of the same one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgetl.machine.files import ROOT
 SAME = ("board", "cpu", "architecture", "instruction_set", "machine_cores", "cores", "memory_bytes", "emulated")
 """What must agree between two records of one machine."""
 _NEAR = 0.05
-"""A kernel's update reserves a little more memory or less; the next size that is sold differs by a third."""
+"""A kernel's update reserves a little more memory or less; the next memory size on the market differs by a third."""
 
 
 def describe(root: Path = ROOT, folder: Path | None = None) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def describe(root: Path = ROOT, folder: Path | None = None) -> dict[str, Any]:
 
     Args:
         root: where /proc, /sys and /etc are.
-        folder: what `storage` is about: where a measurement writes.
+        folder: where a measurement writes; `storage` describes it.
 
     Returns:
         A JSON-able dict; what cannot be read is None, as is `emulated` on a real machine (an emulator sets EDGETL_EMULATED).
@@ -53,12 +53,12 @@ def describe(root: Path = ROOT, folder: Path | None = None) -> dict[str, Any]:
     }
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """In what two descriptions are not of the same machine, in words; empty where they may be."""
-    return [f"{name}: {one.get(name)} and {other.get(name)}" for name in SAME if not _agree(name, one.get(name), other.get(name))]
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """How two descriptions differ, `name: first and second`; empty if they may be of the same machine."""
+    return [f"{name}: {first.get(name)} and {second.get(name)}" for name in SAME if not _agree(name, first.get(name), second.get(name))]
 
 
-def _agree(name: str, one: Any, other: Any) -> bool:
-    if name == "memory_bytes" and one and other:
-        return bool(abs(one - other) <= _NEAR * max(one, other))
-    return bool(one == other)
+def _agree(name: str, first: Any, second: Any) -> bool:
+    if name == "memory_bytes" and first and second:
+        return bool(abs(first - second) <= _NEAR * max(first, second))
+    return bool(first == second)

@@ -16,9 +16,9 @@ _ISA = ("avx512_vnni", "avx_vnni", "avx2", "i8mm", "asimddp", "asimd")
 
 @functools.cache
 def features(root: Path = ROOT) -> frozenset[str]:
-    """The CPU's feature flags as Linux names them (`avx2`, `avx512_vnni`, `asimddp`, ...); empty where unreadable."""
-    found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text(root / "proc/cpuinfo") or "", re.MULTILINE)
-    return frozenset(found.group(1).split()) if found else frozenset()
+    """The CPU's feature flags as Linux names them (`avx2`, `avx512_vnni`, `asimddp`, ...); empty if unreadable."""
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text(root / "proc/cpuinfo") or "", re.MULTILINE)
+    return frozenset(match.group(1).split()) if match else frozenset()
 
 
 def instruction_set(root: Path = ROOT) -> str:

@@ -1,4 +1,4 @@
-"""Files in which Linux says what it is: read whole, and None where they are missing, forbidden, broken or not what they should be."""
+"""Files that describe the machine under Linux: read whole; None if missing, forbidden, broken or not what they should be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LINE = 256  # characters; a name in sysfs or a device tree has a few dozen
 
 
 def text(path: Path) -> str | None:
-    """What a file says, stripped of white space and the NUL that ends a device tree's strings; None where it says nothing."""
+    """A file's text without white space around it and the NUL that ends a device tree's strings; None if empty or unreadable."""
     try:
         return path.read_text(errors="replace").strip("\0 \t\r\n") or None
     except (OSError, ValueError):  # missing, a folder, no permission, a driver that answers with EIO, or a name that cannot be one
@@ -17,13 +17,13 @@ def text(path: Path) -> str | None:
 
 
 def word(path: Path) -> str | None:
-    """What a file says if that is one line of plain characters; None where it is garbage."""
-    said = text(path) or ""
-    return said if 0 < len(said) <= _LINE and said.isprintable() and "\ufffd" not in said else None
+    """A file's text if it is one line of plain characters, else None."""
+    line = text(path) or ""
+    return line if 0 < len(line) <= _LINE and line.isprintable() and "\ufffd" not in line else None
 
 
 def there(path: Path) -> bool:
-    """Whether a file or folder is there, as far as one may look."""
+    """Whether a file or folder exists and may be seen."""
     try:
         return path.exists()
     except OSError:
@@ -31,21 +31,21 @@ def there(path: Path) -> bool:
 
 
 def number(path: Path, base: int = 10) -> int | None:
-    """The whole number that a file holds; None where it holds something else."""
+    """The integer that a file holds; None if it holds something else."""
     return whole(text(path), base)
 
 
-def whole(said: str | None, base: int = 10) -> int | None:
-    """A whole number of at most 64 bits from words, which is what the kernel counts in; None where they are something else."""
+def whole(content: str | None, base: int = 10) -> int | None:
+    """An integer of at most 64 bits, which is what the kernel counts in, from text; None if it is something else."""
     try:
-        value = int(said, base) if said else None
+        value = int(content, base) if content else None
     except ValueError:
         return None
     return value if value is not None and abs(value) < 1 << 64 else None
 
 
 def paths(root: Path, pattern: str) -> list[Path]:
-    """The files below `root` that match, in order of name; empty where a folder on the way cannot be listed."""
+    """The files below `root` that match, in order of name; empty if a folder on the way cannot be listed."""
     try:
         return sorted(root.glob(pattern))
     except OSError:
@@ -53,12 +53,12 @@ def paths(root: Path, pattern: str) -> list[Path]:
 
 
 def numbers(root: Path, pattern: str) -> list[int]:
-    """The whole numbers in all files that match, those left out that hold none."""
+    """The integers in all files that match; other files are ignored."""
     return [value for path in paths(root, pattern) if (value := number(path)) is not None]
 
 
 def output(command: str, *arguments: str) -> str:
-    """What a command prints; empty where it is not there, fails or takes more than five seconds."""
+    """What a command prints; empty if it is missing, fails or takes more than five seconds."""
     import subprocess
 
     try:

@@ -1,4 +1,4 @@
-"""Versions: of edgetl and what is installed with it, and what the library in use says about its own build."""
+"""Versions of edgetl and of what is installed with it, and the build of the library in use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIBRARIES = (
 )  # fmt: skip
 _PACKAGE = Path(__file__).parents[1]
 STAMP = "machine/version.txt"
-"""In the package of a wheel that was built from a checkout: what :func:`version` said there."""
+"""In the package of a wheel that was built from a checkout: what :func:`version` returned there."""
 
 
 def installed() -> dict[str, str]:
@@ -23,30 +23,30 @@ def installed() -> dict[str, str]:
 
 
 def version(package: Path = _PACKAGE) -> str:
-    """edgetl's version; with the commit, and whether the package was changed since, where it runs from a checkout.
+    """edgetl's version; with the commit, and whether the package was changed since, if it runs from a checkout.
 
     Returns:
         `0.1.0`, `0.1.0 (git 77719ba)` or `0.1.0 (git 77719ba, changed)`.
     """
-    said, checkout = distribution("edgetl") or "unknown", package.parent
+    release, checkout = distribution("edgetl") or "unknown", package.parent
     if there(package / STAMP):
         return (package / STAMP).read_text()
     if not there(checkout / ".git"):
-        return said
+        return release
     commit = _git(checkout, "rev-parse", "--short", "HEAD")
     changed = _git(checkout, "status", "--porcelain", "--", package.name)
-    return f"{said} (git {commit}{', changed' if changed else ''})" if commit else said
+    return f"{release} (git {commit}{', changed' if changed else ''})" if commit else release
 
 
 def details(family: str) -> dict[str, Any]:
-    """What numpy and a runtime family's library say about themselves, JSON-able; imports them, so it is for the process that uses them.
+    """The builds of numpy and of a runtime family's library, JSON-able; imports them, so it is for the process that uses them.
 
     Returns:
         `blas`: numpy's, with its configuration. Of onnxruntime `build` and `providers`; of openvino `build`, `devices` and, by device,
-        `capabilities` (`BF16`, `INT8`, ...). Empty for a family that says nothing.
+        `capabilities` (`BF16`, `INT8`, ...). Empty for a family that reports nothing.
     """
-    told = {"onnxruntime": _onnxruntime, "openvino": _openvino}.get(family)
-    return {"blas": _blas(), **(told() if told else {})}
+    describe = {"onnxruntime": _onnxruntime, "openvino": _openvino}.get(family)
+    return {"blas": _blas(), **(describe() if describe else {})}
 
 
 def _blas() -> str | None:

@@ -1,4 +1,4 @@
-"""The processor: its name, its clusters of like cores with their frequencies, and what the kernel was told to do with them."""
+"""The processor: its name, its clusters of equal cores with their frequencies, and the kernel's settings for them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _CPU = "sys/devices/system/cpu"
 
 
 def describe(root: Path = ROOT) -> dict[str, Any]:
-    """The processor, JSON-able; None where Linux does not say.
+    """The processor, JSON-able; None for what Linux does not report.
 
     Returns:
         `cpu`: its name. `machine_cores`: online, count. `clusters`: see :func:`clusters`. `governor`: of all clusters, one after the other
-        where they differ. `turbo`: whether frequencies above the nominal one are allowed. `smt`: `on`, `off`, `notsupported`, ...
+        if they differ. `turbo`: whether frequencies above the nominal one are allowed. `smt`: `on`, `off`, `notsupported`, ...
         `isolated`: cores that the scheduler leaves alone, e.g. `2-3`.
     """
     groups = clusters(root)
@@ -41,10 +41,10 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
 
 
 def name(root: Path = ROOT) -> str | None:
-    """The processor's name; on Arm, where the kernel gives numbers only, its cores' names: `Cortex-A55 and Cortex-A76`."""
+    """The processor's name; on Arm, whose kernel reports numbers only, its cores' names: `Cortex-A55 and Cortex-A76`."""
     cpuinfo = text(root / "proc/cpuinfo") or ""
-    if found := re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE):
-        return found.group(1).strip()
+    if match := re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE):
+        return match.group(1).strip()
     parts = re.findall(r"^CPU implementer\s*:\s*0x41$.*?^CPU part\s*:\s*(0x[0-9a-f]{1,4})$", cpuinfo, re.MULTILINE | re.DOTALL)
     cores = dict.fromkeys(_ARM.get(int(part, 16), f"Arm part {part}") for part in sorted(parts))
     hardware = re.search(r"^Hardware\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
@@ -52,11 +52,11 @@ def name(root: Path = ROOT) -> str | None:
 
 
 def clusters(root: Path = ROOT) -> list[dict[str, Any]]:
-    """Groups of cores that share a clock (https://docs.kernel.org/admin-guide/pm/cpufreq.html); empty where frequencies are not told.
+    """Groups of cores that share a clock (https://docs.kernel.org/admin-guide/pm/cpufreq.html); empty if frequencies are not reported.
 
     Returns:
-        Of each: `cores` (`0-3`), `min_khz` and `max_khz` of the hardware, `low_khz` and `high_khz` that are allowed now (equal where the
-        clock is pinned, as by `jetson_clocks`), `now_khz`, `governor` and `driver`. Like x86 cores with a clock each are one group, whose
+        Of each: `cores` (`0-3`), `min_khz` and `max_khz` of the hardware, `low_khz` and `high_khz` that are allowed now (equal if the
+        clock is pinned, as by `jetson_clocks`), `now_khz`, `governor` and `driver`. Equal x86 cores with a clock each are one group, whose
         `now_khz` is the slowest's.
     """
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -76,14 +76,14 @@ def clusters(root: Path = ROOT) -> list[dict[str, Any]]:
 
 
 def online(root: Path = ROOT) -> int | None:
-    """The machine's cores that are switched on, count, whoever may use them."""
-    said = word(root / _CPU / "online") or ""
-    spans = [span.split("-") for span in said.split(",") if re.fullmatch(r"\d{1,5}(-\d{1,5})?", span)]
+    """The machine's cores that are switched on, count, including those that this process may not use."""
+    line = word(root / _CPU / "online") or ""
+    spans = [span.split("-") for span in line.split(",") if re.fullmatch(r"\d{1,5}(-\d{1,5})?", span)]
     return sum(int(span[-1]) - int(span[0]) + 1 for span in spans) or None
 
 
 def turbo(root: Path = ROOT) -> bool | None:
-    """Whether the processor may exceed its nominal frequency: Intel's driver says when it may not, the others when they may."""
+    """Whether the processor may exceed its nominal frequency: Intel's driver reports when it may not, the others when they may."""
     forbidden, allowed = number(root / _CPU / "intel_pstate/no_turbo"), number(root / _CPU / "cpufreq/boost")
     if forbidden is not None:
         return forbidden == 0
@@ -101,6 +101,6 @@ def ranges(cores: list[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)
 
 
-def _cores(said: str) -> list[int]:
+def _cores(line: str) -> list[int]:
     """The numbers in a policy's list, which is separated by spaces."""
-    return [core for part in said.split() if (core := whole(part)) is not None]
+    return [core for part in line.split() if (core := whole(part)) is not None]

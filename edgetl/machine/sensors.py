@@ -1,4 +1,4 @@
-"""How the machine fares at one moment, to be read before and after a measurement; cheap, and what cannot be read is None."""
+"""How busy and hot the machine is at one moment, read before and after a measurement; cheap, and None for what cannot be read."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def reading(root: Path = ROOT) -> dict[str, Any]:
         `cpu`: jiffies since boot of all cores together: `user`, `system`, `idle`, `iowait`, `steal`, for :func:`between`.
         `own_seconds`: CPU time of this process and of those it started and waited for, s.
         `temperature_c`: the hottest zone, degrees Celsius.
-        `frequency_khz`: of the slowest core now. A fact, and no proof of throttling: an idle core is slow, turbo comes and goes,
-        and a Raspberry Pi tells what was asked for and not what the firmware allowed (https://github.com/raspberrypi/linux/issues/2986).
-        `memory_available_bytes`: what could be had without swapping.
+        `frequency_khz`: of the slowest core now. It proves no throttling: an idle core is slow, turbo comes and goes,
+        and a Raspberry Pi reports what was requested, not what the firmware allowed (https://github.com/raspberrypi/linux/issues/2986).
+        `memory_available_bytes`: available without swapping.
         `quota_waits`: :func:`edgetl.machine.cgroup.waits`.
         `throttle`: :func:`edgetl.machine.throttle.state`.
     """
@@ -52,7 +52,7 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, fl
     Returns:
         `seconds` by the monotonic clock; `busy` (user and system), `iowait`, `steal` (the hypervisor gave it to another guest) and
         `others`: busy with something else than this process and its children; and `quota_waits`, how often this process's group had used
-        up its CPU quota, count. None where unreadable, or no jiffy passed; readings of another version may lack what these have.
+        up its CPU quota, count. None if unreadable, or no jiffy passed.
     """
     passed, own, waits = (_grown(before, after, name) for name in ("monotonic_ns", "own_seconds", "quota_waits"))
     shares: dict[str, float | None] = dict.fromkeys(("busy", "iowait", "steal", "others"))
@@ -66,10 +66,10 @@ def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, fl
 
 
 def throttled(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | None:
-    """Whether the machine says that it throttled between two readings; None where it does not say.
+    """Whether the machine reports that it throttled between two readings; None if it does not report that.
 
-    Frequencies have no voice: under any governor an idle core may read low, x86 lowers turbo as more cores work, and where heat or
-    voltage lowers a frequency, firmware bits, event counters or a cooling device say so (:func:`edgetl.machine.throttle.between`).
+    Frequencies do not count: under any governor an idle core may read low, x86 lowers turbo as more cores work, and if heat or
+    voltage lowers a frequency, firmware bits, event counters or a cooling device report it (:func:`edgetl.machine.throttle.between`).
     """
     return throttle.between(before.get("throttle") or {}, after.get("throttle") or {})
 
@@ -86,9 +86,9 @@ def clock_trouble(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         return f"the monotonic clock ran backwards by {-monotonic / 1e9:.1f} s: the machine was restarted in between"
     asleep = 0.0 if boottime is None else (boottime - monotonic) / 1e9
     jumped = (wall - monotonic) / 1e9 - asleep
-    said = [f"the machine was suspended for {asleep:.1f} s"] if asleep > _TROUBLE else []
-    said += [f"the wall clock jumped {'ahead' if jumped > 0 else 'back'} by {abs(jumped):.1f} s"] if abs(jumped) > _TROUBLE else []
-    return " and ".join(said)
+    problems = [f"the machine was suspended for {asleep:.1f} s"] if asleep > _TROUBLE else []
+    problems += [f"the wall clock jumped {'ahead' if jumped > 0 else 'back'} by {abs(jumped):.1f} s"] if abs(jumped) > _TROUBLE else []
+    return " and ".join(problems)
 
 
 def temperatures(root: Path = ROOT) -> dict[str, float]:
@@ -103,12 +103,12 @@ def temperatures(root: Path = ROOT) -> dict[str, float]:
 
 def memory(root: Path, name: str) -> int | None:
     """An entry of /proc/meminfo, bytes."""
-    found = re.search(rf"^{name}:\s*(\d{{1,15}}) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
-    return int(found.group(1)) * 1024 if found else None
+    match = re.search(rf"^{name}:\s*(\d{{1,15}}) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else None
 
 
 def load(root: Path = ROOT) -> list[float] | None:
-    """The load averages of 1, 5 and 15 minutes; None where unreadable."""
+    """The load averages of 1, 5 and 15 minutes; None if unreadable."""
     try:
         return [float(value) for value in (text(root / "proc/loadavg") or "").split()[:3]] or None
     except ValueError:
@@ -121,17 +121,17 @@ def _clocks() -> dict[str, int | None]:
 
 
 def _grown(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> Any:
-    """By how much a number has grown; None where one of the readings has none."""
+    """By how much a number has grown; None if a reading lacks it."""
     values: tuple[Any, Any] = before.get(name), after.get(name)
     return None if None in values else values[1] - values[0]
 
 
 def _jiffies(root: Path) -> dict[str, int] | None:
-    """Guest time is part of user time already (proc(5)), so that these five add up to all there is."""
-    found = re.match(r"cpu" + r"\s+(\d{1,20})" * len(_CPU), text(root / "proc/stat") or "")
-    if not found:
+    """Guest time is part of user time already (proc(5)), so these five add up to all time."""
+    match = re.match(r"cpu" + r"\s+(\d{1,20})" * len(_CPU), text(root / "proc/stat") or "")
+    if not match:
         return None
-    spent = dict(zip(_CPU, map(int, found.groups())))
+    spent = dict(zip(_CPU, map(int, match.groups())))
     return {
         "user": spent["user"] + spent["nice"],
         "system": spent["system"] + spent["irq"] + spent["softirq"],

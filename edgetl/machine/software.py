@@ -27,10 +27,10 @@ _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|_KEY")
 
 
 def describe(root: Path = ROOT) -> dict[str, Any]:
-    """The system and Python, JSON-able; None where they do not say.
+    """The system and Python, JSON-able; None for what they do not report.
 
     Returns:
-        `os`: its name and version. `kernel` and `kernel_build` (`SMP PREEMPT_RT ...`). `libc`. `system`: all three in a word.
+        `os`: its name and version. `kernel` and `kernel_build` (`SMP PREEMPT_RT ...`). `libc`. `system`: all three in one line.
         `python`: its version, and `python_build`: implementation, compiler, whether it was built with `--enable-optimizations` and with
         link-time optimisation, and whether there is a global lock. `affinity`: the cores this process may use, e.g. `0-3`.
         `hugepages`: the policy for transparent ones. `aslr`: 0 none, 1, 2 full. `environment`: see :func:`environment`.
@@ -50,9 +50,9 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
     }
 
 
-def release(said: str) -> str:
-    """A kernel's release: its numbers, and of its suffix the words of known flavours; who builds a kernel may write any name there."""
-    first, *parts = re.split(r"(?=[-+_.])", said)
+def release(name: str) -> str:
+    """A kernel's release: its numbers, and of its suffix the words of known flavours; the builder of a kernel may write any name there."""
+    first, *parts = re.split(r"(?=[-+_.])", name)
     return first + "".join(part for part in parts if _FLAVOUR.fullmatch(part[1:]))
 
 
@@ -63,9 +63,9 @@ def environment() -> dict[str, str]:
 
 
 def _os(root: Path) -> str | None:
-    said = text(root / "etc/os-release") or text(root / "usr/lib/os-release") or ""
-    found = re.search(r"^PRETTY_NAME=[\"']?(.*?)[\"']?$", said, re.MULTILINE)
-    return found.group(1) if found else None
+    content = text(root / "etc/os-release") or text(root / "usr/lib/os-release") or ""
+    match = re.search(r"^PRETTY_NAME=[\"']?(.*?)[\"']?$", content, re.MULTILINE)
+    return match.group(1) if match else None
 
 
 def _build() -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _build() -> dict[str, Any]:
     }
 
 
-def _chosen(said: str | None) -> str | None:
+def _chosen(options: str | None) -> str | None:
     """The one in brackets of `always [madvise] never`."""
-    found = re.search(r"\[(\w+)\]", said or "")
-    return found.group(1) if found else None
+    match = re.search(r"\[(\w+)\]", options or "")
+    return match.group(1) if match else None

@@ -1,4 +1,4 @@
-"""The storage under a folder: on a memory file system a durable write costs nothing, and on an SD card it costs most of a lesson."""
+"""The storage under a folder: on a memory file system a durable write is free, on an SD card it takes most of the time of a training."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _OPTIONS = ("sync", "data=", "commit=", "barrier", "nobarrier", "discard", "noat
 
 
 def describe(folder: Path, root: Path = ROOT) -> dict[str, Any] | None:
-    """What a folder lies on, JSON-able; None where Linux does not say.
+    """What a folder lies on, JSON-able; None if Linux does not report it.
 
     Returns:
-        `file_system`: its type. `options`: of those that change the cost of a commit. `device`: the kernel's name of the disk, None where
-        there is none, as under `tmpfs`. `kind`: `sd card`, `emmc`, `nvme`, `usb`, `sata`, `virtio`, ... `rotational`: whether it turns.
+        `file_system`: its type. `options`: of those that change the cost of a commit. `device`: the kernel's name of the disk, None without
+        one, as under `tmpfs`. `kind`: `sd card`, `emmc`, `nvme`, `usb`, `sata`, `virtio`, ... `rotational`: whether it turns.
     """
     mounted = _mount(Path(os.path.realpath(folder)), root)
     if mounted is None:
@@ -37,7 +37,7 @@ def describe(folder: Path, root: Path = ROOT) -> dict[str, Any] | None:
 
 def _mount(folder: Path, root: Path) -> tuple[str, str, str, list[str]] | None:
     """Device numbers, type, source and options of the innermost mount (proc_pid_mountinfo(5)); of two at one point the later covers."""
-    found = []
+    mounts = []
     for order, line in enumerate((text(root / "proc/self/mountinfo") or "").splitlines()):
         front, _, back = line.partition(" - ")
         left, right = front.split(), back.split()
@@ -46,12 +46,12 @@ def _mount(folder: Path, root: Path) -> tuple[str, str, str, list[str]] | None:
         point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal.group(1), 8)), left[4])
         if folder.is_relative_to(point):
             options = dict.fromkeys(option for option in ",".join([left[5], *right[2:3]]).split(",") if option.startswith(_OPTIONS))
-            found.append((len(point), order, (left[2], right[0], right[1], list(options))))
-    return max(found)[2] if found else None
+            mounts.append((len(point), order, (left[2], right[0], right[1], list(options))))
+    return max(mounts)[2] if mounts else None
 
 
 def _disk(numbers: str, source: str, root: Path) -> Path | None:
-    """The disk's folder in /sys, the first beneath a partition or a mapping; btrfs has numbers of its own, so there the source is asked."""
+    """The disk's folder in /sys, the first beneath a partition or a mapping; btrfs has numbers of its own, so its source is used."""
     device = root / "sys/dev/block" / numbers
     if not there(device) and source.startswith("/dev/"):
         device = root / "sys/class/block" / source.removeprefix("/dev/")

@@ -1,4 +1,4 @@
-"""What the machine itself says about throttling: firmware bits, counters of events, and the kernel's cooling devices."""
+"""What the machine reports about throttling: firmware bits, counters of events, and the kernel's cooling devices."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CPU_COOLING = ("cpu", "thermal-cpufreq", "Processor")  # as Arm, as newer Arm a
 
 
 def state(root: Path = ROOT) -> dict[str, int | None]:
-    """Everything that says something about throttling here; None where the machine has no such thing.
+    """Everything that reports throttling here; None for what the machine does not have.
 
     Returns:
         `bits`: the Raspberry Pi's firmware bits.
@@ -43,7 +43,7 @@ def state(root: Path = ROOT) -> dict[str, int | None]:
 
 
 def words(bits: int | None) -> list[str] | None:
-    """A Raspberry Pi's bits in words, e.g. `["under-voltage now", "throttled since boot"]`; None where there are none to read."""
+    """A Raspberry Pi's bits in words, e.g. `["under-voltage now", "throttled since boot"]`; None if it has none."""
     if bits is None:
         return None
     now = [f"{word} now" for bit, word in _BITS.items() if bits >> bit & 1]
@@ -51,17 +51,17 @@ def words(bits: int | None) -> list[str] | None:
 
 
 def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | None:
-    """Whether the machine says that it throttled between two states; None where it does not say.
+    """Whether the machine reports that it throttled between two states; None if it does not report that.
 
     A counter that moved and a state at either end prove it. Only what remembers, and sees what the firmware does on its own, rules it
     out: x86 counters that did not move, and a Raspberry Pi's bits that nothing had set since boot. The kernel's cooling devices and
-    over-current counters see a part of it, so that their silence says nothing.
+    over-current counters notice a part of it, so an unchanged count proves nothing.
     """
-    said = _by_bits(before.get("bits"), after.get("bits")), _moved(before, after, "thermal_events")
+    reported = _by_bits(before.get("bits"), after.get("bits")), _moved(before, after, "thermal_events")
     partly = [_moved(before, after, name) for name in ("over_current_events", "cooling_events")]
-    if True in said or True in partly or before.get("cooling_state") or after.get("cooling_state"):
+    if True in reported or True in partly or before.get("cooling_state") or after.get("cooling_state"):
         return True
-    return False if False in said else None
+    return False if False in reported else None
 
 
 def _by_bits(before: int | None, after: int | None) -> bool | None:
@@ -87,5 +87,5 @@ def _bits(root: Path) -> int | None:
 
 @functools.cache
 def vcgencmd() -> str | None:
-    """Where the firmware's command is; looked for once, because a reading is to be cheap."""
+    """The path of the firmware's command; searched once, because a reading must be cheap."""
     return shutil.which("vcgencmd")

@@ -143,7 +143,7 @@ def _fields(
 def _row(db: sqlite3.Connection, path: Path, head: int) -> HeadRow:
     row = db.execute(f"SELECT {COLUMNS} FROM head WHERE id = ?", (head,)).fetchone()
     if row is None:
-        message = f"{path}: there is no head {head}. List the history with: edgetl head list -s {path}"
+        message = f"{path}: head {head} does not exist. List the history with: edgetl head list -s {path}"
         raise StoreError(message, code="head-missing", path=str(path), head_id=head)
     return _checked(path, row)
 

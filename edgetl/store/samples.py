@@ -299,7 +299,7 @@ def _row(db: sqlite3.Connection, path: Path, column: str, value: object) -> Samp
 def _present(db: sqlite3.Connection, path: Path, sample: int) -> SampleRow:
     row = _row(db, path, "id", sample)
     if row is None:
-        raise StoreError(f"{path}: there is no sample {sample}", code="sample-missing", path=str(path), sample=sample)
+        raise StoreError(f"{path}: sample {sample} does not exist", code="sample-missing", path=str(path), sample=sample)
     return row
 
 
