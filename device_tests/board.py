@@ -29,24 +29,24 @@ _CORES = {
     0xD42: "cortex-a78ae",  # Jetson Orin
 }
 EMULATED = os.environ.get("EDGETL_EMULATED", "")
-"""What emulates this machine; tools/emulate says it. Empty on a real one."""
+"""What emulates this machine, set by tools/emulate; empty on a real one."""
 KIND = "emulated" if EMULATED else "measured"
 
 
 def target() -> str:
-    """What decides the arithmetic: the core's name on Arm, elsewhere the strongest int8 feature; `aarch64-cortex-a72`, `x86_64-avx2`.
+    """What decides the arithmetic: the core's name on Arm, otherwise the strongest int8 feature; `aarch64-cortex-a72`, `x86_64-avx2`.
 
     A real board and the emulation of its core have the same name, and so the same reference.
     """
     cpuinfo = Path("/proc/cpuinfo").read_text(errors="replace") if Path("/proc/cpuinfo").exists() else ""
     parts = re.findall(r"^CPU part\s*:\s*(0x[0-9a-f]+)", cpuinfo, re.MULTILINE)
-    # Of big and little cores the big ones, whose number is the higher in all boards of the table: they run the model.
+    # Of big and little cores the big ones run the model; their number is the higher one on all boards of the table.
     core = _CORES.get(max((int(part, 16) for part in parts), default=0))
     return f"{platform.machine()}-{core}" if core else machine.instruction_set().replace(" ", "-")
 
 
 def header() -> list[str]:
-    """What the first lines of a run say about where it runs."""
+    """The first lines of a run: the machine, the target and the versions."""
     here = machine.describe()
     libraries = ", ".join(f"{name} {version}" for name, version in here["libraries"].items())
     return [
@@ -57,7 +57,7 @@ def header() -> list[str]:
 
 
 def record() -> dict[str, Any]:
-    """What a reference says about where it was made; nothing that names a person's own machine."""
+    """The machine for a reference, without anything that names a person's own machine."""
     here = machine.describe()
     return {
         "kind": KIND,
@@ -67,10 +67,10 @@ def record() -> dict[str, Any]:
 
 
 class Lock:
-    """Held for one run: two at once would share cores and memory, and each would call the other's slowness the board's."""
+    """Held for one run: two at once would share cores and memory."""
 
     def __init__(self) -> None:
-        """Takes the lock; the system gives it back however this process ends.
+        """Takes the lock; the system releases it when this process ends.
 
         Raises:
             pytest.UsageError: another run has it, or it cannot be taken.
@@ -81,12 +81,10 @@ class Lock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise pytest.UsageError(
-                f"another run of device_tests is at work on this board ({path.read_text()}): wait for it or end it. The lock is {path}"
+                f"another run of device_tests is at work on this board ({path.read_text()}). Wait for it or end it. The lock is {path}."
             ) from error
         except OSError as error:
-            raise pytest.UsageError(
-                f"the lock {path} cannot be taken ({error.strerror}): remove it, or let TMPDIR name a folder"
-            ) from error
+            raise pytest.UsageError(f"the lock {path} cannot be taken ({error.strerror}). Remove it, or set TMPDIR to a folder.") from error
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} since {time.strftime('%H:%M:%S')}")
         self._file.flush()

@@ -1,4 +1,4 @@
-"""Which bundle, which variants of it run here, what the run says, and the photos that the suite draws."""
+"""Which bundle, which variants of it run here, the last lines of a run, and the photos that the suite draws."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _LOCK = pytest.StashKey[board.Lock]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-reference", action="store_true", help="keep what this target computes in device_tests/reference/")
+    parser.addoption("--write-reference", action="store_true", help="save what this target computes in device_tests/reference/")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     path = os.environ.get("EDGETL_BUNDLE")
     if not path:
-        raise pytest.UsageError("EDGETL_BUNDLE names no bundle: EDGETL_BUNDLE=lite0.edgetl pytest device_tests")
+        raise pytest.UsageError("EDGETL_BUNDLE is not set. Run: EDGETL_BUNDLE=lite0.edgetl pytest device_tests")
     try:
         config.stash[_BUNDLE] = Bundle.open(path)
     except BundleError as error:
@@ -58,32 +58,32 @@ def bundle_path(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture
 def results(pytestconfig: pytest.Config) -> dict[str, references.Record]:
-    """Variant -> what the run's last lines say about it."""
+    """Variant -> what the run's last lines print of it."""
     return pytestconfig.stash[_RESULTS]
 
 
 @pytest.fixture
-def open_shop(bundle_path: Path, variant: str) -> Opener:
-    """Opens the variant on a store; skips, with the library's words, where its runtime does not work here."""
+def open_classifier(bundle_path: Path, variant: str) -> Opener:
+    """Opens the variant on a store; skips, with the library's message, if its runtime does not work here."""
 
-    def open_one(store: Path) -> Classifier:
+    def open_variant(store: Path) -> Classifier:
         try:
             return Classifier.open(bundle_path, store, variant=variant)
         except RuntimeUnavailable as error:
             pytest.skip(str(error))
 
-    return open_one
+    return open_variant
 
 
 @pytest.fixture
-def drawn() -> Callable[[str, int], list[np.ndarray]]:
-    """Photos of a class: a stripe, a disc or a frame in its colour, each on its own ground, so that no two are frames of one burst."""
+def draw() -> Callable[[str, int], list[np.ndarray]]:
+    """Photos of a class: a stripe, a disc or a frame in its colour, each on its own ground, so that no two are near-duplicates."""
 
-    def draw(label: str, n: int) -> list[np.ndarray]:
+    def draw_class(label: str, n: int) -> list[np.ndarray]:
         channel = ["red", "green", "blue"].index(label)
-        return [one(channel, np.random.default_rng([channel, i])) for i in range(n)]
+        return [draw_photo(channel, np.random.default_rng([channel, i])) for i in range(n)]
 
-    def one(channel: int, random: np.random.Generator) -> np.ndarray:
+    def draw_photo(channel: int, random: np.random.Generator) -> np.ndarray:
         ground = random.integers(20, 120, 3) + random.normal(0, 1, 3) * np.linspace(-40, 40, 260)[None, :, None]
         photo = np.clip(ground + random.normal(0, 12, (200, 260, 3)), 0, 255)
         y, x = np.mgrid[:200, :260]
@@ -93,25 +93,24 @@ def drawn() -> Callable[[str, int], list[np.ndarray]]:
         photo[shape, channel] = random.integers(170, 250)
         return photo.astype(np.uint8)
 
-    return draw
+    return draw_class
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    said = terminalreporter
-    made = config.stash[_RESULTS]
-    reasons = collections.Counter((one.nodeid.rpartition("[")[2].rstrip("]"), one.longrepr[2]) for one in said.stats.get("skipped", []))
+    results, skipped = config.stash[_RESULTS], terminalreporter.stats.get("skipped", [])
+    reasons = collections.Counter((report.nodeid.rpartition("[")[2].rstrip("]"), report.longrepr[2]) for report in skipped)
     for (variant, reason), number in reasons.items():
-        said.write_line(f"{variant}: {number} tests skipped: {reason.removeprefix('Skipped: ')}")
-    for record in made.values():
+        terminalreporter.write_line(f"{variant}: {number} tests skipped: {reason.removeprefix('Skipped: ')}")
+    for record in results.values():
         cosines = " ".join(f"{value:.4f}" for value in record["cosine"])
-        charts = f"cosine to the exporter's golden {cosines} (n={len(record['cosine'])} charts)"
-        said.write_line(f"{record['variant']} on {record['library']}, {record['kind']}: {charts}; {record['against']}")
-    if config.getoption("--write-reference") and made:
-        kept = {name: {field: value for field, value in record.items() if field != "against"} for name, record in made.items()}
-        said.write_line(f"written: {references.write(board.target(), kept)}")
+        export = f"cosine to the export {cosines} (n={len(record['cosine'])} images)"
+        terminalreporter.write_line(f"{record['variant']} on {record['library']}, {record['kind']}: {export}; {record['against']}")
+    if config.getoption("--write-reference") and results:
+        saved = {name: {field: value for field, value in record.items() if field != "against"} for name, record in results.items()}
+        terminalreporter.write_line(f"written: {references.write(board.target(), saved)}")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if exitstatus == pytest.ExitCode.OK and session.testscollected and not session.config.stash[_RESULTS]:
-        # Every variant was passed over: a board on which nothing runs conforms to nothing.
+        # Every variant was skipped: a board on which nothing runs has proved nothing.
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,9 +1,9 @@
-"""Parity references: what the first golden chart becomes on a target, kept beside the suite in reference/TARGET.json.
+"""Parity references: the embedding of the first self-test image on a target, saved beside the suite in reference/TARGET.json.
 
-One record per network, variant and library: the first chart's embedding (int8 with one scale, base64: two kilobytes), the charts' cosines
-to the exporter's golden embeddings, versions, and whether it was measured on a board or emulated. A board must come out where the reference
-did, to a cosine of 0.999, whatever its library's version. Float variants are compared whenever their weights are the same; int8 ones only
-where the model file is: two exports that were calibrated on other photos differ more than any two boards (0.93 on this chart).
+One record per network, variant and library: the first image's embedding (int8 with one scale, base64: two kilobytes), the images' cosines
+to the exporter's embeddings, versions, and whether it was measured on a board or emulated. A board must reach a cosine of 0.999 to the
+reference, whatever its library's version. Float variants are compared if their weights are the same; int8 ones only if the model file is:
+two exports that were calibrated on different photos differ more than any two boards (0.93 on this image).
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ def key(bundle: Bundle, variant: str, library: str) -> str:
     return f"{bundle.backbone['name']} {weights} {bundle.dim} {variant} {library.rpartition(' ')[0]}"
 
 
-def compared(made: Record, known: Record | None) -> tuple[str, bool]:
-    """How a record stands to the reference, in words, and whether it is near enough."""
-    if known is None or made["chart"] != known["chart"] or (made["model"] != known["model"] and made["variant"].endswith("int8")):
-        return "no reference for this model on this target (--write-reference makes one)", True
-    near = cosine(unpacked(made["embedding"]), unpacked(known["embedding"]))
+def compare(record: Record, known: Record | None) -> tuple[str, bool]:
+    """A record's cosine to the reference, in words, and whether it is near enough."""
+    if known is None or record["chart"] != known["chart"] or (record["model"] != known["model"] and record["variant"].endswith("int8")):
+        return "no reference for this model on this target (--write-reference adds one)", True
+    near = cosine(unpacked(record["embedding"]), unpacked(known["embedding"]))
     return f"{near:.4f} to the reference ({known['kind']}, {known['library']}), at least {NEAR} expected", near >= NEAR
 
 
 def records(target: str) -> dict[str, Record]:
-    """The records of a target; none where it has no file."""
+    """The records of a target; empty without a file."""
     path = FOLDER / f"{target}.json"
-    found: dict[str, Record] = json.loads(path.read_text())["records"] if path.exists() else {}
-    return found
+    content: dict[str, Record] = json.loads(path.read_text())["records"] if path.exists() else {}
+    return content
 
 
-def write(target: str, made: dict[str, Record]) -> Path:
-    """Adds records to a target's file, replacing those of the same model and library; an emulated one replaces no measured one."""
+def write(target: str, new: dict[str, Record]) -> Path:
+    """Adds records to a target's file, replacing those of the same model and library; an emulated one never replaces a measured one."""
     known = records(target)
-    kept = {name: one for name, one in made.items() if one["kind"] == "measured" or known.get(name, one)["kind"] != "measured"}
+    kept = {name: record for name, record in new.items() if record["kind"] == "measured" or known.get(name, record)["kind"] != "measured"}
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{target}.json"
     path.write_text(json.dumps({"target": target, "records": dict(sorted({**known, **kept}.items()))}, indent=1) + "\n")
@@ -66,6 +66,6 @@ def unpacked(kept: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(base64.b64decode(kept["int8"]), np.int8) * kept["scale"]
 
 
-def cosine(one: np.ndarray, other: np.ndarray) -> float:
+def cosine(first: np.ndarray, second: np.ndarray) -> float:
     """The cosine of two vectors, in [-1, 1]."""
-    return float(one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), 1e-30))
+    return float(first @ second / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-30))

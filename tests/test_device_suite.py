@@ -34,8 +34,8 @@ def run(bundle: Path | None, tmp: Path, *options: str, suite: Path = SUITE, **va
 
 
 def passed(done: subprocess.CompletedProcess[str]) -> int:
-    found = re.search(r"(\d+) passed", done.stdout)
-    return int(found.group(1)) if found else 0
+    match = re.search(r"(\d+) passed", done.stdout)
+    return int(match.group(1)) if match else 0
 
 
 @pytest.mark.slow
@@ -44,23 +44,23 @@ def test_every_variant_of_the_real_bundle_passes_the_device_suite(lite0: Path, t
     assert done.returncode == 0, done.stdout + done.stderr
     assert passed(done) == TESTS * 6, done.stdout
     assert "skipped" not in done.stdout
-    assert len(re.findall(r"cosine to the exporter's golden 1\.0000|cosine to the exporter's golden 0\.99", done.stdout)) == 6, done.stdout
+    assert len(re.findall(r"export (1\.0000|0\.99)", done.stdout)) == 6, done.stdout
 
 
 @pytest.mark.slow
-def test_it_says_where_it_runs_and_compares_with_its_own_reference(bundle: Path, tmp_path: Path):
+def test_it_prints_the_machine_and_compares_with_its_own_reference(bundle: Path, tmp_path: Path):
     suite = tmp_path / "device_tests"  # alone, as it is copied to a board, with no pyproject.toml around it
     shutil.copytree(SUITE, suite, ignore=shutil.ignore_patterns("reference", "__pycache__"))
     first = run(bundle, tmp_path, "--write-reference", suite=suite)
     assert (first.returncode, passed(first)) == (0, TESTS), first.stdout + first.stderr
-    for said in ("board: ", "target: ", "measured", "python 3.", "numpy ", "no reference for this model on this target"):
-        assert said in first.stdout, said
+    for printed in ("board: ", "target: ", "measured", "python 3.", "numpy ", "no reference"):
+        assert printed in first.stdout, printed
     written = list((suite / "reference").iterdir())
     assert len(written) == 1
     assert written[0].stat().st_size < 4096
     again = run(bundle, tmp_path, suite=suite)
     assert again.returncode == 0
-    assert "1.0000 to the reference (measured, fake 1), at least 0.999 expected" in again.stdout
+    assert re.search(r"1\.0000 to the reference .*fake 1.* 0\.999", again.stdout)
     # A board whose numbers moved: the record's first values are others.
     text = written[0].read_text("utf-8")
     written[0].write_text(re.sub(r'("int8": ")[^"]{24}', r"\1" + "gX+B" * 6, text))
@@ -70,19 +70,19 @@ def test_it_says_where_it_runs_and_compares_with_its_own_reference(bundle: Path,
 
 
 @pytest.mark.slow
-def test_it_fails_on_a_wrong_golden_by_every_one_of_its_tests(bundle: Path, tmp_path: Path):
+def test_every_one_of_its_tests_fails_on_a_wrong_self_test(bundle: Path, tmp_path: Path):
     right = bundles.Bundle.open(bundle)
     variant = right.variant("fake-fp32")
-    golden = right.self_test(variant)
-    other = fake.Model({"model.json": fake.model(size=32, seed=1)}, 1).embed(golden.tensors)
+    test = right.self_test(variant)
+    other = fake.Model({"model.json": fake.model(size=32, seed=1)}, 1).embed(test.tensors)
     writer.write(
         tmp_path / "wrong.edgetl",
         backbone=right.backbone,
         input=right.input,
         dim=right.dim,
         calibration=None,
-        self_test_inputs=golden.inputs,
-        self_test_tensors=golden.tensors,
+        self_test_inputs=test.inputs,
+        self_test_tensors=test.tensors,
         variants=[writer.NewVariant("fake-fp32", "fake", "fp32", right.model(variant), variant.recipe, None, other)],
     )
     done = run(tmp_path / "wrong.edgetl", tmp_path)
@@ -95,52 +95,53 @@ def test_it_fails_on_a_wrong_golden_by_every_one_of_its_tests(bundle: Path, tmp_
 @pytest.mark.slow
 def test_a_board_on_which_nothing_runs_does_not_pass(tmp_path: Path):
     photo = encoded(picture(seed=9))
-    made = fake.write_bundle(str(tmp_path / "none.edgetl"), photo)
-    variant, golden = made.variant("fake-fp32"), made.self_test(made.variant("fake-fp32"))
+    opened = fake.write_bundle(str(tmp_path / "none.edgetl"), photo)
+    variant, test = opened.variant("fake-fp32"), opened.self_test(opened.variant("fake-fp32"))
     writer.write(
-        made.path,
-        backbone=made.backbone,
-        input=made.input,
-        dim=made.dim,
+        opened.path,
+        backbone=opened.backbone,
+        input=opened.input,
+        dim=opened.dim,
         calibration=None,
-        self_test_inputs=golden.inputs,
-        self_test_tensors=golden.tensors,
-        variants=[writer.NewVariant("onnx-fp32", "onnx", "fp32", {"model.onnx": b"no model"}, variant.recipe, None, golden.embeddings)],
+        self_test_inputs=test.inputs,
+        self_test_tensors=test.tensors,
+        variants=[writer.NewVariant("onnx-fp32", "onnx", "fp32", {"model.onnx": b"no model"}, variant.recipe, None, test.embeddings)],
     )
-    done = run(made.path, tmp_path)
+    done = run(opened.path, tmp_path)
     assert done.returncode == 1
     assert "skipped" in done.stdout
-    assert "the runtime onnxruntime is installed but cannot open the model here" in done.stdout
+    assert "onnxruntime" in done.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("named", "said"), [("", "EDGETL_BUNDLE names no bundle"), (__file__, f"{__file__}: not a bundle, or damaged")])
-def test_without_a_bundle_it_says_so_in_a_sentence(named: str, said: str, tmp_path: Path):
+@pytest.mark.parametrize(("named", "printed"), [("", "EDGETL_BUNDLE"), (__file__, __file__)])
+def test_without_a_bundle_it_prints_an_error_and_no_traceback(named: str, printed: str, tmp_path: Path):
     done = run(None, tmp_path, EDGETL_BUNDLE=named)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert said in done.stderr
+    assert printed in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_two_runs_on_one_board_refuse_each_other(bundle: Path, tmp_path: Path):
+def test_a_second_run_on_one_board_is_an_error(bundle: Path, tmp_path: Path):
     (tmp_path / "lock").mkdir()
     ours = {**os.environ, "EDGETL_BUNDLE": str(bundle), "TMPDIR": str(tmp_path / "lock")}
     with subprocess.Popen([*command(), "-s", "-v"], env=ours, stdout=subprocess.PIPE, text=True, cwd=SUITE.parent) as first:
         assert first.stdout is not None
         while "collecting" not in (line := first.stdout.readline()):  # it holds the lock before it looks for tests
             assert line
-        first.send_signal(signal.SIGSTOP)  # or it might be done before the second one asks
+        first.send_signal(signal.SIGSTOP)  # or it might be done before the second one starts
         second = run(bundle, tmp_path)
         first.send_signal(signal.SIGCONT)
         first.communicate()
     assert second.returncode == pytest.ExitCode.USAGE_ERROR
-    assert f"another run of device_tests is at work on this board (process {first.pid} since" in second.stderr
+    assert f"process {first.pid} since" in second.stderr
     assert first.returncode == 0
     assert run(bundle, tmp_path).returncode == 0
     (lock,) = (tmp_path / "lock").glob("*.lock")
     lock.unlink()
     lock.mkdir()
-    refused = run(bundle, tmp_path)
-    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
-    assert f"the lock {lock} cannot be taken (Is a directory)" in refused.stderr
+    blocked = run(bundle, tmp_path)
+    assert blocked.returncode == pytest.ExitCode.USAGE_ERROR
+    assert str(lock) in blocked.stderr
+    assert "Is a directory" in blocked.stderr
