@@ -13,7 +13,7 @@ from pictures import encoded, picture
 
 import edgetl
 from edgetl import Classifier, errors
-from edgetl.bench import record
+from edgetl.bench import files, record
 from edgetl.bundle import bundle
 from edgetl.runtimes import fake
 
@@ -85,4 +85,6 @@ def test_the_formats_page_names_every_entry_of_a_head_file(classifier: Classifie
 
 def test_the_formats_page_names_every_field_of_a_bench_record():
     fields = [field.name for kind in (record.Record, record.Result) for field in dataclasses.fields(kind)]
-    assert [name for name in fields if f"`{name}`" not in text("docs/formats.md")] == []
+    page = text("docs/formats.md")
+    assert [name for name in fields if f"`{name}`" not in page] == []
+    assert f'`"{files.FORMAT}"` and `version` {files.VERSION}' in page
