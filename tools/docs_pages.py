@@ -81,6 +81,7 @@ def codes_in(path: Path) -> Iterator[tuple[str, str, str]]:
     """(code, class, message) of each error that a module makes with a code of its own, itself or by a function that returns an error."""
     nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
     makers = {node.name: ast.unparse(node.returns) for node in nodes if isinstance(node, ast.FunctionDef) and node.returns is not None}
+    makers.setdefault("file_error", "ExportError")  # of edgetl_exporters.errors
     texts = {
         (ast.unparse(node.targets[0]), node.lineno): node.value
         for node in nodes

@@ -107,9 +107,9 @@ def before_last_dense(model: Any, name: str) -> tuple[Any, tuple[Array, Array], 
         return keras.Model(model.inputs[0], inner(inputs[0])), last, where
     if not isinstance(operation, keras.layers.Dense):
         raise file_error(
-            name, "classifier-not-found",
+            name,
             f"ends in {type(operation).__name__} {operation.name!r}, expected a classifier's Dense layer; name a layer with --cut LAYER",
-            operator=type(operation).__name__,
+            code="classifier-not-found", operator=type(operation).__name__,
         )  # fmt: skip
     kernel = operation.kernel.numpy().astype(np.float32)
     bias = np.zeros(kernel.shape[1], np.float32) if operation.bias is None else operation.bias.numpy().astype(np.float32)
@@ -127,8 +127,9 @@ def behind(model: Any, layer: str, name: str) -> Any:
     if not named:
         last = [operation.name for operation in model.operations[-5:]]
         raise file_error(
-            name, "tensor-unknown",
-            f"no layer {layer!r} to cut after; the last ones are {', '.join(last)} (or use --cut auto)", tensor=layer, near=last,
+            name,
+            f"no layer {layer!r} to cut after; the last ones are {', '.join(last)} (or use --cut auto)",
+            code="tensor-unknown", tensor=layer, near=last,
         )  # fmt: skip
     return keras.Model(model.inputs[0], named[0].output)
 

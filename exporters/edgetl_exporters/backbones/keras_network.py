@@ -110,8 +110,9 @@ def from_file(path: Path, cut: str) -> KerasNetwork:
         model, where = keras_graph.behind(model, cut, os.fspath(path)), f"after {cut}"
     elif keras_graph.ends_in_softmax(model):
         raise file_error(
-            path, "output-not-embedding",
-            "ends in softmax, and class scores are not an embedding; cut its classifier off with --cut auto", softmax=True,
+            path,
+            "ends in softmax, and class scores are not an embedding; cut its classifier off with --cut auto",
+            code="output-not-embedding", softmax=True,
         )  # fmt: skip
     _check_weights(model, os.fspath(path))
     weights = Weights(f"local file {path.name}", _sha256(path), False)
@@ -160,7 +161,7 @@ def _filled(build: Callable[..., Any], name: str, path: Path, top: bool) -> tupl
                 return model, with_top
             except Exception as error:  # Keras and h5py have no common exception for a file that does not fit
                 reasons.append(_first_line(error))
-    raise file_error(path, "weights-misfit", f"not weights of {name}: {reasons[0]}", backbone=name)
+    raise file_error(path, f"not weights of {name}: {reasons[0]}", code="weights-misfit", backbone=name)
 
 
 def _published(build: Callable[..., Any], name: str, top: bool) -> tuple[Any, Path]:
@@ -217,25 +218,26 @@ def _read(path: Path) -> Any:
     """The functional model of a `.keras` file."""
     _, keras = keras_import.load()
     if not path.is_file():
-        raise file_error(path, "file-unreadable", "no such file")
+        raise file_error(path, "no such file", code="file-unreadable")
     if not zipfile.is_zipfile(path):
-        raise file_error(path, "file-damaged", "not a .keras file, or truncated; save it with model.save('NAME.keras')")
+        raise file_error(path, "not a .keras file, or truncated; save it with model.save('NAME.keras')", code="file-damaged")
     try:
         with quiet():
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras has no common exception for what it does not read
         code, reason = _reason(error)
-        raise file_error(path, code, f"Keras does not read it: {reason}") from error
+        raise file_error(path, f"Keras does not read it: {reason}", code=code) from error
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs:
         raise file_error(
-            path, "no-graph", f"a {type(model).__name__} without a graph; expected a functional or sequential model with an input shape"
-        )
+            path,
+            f"a {type(model).__name__} without a graph; expected a functional or sequential model with an input shape", code="no-graph",
+        )  # fmt: skip
     if len(inputs) != 1 or len(outputs) != 1:
         raise file_error(
-            path, "several-inputs" if len(inputs) != 1 else "several-outputs",
+            path,
             f"{len(inputs)} inputs and {len(outputs)} outputs, expected one image and one embedding",
-            inputs=len(inputs), outputs=len(outputs),
+            code="several-inputs" if len(inputs) != 1 else "several-outputs", inputs=len(inputs), outputs=len(outputs),
         )  # fmt: skip
     return keras_graph.functional(model)
 
@@ -243,7 +245,7 @@ def _read(path: Path) -> Any:
 def _check_weights(model: Any, name: str) -> None:
     for weight in model.weights:
         if not np.isfinite(weight.numpy().astype(np.float32)).all():
-            raise file_error(name, "weights-nan", f"{weight.path} contains NaN or infinity: damaged", tensor=weight.path)
+            raise file_error(name, f"{weight.path} contains NaN or infinity: damaged", code="weights-nan", tensor=weight.path)
 
 
 def _reason(error: BaseException) -> tuple[str, str]:

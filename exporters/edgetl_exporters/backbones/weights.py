@@ -108,8 +108,9 @@ def _check_name(path: Path, content_hash: str) -> None:
     named = _HASH_IN_NAME.search(path.name)
     if named and not content_hash.startswith(named.group(1)):
         raise file_error(
-            path, "weights-damaged", f"its sha256 begins with {content_hash[:8]}, not with {named.group(1)}; delete it and export again",
-            sha256=content_hash, expected=named.group(1),
+            path,
+            f"its sha256 begins with {content_hash[:8]}, not with {named.group(1)}; delete it and export again",
+            code="weights-damaged", sha256=content_hash, expected=named.group(1),
         )  # fmt: skip
 
 
@@ -117,22 +118,24 @@ def _fill(network: nn.Module, path: Path, backbone: Backbone) -> None:
     state = _read(path)
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise file_error(
-            path, "weights-unreadable",
+            path,
             f"contains a {type(state).__name__}, expected a state dict (name -> tensor); save network.state_dict()",
-        )  # fmt: skip
+            code="weights-unreadable",
+        )
     broken = next((name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()), None)
     if broken is not None:
-        raise file_error(path, "weights-nan", f"{broken} contains NaN or infinity; the weights are damaged", tensor=broken)
+        raise file_error(path, f"{broken} contains NaN or infinity; the weights are damaged", code="weights-nan", tensor=broken)
     try:
         missing, unexpected = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise file_error(path, "weights-misfit", f"does not fit {backbone.name}: {reason}", backbone=backbone.name) from error
+        raise file_error(path, f"does not fit {backbone.name}: {reason}", code="weights-misfit", backbone=backbone.name) from error
     if missing or unexpected:
         parts = [f"{len(names)} {kind} (first: {names[0]})" for kind, names in (("missing", missing), ("unknown", unexpected)) if names]
         raise file_error(
-            path, "weights-misfit", f"does not fit {backbone.name}: {', '.join(parts)} of {len(network.state_dict())} tensors",
-            backbone=backbone.name, missing=missing, unknown=unexpected,
+            path,
+            f"does not fit {backbone.name}: {', '.join(parts)} of {len(network.state_dict())} tensors",
+            code="weights-misfit", backbone=backbone.name, missing=missing, unknown=unexpected,
         )  # fmt: skip
 
 
@@ -144,4 +147,4 @@ def _read(path: Path) -> Any:
     except Exception as error:  # neither library has a common exception for a file that is not its own
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind = "a .safetensors file" if path.suffix == ".safetensors" else "a state dict that torch reads without running code"
-        raise file_error(path, "weights-unreadable", f"not {kind} ({first})") from error
+        raise file_error(path, f"not {kind} ({first})", code="weights-unreadable") from error

@@ -52,7 +52,7 @@ def read(content: bytes, name: str) -> Any:
         ExportError: `file-damaged`, `weights-elsewhere`, `weights-nan`, or `operator-unknown`.
     """
     if content[4:8] != IDENTIFIER:
-        raise file_error(name, "file-damaged", f"not a .tflite file (its bytes 4 to 8 are {content[4:8]!r}, expected {IDENTIFIER!r})")
+        raise file_error(name, f"not a .tflite file (its bytes 4 to 8 are {content[4:8]!r}, expected {IDENTIFIER!r})", code="file-damaged")
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
         _fill(model)
@@ -62,9 +62,9 @@ def read(content: bytes, name: str) -> Any:
         raise
     except Exception as error:  # flatbuffers has no exception of its own: struct.error, IndexError, ValueError, MemoryError, ...
         raise file_error(
-            name, "file-damaged",
+            name,
             f"a truncated or damaged .tflite file of {len(content)} bytes ({type(error).__name__}: {error}); copy it again",
-            size=len(content),
+            code="file-damaged", size=len(content),
         ) from error  # fmt: skip
     return model
 
@@ -303,13 +303,14 @@ def no_tensor(file: str, name: str, names: Iterable[str]) -> ExportError:
     near = difflib.get_close_matches(name, computed, n=5, cutoff=0.3)
     listed = f"similar: {', '.join(map(repr, near))}" if near else f"the last ones: {', '.join(map(repr, computed[-5:]))}"
     return file_error(
-        file, "tensor-unknown", f"no tensor {name!r} among {len(computed)}; {listed}; name one with --cut TENSOR", tensor=name, near=near
-    )
+        file,
+        f"no tensor {name!r} among {len(computed)}; {listed}; name one with --cut TENSOR", code="tensor-unknown", tensor=name, near=near,
+    )  # fmt: skip
 
 
 def nan_weights(file: str, tensor: str) -> ExportError:
     """The error for weights with NaN."""
-    return file_error(file, "weights-nan", f"its weights {tensor!r} contain NaN or infinity; the file is damaged", tensor=tensor)
+    return file_error(file, f"its weights {tensor!r} contain NaN or infinity; the file is damaged", code="weights-nan", tensor=tensor)
 
 
 def broken(values: Array) -> bool:
@@ -352,7 +353,7 @@ def _check(model: Any, name: str) -> None:
     if model.version != 3 or not model.subgraphs or not model.buffers:
         raise ValueError(f"version {model.version} with {len(model.subgraphs)} graphs and {len(model.buffers)} buffers")
     if model.externalBuffers:
-        raise file_error(name, "weights-elsewhere", "its weights are in other files; convert it to one file with all weights inside")
+        raise file_error(name, "its weights are in other files; convert it to one file with all weights inside", code="weights-elsewhere")
     _within("metadata buffer", [entry.buffer for entry in model.metadata], len(model.buffers))
     for graph in model.subgraphs:
         _check_graph(model, graph, name)
@@ -372,8 +373,9 @@ def _check_graph(model: Any, graph: Any, name: str) -> None:
         _within("operator's input", operator.inputs, count, lowest=-1)
         if operator.largeCustomOptionsOffset or (operator.builtinOptionsType and operator.builtinOptions is None):
             raise file_error(
-                name, "operator-unknown", "uses an operator that this ai-edge-litert does not know; pip install --upgrade ai-edge-litert"
-            )
+                name,
+                "uses an operator that this ai-edge-litert does not know; pip install --upgrade ai-edge-litert", code="operator-unknown",
+            )  # fmt: skip
     for tensor in graph.tensors:
         _check_tensor(tensor, model.buffers[tensor.buffer].data, name)
 

@@ -116,10 +116,10 @@ def _opened(variant: Variant, files: Mapping[str, bytes]) -> Runtime:
 def _check_share(check: Check, variant: Variant, folder: Path) -> None:
     if check.top1.n < FEWEST:
         raise file_error(
-            folder, "too-few-photos",
+            folder,
             f"{check.top1.n} different photos that the head was not trained with, expected {FEWEST} or more (not counted: "
             f"{check.known} from training or there twice, {len(check.failed)} unusable)",
-            count=check.top1.n, minimum=FEWEST, known=check.known, failed=check.failed,
+            code="too-few-photos", count=check.top1.n, minimum=FEWEST, known=check.known, failed=check.failed,
         )  # fmt: skip
     if check.top1.value < BOUND:
         raise ParityError(

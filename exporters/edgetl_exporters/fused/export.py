@@ -126,12 +126,13 @@ def _check(bundle: Bundle, variant: Variant, head: Classes, output: Path, target
         )  # fmt: skip
     if head.dim != bundle.dim:
         raise file_error(
-            bundle.path, "dim-differs", f"its embeddings have {bundle.dim} values, the head reads {head.dim}; give the head's own bundle",
-            dim=bundle.dim, head_dim=head.dim,
+            bundle.path,
+            f"its embeddings have {bundle.dim} values, the head reads {head.dim}; give the head's own bundle",
+            code="dim-differs", dim=bundle.dim, head_dim=head.dim,
         )  # fmt: skip
     if target is None and output.suffix != FORMATS[variant.format]:
         suffix = FORMATS[variant.format]
-        raise file_error(output, "wrong-suffix", f"a classifier in the format {variant.format} ends in {suffix}", expected=suffix)
+        raise file_error(output, f"a classifier in the format {variant.format} ends in {suffix}", code="wrong-suffix", expected=suffix)
     beside = [output] if target else [output, output.with_suffix(".bin")][: len(variant.files)]
     taken = next((path for path in beside if path.exists()), None)
     if taken is not None:

@@ -109,9 +109,11 @@ def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
     Raises:
         ExportError: `unknown-format`, `unknown-precision`, `unknown-recipe`, or `not-offered` in this format.
     """
-    for kind, word, known in (("format", format_, FORMATS), ("precision", precision, PRECISIONS)):
-        if word not in known:
-            raise ExportError(f"unknown {kind} {word!r}; expected {', '.join(known)}", code=f"unknown-{kind}", given=word, known=known)
+    if format_ not in FORMATS:
+        raise ExportError(f"unknown format {format_!r}; expected {', '.join(FORMATS)}", code="unknown-format", given=format_, known=FORMATS)
+    if precision not in PRECISIONS:
+        message = f"unknown precision {precision!r}; expected {', '.join(PRECISIONS)}"
+        raise ExportError(message, code="unknown-precision", given=precision, known=PRECISIONS)
     names = _int8(format_)
     if wanted not in names:
         message = f"{format_} has no int8 recipe {wanted!r}; it has {', '.join(names)}"

@@ -191,17 +191,18 @@ class FileSource(NetworkSource):
         if network.probabilities() or dim in (*_CLASSES, labels or -1):
             output = "probabilities of a softmax" if network.probabilities() else f"{dim} values, as many as there are classes"
             raise file_error(
-                self.name, "output-not-embedding",
+                self.name,
                 f"its output {network.output_name!r} holds {output}, not an embedding; cut it before its last layer with "
                 f"--cut auto, or use it anyway with --cut {network.output_name!r}",
-                output=network.output_name, softmax=network.probabilities(), dim=dim,
+                code="output-not-embedding", output=network.output_name, softmax=network.probabilities(), dim=dim,
             )  # fmt: skip
 
     def _check_one_output(self) -> None:
         if len(outputs := self._network.outputs) > 1:
             raise file_error(
-                self.name, "several-outputs", f"has the outputs {', '.join(outputs)}; name the embedding with --cut TENSOR", outputs=outputs
-            )
+                self.name,
+                f"has the outputs {', '.join(outputs)}; name the embedding with --cut TENSOR", code="several-outputs", outputs=outputs,
+            )  # fmt: skip
 
     def _normalisation(self, options: FileOptions, bgr: bool) -> tuple[Channels, Channels]:
         """Mean and std of red, green and blue: from the options, else from the metadata, else from the input's type."""
@@ -213,9 +214,10 @@ class FileSource(NetworkSource):
                 values = (implied[number],)
             if values is None:
                 raise file_error(
-                    self.name, "normalisation-missing",
+                    self.name,
                     f"its metadata do not state how it normalises pixels; give {option} in pixel values, "
-                    "e.g. --mean 123.675,116.28,103.53 --std 58.395,57.12,57.375, or --mean 127.5 --std 127.5", option=option,
+                    "e.g. --mean 123.675,116.28,103.53 --std 58.395,57.12,57.375, or --mean 127.5 --std 127.5",
+                    code="normalisation-missing", option=option,
                 )  # fmt: skip
             pair.append(channels(self.name, option, values))
         return pair[0], pair[1]
@@ -251,7 +253,7 @@ class FileSource(NetworkSource):
         return int(embeddings.shape[1])
 
     def _useless(self, reason: str) -> ExportError:
-        return file_error(self.name, "embedding-useless", f"{reason}; its weights or its normalisation are wrong")
+        return file_error(self.name, f"{reason}; its weights or its normalisation are wrong", code="embedding-useless")
 
     def _survive(self) -> None:
         """Runs the model in another process first: a runtime trusts a file, and a damaged one can end the process that opens it."""
@@ -260,23 +262,25 @@ class FileSource(NetworkSource):
             done = subprocess.run(command, input=self._model, capture_output=True, timeout=_PATIENCE, check=False)
         except subprocess.TimeoutExpired as error:
             raise file_error(
-                self.name, "too-slow",
-                f"one photo takes more than {_PATIENCE} s; the file is damaged or too large for this machine", limit_s=_PATIENCE,
+                self.name,
+                f"one photo takes more than {_PATIENCE} s; the file is damaged or too large for this machine",
+                code="too-slow", limit_s=_PATIENCE,
             ) from error  # fmt: skip
         if done.returncode < 0:
             raise file_error(
-                self.name, "runtime-crashed",
+                self.name,
                 f"crashes {FAMILIES[self.format]} (signal {-done.returncode}); the file is damaged, copy it again",
-                runtime=FAMILIES[self.format], signal=-done.returncode,
+                code="runtime-crashed", runtime=FAMILIES[self.format], signal=-done.returncode,
             )  # fmt: skip
 
     def _check_shapes(self, scenes: Pixels) -> None:
         shape, flat = self._network.shapes(self._model, scenes)  # type: ignore[union-attr]  # only ONNX shapes are not in the file
         if len(shape) < 2 or shape[0] != len(scenes) or flat[1] != max(shape[1:]):
             raise file_error(
-                self.name, "embedding-shape",
+                self.name,
                 f"the embedding {self._network.output_name!r} of {len(scenes)} photos has the shape {list(shape)} (rank "
-                f"{len(shape)}), expected [{len(scenes)}, d]: cut behind the pooling with --cut TENSOR", shape=shape,
+                f"{len(shape)}), expected [{len(scenes)}, d]: cut behind the pooling with --cut TENSOR",
+                code="embedding-shape", shape=shape,
             )  # fmt: skip
 
     def _run(self, model: bytes, tensors: Pixels) -> Embeddings:
@@ -286,7 +290,7 @@ class FileSource(NetworkSource):
                 embeddings = np.concatenate([runtime.embed(tensor[None]) for tensor in tensors])
                 runtime.close()
         except (EdgetlError, RuntimeError, ValueError) as error:
-            raise file_error(self.name, "not-runnable", f"cannot be run here: {error}") from error
+            raise file_error(self.name, f"cannot be run here: {error}", code="not-runnable") from error
         return embeddings
 
 
@@ -297,11 +301,11 @@ def is_file(name: str) -> bool:
 
 def _content(path: Path) -> bytes:
     if not is_file(path.name):
-        raise file_error(path, "unknown-format", f"expected a file that ends in {' or '.join(SUFFIXES)}")
+        raise file_error(path, f"expected a file that ends in {' or '.join(SUFFIXES)}", code="unknown-format")
     try:
         return path.read_bytes()
     except OSError as error:
-        raise file_error(path, "file-unreadable", f"cannot be read ({error.strerror})") from error
+        raise file_error(path, f"cannot be read ({error.strerror})", code="file-unreadable") from error
 
 
 def opened(name: str, content: bytes) -> NetworkFile:
@@ -329,5 +333,5 @@ def _contradictions(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise file_error(
-            name, "file-damaged", f"damaged, its parts contradict each other ({type(error).__name__}: {error}); export it again"
+            name, f"damaged, its parts contradict each other ({type(error).__name__}: {error}); export it again", code="file-damaged"
         ) from error

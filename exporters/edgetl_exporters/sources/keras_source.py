@@ -136,21 +136,24 @@ class KerasSource(NetworkSource):
     def _spec(self, model: Any, options: FileOptions) -> ImageSpec:
         shape = list(model.inputs[0].shape)
         if len(shape) != 4 or shape[3] != 3:
-            raise file_error(self.name, "input-shape", f"its input is {shape}, expected RGB images [None, height, width, 3]", shape=shape)
+            raise file_error(
+                self.name, f"its input is {shape}, expected RGB images [None, height, width, 3]", code="input-shape", shape=shape
+            )
         return options.spec(self.name, (shape[2] or 0, shape[1] or 0), usual="bicubic" if "EfficientNetB" in self.name else "bilinear")
 
     def _normalisation(self, network: keras_network.KerasNetwork, options: FileOptions) -> Normalisation | None:
         """The normalisation of pixels before the network; None if the network normalises them itself."""
         if network.before is not None or network.inside is not None:
             if (options.mean, options.std, options.order) != (None, None, None):
-                raise file_error(self.name, "normalisation-unusable", "normalises pixels itself; omit --mean, --std and --order")
+                raise file_error(self.name, "normalises pixels itself; omit --mean, --std and --order", code="normalisation-unusable")
             return network.before
         if options.mean is None or options.std is None:
             raise file_error(
-                self.name, "normalisation-missing",
+                self.name,
                 "does not begin with a Rescaling or Normalization layer, so its pixel values are unknown; give --mean "
                 "and --std, e.g. 127.5 and 127.5 if it takes [-1, 1], 0 and 255 if it takes [0, 1], 0 and 1 if it takes [0, 255]",
-            )  # fmt: skip
+                code="normalisation-missing",
+            )
         mean, std = channels(self.name, "--mean", options.mean), channels(self.name, "--std", options.std)
         return Normalisation(mean, std, options.order == "bgr")
 
@@ -162,7 +165,8 @@ class KerasSource(NetworkSource):
         shape = list(embedding.shape)
         if len(shape) != 2 or not isinstance(shape[1], int):
             raise file_error(
-                self.name, "embedding-shape",
-                f"its output is {shape}, expected an embedding [None, d]; end it with GlobalAveragePooling2D", shape=shape,
+                self.name,
+                f"its output is {shape}, expected an embedding [None, d]; end it with GlobalAveragePooling2D",
+                code="embedding-shape", shape=shape,
             )  # fmt: skip
         return keras.Model(image, embedding), shape[1]

@@ -62,8 +62,9 @@ class OnnxNetwork:
         sizes = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in shape]
         if len(sizes) != 4 or 3 not in (sizes[1], sizes[3]):
             raise file_error(
-                name, "input-shape",
-                f"its input {self.input_name!r} has the shape {sizes}, expected [n, 3, h, w] or [n, h, w, 3] (0 is free)", shape=sizes,
+                name,
+                f"its input {self.input_name!r} has the shape {sizes}, expected [n, 3, h, w] or [n, h, w, 3] (0 is free)",
+                code="input-shape", shape=sizes,
             )  # fmt: skip
         self.channels_first = sizes[1] == 3
         height, width = sizes[2:] if self.channels_first else sizes[1:3]
@@ -99,9 +100,9 @@ class OnnxNetwork:
             node = self._maker(self.output_name)
             operator = "an input" if node is None else node.op_type
             raise file_error(
-                self.name, "classifier-not-found",
+                self.name,
                 f"no classifier to cut: {self.output_name!r} comes from {operator}, expected Gemm, MatMul or a 1x1 Conv with "
-                "constant weights; name the embedding with --cut TENSOR", operator=operator,
+                "constant weights; name the embedding with --cut TENSOR", code="classifier-not-found", operator=operator,
             )  # fmt: skip
         return str(layer.input[0])
 
@@ -158,8 +159,9 @@ class OnnxNetwork:
         """
         if self.dtype is np.uint8 and (any(mean) or any(value != 1 for value in std)):
             raise file_error(
-                self.name, "normalisation-unusable", f"its input {self.input_name!r} takes uint8 pixels as they are; omit --mean and --std"
-            )
+                self.name,
+                f"its input {self.input_name!r} takes uint8 pixels as they are; omit --mean and --std", code="normalisation-unusable",
+            )  # fmt: skip
         model = onnx.ModelProto.FromString(self._model.SerializeToString())
         graph = model.graph
         renamed = _make_room(graph)
@@ -195,7 +197,9 @@ class OnnxNetwork:
             session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
             flat, output = session.run([OUTPUT, own], {INPUT: tensors})
         except Exception as error:  # onnxruntime has an exception for each kind of failure, without a common one
-            raise file_error(self.name, "not-runnable", f"onnxruntime cannot run it on {len(tensors)} photos: {_first(error)}") from error
+            raise file_error(
+                self.name, f"onnxruntime cannot run it on {len(tensors)} photos: {_first(error)}", code="not-runnable"
+            ) from error
         return output.shape, flat.shape
 
     def _head(self, graph: Any, own_input: str, width: int, mean: Sequence[float], std: Sequence[float], bgr: bool) -> Iterator[Any]:
@@ -232,22 +236,24 @@ class OnnxNetwork:
             return onnx.version_converter.convert_version(model, OPSET)
         except Exception as error:  # its C++ raises RuntimeError, and others
             raise file_error(
-                self.name, "opset-too-old",
-                f"its opset {now} cannot be converted to {OPSET} ({_first(error)}); export it again", opset=now, minimum=OPSET,
+                self.name,
+                f"its opset {now} cannot be converted to {OPSET} ({_first(error)}); export it again",
+                code="opset-too-old", opset=now, minimum=OPSET,
             ) from error  # fmt: skip
 
     def _check(self) -> None:
         for tensor in _tensors(self._graph):
             if tensor.data_location == TensorProto.EXTERNAL:
                 raise file_error(
-                    self.name, "weights-elsewhere",
+                    self.name,
                     f"its weights are in other files ({tensor.name!r}); put them into one file with: python -c "
-                    f"\"import onnx; onnx.save(onnx.load('{self.name}'), 'whole.onnx', save_as_external_data=False)\"", tensor=tensor.name,
+                    f"\"import onnx; onnx.save(onnx.load('{self.name}'), 'whole.onnx', save_as_external_data=False)\"",
+                    code="weights-elsewhere", tensor=tensor.name,
                 )  # fmt: skip
         try:
             onnx.checker.check_model(self._model)
         except Exception as error:  # its C++ raises ValidationError, RuntimeError, and others
-            raise file_error(self.name, "file-damaged", f"not valid ONNX ({_first(error)}); export it again") from error
+            raise file_error(self.name, f"not valid ONNX ({_first(error)}); export it again", code="file-damaged") from error
         for tensor in _tensors(self._graph):
             real = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
             if real and broken(numpy_helper.to_array(tensor)):
@@ -259,8 +265,9 @@ class OnnxNetwork:
         if len(inputs) != 1:
             names = ", ".join(repr(entry.name) for entry in inputs) or "none"
             raise file_error(
-                self.name, "several-inputs",
-                f"has {len(inputs)} inputs ({names}), expected one, the photo", inputs=[entry.name for entry in inputs],
+                self.name,
+                f"has {len(inputs)} inputs ({names}), expected one, the photo",
+                code="several-inputs", inputs=[entry.name for entry in inputs],
             )  # fmt: skip
         return inputs[0]
 
@@ -269,8 +276,9 @@ class OnnxNetwork:
         if kind not in _PIXELS:
             dtype = TensorProto.DataType.Name(kind).lower()
             raise file_error(
-                self.name, "input-type", f"its input {self.input_name!r} is {dtype}, expected float (float32), uint8 or int8", dtype=dtype
-            )
+                self.name,
+                f"its input {self.input_name!r} is {dtype}, expected float (float32), uint8 or int8", code="input-type", dtype=dtype,
+            )  # fmt: skip
         return _PIXELS[kind]
 
     def _maker(self, tensor: str) -> Any | None:
@@ -331,10 +339,10 @@ def _read(content: bytes, name: str) -> Any:
         model = onnx.ModelProto.FromString(content)
     except Exception as error:  # protobuf's DecodeError, of whichever of its three implementations
         raise file_error(
-            name, "file-damaged", f"not an .onnx file, or a truncated one ({len(content)} bytes: {_first(error)}); copy it again"
+            name, f"not an .onnx file, or a truncated one ({len(content)} bytes: {_first(error)}); copy it again", code="file-damaged"
         ) from error
     if not model.graph.node or not model.graph.output or not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
-        raise file_error(name, "file-damaged", "not an .onnx file, or an empty one: it contains no ONNX operators")
+        raise file_error(name, "not an .onnx file, or an empty one: it contains no ONNX operators", code="file-damaged")
     return model
 
 

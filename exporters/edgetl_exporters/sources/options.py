@@ -66,24 +66,25 @@ class FileOptions:
         size = self.size or ((stated.width, stated.height) if stated is not None and not all(own) else own)
         if not all(size):
             raise file_error(
-                name, "size-missing", "its input's width and height are free; choose them with --size WIDTHxHEIGHT, e.g. --size 224x224"
-            )
+                name,
+                "its input's width and height are free; choose them with --size WIDTHxHEIGHT, e.g. --size 224x224", code="size-missing",
+            )  # fmt: skip
         if any(fixed and fixed != wanted for fixed, wanted in zip(own, size)):
             raise file_error(
-                name, "size-differs", f"its input is {own[0]}x{own[1]}, not {size[0]}x{size[1]}; omit --size", size=size, expected=own
+                name, f"its input is {own[0]}x{own[1]}, not {size[0]}x{size[1]}; omit --size", code="size-differs", size=size, expected=own
             )
         metadata = stated if stated is not None and (stated.width, stated.height) == size else None
         short = self.resize or (metadata.resize if metadata else math.ceil(max(size) / CROP))
         if max(size) > LARGEST or short > 2 * LARGEST:
             raise file_error(
-                name, "size-too-large",
+                name,
                 f"its input of {size[0]}x{size[1]}, cropped from a short side of {short}, is too large; expected at most "
-                f"{LARGEST}x{LARGEST}, cropped from {2 * LARGEST}", size=size, resize=short, maximum=LARGEST,
+                f"{LARGEST}x{LARGEST}, cropped from {2 * LARGEST}", code="size-too-large", size=size, resize=short, maximum=LARGEST,
             )  # fmt: skip
         try:
             return ImageSpec(*size, short, self.filter or (metadata.filter if metadata else usual))
         except ValueError as error:
-            raise file_error(name, "image-spec-unusable", f"{error}; see --size, --resize and --filter") from error
+            raise file_error(name, f"{error}; see --size, --resize and --filter", code="image-spec-unusable") from error
 
 
 def channels(name: str, option: str, values: Sequence[float]) -> Channels:
@@ -95,7 +96,8 @@ def channels(name: str, option: str, values: Sequence[float]) -> Channels:
     numbers = [float(value) for value in values]
     if len(numbers) not in (1, 3) or not np.isfinite(numbers).all() or (option == "--std" and min(numbers) <= 0):
         raise file_error(
-            name, "normalisation-unusable",
-            f"{option} {numbers}: expected one number or three, finite, and std above 0", option=option, given=numbers,
+            name,
+            f"{option} {numbers}: expected one number or three, finite, and std above 0",
+            code="normalisation-unusable", option=option, given=numbers,
         )  # fmt: skip
     return numbers[0], numbers[len(numbers) // 2], numbers[-1]

@@ -42,11 +42,12 @@ class TfliteNetwork:
         if len(inputs) != 1:
             names = ", ".join(repr(self._graph.name(number)) for number in inputs) or "none"
             raise file_error(
-                name, "several-inputs",
-                f"has {len(inputs)} inputs ({names}), expected one, the photo", inputs=[self._graph.name(number) for number in inputs],
+                name,
+                f"has {len(inputs)} inputs ({names}), expected one, the photo",
+                code="several-inputs", inputs=[self._graph.name(number) for number in inputs],
             )  # fmt: skip
         if not len(outputs):
-            raise file_error(name, "no-output", "has no output, expected an embedding")
+            raise file_error(name, "has no output, expected an embedding", code="no-output")
         self.input_name, self.stated = self._graph.name(self._input), metadata.of_tflite(model, content)
         numbers = range(len(self._graph.raw.tensors))
         kinds = {self._graph.dtype(number) for number in numbers}
@@ -56,12 +57,13 @@ class TfliteNetwork:
         shape = self._graph.shape(self._input)
         if self.dtype not in ("float32", "uint8", "int8"):
             raise file_error(
-                name, "input-type", f"its input {self.input_name!r} is {self.dtype}, expected float32, uint8 or int8", dtype=self.dtype
+                name, f"its input {self.input_name!r} is {self.dtype}, expected float32, uint8 or int8", code="input-type", dtype=self.dtype
             )
         if len(shape) != 4 or shape[0] not in (1, -1) or 3 not in (shape[1], shape[3]):
             raise file_error(
-                name, "input-shape",
-                f"its input {self.input_name!r} has the shape {list(shape)}, expected [1, h, w, 3] or [1, 3, h, w]", shape=shape,
+                name,
+                f"its input {self.input_name!r} has the shape {list(shape)}, expected [1, h, w, 3] or [1, 3, h, w]",
+                code="input-shape", shape=shape,
             )  # fmt: skip
         self.channels_first = shape[3] != 3
         height, width = shape[2:] if self.channels_first else shape[1:3]
@@ -101,9 +103,9 @@ class TfliteNetwork:
             node = self._behind(self._output)[1]
             operator = "an input" if node is None else self._graph.opcode(node)
             raise file_error(
-                self.name, "classifier-not-found",
+                self.name,
                 f"no classifier to cut: {self.output_name!r} comes from {operator}, expected FULLY_CONNECTED or a CONV_2D of "
-                "one pixel; name the embedding with --cut TENSOR", operator=operator,
+                "one pixel; name the embedding with --cut TENSOR", code="classifier-not-found", operator=operator,
             )  # fmt: skip
         return self._graph.name(int(layer.inputs[0]))
 
@@ -126,8 +128,9 @@ class TfliteNetwork:
         number = self._graph.find(tensor)
         if self._graph.maker(number) is None:
             raise file_error(
-                self.name, "tensor-not-computed",
-                f"{tensor!r} is an input or a constant, not computed from the photo; name another with --cut", tensor=tensor,
+                self.name,
+                f"{tensor!r} is an input or a constant, not computed from the photo; name another with --cut",
+                code="tensor-not-computed", tensor=tensor,
             )  # fmt: skip
         self._graph.cut([number])
 
@@ -235,9 +238,9 @@ def _flat(graph: TfliteGraph, number: int) -> int:
     dim = max(shape, default=0)
     if len(shape) < 2 or np.prod(shape) != dim:
         raise file_error(
-            graph.file, "embedding-shape",
+            graph.file,
             f"the embedding {graph.name(number)!r} has the shape {shape} (rank {len(shape)}), expected [1, d]: "
-            "cut behind the pooling with --cut TENSOR", shape=shape,
+            "cut behind the pooling with --cut TENSOR", code="embedding-shape", shape=shape,
         )  # fmt: skip
     if len(shape) == 2:
         return number

@@ -143,4 +143,4 @@ def read_trainer(path: str | os.PathLike[str]) -> Mapping[str, Any]:
             stated: Mapping[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data)) if entry.name == METADATA.encode() else {}
             if stated.get("format") == FORMAT:
                 return stated
-    raise file_error(path, "not-a-trainer", f"not a trainer file (no {FORMAT!r} in its metadata). Make one: edgetl deploy trainer")
+    raise file_error(path, f"not a trainer file (no {FORMAT!r} in its metadata). Make one: edgetl deploy trainer", code="not-a-trainer")

@@ -32,9 +32,9 @@ def embedding(content: bytes, name: str) -> Any:
     ):
         ends = [[f"{graph.dtype(i)} {list(graph.shape(i))}" for i in numbers] for numbers in (inputs, outputs)]
         raise file_error(
-            name, "not-an-embedder",
+            name,
             f"expected one image in and one embedding out, of float32, int8 or uint8; it has {' and '.join(map(', '.join, ends))}",
-            inputs=ends[0], outputs=ends[1],
+            code="not-an-embedder", inputs=ends[0], outputs=ends[1],
         )  # fmt: skip
     photo, result = _from_pixels(graph, inputs[0]), _to_float(graph, outputs[0])
     graph.raw.inputs, graph.raw.outputs = [photo], [result]

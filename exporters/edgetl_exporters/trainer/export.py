@@ -107,8 +107,9 @@ def choose(opened: bundles.Bundle, name: str | None, like: Fingerprint | None = 
         chosen = opened.variant(name)
         if chosen not in tflite:
             raise file_error(
-                opened.path, "format-differs", f"{name} is {chosen.format}, and a phone's interpreter runs tflite: {_names(tflite)}",
-                format=chosen.format, names=[variant.name for variant in tflite],
+                opened.path,
+                f"{name} is {chosen.format}, and a phone's interpreter runs tflite: {_names(tflite)}",
+                code="format-differs", format=chosen.format, names=[variant.name for variant in tflite],
             )  # fmt: skip
         tflite = [chosen]
     alike = [variant for variant in tflite if like is None or opened.equivalent(opened.fingerprint(variant), like)]

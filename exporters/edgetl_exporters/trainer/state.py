@@ -74,18 +74,21 @@ def read(path: str | os.PathLike[str], slots: int, dim: int) -> tuple[dict[str, 
         raise ExportError(f"{path} cannot be read: {error.strerror}", code="file-unreadable", path=os.fspath(path)) from error
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise file_error(
-            path, "state-unusable",
+            path,
             f"not a state ({type(error).__name__}: {error}); expected safetensors with {', '.join(NAMES)} and metadata 'labels'",
-        ) from error  # fmt: skip
+            code="state-unusable",
+        ) from error
     count, many = len(labels), min(slots, len(arrays.get("counts", ())))
     expected = {"counts": (many,), "sums": (many, dim), "squares": (many,), "within": (dim, dim)}
     shapes = {name: array.shape for name, array in arrays.items()}
     if shapes != expected or any(array.dtype != np.float32 or not np.isfinite(array).all() for array in arrays.values()):
-        raise file_error(path, "state-unusable", f"contains {shapes}; expected finite float32 {expected}", shapes=shapes, expected=expected)
+        raise file_error(
+            path, f"contains {shapes}; expected finite float32 {expected}", code="state-unusable", shapes=shapes, expected=expected
+        )
     if not 2 <= count <= many or not (arrays["counts"][:count] > 0).all() or arrays["counts"][count:].any():
         raise file_error(
-            path, "state-unusable",
+            path,
             f"{count} labels for photos per class {arrays['counts'].tolist()}; expected two or more, with photos each",
-            labels=count, counts=arrays["counts"].tolist(),
+            code="state-unusable", labels=count, counts=arrays["counts"].tolist(),
         )  # fmt: skip
     return {name: arrays[name] if name == "within" else arrays[name][:count] for name in NAMES}, labels
