@@ -216,6 +216,14 @@ def test_the_normalisation_of_the_options_is_used(keras: Any, save: Callable[...
         assert (source.mean, source.image) == ((10.0, 20.0, 30.0), ImageSpec(24, 16, 28, filter="bilinear"))
 
 
+def test_constants_of_a_normalization_layer_are_not_inputs_in_onnx(keras: Any, save: Callable[..., Path]) -> None:
+    layers = keras.layers
+    path = save("normal", layers.Normalization(mean=(100.0, 110.0, 120.0), variance=(900.0, 800.0, 700.0)), layers.GlobalAveragePooling2D())
+    source = KerasSource(str(path))
+    tensors = scenes(source)
+    np.testing.assert_allclose(run(source, "onnx", "fp32", tensors), source.embed(tensors), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "module"), [("MobileNetV2", "mobilenet_v2"), ("ResNet50", "resnet"), ("DenseNet121", "densenet"), ("VGG16", "vgg16")]
 )

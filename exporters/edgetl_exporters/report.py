@@ -21,24 +21,37 @@ _WORST = 5
 
 
 def summary(result: ExportResult) -> list[str]:
-    """The result, what may matter, and what to do next, in at most six lines."""
-    names, size = ", ".join(variant.name for variant in result.variants), sum(variant.size for variant in result.variants) / 1e6
-    lines = [f"{result.backbone} exported to {result.path}: {names} ({size:.1f} MB, {result.seconds:.0f} s)."]
+    """The result, warnings and what to do next, in at most six lines of about 80 characters."""
+    size = sum(variant.size for variant in result.variants) / 1e6
+    lines = [
+        f"Exported {result.backbone} to {result.path} ({size:.1f} MB, {result.seconds:.0f} s).",
+        f"Variants: {', '.join(variant.name for variant in result.variants)}.",
+    ]
     proved = [(variant.parity, variant.name) for variant in result.variants if variant.parity is not None]
     if proved:
         parity, name = min(proved, key=lambda pair: pair[0].cosine_mean)
         lines.append(f"Lowest mean cosine to float: {parity.cosine_mean:.4f} ({name}, n={parity.count}, bound {parity.bound}).")
-    risk = None if result.diagnosis is None else next((risk for risk in result.diagnosis.risks if risk.serious), None)
-    repaired = [variant.name for variant in result.variants if variant.search is not None and len(variant.search.steps) > 1]
-    if risk is not None or repaired:
-        cause = "" if risk is None else f" ({risk.code} in {risk.layer})"
-        lines.append(f"warning: int8 is hard for this network{cause}; repaired: {', '.join(repaired) or 'nothing'}. Details with -v.")
-    if result.adequacy is not None and not result.adequacy.enough:
-        lines.append(f"warning: {adequacy(result.adequacy)}")
+    if warnings := _warnings(result):
+        lines.append(f"warning: {'; '.join(warnings)}. Details: -v.")
     if result.proofs:
         kinds = Counter(row.kind for row in result.proofs)
         lines.append(f"Targets: {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}.")
-    return [*lines, f"Next: edgetl add -m {result.path} -s STORE --label NAME PHOTOS"]
+    return [*lines, f"Next: edgetl add PHOTOS -l CLASS -m {result.path} -s STORE"]
+
+
+def _warnings(result: ExportResult) -> list[str]:
+    warnings = []
+    repaired = [variant.name for variant in result.variants if variant.search is not None and len(variant.search.steps) > 1]
+    risk = None if result.diagnosis is None else next((risk for risk in result.diagnosis.risks if risk.serious), None)
+    if risk is not None:
+        warnings.append(f"int8 is hard for this network ({risk.code} in {risk.layer})")
+    if repaired:
+        warnings.append(f"repaired for int8: {', '.join(repaired)}")
+    if result.adequacy is not None and not result.adequacy.enough:
+        warnings.append(f"{result.adequacy.photos} calibration photos are too few")
+    if result.skipped:
+        warnings.append(f"unusable photos: {len(result.skipped)}")
+    return warnings
 
 
 def details(result: ExportResult) -> list[str]:

@@ -71,8 +71,19 @@ def onnx(forward: Callable[[Any], Any], image: ImageSpec) -> bytes:
     with _converting("ONNX"):
         function = tensorflow.function(lambda pixels: {to_onnx.OUTPUT: forward(tensorflow.cast(pixels, tensorflow.float32))})
         model, _ = tf2onnx.convert.from_function(function, input_signature=(pixels,), opset=_OPSET)
+        _fill_captured(model, function.get_concrete_function(pixels).graph.captures)
         checker.check_model(model)  # tf2onnx leaves unknown operations unchanged
     return bytes(model.SerializeToString())
+
+
+def _fill_captured(model: Any, captures: Any) -> None:
+    """Turns the constants that a TensorFlow function captured into initialisers of the ONNX model: tf2onnx makes them inputs."""
+    from onnx import numpy_helper
+
+    values = {inner.name: outer for outer, inner in captures}
+    for entry in [entry for entry in model.graph.input if entry.name in values]:
+        model.graph.initializer.append(numpy_helper.from_array(values[entry.name].numpy(), entry.name))
+        model.graph.input.remove(entry)
 
 
 @contextlib.contextmanager
