@@ -60,17 +60,16 @@ def test_every_command_has_help_of_which_no_line_is_cut(path: tuple[str, ...]) -
 
 
 def test_an_option_means_the_same_wherever_it_is() -> None:
-    names: dict[str, set[str]] = defaultdict(set)
+    meanings: dict[str, set[object]] = defaultdict(set)
     for path, command in EVERY.items():
-        if path[0] in ("bench", "export"):
-            continue
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 for option in parameter.opts:
-                    names[option].add(max(parameter.opts, key=len))
+                    meanings[option].add((max(parameter.opts, key=len), parameter.is_flag))
             else:
                 assert parameter.name not in ("bundle", "store", "stores", "bundles"), path
-    assert {option: long for option, long in names.items() if len(long) > 1} == {}
+    assert {option: meaning for option, meaning in meanings.items() if len(meaning) > 1} == {}
+    assert {"--formats", "--input", "--targets"}.isdisjoint(meanings)
 
 
 def test_every_verb_that_prints_a_result_prints_it_as_json() -> None:

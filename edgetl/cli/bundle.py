@@ -51,11 +51,11 @@ def inspect(bundle: str, as_json: bool) -> None:
     type=click.Path(),
     help="A bundle (or EDGETL_BUNDLE); give each with its own -m.",
 )
-@click.option("-i", "--photos", required=True, type=click.Path(), help="A folder ROOT/CLASS/PHOTO of the classes to train.")
+@click.option("--photos", required=True, type=click.Path(), help="A folder ROOT/CLASS/PHOTO of the classes to train.")
 @click.option("--per-class", type=click.IntRange(2), help="Use at most this many photos of a class.")
 @click.option("--runtime", help="litert, onnxruntime or openvino; a bundle for which it does not work here is skipped, with the reason.")
-@click.option("-t", "--threads", type=click.IntRange(1), help="Threads of the runtime; every core, at most 4, when not given.")
-@click.option("--seed", default=0, show_default=True, help="Picks the photos where there are more.")
+@click.option("-t", "--threads", type=click.IntRange(1), help="Threads of the runtime; default: every core, at most 4.")
+@click.option("--seed", default=0, show_default=True, help="Chooses the photos if --per-class leaves some out.")
 @JSON
 def choose(bundles: tuple[str, ...], photos: str, as_json: bool, **settings: Any) -> None:
     """Rank bundles on your photos: accuracy, latency and size."""

@@ -20,7 +20,7 @@ def deploy() -> None:
 @BUNDLE
 @STORE
 @click.option("--format", "format_", type=click.Choice(("onnx", "tflite", "openvino")), help="The file's format.")
-@click.option("--variant", help="The bundle's variant whose backbone to take; the store's own when not given.")
+@click.option("--variant", help="The bundle's variant whose backbone to take; default: the store's own.")
 @click.option(
     "--check", type=click.Path(),
     help="A folder of 50 or more photos not used for training: compare the file with edgetl on them; another variant needs it.",
@@ -48,11 +48,11 @@ def classifier(bundle: str, store: str, format_: str | None, variant: str | None
 
 @deploy.command()
 @BUNDLE
-@click.option("--variant", help="A TFLite variant of the bundle, e.g. tflite-int8; the one of the fewest bits when not given.")
+@click.option("--variant", help="A TFLite variant of the bundle, e.g. tflite-int8; default: the smallest.")
 @click.option("--slots", default=64, show_default=True, help="The most classes that the app may have.")
 @click.option(
     "-s", "--store", envvar="EDGETL_STORE", type=click.Path(),
-    help="The app begins with this store's photos, written beside the output (or EDGETL_STORE); from zero when not given.",
+    help="The app begins with this store's photos, written beside the output (or EDGETL_STORE); default: from zero.",
 )  # fmt: skip
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="NAME.tflite.")
 @VERBOSE

@@ -50,7 +50,7 @@ _OWN = options(
 _MATRIX = options(
     click.option("--matrix", is_flag=True, help="Prove every variant on every target that this machine has, emulates or compiles for."),
     click.option("--target", "targets", multiple=True, help="Only this one: native, aarch64, armv7, qnn, ethos, nvidia; may be repeated."),
-    click.option("--labelled", type=click.Path(),
+    click.option("--top1", "labelled", type=click.Path(),
                  help="For top-1 on the targets: a CSV table (file,index) of photos with a class of the network's own classifier."),
 )  # fmt: skip
 
@@ -58,8 +58,8 @@ _MATRIX = options(
 @click.command()
 @click.option("--backbone", default="efficientnet_lite0", show_default=True,
               help="A name of the table, timm/NAME, keras/NAME, or your own .onnx, .tflite or .keras file.")  # fmt: skip
-@click.option("--formats", help="Comma-separated: onnx, tflite, openvino; default: all that the backbone offers.")
-@click.option("--precisions", help="Comma-separated: fp32, fp16 (OpenVINO), int8; default: fp32 and int8.")
+@click.option("--format", "formats", help="Comma-separated: onnx, tflite, openvino; default: all that the backbone offers.")
+@click.option("--precision", "precisions", help="Comma-separated: fp32, fp16 (OpenVINO), int8; default: fp32 and int8.")
 @click.option(
     "--levels", type=click.Choice(("last", "multi")), default="last", show_default=True,
     help="multi: with the pooled outputs of middle stages; more accurate if small details matter.",

@@ -61,7 +61,7 @@ def add(photos: tuple[str, ...], label: str | None, strict: bool, views: int, ve
 )  # fmt: skip
 @click.option(
     "--unknown", type=click.Choice(POINTS),
-    help="strict: few unknown objects get a label. lenient: few known ones are rejected. As before when not given, at first balanced.",
+    help="strict: few unknown objects get a label. lenient: few known ones are rejected. Default: as before, at first balanced.",
 )  # fmt: skip
 @VERBOSE
 @JSON

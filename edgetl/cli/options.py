@@ -30,7 +30,7 @@ MODEL = options(
     STORE,
     click.option("--runtime", help="litert, onnxruntime or openvino (or EDGETL_RUNTIME); an error if it does not work here."),
     click.option("--variant", help="A variant of the bundle, e.g. tflite-int8; an error if it does not work here."),
-    click.option("-t", "--threads", type=click.IntRange(1), help="Threads of the runtime; every core, at most 4, when not given."),
+    click.option("-t", "--threads", type=click.IntRange(1), help="Threads of the runtime; default: every core, at most 4."),
 )
 AS_JSON = "edgetl.json"
 """In the context's `meta` once `--json` was given: an error is printed as JSON too."""

@@ -25,9 +25,11 @@ _SIDE = 480
 @click.command()
 @PHOTOS
 @MODEL
-@click.option("-k", "--top", type=click.IntRange(1), help=f"Print this many classes per photo; --json lists {TOP} when not given.")
+@click.option(
+    "-k", "--top", type=click.IntRange(1), help=f"Print this many classes per photo; default: the best one, and {TOP} with --json."
+)
 @click.option("-c", "--confidence", type=float, help="Print the set of classes that contains the correct one with this chance, e.g. 0.9.")
-@click.option("--unknown", type=click.Choice(POINTS), help="For these photos only; what the head was trained for when not given.")
+@click.option("--unknown", type=click.Choice(POINTS), help="For these photos only; default: what the head was trained for.")
 @VERBOSE
 @JSON
 def predict(

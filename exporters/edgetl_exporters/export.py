@@ -210,10 +210,10 @@ def _check_options(
         raise ExportError(f"unknown levels {levels!r}; expected {' or '.join(LEVELS)}", code="unknown-levels", levels=levels)
     if targets and photos is None and labelled is None:
         raise CalibrationError(
-            "targets are proved on photos; give a folder with --calibrate FOLDER, or --labelled TABLE", code="photos-missing"
+            "targets are proved on photos; give a folder with --calibrate FOLDER, or --top1 TABLE", code="photos-missing"
         )
     if labelled is not None and not targets:
-        raise ExportError("--labelled is for the targets' top-1; add --matrix, or --target NAME", code="targets-missing")
+        raise ExportError("--top1 is for the targets' top-1; add --matrix, or --target NAME", code="targets-missing")
     chosen(_names(targets))  # an unknown target fails before anything is made
 
 
@@ -236,7 +236,7 @@ def _plan(
         for precision in dict.fromkeys(_usual(source, format_) if precisions is None else precisions)
     ]
     if not cells:
-        raise ExportError("nothing to export: give at least one of --formats and one of --precisions", code="nothing-to-export")
+        raise ExportError("nothing to export: give at least one of --format and one of --precision", code="nothing-to-export")
     plan = [source.recipe(format_, precision, recipes.get(format_, "auto")) for format_, precision in cells]
     if photos is None and any(recipe.levels for recipe in plan):
         raise calibration.missing()

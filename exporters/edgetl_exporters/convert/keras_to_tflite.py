@@ -103,7 +103,7 @@ def _converting(format_: str) -> Iterator[None]:
         missing = sorted(set(re.findall(r"\btf\.([A-Z]\w+)", str(failed))))
         reason = f"it has no {', '.join(missing)}" if missing else (str(failed).strip() or type(failed).__name__).splitlines()[0][:200]
         raise ExportError(
-            f"the network cannot be converted to {format_}: {reason}; try another format of --formats",
+            f"the network cannot be converted to {format_}: {reason}; try another format of --format",
             code="not-convertible", format=format_, missing=missing,
         ) from failed  # fmt: skip
 

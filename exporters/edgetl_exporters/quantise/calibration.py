@@ -125,7 +125,7 @@ def collect(
 def missing() -> CalibrationError:
     """The error of int8 without photos."""
     return CalibrationError(
-        f"int8 is calibrated with photos; give a folder of {NEEDED} or more with --calibrate FOLDER (or --precisions fp32)",
+        f"int8 is calibrated with photos; give a folder of {NEEDED} or more with --calibrate FOLDER (or --precision fp32)",
         code="photos-missing", minimum=NEEDED,
     )  # fmt: skip
 

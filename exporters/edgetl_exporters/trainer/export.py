@@ -100,7 +100,7 @@ def choose(opened: bundles.Bundle, name: str | None, like: Fingerprint | None = 
     tflite = [variant for variant in opened.variants.values() if variant.format == "tflite"]
     if not tflite:
         raise BundleMissing(
-            f"{opened.path}: no TFLite variant, only {_names(opened.variants.values())}; edgetl export --formats tflite",
+            f"{opened.path}: no TFLite variant, only {_names(opened.variants.values())}; edgetl export --format tflite",
             code="format-missing", path=str(opened.path), format="tflite", names=list(opened.variants),
         )  # fmt: skip
     if name is not None:
