@@ -112,7 +112,7 @@ def export(
         random_weights: untrained weights, marked as such in the manifest.
         seed: chooses the photos (and random weights).
         onnx_recipe: `onnx-u8s8` (`auto`) or `onnx-u8u8`.
-        openvino_recipe: `openvino-u8s8` (`auto`), `openvino-u8u8` or `openvino-nncf`.
+        openvino_recipe: `openvino-u8s8` (`auto`) or `openvino-u8u8`.
         targets: the targets on whose arithmetic each variant is proved (:func:`edgetl_exporters.targets.known`); `all` is every one.
         labelled: photos with a class of the network's own classifier (:func:`edgetl_exporters.targets.labelled.read`), on which the targets
             are proved; None is the held-back photos.

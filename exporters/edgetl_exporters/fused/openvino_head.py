@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgetl_exporters.convert import to_openvino
 from edgetl_exporters.fused.classes import OUTPUT, Classes
 from edgetl_exporters.quiet import quiet
 
@@ -30,9 +30,7 @@ def append(files: Mapping[str, bytes], head: Classes) -> dict[str, bytes]:
         files: the graph, then its weights.
         head: the head.
     """
-    # OpenVINO sends usage statistics when it is imported, unless their module cannot be imported.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is how Python marks a module that must not load
-    import openvino
+    openvino = to_openvino.library()
     from openvino import opset13 as ops
 
     (graph, _), (weights, _) = names = tuple(files.items())

@@ -75,7 +75,6 @@ _RECIPES = (
     Recipe("tflite-full-integer", "tflite", "int8", _ANY, 127, settings={**_SIGNED, "quantizer": "static_wi8_ai8"}),
     Recipe("openvino-u8s8", "openvino", "int8", _ADAPTED, 127, settings={**_SIGNED, **_QDQ}),
     Recipe("openvino-u8u8", "openvino", "int8", _ANY, 127, settings={**_UNSIGNED, **_QDQ}),
-    Recipe("openvino-nncf", "openvino", "int8", _ADAPTED, 127, settings={**_SIGNED, "quantizer": "nncf"}),
 )
 
 

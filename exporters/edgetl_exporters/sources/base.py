@@ -99,10 +99,8 @@ def from_onnx(model: bytes, recipe: Recipe, photos: Pixels | None) -> Mapping[st
     Raises:
         CalibrationError: `photos-missing`.
     """
-    if recipe.levels is None:
-        return {"model.onnx": model} if recipe.format == "onnx" else to_openvino.export(model, compress=recipe.precision == "fp16")
-    if photos is None:
-        raise calibration.missing()
-    if recipe.format == "onnx":
-        return {"model.onnx": to_onnx.quantise(model, photos, recipe)}
-    return to_openvino.quantise(model, photos, recipe)
+    if recipe.levels is not None:
+        if photos is None:
+            raise calibration.missing()
+        model = to_onnx.quantise(model, photos, recipe)
+    return {"model.onnx": model} if recipe.format == "onnx" else to_openvino.export(model, compress=recipe.precision == "fp16")

@@ -120,7 +120,7 @@ class FileSource(NetworkSource):
         return {
             "onnx": ("onnx", "onnxruntime"),
             "tflite": ("ai-edge-quantizer", "ai-edge-litert", "flatbuffers", *(("torch", "litert-torch") if self.format == "onnx" else ())),
-            "openvino": ("onnx", "onnxruntime", "openvino", "nncf"),
+            "openvino": ("onnx", "onnxruntime", "openvino"),
         }[format_]
 
     def recipe(self, format_: str, precision: str, wanted: str = "auto") -> Recipe:

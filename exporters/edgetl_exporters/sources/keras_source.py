@@ -122,7 +122,7 @@ class KerasSource(NetworkSource):
 
     def libraries(self, format_: str) -> Sequence[str]:
         """See :meth:`NetworkSource.libraries`."""
-        rest = {"tflite": (), "onnx": ("tf2onnx", "onnxruntime"), "openvino": ("tf2onnx", "onnxruntime", "openvino", "nncf")}
+        rest = {"tflite": (), "onnx": ("tf2onnx", "onnxruntime"), "openvino": ("tf2onnx", "onnxruntime", "openvino")}
         return (keras_import.distribution(), "keras", *rest[format_])
 
     def classifier(self) -> tuple[Array, Array] | None:

@@ -22,7 +22,7 @@ from edgetl_exporters.sources.base import NetworkSource, from_onnx
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "onnx": ("torch", "onnx", "onnxscript", "onnxruntime"),
     "tflite": ("torch", "litert-torch", "ai-edge-quantizer", "ai-edge-litert"),
-    "openvino": ("torch", "onnxscript", "onnxruntime", "openvino", "nncf"),
+    "openvino": ("torch", "onnxscript", "onnxruntime", "openvino"),
 }
 
 

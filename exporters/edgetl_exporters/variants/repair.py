@@ -130,12 +130,10 @@ class Searcher:
         yield "base", base
         if self._source.network(base) is None:
             return
-        settings = base.settings if base.format == "tflite" else {**base.settings, "quantizer": "onnxruntime"}
-        free = dataclasses.replace(base, settings=settings)
-        yield "mse-ranges", dataclasses.replace(free, ranges="mse")
-        yield "equalised", dataclasses.replace(free, equalised=True)
-        yield "equalised-mse-ranges", dataclasses.replace(free, equalised=True, ranges="mse")
-        best = dataclasses.replace(state.recipe, settings=settings)
+        yield "mse-ranges", dataclasses.replace(base, ranges="mse")
+        yield "equalised", dataclasses.replace(base, equalised=True)
+        yield "equalised-mse-ranges", dataclasses.replace(base, equalised=True, ranges="mse")
+        best = state.recipe
         network = self._source.network(best, self._calibrating)
         assert network is not None
         state.layers = noise.measure(network, to_onnx.quantise(network, self._calibrating, best), self._calibrating)
