@@ -92,6 +92,15 @@ class Mean:
         value, half = float(values.mean()), _TWO_SIDED * float(values.std(ddof=1)) / len(values) ** 0.5
         return cls(value, (value - half, value + half), len(values))
 
+    @classmethod
+    def estimate_shares(cls, shares: npt.NDArray[np.floating]) -> Mean:
+        """The mean of a few shares in [0, 1], e.g. one per class, with Student's t; the interval of fewer than 3 is [0, 1]."""
+        n, value = len(shares), float(np.mean(shares))
+        if n < 3:
+            return cls(value, (0.0, 1.0), n)
+        half = student(_TWO_SIDED, n - 1) * float(np.std(shares, ddof=1)) / math.sqrt(n)
+        return cls(value, (max(0.0, value - half), min(1.0, value + half)), n)
+
     def __str__(self) -> str:
         low, high = self.interval
         return f"{self.value:.2f} [{low:.2f}, {high:.2f}] n={self.n}"

@@ -22,7 +22,7 @@ from edgetl.bundle.bundle import Bundle
 from edgetl.cli import main
 from edgetl.errors import BundleError, ExportError, HeadError, TrainError
 from edgetl.heads import Fit, Head, Learner
-from edgetl.heads.confidence.acceptance import ClassMean, RejectionReport
+from edgetl.heads.confidence.acceptance import RejectionReport
 from edgetl.heads.confidence.limits import FEW, set_limits_beside
 from edgetl.heads.confidence.rejection import POINTS, SCORES, Rejected
 from edgetl.heads.leave_class_out import LeaveClassOut
@@ -31,6 +31,7 @@ from edgetl.heads.scoring import auroc, make_rejection, prepare, score_photos
 from edgetl.heads.text import rejection_details, rejection_text
 from edgetl.runtimes import fake
 from edgetl.session import deployment
+from edgetl.stats import Mean
 from edgetl.types import to_json
 
 DIM = 24
@@ -68,7 +69,7 @@ def test_auroc_is_scikit_learns(known: list[float], unknown: list[float]) -> Non
 @settings(max_examples=40, deadline=None)
 def test_the_interval_over_classes_is_students(n: int, seed: int) -> None:
     values = np.random.default_rng(seed).beta(20, 5, n)
-    mean = ClassMean.compute(values)
+    mean = Mean.estimate_shares(values)
     half = student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)
     expected = (max(0, values.mean() - half), min(1, values.mean() + half)) if n > 2 else (0, 1)
     np.testing.assert_allclose(mean.interval, expected, atol=0.01 * (half if n > 2 else 1) + 1e-9)

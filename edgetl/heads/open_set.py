@@ -20,7 +20,6 @@ from edgetl.heads.confidence.acceptance import (
     LEAST_HELD,
     LEAST_KNOWN,
     LEAST_PHOTOS,
-    ClassMean,
     Rates,
     RejectionReason,
     RejectionReport,
@@ -37,7 +36,7 @@ from edgetl.heads.linalg.whitening import OutsidePoints
 from edgetl.heads.photo_choice import pick_classes, pick_photos, spread, take_first
 from edgetl.heads.scoring import auroc, make_rejection, prepare, score_photos
 from edgetl.heads.training_set import TrainingSet
-from edgetl.stats import Proportion, student
+from edgetl.stats import Mean, Proportion, student
 from edgetl.types import Array, Embeddings
 
 if TYPE_CHECKING:
@@ -193,11 +192,11 @@ def _reject_beside(
             tried = narrow
     wrong, limits, known = tried.wrong, tried.limits, len(tried.known)
     points = {
-        name: Rates(_share(tried.known, limits[i]), ClassMean.compute(wrong[:, i]) if len(wrong) else None, _share(tried.far, limits[i]))
+        name: Rates(_share(tried.known, limits[i]), Mean.estimate_shares(wrong[:, i]) if len(wrong) else None, _share(tried.far, limits[i]))
         for i, name in enumerate(POINTS)
     }
     code, reason = judge_rates(points[point], len(rejects))
-    areas: dict[str, ClassMean] = {score: ClassMean.compute(tried.areas)} if len(wrong) else {}
+    areas: dict[str, Mean] = {score: Mean.estimate_shares(tried.areas)} if len(wrong) else {}
     counts = len(rejects), _eligible(view, photos), len(wrong), known, len(background), background.near
     report = RejectionReport(code, reason, point, points, score, areas, *counts)
     return make_rejection(view, score, 1.0, limits[POINTS.index(point)], tried.reach, limits, tried.model), report
@@ -222,7 +221,7 @@ def _reject_alone(view: TrainingSet, photos: Array, rejects: Array, point: Opera
     pairs = _leave_out(view, photos, pick_classes(view, photos, 3), rejects, heat, reach)
     areas = {score: np.array([auroc(pair[score][0], pair[score][1]) for pair in pairs]) for score in SCORES}
     chosen = _pick_score(areas)
-    code, reason = judge_auroc(ClassMean.compute(areas[chosen]), eligible)
+    code, reason = judge_auroc(Mean.estimate_shares(areas[chosen]), eligible)
     known = score_photos(held_out, heat, rejects, reach)[chosen]
 
     def set_limits(own: Array) -> tuple[float, ...]:
@@ -230,8 +229,8 @@ def _reject_alone(view: TrainingSet, photos: Array, rejects: Array, point: Opera
 
     limits = set_limits(known)
     wrong = np.array([[(other >= limit).mean() for limit in set_limits(own)] for own, other, _ in (pair[chosen] for pair in pairs)])
-    points = {name: Rates(_share(known, limits[i]), ClassMean.compute(wrong[:, i]), none) for i, name in enumerate(POINTS)}
-    measured: dict[str, ClassMean] = {score: ClassMean.compute(values) for score, values in areas.items()}
+    points = {name: Rates(_share(known, limits[i]), Mean.estimate_shares(wrong[:, i]), none) for i, name in enumerate(POINTS)}
+    measured: dict[str, Mean] = {score: Mean.estimate_shares(values) for score, values in areas.items()}
     report = RejectionReport(code, reason, point, points, chosen, measured, trained, eligible, len(pairs), len(rows))
     if code != "reliable":
         return far_only, report

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Literal
 
-import numpy as np
-
 from edgetl.heads.confidence.rejection import OperatingPoint, Score
-from edgetl.stats import Proportion, student
-from edgetl.types import Array
+from edgetl.stats import Mean, Proportion
 
 LEAST_CLASSES, LEAST_AUROC, LEAST_PHOTOS = 4, 0.7, 3
 """What a reliable rejection without a background takes (docs/evidence/rejection.md, "Without a background")."""
@@ -21,41 +17,10 @@ RELIABLE = 0.3
 """The largest share of photos of a left-out class that may get a label where the rejection counts as reliable."""
 LEAST_HELD = 4
 """With a background, the classes left out that the same needs (docs/evidence/rejection.md, "What the report promises")."""
-_TWO_SIDED = 1.959963984540054
-"""The two-sided normal deviate of 95 %."""
 RejectionCode = Literal["reliable", "unreliable", "unrelated-only", "cannot-measure"]
 RejectionReason = Literal[
     "measured", "similar-accepted", "low-auroc", "one-class", "not-left-out", "few-classes", "few-photos", "few-photos-per-class"
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassMean:
-    """A mean over classes with its 95 % t interval: classes are what varies, however many photos each has.
-
-    A single new class may lie outside (docs/evidence/rejection.md, "What the report promises").
-
-    Attributes:
-        value: the mean.
-        interval: within [0, 1]; all of it for fewer than 3 classes.
-        n: classes.
-    """
-
-    value: float
-    interval: tuple[float, float]
-    n: int
-
-    @classmethod
-    def compute(cls, values: Array) -> ClassMean:
-        """The mean of one value per class, each in [0, 1]."""
-        n, value = len(values), float(np.mean(values))
-        if n < 3:
-            return cls(value, (0.0, 1.0), n)
-        half = student(_TWO_SIDED, n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
-        return cls(value, (max(0.0, value - half), min(1.0, value + half)), n)
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.interval[0]:.2f}, {self.interval[1]:.2f}] over {self.n} classes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +29,13 @@ class Rates:
 
     Attributes:
         coverage: known photos, each scored without its near-duplicates.
-        false_accept: the share of photos of an unknown class, each class left out in turn; None if none could be left out.
+        false_accept: the share of photos of an unknown class that get a label, mean over the classes, each left out in turn (a single new
+            class may lie outside the interval: docs/evidence/rejection.md); None if none could be left out.
         background: unrelated photos: those of the background that no head has seen; n is 0 without a background.
     """
 
     coverage: Proportion
-    false_accept: ClassMean | None
+    false_accept: Mean | None
     background: Proportion
 
 
@@ -102,7 +68,7 @@ class RejectionReport:
     point: OperatingPoint
     points: Mapping[OperatingPoint, Rates]
     score: Score | None
-    auroc: Mapping[str, ClassMean]
+    auroc: Mapping[str, Mean]
     trained: int
     eligible: int
     classes: int
@@ -125,7 +91,7 @@ class RejectionReport:
         return self._active.coverage
 
     @property
-    def false_accept(self) -> ClassMean | None:
+    def false_accept(self) -> Mean | None:
         """The share of photos of an unknown class that it accepts; None if that could not be measured."""
         return self._active.false_accept
 
@@ -135,7 +101,7 @@ class RejectionReport:
         return self._active.background
 
 
-def judge_auroc(area: ClassMean, eligible: int) -> tuple[RejectionCode, RejectionReason]:
+def judge_auroc(area: Mean, eligible: int) -> tuple[RejectionCode, RejectionReason]:
     """Whether the scores, tried on left-out classes without a background, tell enough to reject by them."""
     if eligible < LEAST_CLASSES:
         return "unreliable", "few-classes"
