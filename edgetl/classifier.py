@@ -105,7 +105,7 @@ class Classifier(StoredClassifier):
         stored.session = Session(stored.store)
         return stored
 
-    def add(self, photo: Photo, label: str, *, color: ColorOrder = "rgb", views: int = 1, strict: bool = False) -> AddReport:
+    def add(self, photo: Photo, label: str, *, color: ColorOrder = "rgb", strict: bool = False) -> AddReport:
         """Adds one labelled photo; durable when it returns.
 
         The same photo again costs no backbone pass; under another label it moves there.
@@ -114,8 +114,6 @@ class Classifier(StoredClassifier):
             photo: a path, bytes, a PIL image, or uint8 pixels.
             label: its class; a new one needs nothing else.
             color: the channel order of pixels.
-            views: how many embeddings of it, its own included; the others are augmented copies (see
-                :func:`edgetl.inputs.photo.augment.augmented` for what they gain), and each costs a backbone pass.
             strict: raise PhotoError for a photo with possible problems, instead of listing them in `AddReport.findings`.
 
         Raises:
@@ -125,7 +123,7 @@ class Classifier(StoredClassifier):
         """
         from edgetl.session import adding
 
-        return adding.add(self.session, self.embedder, photo, label, color=color, views=views, strict=strict)
+        return adding.add(self.session, self.embedder, photo, label, color=color, strict=strict)
 
     def add_many(
         self,
@@ -133,7 +131,6 @@ class Classifier(StoredClassifier):
         *,
         label: str | None = None,
         color: ColorOrder = "rgb",
-        views: int = 1,
         strict: bool = False,
         progress: Progress | None = None,
     ) -> AddReport:
@@ -143,7 +140,6 @@ class Classifier(StoredClassifier):
             photos: a folder `root/<class>/<photo>`, pairs of photo and label, or, with `label`, a folder of photos.
             label: one class for every photo of the folder.
             color: the channel order of pixels.
-            views: how many embeddings of each photo, as in :meth:`add`.
             strict: leave out photos with possible problems; they are among `failed` then.
             progress: called with (photos done, photos in all or 0).
 
@@ -154,7 +150,7 @@ class Classifier(StoredClassifier):
         """
         from edgetl.session import adding
 
-        return adding.add_many(self.session, self.embedder, photos, label, color=color, views=views, strict=strict, progress=progress)
+        return adding.add_many(self.session, self.embedder, photos, label, color=color, strict=strict, progress=progress)
 
     def predict(
         self,

@@ -16,7 +16,6 @@ from PIL.JpegImagePlugin import JpegImageFile
 from raising import raises
 
 from edgetl.errors import PhotoError
-from edgetl.inputs.photo.augment import AUGMENTATIONS, augmented
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import load
 from edgetl.types import ImageSpec, Photo, Pixels
@@ -253,38 +252,13 @@ FORMS: dict[str, Photo] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_first_view_is_the_photo_and_all_are_the_same_every_time(form: str) -> None:
-    source = load(FORMS[form])
-    made_once = augmented(source, SPEC, len(AUGMENTATIONS))
-    assert (made_once.shape, made_once.dtype) == ((len(AUGMENTATIONS), 224, 224, 3), np.uint8)
-    np.testing.assert_array_equal(made_once[0], tensor(source, SPEC))
-    np.testing.assert_array_equal(made_once[:2], augmented(source, SPEC, 2))
-    np.testing.assert_array_equal(made_once, augmented(load(FORMS[form]), SPEC, len(AUGMENTATIONS)))
+def test_a_photo_gives_the_same_tensor_every_time(form: str) -> None:
+    pixels = tensor(load(FORMS[form]), SPEC)
+    assert (pixels.shape, pixels.dtype) == ((224, 224, 3), np.uint8)
+    np.testing.assert_array_equal(pixels, tensor(load(FORMS[form]), SPEC))
 
 
-def test_every_view_shows_what_its_augmentation_says() -> None:
-    """Against a crop of its own side by the reference, or a plain resize, mirrored and lit in floating point."""
-    image = picture(640, 480, seed=11)
-    for view, ours in zip(AUGMENTATIONS, augmented(load(image), FULL, len(AUGMENTATIONS))):
-        whole = np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC))
-        shown = whole if view.side is None else resized_and_cropped(image, ImageSpec(224, 224, round(256 / view.side)))
-        expected = shown / 255.0
-        expected = 255 * (expected[:, ::-1] if view.flip else expected) ** view.gamma
-        assert levels(ours, np.rint(expected).astype(np.uint8)) < 1.5, view
-        assert view == AUGMENTATIONS[0] or levels(ours, made(image)) > 3, view
-
-
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_views_are_turned_upright_before_they_are_mirrored(orientation: int) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    photo = encoded(picture(500, 400, seed=12), "PNG", exif=exif)
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(photo)))
-    for turned, plain in zip(augmented(load(photo), FULL, len(AUGMENTATIONS)), augmented(load(upright), FULL, len(AUGMENTATIONS))):
-        assert levels(turned, plain) < 1.0
-
-
-def test_all_views_come_from_one_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photo_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     decoders: list[str] = []
     real = Image._getdecoder
 
@@ -293,16 +267,5 @@ def test_all_views_come_from_one_decode(monkeypatch: pytest.MonkeyPatch) -> None
         return real(mode, name, *rest)  # type: ignore[arg-type]  # passed on as they come
 
     monkeypatch.setattr(Image, "_getdecoder", counted)
-    augmented(load(FORMS["JPEG"]), SPEC, len(AUGMENTATIONS))
+    tensor(load(FORMS["JPEG"]), SPEC)
     assert decoders == ["jpeg"]
-
-
-@pytest.mark.parametrize("n", [0, -1, len(AUGMENTATIONS) + 1])
-def test_an_impossible_number_of_views_is_an_error(n: int) -> None:
-    with pytest.raises(ValueError, match=f"{n} views"):
-        augmented(load(FORMS["JPEG"]), SPEC, n)
-
-
-def test_a_damaged_photo_has_no_views() -> None:
-    with raises(PhotoError, "photo-corrupt"):
-        augmented(load(encoded(picture(500, 400))[:2000]), SPEC, 3)

@@ -34,9 +34,9 @@ def photo(k: int) -> bytes:
 
 
 def sample(k: int, label: str = "mug", source: str | None = None) -> NewSample:
-    views = np.random.default_rng(k).normal(size=(1 + k % 3, 16)).astype(np.float32)
+    embedding = np.random.default_rng(k).normal(size=16).astype(np.float32)
     capture = dataclasses.replace(CAPTURE, taken=1.7e9 + k, thumbnail=b"jpeg %d" % k) if k % 2 else None
-    return NewSample(photo(k), label, views, source or f"{label}/{k}.jpg", capture)
+    return NewSample(photo(k), label, embedding, source or f"{label}/{k}.jpg", capture)
 
 
 def make(path: Path, *batch: NewSample) -> Path:

@@ -83,20 +83,6 @@ def test_strict_leaves_such_photos_out_with_the_reason(classifier: Classifier, t
     assert report.failed[0].code == "photo-problem"
 
 
-def test_views_of_a_photo_come_and_go_with_it_and_count_once(classifier: Classifier) -> None:
-    add_photos(classifier, 6, "red", "green")
-    plain = classifier.train().accuracy.n
-    for seed in range(20, 26):
-        for label in ("red", "green"):
-            classifier.add(coloured(label, seed), label, views=3)
-    assert classifier.counts == {"red": 12, "green": 12}
-    ids = classifier.store.samples().ids
-    assert np.unique(ids, return_counts=True)[1].tolist() == [1] * 12 + [3] * 12
-    assert plain < classifier.train().accuracy.n <= 24
-    classifier.forget(photo=coloured("red", 20))
-    assert len(classifier.store.samples().ids) == len(ids) - 3
-
-
 @pytest.fixture
 def harmed(classifier: Classifier) -> Classifier:
     """A trained classifier to which photos of one of its classes were added under another name."""

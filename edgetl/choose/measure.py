@@ -131,7 +131,7 @@ def measure_quality(
             skipped[str(photo)] = Skipped(str(photo), getattr(result, "code", "photo-unusable"), str(result))
         progress(done)
     labels, fingerprint = [label for label, _ in embedded], embedder.fingerprint
-    embeddings = np.array([photo.views[0] for _, photo in embedded], np.float32).reshape(-1, fingerprint.dim)
+    embeddings = np.array([photo.embedding for _, photo in embedded], np.float32).reshape(-1, fingerprint.dim)
     learner = Learner(fingerprint.dim, fingerprint.levels)
     taken = [photo.capture.taken or math.nan for _, photo in embedded if photo.capture]
     learner.add(np.arange(len(embedded)), embeddings, labels, taken)

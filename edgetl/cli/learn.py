@@ -26,10 +26,9 @@ _QUICK = 2000
 @MODEL
 @click.option("-l", "--label", help="The class of every photo; without it, folders are ROOT/CLASS/PHOTO.")
 @click.option("--strict", is_flag=True, help="Leave out photos with possible problems: dark, blurred, repeated, ...")
-@click.option("--views", type=click.IntRange(1), default=1, show_default=True, help="Embeddings per photo; each costs a backbone pass.")
 @VERBOSE
 @JSON
-def add(photos: tuple[str, ...], label: str | None, strict: bool, views: int, verbose: bool, as_json: bool, **model: Any) -> None:
+def add(photos: tuple[str, ...], label: str | None, strict: bool, verbose: bool, as_json: bool, **model: Any) -> None:
     """Add labelled photos to the store."""
     missing = [path for path in photos if not Path(path).exists()]
     if missing:  # before a store is made for them
@@ -37,7 +36,7 @@ def add(photos: tuple[str, ...], label: str | None, strict: bool, views: int, ve
     if label is not None:
         check_label(label)
     with opened(model) as classifier, progress_bar("adding") as progress:
-        options = {"views": views, "strict": strict, "progress": progress}
+        options = {"strict": strict, "progress": progress}
         reports = [_add(classifier, Path(path), label, options) for path in photos]
         report = _whole(reports, classifier.counts)
         changed = len(report.photos) - report.number("known")

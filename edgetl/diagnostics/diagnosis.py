@@ -104,7 +104,7 @@ class _Photos:
         self.unmeasured += sum(capture is None for capture in batch.captures)
         if with_units:
             self._taken.append(batch.taken)
-            self._units.append(power_normalised(batch.embeddings[batch.first]))
+            self._units.append(power_normalised(batch.embeddings))
 
     def find_groups(self, fit: Fit | None) -> Array:
         """The near-duplicate group of each photo, int [m], numbered from 0."""

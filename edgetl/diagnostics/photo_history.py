@@ -118,7 +118,7 @@ class PhotoHistory:
         whole, real = np.frombuffer(content, "<i8"), np.frombuffer(content, "<f8")
         at = number + 2 * measures
         batch = store.select({sample for sample in whole[:number].tolist() if sample})
-        units, rows = rooted(power_normalised(batch.embeddings[batch.first])), {int(sample): row for row, sample in enumerate(batch.ids)}
+        units, rows = rooted(power_normalised(batch.embeddings)), {int(sample): row for row, sample in enumerate(batch.ids)}
         for place, sample in enumerate(whole[:number].tolist()):
             if (row := rows.get(sample)) is not None:
                 self._put(place, KeptPhoto(batch.sources[row], batch.labels[row]), _second(batch.captures[row]), units[row], sample)
@@ -182,7 +182,7 @@ class PhotoHistory:
 
         The products of all photos of the batch with the kept ones, and with each other, are computed at once.
         """
-        x = batch.embeddings[batch.first]
+        x = batch.embeddings
         units, column = rooted(power_normalised(x)), np.arange(len(self._units))
         with single_thread():
             cosines = units @ np.concatenate([self._units, units]).T

@@ -47,9 +47,9 @@ class StoredPhotos:
     """All photos of a store in memory: d + 500 bytes a photo, about 35 MB for 20,000 photos of 1280 values.
 
     Attributes:
-        ids: sample id of each row, int64 [n]; the views of a photo are several rows.
+        ids: sample ids, int64 [n].
         codes: embeddings as the store keeps them, of any length, int8 or float16 [n, d].
-        taken: when each row's photo was taken, float64 [n], seconds since 1970; NaN if unknown.
+        taken: when each photo was taken, float64 [n], seconds since 1970; NaN if unknown.
         labels: class by sample id.
         sources: where each came from, by sample id.
         captures: what was measured, :data:`edgetl.store.captures.LAYOUT` [k], without the photos of which nothing was measured.
@@ -73,9 +73,9 @@ class StoredPhotos:
         measured = [np.empty(0, LAYOUT)]
         for batch in batches:
             numbers = batch.ids.tolist()
-            ids.append(np.repeat(batch.ids, batch.views))
+            ids.append(batch.ids)
             codes.append(batch.codes)
-            taken.append(np.repeat(batch.taken, batch.views))
+            taken.append(batch.taken)
             labels.update(zip(numbers, batch.labels))
             sources.update(zip(numbers, batch.sources))
             measured.append(batch.measured[batch.measured["width"] > 0])
@@ -83,11 +83,6 @@ class StoredPhotos:
         photos = cls(np.concatenate(ids), rows, np.concatenate(taken), labels, sources, np.concatenate(measured), np.empty(0))
         with single_thread():
             return dataclasses.replace(photos, usual=_usual_cosines(photos))
-
-    @property
-    def first(self) -> Array:
-        """The row of each photo itself, without its other views, int64 [m]."""
-        return np.flatnonzero(np.diff(self.ids, prepend=-1))
 
     def normalised(self, rows: Array | slice) -> Embeddings:
         """Rows, power-normalised, float32 [k, d]."""
@@ -101,7 +96,7 @@ class StoredPhotos:
 
     def count_groups(self, label: str, enough: int) -> int:
         """Near-duplicate groups of a class; no longer exact from `enough` on."""
-        rows = self.first[[self.labels[sample] == label for sample in self.ids[self.first].tolist()]]
+        rows = np.flatnonzero([self.labels[sample] == label for sample in self.ids.tolist()])
         for some in (rows[:_COUNTED], rows):
             finder = Bursts()
             finder.add(len(some))
@@ -115,11 +110,8 @@ class StoredPhotos:
         query = power_normalised(np.asarray(embedding, np.float32)[None])[0]
         cosines = np.concatenate([np.empty(0, np.float32), *(x @ query for _, x in self.blocks())])
         order = np.argsort(-cosines, kind="stable")
-        nearest: dict[int, float] = {}
-        for row in order[self.ids[order] != (-1 if itself is None else itself)].tolist():
-            nearest.setdefault(int(self.ids[row]), float(np.clip(cosines[row], -1, 1)))
-            if len(nearest) >= k:
-                break
+        others = order[self.ids[order] != (-1 if itself is None else itself)][:k]
+        nearest = {int(self.ids[row]): float(np.clip(cosines[row], -1, 1)) for row in others.tolist()}
         return tuple(Neighbour(sample, self.labels[sample], self.sources[sample], cosine) for sample, cosine in nearest.items())
 
 
@@ -128,8 +120,8 @@ def _usual_cosines(photos: StoredPhotos) -> Array:
 
     The rest of a photo's group is searched among the _MATES photos nearest to it; a photo whose group fills them is left out.
     """
-    first = photos.first
-    queries = first[np.linspace(0, len(first) - 1, min(len(first), _QUERIES)).astype(np.intp)] if len(first) else first
+    count = len(photos.ids)
+    queries = np.linspace(0, count - 1, min(count, _QUERIES)).astype(np.intp) if count else np.empty(0, np.intp)
     x = photos.normalised(queries)
     best, where = np.full((len(queries), 0), -np.inf, np.float32), np.zeros((len(queries), 0), np.intp)
     for block, others in photos.blocks():

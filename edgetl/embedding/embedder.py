@@ -18,7 +18,6 @@ from edgetl.bundle.bundle import Bundle, SelfTest, Variant
 from edgetl.embedding import self_test
 from edgetl.embedding.choice import ChoiceCode, SkippedVariant, VariantChoice, by_precision, candidates, measurement_key, requested_runtime
 from edgetl.errors import LabelError, PhotoError, RuntimeUnavailable, SelfTestFailed
-from edgetl.inputs.photo.augment import augmented
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import PhotoSource
 from edgetl.runtimes import Runtime, fastest, open_runtime
@@ -39,11 +38,11 @@ class EmbeddedPhoto:
     """One photo, embedded.
 
     Attributes:
-        views: float32 [v, d]; row 0 is the photo itself, the others are augmented copies of it.
+        embedding: float32 [d].
         capture: what was measured of it; None if that was not requested.
     """
 
-    views: Embeddings
+    embedding: Embeddings
     capture: Capture | None
 
 
@@ -208,19 +207,17 @@ class Embedder:
         """
         return self.infer(tensor(source, self.bundle.input), source.name)
 
-    def embed_sample(self, source: PhotoSource, views: int = 1) -> EmbeddedPhoto:
-        """Embeds one photo for the store, with augmented copies, and measures it.
+    def embed_sample(self, source: PhotoSource) -> EmbeddedPhoto:
+        """Embeds one photo for the store, and measures it.
 
         Args:
             source: the photo.
-            views: how many embeddings, the photo's own included; each costs a backbone pass (see
-                :func:`edgetl.inputs.photo.augment.augmented`).
 
         Raises:
             PhotoError: the photo cannot be used.
         """
-        pixels, capture = self._prepare(source, views, measured=True)
-        return EmbeddedPhoto(self._run(pixels, source.name), capture)
+        pixels, capture = self._prepare(source, measured=True)
+        return EmbeddedPhoto(self.infer(pixels, source.name), capture)
 
     def infer(self, pixels: Pixels, name: str = "array") -> Embeddings:
         """Embeds one prepared tensor uint8 [h, w, 3] to float32 [d].
@@ -229,7 +226,16 @@ class Embedder:
             PhotoError: its embedding is not finite (`embedding-not-finite`); `name` is the photo's in the message.
             RuntimeUnavailable: the embedder is closed (`embedder-closed`).
         """
-        embedding: Embeddings = self._run(pixels[None], name)[0]
+        with self._lock:
+            if self._closed:
+                message = f"{self.bundle.path}: {self.variant.name} was closed. Open it again."
+                raise RuntimeUnavailable(message, code="embedder-closed", path=str(self.bundle.path), variant=self.variant.name)
+            embedding: Embeddings = self.runtime.embed(pixels[None])[0]
+            self.passes += 1
+        if not np.isfinite(embedding).all():
+            variant, library = self.variant.name, self.runtime.library
+            message = f"{name}: its embedding by {variant} on {library} holds NaN or infinity; it is not used"
+            raise PhotoError(message, code="embedding-not-finite", photo=name, variant=variant, library=library)
         return embedding
 
     def embed_many(
@@ -246,8 +252,8 @@ class Embedder:
             The item; its photo, None if it could not be read; and its embedding float32 [d], the error that stopped it, or None if it was
             skipped.
         """
-        for item, photo, result in self._stream(items, source, skip, 1, measured=False):
-            yield item, photo, result.views[0] if isinstance(result, EmbeddedPhoto) else result
+        for item, photo, result in self._stream(items, source, skip, measured=False):
+            yield item, photo, result.embedding if isinstance(result, EmbeddedPhoto) else result
 
     def embed_samples(
         self,
@@ -255,24 +261,21 @@ class Embedder:
         source: Callable[[Item], PhotoSource],
         *,
         skip: Callable[[PhotoSource], bool] = lambda _: False,
-        views: int = 1,
     ) -> Iterator[tuple[Item, PhotoSource | None, EmbeddedPhoto | Rejected | None]]:
-        """Embeds many photos for the store: as :meth:`embed_many`, with augmented copies, and each is measured.
+        """Embeds many photos for the store: as :meth:`embed_many`, and each is measured.
 
         Args:
             items: anything.
             source: turns an item into its photo; called in a worker thread.
             skip: whether a photo needs no embedding; called in a worker thread.
-            views: how many embeddings of each, the photo's own included.
         """
-        return self._stream(items, source, skip, views, measured=True)
+        return self._stream(items, source, skip, measured=True)
 
     def _stream(
         self,
         items: Iterable[Item],
         source: Callable[[Item], PhotoSource],
         skip: Callable[[PhotoSource], bool],
-        views: int,
         *,
         measured: bool,
     ) -> Iterator[tuple[Item, PhotoSource | None, EmbeddedPhoto | Rejected | None]]:
@@ -280,7 +283,7 @@ class Embedder:
             photo = None
             try:
                 photo = source(item)
-                return photo, None if skip(photo) else self._prepare(photo, views, measured=measured)
+                return photo, None if skip(photo) else self._prepare(photo, measured=measured)
             except (PhotoError, LabelError) as error:
                 return photo, error
 
@@ -288,7 +291,7 @@ class Embedder:
             if not isinstance(prepared, tuple):
                 return prepared
             try:
-                return EmbeddedPhoto(self._run(prepared[0], photo.name if photo else "photo"), prepared[1])
+                return EmbeddedPhoto(self.infer(prepared[0], photo.name if photo else "photo"), prepared[1])
             except PhotoError as error:
                 return error
 
@@ -299,25 +302,11 @@ class Embedder:
                 photo, prepared = future.result()
                 yield item, photo, finish(photo, prepared)
 
-    def _prepare(self, photo: PhotoSource, count: int, *, measured: bool) -> Prepared:
+    def _prepare(self, photo: PhotoSource, *, measured: bool) -> Prepared:
         from edgetl.inputs.photo.capture import measure
 
-        spec = self.bundle.input
-        pixels = tensor(photo, spec)[None] if count == 1 else augmented(photo, spec, count)
-        return pixels, measure(pixels[0], photo) if measured else None
-
-    def _run(self, tensors: Pixels, name: str) -> Embeddings:
-        with self._lock:
-            if self._closed:
-                message = f"{self.bundle.path}: {self.variant.name} was closed. Open it again."
-                raise RuntimeUnavailable(message, code="embedder-closed", path=str(self.bundle.path), variant=self.variant.name)
-            embeddings: Embeddings = self.runtime.embed(tensors)
-            self.passes += len(tensors)
-        if not np.isfinite(embeddings).all():
-            variant, library = self.variant.name, self.runtime.library
-            message = f"{name}: its embedding by {variant} on {library} holds NaN or infinity; it is not used"
-            raise PhotoError(message, code="embedding-not-finite", photo=name, variant=variant, library=library)
-        return embeddings
+        pixels = tensor(photo, self.bundle.input)
+        return pixels, measure(pixels, photo) if measured else None
 
     def close(self) -> None:
         """Releases the model, once nobody is using it; a second call does nothing."""

@@ -20,12 +20,12 @@ _COMMIT_EVERY = 16
 Batch = tuple[list[Added], list[FailedPhoto]]
 
 
-def add(session: Session, embedder: Embedder, photo: Photo, label: str, *, color: ColorOrder, views: int, strict: bool) -> AddReport:
+def add(session: Session, embedder: Embedder, photo: Photo, label: str, *, color: ColorOrder, strict: bool) -> AddReport:
     """See :meth:`edgetl.Classifier.add`."""
     started = time.perf_counter()
     label = check_label(label)
     source = load(photo, color=color)
-    embedded = None if session.knows(source) else embedder.embed_sample(source, views)
+    embedded = None if session.knows(source) else embedder.embed_sample(source)
     ready = session.examine(Ready(source.name, source.digest, label, embedded))
     if strict and ready.findings:
         raise PhotoError(_problems(ready), code="photo-problem", photo=ready.name, problems=[finding.code for finding in ready.findings])
@@ -40,7 +40,6 @@ def add_many(
     label: str | None,
     *,
     color: ColorOrder,
-    views: int,
     strict: bool,
     progress: Progress | None,
 ) -> AddReport:
@@ -68,7 +67,7 @@ def add_many(
 
     read = functools.partial(folders.source, color=color)
     with ThreadPoolExecutor(1, thread_name_prefix="edgetl-commit") as committer:
-        for pair, photo, result in embedder.embed_samples(pairs, read, skip=session.knows, views=views):
+        for pair, photo, result in embedder.embed_samples(pairs, read, skip=session.knows):
             if photo is None or isinstance(result, EdgetlError):
                 failed.append(FailedPhoto.from_error(folders.name(pair[0]), result))
                 continue

@@ -77,6 +77,6 @@ def explain(session: Session, embedder: Embedder, photo: Photo, k: int, color: C
     embedded, stored = embedder.embed_sample(source), session.store.find(source.digest)
     with session.steady():
         training_set = StoredPhotos.load(session.store.batches())
-    embedding = embedded.views[0]
+    embedding = embedded.embedding
     prediction = predict(head, embedding, len(head.labels))
     return explanation.explain(prediction, embedding, embedded.capture, training_set, k, None if stored is None else stored.id)

@@ -136,7 +136,7 @@ class Session:
         from edgetl.diagnostics import admit
 
         with self._lock:
-            history, embedding, capture = self.history(), photo.embedded.views[0], photo.embedded.capture
+            history, embedding, capture = self.history(), photo.embedded.embedding, photo.embedded.capture
             probabilities = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
             findings = admit(photo.name, photo.label, capture, embedding, history, probabilities, photo.digest)
         return dataclasses.replace(photo, findings=findings)
@@ -208,7 +208,7 @@ class Session:
                 raise StoreError(
                     f"{photo.name} was forgotten while it was being added. Add it again.", code="forgotten-meanwhile", photo=photo.name
                 )
-            fresh[photo.digest] = NewSample(photo.digest, photo.label, photo.embedded.views, photo.name, photo.embedded.capture)
+            fresh[photo.digest] = NewSample(photo.digest, photo.label, photo.embedded.embedding, photo.name, photo.embedded.capture)
             return Added(photo.name, photo.label, "added", findings=photo.findings)
         previous = here.label if here is not None else moved.get(stored.id, stored.label) if stored is not None else ""
         if previous == photo.label:

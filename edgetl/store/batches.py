@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.store import captures, samples
-from edgetl.store.encoding import codes, row_size
+from edgetl.store.encoding import codes
 from edgetl.types import Array, Capture, Embeddings
 
 MOST = 1024
@@ -21,34 +21,27 @@ MOST = 1024
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SampleBatch:
-    """Some photos in the order of their ids; the views of a photo are consecutive rows, the photo itself first.
+    """Some photos in the order of their ids.
 
     Attributes:
         ids: int64 [m].
         labels: class of each.
         sources: where each came from.
         measured: what was measured of each, :data:`edgetl.store.captures.LAYOUT` [m]; a width of 0 if nothing was.
-        views: rows of each, int64 [m].
-        codes: the embeddings as the store keeps them, int8 [r, d]: their direction, and with `scales` their length.
-        scales: what each row is multiplied with, float32 [r, 1].
+        codes: the embeddings as the store keeps them, int8 [m, d]: their direction, and with `scales` their length.
+        scales: what each row is multiplied with, float32 [m, 1].
     """
 
     ids: npt.NDArray[np.int64]
     labels: Sequence[str]
     sources: Sequence[str]
     measured: Array
-    views: npt.NDArray[np.int64]
     codes: Array
     scales: Embeddings
 
     @property
-    def first(self) -> Array:
-        """The row of each photo itself, int64 [m]."""
-        return np.cumsum(self.views) - self.views
-
-    @property
     def embeddings(self) -> Embeddings:
-        """Of every row, float32 [r, d]."""
+        """Of every photo, float32 [m, d]."""
         return self.codes * self.scales
 
     @functools.cached_property
@@ -85,7 +78,7 @@ def select(db: sqlite3.Connection, path: Path, ids: Sequence[int], dim: int) -> 
 
 def _batch(rows: Sequence[samples.RawRow], dim: int) -> SampleBatch:
     if not rows:
-        return SampleBatch(np.empty(0, np.int64), [], [], captures.unpack([]), np.empty(0, np.int64), *codes([], dim))
+        return SampleBatch(np.empty(0, np.int64), [], [], captures.unpack([]), *codes([], dim))
     numbers, _, _, classes, sources, embeddings, measured = zip(*rows)
     names = {label: label.decode() for label in set(classes)}
     return SampleBatch(
@@ -93,6 +86,5 @@ def _batch(rows: Sequence[samples.RawRow], dim: int) -> SampleBatch:
         [names[label] for label in classes],
         [source.decode() for source in sources],
         captures.unpack(measured),
-        np.array(list(map(len, embeddings))) // row_size(dim),
         *codes(embeddings, dim),
     )

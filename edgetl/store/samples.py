@@ -1,4 +1,4 @@
-"""Sample rows: one labelled photo each, with its embeddings and what was measured of it."""
+"""Sample rows: one labelled photo each, with its embedding and what was measured of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import sqlite3
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from edgetl.errors import StoreError
 from edgetl.store import captures, derived
 from edgetl.store.checksum import RESTORE, checksum, damaged, matches, next_id
-from edgetl.store.encoding import decode, encode, row_size
+from edgetl.store.encoding import decode, encode
 from edgetl.store.erasure import Removed, pieces
 from edgetl.types import Capture, Embeddings
 
@@ -33,7 +32,7 @@ class NewSample:
     Attributes:
         digest: sha256 of the photo, 32 bytes.
         label: its class, as `edgetl.types.check_label` returned it.
-        embedding: float32 [d], or [v, d]: the photo itself first, then its augmented copies.
+        embedding: float32 [d].
         source: where it came from, for people: a path or a word.
         capture: what was measured of it, with its thumbnail.
     """
@@ -64,7 +63,7 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class StoredSamples:
-    """Many samples in the order of their ids; the views of a photo are consecutive rows with the same id, the photo itself first.
+    """Many samples in the order of their ids.
 
     Attributes:
         ids: int64 [n].
@@ -80,7 +79,7 @@ class StoredSamples:
 
 
 class SampleRow(NamedTuple):
-    """A sample as the table holds it, its embeddings encoded one after the other."""
+    """A sample as the table holds it, its embedding encoded."""
 
     id: int
     crc: int
@@ -96,16 +95,16 @@ RawRow = tuple[int, int, bytes, bytes, bytes, bytes, bytes]
 
 
 def pack(path: Path, samples: Sequence[NewSample], dim: int) -> list[bytes]:
-    """Checks the samples and encodes the embeddings of each.
+    """Checks the samples and encodes their embeddings.
 
     Raises:
-        StoreError: an embedding that is not float [dim] or [v, dim] (`embedding-shape`) or not finite (`embedding-not-finite`), or a
+        StoreError: an embedding that is not float [dim] (`embedding-shape`) or not finite (`embedding-not-finite`), or a
             digest that is not 32 bytes (`digest-length`).
     """
     for sample in samples:
         shape = sample.embedding.shape
-        if shape != (dim,) and (len(shape) != 2 or shape[1] != dim or not shape[0]):
-            reason = f"its embedding has shape {list(shape)}, expected [{dim}] or [v, {dim}]"
+        if shape != (dim,):
+            reason = f"its embedding has shape {list(shape)}, expected [{dim}]"
             raise _rejected(path, sample, reason, code="embedding-shape", shape=list(shape), expected=dim)
         if not np.isfinite(sample.embedding).all():
             reason = "its embedding holds NaN or infinity: the model or the photo is broken"
@@ -113,8 +112,7 @@ def pack(path: Path, samples: Sequence[NewSample], dim: int) -> list[bytes]:
         if len(sample.digest) != 32:
             reason = f"its digest has {len(sample.digest)} bytes, a sha256 has 32"
             raise _rejected(path, sample, reason, code="digest-length", count=len(sample.digest), expected=32)
-    rows = iter(encode(np.vstack([sample.embedding for sample in samples]).astype(np.float32, copy=False)))
-    return [b"".join(islice(rows, sample.embedding.size // dim)) for sample in samples]
+    return encode(np.reshape([sample.embedding for sample in samples], (-1, dim)).astype(np.float32, copy=False))
 
 
 def insert(db: sqlite3.Connection, path: Path, samples: Sequence[NewSample], embeddings: Sequence[bytes]) -> list[int]:
@@ -211,21 +209,17 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
 
 def read(db: sqlite3.Connection, path: Path, after: int, dim: int) -> StoredSamples:
     """All samples with an id above `after`."""
-    n = _count(db, after)
-    embeddings = np.empty((n, dim), np.float32)
+    embeddings = np.empty((_count(db, after), dim), np.float32)
     ids, taken = [np.empty(0, np.int64)], [np.empty(0)]
     labels: list[str] = []
     start = 0
     for block in blocks(db, path, after, dim):
         stop = start + len(block.ids)
-        if stop > len(embeddings):  # photos with several views
-            embeddings.resize((stop + stop // 4, dim), refcheck=False)  # without a copy, if there is room behind it
         embeddings[start:stop] = block.embeddings
         ids.append(block.ids)
         taken.append(block.taken)
         labels += block.labels
         start = stop
-    embeddings.resize((start, dim), refcheck=False)
     return StoredSamples(np.concatenate(ids), labels, embeddings, np.concatenate(taken))
 
 
@@ -233,12 +227,12 @@ def blocks(db: sqlite3.Connection, path: Path, after: int, dim: int) -> Iterator
     """The same, CHUNK photos at a time."""
     for chunk in chunks(db, path, after):
         numbers, _, _, classes, _, rows, measured = zip(*chunk)
-        views = np.array(list(map(len, rows))) // row_size(dim)
-        embeddings = np.empty((int(views.sum()), dim), np.float32)
+        embeddings = np.empty((len(rows), dim), np.float32)
         decode(rows, embeddings)
         names = {label: label.decode() for label in set(classes)}
-        labels = list(chain.from_iterable(map(repeat, map(names.__getitem__, classes), views.tolist())))
-        yield StoredSamples(np.repeat(numbers, views), labels, embeddings, np.repeat(captures.unpack(measured)["taken"], views))
+        yield StoredSamples(
+            np.array(numbers, np.int64), [names[label] for label in classes], embeddings, captures.unpack(measured)["taken"]
+        )
 
 
 def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) -> Iterator[list[RawRow]]:

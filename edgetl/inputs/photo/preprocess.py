@@ -91,17 +91,16 @@ def cropped(photo: Decoded, spec: ImageSpec) -> Pixels:
     if isinstance(photo.image, np.ndarray):
         return photo.image
     with decoding(photo.name):
-        return cut(photo.image, photo.turn, spec)
+        return _cut(photo.image, photo.turn, spec)
 
 
-def cut(photo: Image.Image, turn: int, spec: ImageSpec, side: float | None = 1.0) -> Pixels:
+def _cut(photo: Image.Image, turn: int, spec: ImageSpec) -> Pixels:
     """Scales, crops and turns a decoded photo.
 
     Args:
         photo: in a mode whose values can be averaged.
         turn: the EXIF orientation, 1 to 8.
         spec: the model's image spec.
-        side: the side of what is shown, in sides of the centre crop, at most 1; None is the whole photo.
 
     Returns:
         uint8 [spec.height, spec.width, 3], RGB.
@@ -110,19 +109,10 @@ def cut(photo: Image.Image, turn: int, spec: ImageSpec, side: float | None = 1.0
 
     # Scaling before turning is the same picture (the box is symmetric) and turns 50 thousand pixels instead of 12 million.
     size = (spec.height, spec.width) if turn >= 5 else (spec.width, spec.height)
-    exact = photo.size == size
-    if not (exact and side == 1):
-        box = (0.0, 0.0, *photo.size) if exact or side is None else centre_box(photo.size, size, spec.resize)
-        photo = photo.resize(size, Image.Resampling[spec.filter.upper()], box=_zoomed(box, side or 1))
+    if photo.size != size:
+        photo = photo.resize(size, Image.Resampling[spec.filter.upper()], box=centre_box(photo.size, size, spec.resize))
     upright = photo.transpose(Image.Transpose[_UPRIGHT[turn]]) if turn in _UPRIGHT else photo
     return np.asarray(upright if upright.mode == "RGB" else upright.convert("RGB"))
-
-
-def _zoomed(box: Box, side: float) -> Box:
-    """The box with its sides times `side`, at most 1, about its centre."""
-    left, top, right, bottom = box
-    x, y = (right - left) * (1 - side) / 2, (bottom - top) * (1 - side) / 2
-    return left + x, top + y, right - x, bottom - y
 
 
 def centre_box(size: tuple[int, int], crop: tuple[int, int], resize: int) -> Box:

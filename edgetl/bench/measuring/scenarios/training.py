@@ -68,7 +68,7 @@ def learn_one(stand: Stand, loop: Loop) -> Measured:
         moments.append(clock())
         embedding = embedder.infer(pixels, source.name)
         moments.append(clock())
-        ready = session.examine(Ready(source.name, source.digest, label, None if known else EmbeddedPhoto(embedding[None], capture)))
+        ready = session.examine(Ready(source.name, source.digest, label, None if known else EmbeddedPhoto(embedding, capture)))
         moments.append(clock())
         session.put([ready])
         moments.append(clock())
@@ -118,7 +118,7 @@ def head_swap(stand: Stand, loop: Loop) -> Measured:
 def durable_commit(stand: Stand, loop: Loop) -> Measured:
     """One embedded photo, its thumbnail included -> its row is on the disk: `Store.add` to a store of its own."""
     embedded = stand.embedder.embed_sample(load(stand.known[0]))
-    sample = NewSample(b"", "class", embedded.views, "bench", embedded.capture)
+    sample = NewSample(b"", "class", embedded.embedding, "bench", embedded.capture)
     samples = array("q")
     with Store.open(stand.folder / "commits.db", stand.classifier.store.fingerprint) as store:
         for number in range(1 + loop.queries):
