@@ -159,11 +159,6 @@ class Fingerprint:
         mine, theirs = to_json(self), to_json(other)
         return [f"{name}: {mine[name]} != {theirs[name]}" for name in mine if mine[name] != theirs[name]]
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Fingerprint:
-        """The inverse of :func:`to_json`."""
-        return cls(**{**value, "input": ImageSpec(**value["input"]), "levels": tuple(value["levels"])})
-
 
 @dataclasses.dataclass(frozen=True)
 class Capture:

@@ -187,20 +187,10 @@ CELLS = [(case, check) for case in CASES for check in CHECKS]
 
 
 def _bundle() -> Bundle:
-    """The smallest bundle an embedder can be told it came from."""
-    variant = {"format": "fake", "precision": "fp32", "recipe": {}, "parity": None, "background": None}
-    manifest = {
-        "backbone": {},
-        "input": {"width": 8, "height": 8, "resize": 8},
-        "dim": 5,
-        "levels": [],
-        "calibration": None,
-        "created_by": "a test",
-        "variants": {"fake-fp32": {**variant, "files": [{"path": "m", "size": 0, "sha256": ""}]}},
-        "self_test": [{"path": bundles.SELF_TEST, "size": 0, "sha256": ""}],
-        "proofs": [],
-    }
-    return Bundle(Path("memory"), manifest)
+    """The smallest bundle that an embedder can hold."""
+    variant = bundles.Variant("fake-fp32", "fake", "fp32", (bundles.File("m", 0, ""),), {}, None, None)
+    test = (bundles.File(bundles.SELF_TEST, 0, ""),)
+    return Bundle(Path("memory"), bundles.Manifest("a test", {}, ImageSpec(8, 8, 8), 5, (), None, test, (variant,), ()))
 
 
 @pytest.mark.parametrize(("case", "check"), CELLS, ids=[f"{case} {check.__name__}" for case, check in CELLS])

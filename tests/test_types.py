@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from edgetl.decoding import decode
 from edgetl.stats import Proportion
 from edgetl.types import Fingerprint, HeadInfo, ImageSpec, digest, to_json
 
@@ -50,4 +51,4 @@ def test_a_fingerprint_names_every_field_that_differs() -> None:
     theirs = Fingerprint("cd", ImageSpec(224, 224, 224), "openvino", "fp16", 1279, (279, 1000))
     assert mine.differences(mine) == []
     assert [line.split(":")[0] for line in mine.differences(theirs)] == [field.name for field in dataclasses.fields(Fingerprint)]
-    assert Fingerprint.from_json(json.loads(json.dumps(to_json(mine)))) == mine
+    assert decode(Fingerprint, json.loads(json.dumps(to_json(mine)))) == mine

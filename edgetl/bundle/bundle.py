@@ -22,7 +22,6 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -30,8 +29,9 @@ import safetensors.numpy
 
 from edgetl.bundle import background, container
 from edgetl.bundle.proofs import Parity, Proof
+from edgetl.decoding import decode
 from edgetl.errors import BundleError, BundleMissing
-from edgetl.types import Embeddings, Fingerprint, ImageSpec, Pixels, digest
+from edgetl.types import Embeddings, Fingerprint, ImageSpec, Pixels, digest, to_json
 
 FORMAT = "edgetl-bundle"
 VERSION = 1
@@ -63,9 +63,7 @@ class File:
         """
         pure = PurePosixPath(self.path)
         if pure.is_absolute() or ".." in pure.parts or str(pure) != self.path or not pure.name or "\0" in self.path:
-            raise ValueError(f"names the file {self.path!r}, which is not a plain path inside the bundle")
-        if not isinstance(self.size, int) or not isinstance(self.sha256, str):
-            raise ValueError(f"{self.path}: size {self.size!r} must be an integer and sha256 {self.sha256!r} a string")
+            raise ValueError(f"{self.path!r} is not a plain path inside the bundle")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +87,15 @@ class Variant:
     recipe: Mapping[str, Any]
     parity: Parity | None
     background: File | None
+
+    def __post_init__(self) -> None:
+        """Rejects a variant that no runtime can open.
+
+        Raises:
+            ValueError: no file, an unknown format or an unknown precision.
+        """
+        if not self.files or self.format not in FAMILIES or self.precision not in PRECISIONS:
+            raise ValueError(f"variant {self.name} has {len(self.files)} files, format {self.format!r} and precision {self.precision!r}")
 
     @property
     def family(self) -> str:
@@ -125,6 +132,41 @@ class SelfTest:
     faults: Mapping[str, Embeddings]
 
 
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """`manifest.json` without its format, version and sha256; the attributes that :class:`Bundle` has too are described there.
+
+    Attributes:
+        self_test: the self-test images and :data:`SELF_TEST`.
+    """
+
+    created_by: str
+    backbone: Mapping[str, Any]
+    input: ImageSpec
+    dim: int
+    levels: tuple[int, ...]
+    calibration: Mapping[str, Any] | None
+    self_test: tuple[File, ...]
+    variants: tuple[Variant, ...]
+    proofs: tuple[Proof, ...]
+
+    def __post_init__(self) -> None:
+        """Rejects what contradicts itself: the manifest may come from a stranger.
+
+        Raises:
+            ValueError: naming the contradiction.
+        """
+        names = [variant.name for variant in self.variants]
+        if self.levels and (min(self.levels) < 1 or sum(self.levels) != self.dim):
+            raise ValueError(f"levels {list(self.levels)} do not add up to dim {self.dim}")
+        if self.dim < 1 or not names or len(set(names)) != len(names):
+            raise ValueError(f"dim {self.dim} and variants {names}, expected at least one of each and distinct names")
+        if unknown := {proof.variant for proof in self.proofs} - set(names):
+            raise ValueError(f"it lists proofs of {', '.join(sorted(unknown))}, which it does not hold")
+        if SELF_TEST not in (file.path for file in self.self_test):
+            raise ValueError(f"it does not list {SELF_TEST}")
+
+
 class Bundle:
     """An opened bundle; opening reads the manifest only.
 
@@ -140,26 +182,13 @@ class Bundle:
         created_by: the edgetl version that wrote it.
     """
 
-    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: Manifest) -> None:
         """Use :meth:`open`."""
         self.path = path
-        self.backbone: Mapping[str, Any] = _expect(dict, manifest["backbone"])
-        self.input = ImageSpec(**manifest["input"])
-        self.dim: int = _expect(int, manifest["dim"])
-        self.levels: tuple[int, ...] = tuple(_expect(int, level) for level in _expect(list, manifest["levels"]))
-        self.calibration: Mapping[str, Any] | None = _expect((dict, NoneType), manifest["calibration"])
-        self.created_by: str = _expect(str, manifest["created_by"])
-        self.variants: Mapping[str, Variant] = {name: _variant(name, value) for name, value in manifest["variants"].items()}
-        self.proofs: tuple[Proof, ...] = tuple(Proof.from_json(value) for value in _expect(list, manifest["proofs"]))
-        self._self_test = tuple(File(**value) for value in _expect(list, manifest["self_test"]))
-        if self.levels and (min(self.levels) < 1 or sum(self.levels) != self.dim):
-            raise ValueError(f"levels {list(self.levels)} do not add up to dim {self.dim}")
-        if self.dim < 1 or not self.variants:
-            raise ValueError(f"dim {self.dim} and {len(self.variants)} variants, expected at least one of each")
-        if unknown := {proof.variant for proof in self.proofs} - set(self.variants):
-            raise ValueError(f"it lists proofs of {', '.join(sorted(unknown))}, which it does not hold")
-        if SELF_TEST not in (file.path for file in self._self_test):
-            raise ValueError(f"it does not list {SELF_TEST}")
+        self.backbone, self.input, self.dim, self.levels = manifest.backbone, manifest.input, manifest.dim, manifest.levels
+        self.calibration, self.created_by, self.proofs = manifest.calibration, manifest.created_by, manifest.proofs
+        self.variants: Mapping[str, Variant] = {variant.name: variant for variant in manifest.variants}
+        self._self_test = manifest.self_test
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
@@ -173,12 +202,7 @@ class Bundle:
         path = Path(path)
         if not path.exists():
             raise BundleMissing(f"{path}: no such bundle. Make one with: edgetl export -o {path}", path=str(path))
-        manifest = read_manifest(path)
-        try:
-            return cls(path, manifest)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise _damaged(path, MANIFEST, f"malformed {MANIFEST} ({reason})", code="manifest-malformed", reason=reason) from error
+        return cls(path, read_manifest(path))
 
     def variant(self, name: str) -> Variant:
         """The variant of this name.
@@ -282,28 +306,38 @@ class Bundle:
         return content
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest without its own sha256, which is checked here.
+def read_manifest(path: Path) -> Manifest:
+    """A bundle's manifest.
 
     Raises:
         BundleMissing: there is no manifest.
-        BundleError: it is not JSON, not a bundle's, of another version, or its bytes changed.
+        BundleError: it is not JSON (`manifest-not-json`), not a bundle's (`not-a-bundle`), of another version (`bundle-version-unknown`),
+            changed (`checksum-mismatch`) or malformed (`manifest-malformed`).
     """
     text = container.read(path, MANIFEST)
     try:
-        manifest = json.loads(text, parse_int=_integer)
+        content = json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         raise _damaged(path, MANIFEST, f"{MANIFEST} is not JSON ({error})", code="manifest-not-json", reason=str(error)) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         message = f"{path}: not an edgetl bundle ({MANIFEST} does not say format {FORMAT!r})"
         raise BundleError(message, code="not-a-bundle", path=str(path))
-    version = manifest.get("version")
+    version = content.pop("version", None)
     if version != VERSION:
         message = f"{path}: bundle format version {version!r}; this edgetl reads {VERSION}. Run: pip install --upgrade edgetl"
         raise BundleError(message, code="bundle-version-unknown", path=str(path), version=version, expected=VERSION)
-    if manifest.pop("sha256", None) != digest(manifest):
+    if content.pop("sha256", None) != manifest_digest(content):
         raise _changed(path, MANIFEST)
-    return manifest
+    try:
+        return decode(Manifest, content)
+    except ValueError as error:
+        message = f"{MANIFEST} is malformed ({error})"
+        raise _damaged(path, MANIFEST, message, code="manifest-malformed", reason=str(error)) from error
+
+
+def manifest_digest(content: Manifest | Mapping[str, Any]) -> str:
+    """The sha256 (hex) of a manifest's canonical JSON, which the file holds beside it."""
+    return digest({"format": FORMAT, "version": VERSION, **to_json(content)})
 
 
 def _changed(path: Path, file: str) -> BundleError:
@@ -319,20 +353,3 @@ def _integer(text: str) -> int:
     if len(text) > len(str(-(2**63))):
         raise ValueError(f"a number of {len(text)} digits")
     return int(text)
-
-
-def _variant(name: str, value: Mapping[str, Any]) -> Variant:
-    parity = None if value["parity"] is None else Parity(**value["parity"])
-    for field in dataclasses.fields(Parity) if parity else ():
-        _expect(str if field.name == "machine" else (int, float), getattr(parity, field.name))
-    files = tuple(File(**file) for file in _expect(list, value["files"]))
-    if not files or value["format"] not in FAMILIES or value["precision"] not in PRECISIONS:
-        raise ValueError(f"variant {name} has no file, or the unknown format {value['format']!r} or precision {value['precision']!r}")
-    background = None if value["background"] is None else File(**value["background"])
-    return Variant(name, value["format"], value["precision"], files, _expect(dict, value["recipe"]), parity, background)
-
-
-def _expect(kind: type | tuple[type, ...], value: Any) -> Any:
-    if not isinstance(value, kind):
-        raise TypeError(f"{value!r} has the wrong type")
-    return value

@@ -1,4 +1,4 @@
-"""How far a variant is from the float network, and on whose arithmetic that was proved; and the table of it for the screen."""
+"""How far a variant is from the float network, on which targets that was proved, and the table of it for the screen."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ class Parity:
 ProofKind = Literal["measured", "emulated", "estimated", "absent", "failed"]
 
 
-PROOF_KINDS: tuple[ProofKind, ...] = ("measured", "emulated", "estimated", "absent", "failed")
 """On the target itself, by an emulator of it, by its vendor's compiler without running anything, or not at all."""
-
 
 UNPROVED: tuple[ProofKind, ...] = ("absent", "failed")
 """The kinds without numbers, each with a reason."""
@@ -74,46 +72,26 @@ class Proof:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        """Refuses a row that could not have been proved: it may come from a stranger's bundle.
+        """Rejects a row that cannot have been proved: it may come from a stranger's bundle.
 
         Raises:
             ValueError: naming the row.
         """
         row = f"proof of {self.variant!r} on {self.target!r}"
-        texts = (self.target, self.variant, self.proved_on, self.reason)
-        if not all(isinstance(text, str) for text in texts) or not self.target or not self.variant or self.kind not in PROOF_KINDS:
-            raise ValueError(f"{row}: its names are no texts, or kind {self.kind!r} is none of {', '.join(PROOF_KINDS)}")
-        if not isinstance(self.count, int) or self.count < 0 or not isinstance(self.details, Mapping):
-            raise ValueError(f"{row}: count {self.count!r} is no number of photos, or its details are no table")
-        given = [value for value in (self.cosine_mean, self.cosine_min) if value is not None]
-        # A cosine computed from rounded numbers may be above 1 by a few of them.
-        if not all(isinstance(value, (int, float)) and -1 - 1e-6 <= value <= 1 + 1e-6 for value in given) or len(given) == 1:
-            raise ValueError(f"{row}: {self.cosine_mean!r} and {self.cosine_min!r} are no cosines")
-        if (given or self.top1) and (self.kind in UNPROVED or not self.count):
+        if not self.target or not self.variant or self.count < 0:
+            raise ValueError(f"{row}: target and variant must have a name, and count {self.count} must be 0 or more")
+        cosines = [cosine for cosine in (self.cosine_mean, self.cosine_min) if cosine is not None]
+        # A cosine computed from rounded numbers may be slightly above 1.
+        if not all(-1 - 1e-6 <= cosine <= 1 + 1e-6 for cosine in cosines) or len(cosines) == 1:
+            raise ValueError(f"{row}: mean {self.cosine_mean} and minimum {self.cosine_min} must be two cosines or none")
+        if (cosines or self.top1) and (self.kind in UNPROVED or not self.count):
             raise ValueError(f"{row}: numbers without photos")
         if self.kind in UNPROVED and not self.reason:
             raise ValueError(f"{row}: {self.kind} without its reason")
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Proof:
-        """The inverse of :func:`to_json`.
-
-        Raises:
-            KeyError: a count of `top1` is missing.
-            TypeError: a field is missing, unknown or of another type.
-            ValueError: the row could not have been proved.
-        """
-        top1 = value["top1"]
-        if top1 is not None:
-            hits, n = top1["hits"], top1["n"]
-            if not (isinstance(hits, int) and isinstance(n, int) and 0 <= hits <= n):
-                raise ValueError(f"{hits!r} of {n!r} is no proportion")
-            top1 = Proportion(hits, n)
-        return cls(**{**value, "top1": top1})
-
 
 def table(proofs: Sequence[Proof]) -> str:
-    """The rows, and below them what is worth a sentence: what a compiler said, and why a row is absent or failed."""
+    """The rows, and below them the compilers' summaries and the reasons of absent and failed rows."""
     headers = ("target", "variant", "proved on", "kind", "cosine", "worst", "top-1", "n")
     rows = [
         (p.target, p.variant, p.proved_on or "-", p.kind, _short(p.cosine_mean), _short(p.cosine_min), p.top1, p.count)

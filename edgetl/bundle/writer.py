@@ -16,10 +16,10 @@ import safetensors.numpy
 
 from edgetl.bundle import background as backgrounds
 from edgetl.bundle import container
-from edgetl.bundle.bundle import FORMAT, MANIFEST, SELF_TEST, VERSION, Bundle, File, read_manifest
+from edgetl.bundle.bundle import FORMAT, MANIFEST, SELF_TEST, VERSION, Bundle, File, Manifest, Variant, manifest_digest, read_manifest
 from edgetl.bundle.proofs import UNPROVED, Parity, Proof
 from edgetl.errors import BundleError
-from edgetl.types import Embeddings, ImageSpec, Pixels, digest, to_json
+from edgetl.types import Embeddings, ImageSpec, Pixels, to_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,21 +110,17 @@ def write(
     check_target(target)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         folder = Path(scratch) / "bundle"
-        self_test = [_put(folder, f"self-test/{i}.jpg", content) for i, content in enumerate(self_test_inputs)]
-        self_test.append(_put(folder, SELF_TEST, _self_test_arrays(self_test_tensors, variants)))
-        manifest = {
-            "format": FORMAT,
-            "version": VERSION,
-            "created_by": f"edgetl {metadata.version('edgetl')}",
-            "backbone": backbone,
-            "input": input,
-            "dim": dim,
-            "levels": levels,
-            "calibration": calibration,
-            "self_test": self_test,
-            "variants": {variant.name: _put_variant(folder, variant) for variant in variants},
-            "proofs": [],
-        }
+        manifest = Manifest(
+            created_by=f"edgetl {metadata.version('edgetl')}",
+            backbone=backbone,
+            input=input,
+            dim=dim,
+            levels=tuple(levels),
+            calibration=calibration,
+            self_test=tuple(_put_self_test(folder, self_test_inputs, self_test_tensors, variants)),
+            variants=tuple(_put_variant(folder, variant) for variant in variants),
+            proofs=(),
+        )
         (folder / MANIFEST).write_bytes(_manifest(manifest))
         whole = container.pack(folder, Path(scratch) / "zip") if target.suffix == ".edgetl" else folder
         if target.is_dir():
@@ -157,7 +153,7 @@ def add_proofs(path: str | os.PathLike[str], proofs: Sequence[Proof]) -> Bundle:
         key = proof.target, proof.variant
         if proof.kind not in UNPROVED or key not in rows or rows[key].kind in UNPROVED:
             rows[key] = proof
-    content = _manifest({**read_manifest(opened.path), "proofs": list(rows.values())})
+    content = _manifest(dataclasses.replace(read_manifest(opened.path), proofs=tuple(rows.values())))
     try:
         _replace_manifest(opened.path, content)
     except OSError as error:
@@ -189,34 +185,29 @@ def copy_proofs(path: str | os.PathLike[str], source: str | os.PathLike[str]) ->
     return proofs
 
 
-def _manifest(manifest: Mapping[str, Any]) -> bytes:
+def _manifest(manifest: Manifest) -> bytes:
     """The file's content: JSON with its own sha256."""
-    return json.dumps({**to_json(manifest), "sha256": digest(manifest)}, indent=1).encode()
+    content = {"format": FORMAT, "version": VERSION, **to_json(manifest), "sha256": manifest_digest(manifest)}
+    return json.dumps(content, indent=1).encode()
 
 
-def _self_test_arrays(tensors: Pixels, variants: Sequence[NewVariant]) -> bytes:
-    """`self-test/arrays.safetensors`, as :mod:`edgetl.bundle.bundle` lists its arrays."""
+def _put_self_test(folder: Path, inputs: Sequence[bytes], tensors: Pixels, variants: Sequence[NewVariant]) -> list[File]:
+    """The self-test images, and their tensors and embeddings as :mod:`edgetl.bundle.bundle` lists them."""
+    files = [_put(folder, f"self-test/{i}.jpg", content) for i, content in enumerate(inputs)]
     arrays: dict[str, Any] = {}
     for variant in variants:
         arrays[variant.name] = variant.self_test
         arrays.update({f"{variant.name}/{fault}": embeddings for fault, embeddings in variant.faults.items()})
     arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
-    content: bytes = safetensors.numpy.save({"tensors": tensors, **arrays})
-    return content
+    return [*files, _put(folder, SELF_TEST, safetensors.numpy.save({"tensors": tensors, **arrays}))]
 
 
-def _put_variant(folder: Path, variant: NewVariant) -> dict[str, Any]:
+def _put_variant(folder: Path, variant: NewVariant) -> Variant:
     background = None
     if variant.background is not None:
         background = _put(folder, f"background/{variant.name}.safetensors", backgrounds.pack(variant.background))
-    return {
-        "format": variant.format,
-        "precision": variant.precision,
-        "files": [_put(folder, f"{variant.name}/{name}", content) for name, content in variant.files.items()],
-        "recipe": variant.recipe,
-        "parity": variant.parity,
-        "background": background,
-    }
+    files = tuple(_put(folder, f"{variant.name}/{name}", content) for name, content in variant.files.items())
+    return Variant(variant.name, variant.format, variant.precision, files, variant.recipe, variant.parity, background)
 
 
 def _put(folder: Path, name: str, content: bytes) -> File:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from edgetl.decoding import decode
 from edgetl.errors import FingerprintMismatch, StoreCorrupt, StoreError
 from edgetl.store.checksum import RESTORE, checksum, damaged, matches
 from edgetl.store.connection import Connection, failure
@@ -150,7 +151,7 @@ def read_fingerprint(connection: Connection) -> Fingerprint:
         row = db.execute("SELECT fingerprint, crc FROM store").fetchone()
     if row is None or not matches(row[1], 1, row[0]):
         raise damaged(connection.path, "model")
-    return Fingerprint.from_json(json.loads(row[0]))
+    return decode(Fingerprint, json.loads(row[0]))
 
 
 def check_fingerprint(path: Path, stored: Fingerprint, current: Fingerprint | None) -> None:
