@@ -1,4 +1,4 @@
-"""Work that is begun in other threads before its result is asked for."""
+"""Work that other threads begin before its result is needed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import collections
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-if TYPE_CHECKING:  # loaded by whoever makes a pool
+if TYPE_CHECKING:  # the caller that makes a pool has loaded it
     from concurrent.futures import Future, ThreadPoolExecutor
 
 Item = TypeVar("Item")

@@ -27,10 +27,10 @@ def per_class_accuracy(
     """
     cells = range(len(outcomes)) if bursts is None else bursts
     photos = Counter((truth, cell) for (truth, _), cell in zip(outcomes, cells, strict=True))
-    hits = Counter((truth, cell) for (truth, said), cell in zip(outcomes, cells) if truth == said)
+    hits = Counter((truth, cell) for (truth, predicted), cell in zip(outcomes, cells) if truth == predicted)
     n = Counter(truth for truth, _ in photos)
-    right = Counter(cell[0] for cell, count in hits.items() if 2 * count > photos[cell])
-    return Proportion(right.total(), len(photos)), {label: Proportion(right[label], n[label]) for label in sorted(n)}
+    correct = Counter(cell[0] for cell, count in hits.items() if 2 * count > photos[cell])
+    return Proportion(correct.total(), len(photos)), {label: Proportion(correct[label], n[label]) for label in sorted(n)}
 
 
 def student(normal: float, freedom: float) -> float:
@@ -120,12 +120,12 @@ class Proportion:
 
     @property
     def value(self) -> float:
-        """Hits over n, in [0, 1]; NaN without a trial."""
+        """Hits over n, in [0, 1]; NaN without trials."""
         return self.hits / self.n if self.n else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % Wilson score interval, each end in [0, 1]; (0, 1) without a trial."""
+        """The 95 % Wilson score interval, each end in [0, 1]; (0, 1) without trials."""
         if not self.n:
             return 0.0, 1.0
         z = _TWO_SIDED

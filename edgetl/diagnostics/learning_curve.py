@@ -20,7 +20,7 @@ import numpy as np
 
 from edgetl.heads.learner import Fit
 from edgetl.heads.linalg.threads import single_thread
-from edgetl.heads.linalg.whitening import scaled
+from edgetl.heads.linalg.whitening import whiten_few
 from edgetl.heads.samples import places, quota
 from edgetl.heads.selection import ALGORITHMS
 from edgetl.heads.training_set import FOLDS, TrainingSet
@@ -139,7 +139,7 @@ def _test_on_parts(fit: Fit, x: Embeddings, y: Array, place: Array, part: int) -
 def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
     counts = np.bincount(y)
     average = np.eye(len(counts))[y].T / counts[:, None]
-    space = scaled(x, fit.alpha)
+    space = whiten_few(x, fit.alpha)
     each = np.arange(len(y))
     view = TrainingSet(x, y, counts, average @ x, average @ space.changes, each, np.ones(len(y)), each % FOLDS, each, space, fit.alpha)
     return ALGORITHMS[fit.kind](view).linear()

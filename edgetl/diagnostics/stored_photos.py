@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from edgetl.heads.bursts import ROOTED, Bursts, compared, rooted
-from edgetl.heads.linalg.normalisation import directions, power_normalised
+from edgetl.heads.linalg.normalisation import power_normalise_int8, power_normalised
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.store import SampleBatch
 from edgetl.store.captures import LAYOUT
@@ -86,7 +86,7 @@ class StoredPhotos:
 
     def normalised(self, rows: Array | slice) -> Embeddings:
         """Rows, power-normalised, float32 [k, d]."""
-        return directions(self.codes[rows])
+        return power_normalise_int8(self.codes[rows])
 
     def blocks(self) -> Iterator[tuple[slice, Embeddings]]:
         """All rows, power-normalised, a block at a time."""

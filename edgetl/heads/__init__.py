@@ -13,7 +13,7 @@ __all__ = ["Fit", "Head", "Learner"]
 
 
 def __getattr__(name: str) -> Any:
-    """Loads the learner when it is first asked for: whoever only predicts needs a head."""
+    """Loads the learner when it is first used: predicting needs only a head."""
     if name not in ("Fit", "Learner"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from edgetl.heads import learner

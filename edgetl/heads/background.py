@@ -1,10 +1,9 @@
-"""The background: photos of none of the classes, which show a head what it is to reject, from the first class on.
+"""The background: photos of none of the classes, with which a head can reject unknown objects from the first class on.
 
-The bundle brings them (its calibration photos, or those of `edgetl export --background`). They may show what is trained here, so those
-that are as near to a training photo as these are to each other are left out. Of the rest the first GROUND widen the total scatter that
-the relative Mahalanobis distance compares with (:mod:`edgetl.heads.confidence.rejection`); the others are held out: the share of them
-that get a label is the measured share for unrelated photos. Where left-out classes are rejected better without the first, only the
-others are used.
+They come with the bundle (its calibration photos, or those of `edgetl export --background`). They may show a trained class, so those as
+near to a training photo as training photos are to each other are left out. Of the rest, the first GROUND widen the total scatter in the
+relative Mahalanobis distance (:mod:`edgetl.heads.confidence.rejection`); the others are held out, and the share of them that get a label
+is the measured share for unrelated photos. If left-out classes are rejected better without the first, only the others are used.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from edgetl.heads.training_set import TrainingSet
 from edgetl.types import Array, Embeddings
 
 GROUND = 64
-"""Background photos in the scatter: docs/evidence/rejection.md. Each costs a row of the head."""
+"""Background photos in the scatter, each a row of the head (docs/evidence/rejection.md, "Why this score")."""
 LEAST = 40
-"""With fewer left after those that look like a class there is no background: half of them measure, and 20 say little of a share."""
+"""With fewer photos that look like no class the background is not used: half of them measure, and a share of 20 is imprecise."""
 _NEAR = 0.05
-"""A background photo looks like a class where its cosine to a training photo reaches this quantile of the cosines that training photos have
-to the nearest other one of their class: docs/evidence/rejection.md."""
+"""A background photo looks like a class if its cosine to a training photo reaches this quantile of the cosines between training photos and
+their nearest other one of the same class (docs/evidence/rejection.md, "A background that shows what is trained")."""
 _USUAL, _DIVERSE = 0.25, 0.55
-"""In a diverse background no photo looks like a class that is not nearer than this quantile of the cosines that background photos have to
-their nearest: a few photos of a class may be as far from each other as from anything. A background of one kind of photo, whose cosines
-are above _DIVERSE, may show what is trained, and so sets no such limit: docs/evidence/rejection.md."""
+"""Nor does one that is further than this quantile of the cosines between background photos and their nearest: a few photos of a class may
+be as far from each other as from anything. A background of one kind of photo, whose cosines are above _DIVERSE, may show a trained class
+and sets no such limit (same page)."""
 _ALONE = 0.8
-"""The cosine that counts where no class has two photos: docs/evidence/rejection.md."""
+"""The cosine that counts if no class has two photos (same page)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ class Background:
     Attributes:
         ground: power-normalised embeddings that widen the total scatter, float32 [b, d].
         held_out: those that measure, float32 [j, d].
-        near: how many more there were that look like a class.
+        near: how many look like a class and were left out.
     """
 
     ground: Embeddings
@@ -51,15 +50,15 @@ class Background:
 
     @classmethod
     def select(cls, x: Embeddings, view: TrainingSet, rows: Array) -> Background:
-        """Sorts a background.
+        """Selects the background photos that look like no class.
 
         Args:
             x: power-normalised embeddings, float32 [k, d].
-            view: what was trained.
-            rows: photos of it, one per burst, int [m].
+            view: the training set.
+            rows: photos of it, one per near-duplicate group, int [m].
 
         Returns:
-            The background; empty where fewer than LEAST photos are left.
+            The background; empty if fewer than LEAST photos are left.
         """
         trained, classes = view.x[rows], view.classes[rows]
         cosines = trained @ trained.T

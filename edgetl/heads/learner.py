@@ -206,7 +206,7 @@ class Learner:
 
     def _check_enough(self, names: tuple[str, ...], single: bool) -> None:
         if not names:
-            raise TrainError("there is no photo to train from; add photos of at least two classes", code="no-photos")
+            raise TrainError("no photos to train from; add photos of at least two classes", code="no-photos")
         if len(names) == 1 and not single:
             message = f"there is only one class, {names[0]!r} ({len(self)} photos); add photos of a second class"
             raise TrainError(message, code="one-class", label=names[0], count=len(self))
@@ -271,7 +271,7 @@ class Learner:
         return SampleRows(samples.x, classes, bursts[photo], fold[photo], itself), np.flatnonzero(judged[photo])
 
     def _temperature(self, trial: Trial, weight: Array, bias: Array) -> float:
-        """The temperature fitted to the held-out logits; if there are none, one at which the training photos have odds of about e : 1."""
+        """The temperature fitted to the held-out logits; without any, one at which the training photos have odds of about e : 1."""
         fitted = trial.fit_temperature()
         if np.isfinite(fitted):
             return fitted

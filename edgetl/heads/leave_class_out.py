@@ -1,8 +1,7 @@
-"""How photos score where their class is not known: leave-one-class-out, and leave-one-burst-out for the classes that are.
+"""Leave-class-out: scores of photos of an unknown class, and of known photos without their near-duplicate groups.
 
-All follows from products x^T A z of a few rows and the class means, with A = (W + alpha I)^-1 as in :mod:`edgetl.heads.algorithms.lda`.
-A class that
-goes takes its own scatter out of W and its mean out of the background, so that what is left never saw it.
+All follow from products x^T A z of a few rows and the class means, with A = (W + alpha I)^-1 as in :mod:`edgetl.heads.algorithms.lda`. A
+class left out takes its own scatter out of W and its mean out of the total scatter, so that the model never saw it.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from edgetl.heads.training_set import TrainingSet
 from edgetl.types import Array
 
 REMOVED, SMALL = 1024, 1 / 8
-"""Of a class left out at most REMOVED rows are taken out of the scatter, and of one that has at most the share SMALL of all rows only those
-that are scored; its mean goes wholly."""
+"""Of a class left out at most REMOVED rows are taken out of the scatter, and of one with at most the share SMALL of all rows only those
+that are scored; its mean is taken out completely."""
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldOutScores:
-    """What a model says of m photos whose bursts it never saw.
+    """Scores of m photos from models that never saw their near-duplicate groups.
 
     Attributes:
-        logits: x^T A m - m^T A m / 2, float64 [m, c]; -inf for a class that is not there.
+        logits: x^T A m - m^T A m / 2, float64 [m, c]; -inf for a class left out.
         squares: x^T A x, [m].
         background: the squared Mahalanobis distance to the mean of all classes under the total scatter, [m], to which the ground belongs.
-        nearness: x^T m - m^T m / 2, which orders classes by their distance, [m, c]; -inf for a class that is not there.
+        nearness: x^T m - m^T m / 2, which orders classes by their distance, [m, c]; -inf for a class left out.
     """
 
     logits: Array
@@ -50,22 +49,22 @@ class _Lost(NamedTuple):
 
 
 class LeaveClassOut:
-    """Some photos, each standing for its burst, to be scored by models that lack the burst and any one class.
+    """Photos, one per near-duplicate group, to be scored by models without the group and without any one class.
 
     Attributes:
         classes: class of each photo, int [m].
-        solve: A, of the model that lacks nothing.
+        solve: A, of the whole training set.
         means: A m for each class mean and each photo of the ground, [c + k, r].
         cross: m^T A m among them, [c + k, c + k].
         beyond: of the ground, see :class:`edgetl.heads.linalg.whitening.OutsidePoints`.
     """
 
     def __init__(self, view: TrainingSet, rows: Array, ground: OutsidePoints | None = None, others: OutsidePoints | None = None) -> None:
-        """Takes the photos that are scored and those that widen the total scatter.
+        """Prepares the products that all models share.
 
         Args:
-            view: everything that was taught.
-            rows: int [m], no two of one burst; all rows of their bursts have their class.
+            view: the training set.
+            rows: the photos to score, int [m], no two of one group; all rows of their groups have their class.
             ground: k photos of none of the classes: each is a class of its own, in the total scatter only.
             others: j photos that no model has seen, scored after `rows`.
         """
@@ -94,10 +93,10 @@ class LeaveClassOut:
         self._nearness = self._near(others)
 
     def without(self, drop: int | None = None) -> HeldOutScores:
-        """The answers of models that lack each photo's burst and, where one is given, the class `drop`; the others' come last."""
+        """The scores from models without each photo's group and, if given, without the class `drop`; those of `others` come last."""
         (m, number), alpha = (len(self.classes) + self._extra, len(self._view.counts)), self._view.whitening.alpha
         keep = np.arange(number) != (-1 if drop is None else drop)
-        made = HeldOutScores(np.full((m, number), -np.inf), np.empty(m), np.empty(m), np.where(keep, self._nearness, -np.inf))
+        result = HeldOutScores(np.full((m, number), -np.inf), np.empty(m), np.empty(m), np.where(keep, self._nearness, -np.inf))
         lost = None if drop is None else self._scatter(drop)
         everywhere, cross, counts = self._along, self.cross, self._view.counts[keep]
         if lost is not None:
@@ -112,12 +111,12 @@ class LeaveClassOut:
                 gram = gram + lost.rows[at] @ lost.onto_rows[at].swapaxes(1, 2)
             own = along[..., :left]
             loss = Removal.compute((np.cumsum(keep) - 1)[self._view.classes[self._rows[at]]], counts, gram, own, cross) if seen else None
-            made.logits[np.ix_(place, keep)], made.squares[place] = _gaussian(loss, gram, own, cross, alpha)
-            made.background[place] = ground.distance(gram, along, seen, alpha)
-        return made
+            result.logits[np.ix_(place, keep)], result.squares[place] = _gaussian(loss, gram, own, cross, alpha)
+            result.background[place] = ground.distance(gram, along, seen, alpha)
+        return result
 
     def _groups(self, drop: int | None) -> Iterator[tuple[Array, Array, bool]]:
-        """Places and products of the bursts that a model has seen and must forget, and of single photos that it has not seen."""
+        """Places and products of the groups that a model has seen and must forget, and of single photos that it has not seen."""
         for at, gram in self._batches:
             unknown = self.classes[at[:, 0]] == drop
             if not unknown.all():
@@ -141,21 +140,21 @@ class LeaveClassOut:
         return _Lost(rows.astype(np.float64), means.astype(np.float64), onto[: len(rows)], onto[len(rows) :])
 
     def _near(self, others: OutsidePoints | None) -> Array:
-        """Nearness of every photo when its burst is left out, [m + j, c]; a class that is left out as well is only a column less."""
-        view, made = self._view, np.empty((len(self.classes) + self._extra, len(self._view.counts)))
+        """Nearness of every photo when its group is left out, [m + j, c]; a class that is left out as well only removes a column."""
+        view, nearness = self._view, np.empty((len(self.classes) + self._extra, len(self._view.counts)))
         x, cross = view.x[self._rows], view.means @ view.means.T
         along = (x @ view.means.T.astype(np.float32)).astype(np.float64)
         for at, _ in self._batches:
             gram = (x[at] @ x[at].swapaxes(1, 2)).astype(np.float64)
             loss = Removal.compute(view.classes[self._rows[at]], view.counts, gram, along[at], cross)
-            made[at[:, 0]] = np.where(loss.gone, -np.inf, loss.x_means[:, 0] - loss.squares / 2)
+            nearness[at[:, 0]] = np.where(loss.gone, -np.inf, loss.x_means[:, 0] - loss.squares / 2)
         if others is not None:
-            made[-len(others) :] = others.x @ view.means.T.astype(np.float32) - np.diag(cross) / 2
-        return made
+            nearness[-len(others) :] = others.x @ view.means.T.astype(np.float32) - np.diag(cross) / 2
+        return nearness
 
 
 def _batches(bursts: Array, m: int) -> Iterator[Array]:
-    """Groups of one size together, int [b, g]: places of the rows of a burst, first the one among the first `m`."""
+    """Groups of one size together, int [b, g]: places of the rows of a group, first the one among the first `m`."""
     order = np.lexsort((np.arange(len(bursts)), bursts))
     starts = np.flatnonzero(np.diff(bursts[order], prepend=-1))
     sizes = np.diff(np.append(starts, len(order)))
@@ -216,11 +215,11 @@ class _Ground:
         rows = along - shift[..., None] - self.origin + self.level
         onto = (rows.reshape(-1, len(self.form)) @ self.form).reshape(rows.shape)
         inner = gram - shift[..., None] - shift[:, None] + self.level - onto @ rows.swapaxes(1, 2)
-        made: Array = inner[:, 0, 0]
+        distance: Array = inner[:, 0, 0]
         if not seen:
-            return made
+            return distance
         most = n / (n - size) + 4 * size * (n / (n - size)) ** 2 / alpha
         solved = inverse(np.eye(size) - 1 / n - inner, np.full(len(inner), 1 / most))[:, :, 0]
         weight = np.eye(size)[0] + 1 / (n - size)
-        made = ((weight @ inner) * solved).sum(1)
-        return made
+        distance = ((weight @ inner) * solved).sum(1)
+        return distance

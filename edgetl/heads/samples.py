@@ -17,17 +17,16 @@ _LONG = 64
 class LabelledEmbeddings:
     """Rows in the order they came, power-normalised; an all-zero embedding stays zero. The views of a photo are neighbours with one id.
 
-    A class's sum is exact: see :func:`edgetl.heads.linalg.normalisation.unit`. So it is the same after any changes, however many, as of
-    a batch.
+    A class's sum is exact (:func:`edgetl.heads.linalg.normalisation.unit`), so it is the same after any changes as of one batch.
 
     Attributes:
         ids: the photo of each row, int64 [n].
         labels: class name of each row.
-        taken: when each was taken, seconds since 1970 by the camera's clock, NaN where unknown, float64 [n].
+        taken: when each was taken, seconds since 1970 by the camera's clock, NaN if unknown, float64 [n].
     """
 
     def __init__(self, dim: int, rooted: int | None = None) -> None:
-        """Begins with no row; heads read roots of the last `rooted` of `dim` values, of all when not given."""
+        """Begins with no row; heads read roots of the last `rooted` of `dim` values, None of all."""
         self._rooted = rooted
         self.ids = np.empty(0, np.int64)
         self._x = GrowingRows(np.empty((0, dim), np.float32))
@@ -100,7 +99,7 @@ class LabelledEmbeddings:
         """Drops photos; returns which rows are kept, bool [n], and the embeddings that were dropped, float32 [k, d].
 
         Raises:
-            KeyError: an id that is not there; nothing was removed.
+            KeyError: an unknown id; nothing was removed.
         """
         keep = np.ones(len(self.labels), bool)
         for rows in [self._rows[int(photo)] for photo in ids]:
@@ -119,7 +118,7 @@ class LabelledEmbeddings:
         """Moves one photo to another class.
 
         Raises:
-            KeyError: an id that is not there.
+            KeyError: an unknown id.
         """
         rows = self._rows[int(photo)]
         number, total = rows.stop - rows.start, self.x[rows].sum(0, dtype=np.float64)
@@ -145,7 +144,8 @@ class LabelledEmbeddings:
 
 
 def places(ids: Array, classes: Array, bursts: Array, seed: int) -> Array:
-    """Each photo's place in a shuffle of its own class, int [m]: one of every burst, then a second of every burst, and so on.
+    """Each photo's place in a shuffle of its own class, int [m]: one of every near-duplicate group, then a second of every group, and so
+    on.
 
     It depends on the ids and the seed, never on the order of the photos.
     """
@@ -156,12 +156,12 @@ def places(ids: Array, classes: Array, bursts: Array, seed: int) -> Array:
 
 
 def cells_of(classes: Array, bursts: Array) -> Array:
-    """A number that rows share which have class and burst in common, int [n]."""
+    """A number that rows of the same class and near-duplicate group share, int [n]."""
     return classes * (bursts.max(initial=0) + 1) + bursts  # type: ignore[no-any-return]
 
 
 def folds(ids: Array, classes: Array, bursts: Array, seed: int, number: int) -> Array:
-    """A fold from 0 to `number` - 1 for each photo, int [m], spread over each class; a burst is never cut."""
+    """A fold from 0 to `number` - 1 for each photo, int [m], spread over each class; a near-duplicate group is never split."""
     order = np.lexsort((ids, _shuffled(ids, seed), bursts))
     speaker = order[_starts(bursts[order])]
     place = places(ids[speaker], classes[speaker], bursts[speaker], seed)
@@ -169,16 +169,16 @@ def folds(ids: Array, classes: Array, bursts: Array, seed: int, number: int) -> 
 
 
 def choose_judged(ids: Array, classes: Array, bursts: Array, weights: Array, seed: int, most: int, rows: int) -> Array:
-    """Whole bursts to judge a head by, as the photos in them, bool [m]: spread over the classes, short ones before those of over 64 rows.
+    """Whole near-duplicate groups to judge a head by, as the photos in them, bool [m]: spread over the classes, small ones first.
 
     Args:
         ids: of the photos.
         classes: of the photos.
-        bursts: of the photos, numbered from 0.
+        bursts: near-duplicate groups of the photos, numbered from 0.
         weights: rows of each photo.
-        seed: of the shuffle; with the ids it decides, whatever the order of the photos.
-        most: bursts, beyond the first of every class.
-        rows: of all bursts together, beyond the first of every class.
+        seed: of the shuffle, which does not depend on the order of the photos.
+        most: groups, beyond the first of every class.
+        rows: of all groups together, beyond the first of every class.
     """
     order = np.lexsort((ids, _shuffled(ids, seed), bursts))
     speaker = order[_starts(bursts[order])]

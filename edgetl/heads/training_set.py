@@ -1,4 +1,4 @@
-"""What every algorithm takes, and what it gives."""
+"""What every algorithm takes, the training set, and what it gives, a solution."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOGETHER = 2048
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSet:
-    """The state that all heads read.
+    """The training set in whitened coordinates, as all algorithms read it.
 
     Attributes:
         x: power-normalised embeddings, float32 [n, d].
@@ -26,12 +26,12 @@ class TrainingSet:
         counts: rows per class, int [c].
         means: class means, float64 [c, d].
         centres: the same means in the whitened coordinates, float64 [c, r].
-        bursts: burst of each row, int [n], from 0; the rows of a burst, the views of a photo among them, are left out together.
-        evidence: what each row counts for when a head is judged by the rows left out, float64 [n]: the photos that a burst has in one class
-            share one, because they are no independent evidence, and an augmented view has none.
+        bursts: near-duplicate group of each row, int [n], from 0; its rows, the views of a photo included, are left out together.
+        evidence: what each row counts for when a head is judged by the rows left out, float64 [n]: the photos that a near-duplicate group
+            has in one class share 1, because they are not independent, and an augmented view has 0.
         folds: fold of each row for an algorithm without an exact leave-one-out, int [n] in 0 to FOLDS - 1, spread over each class; no fold
-            cuts a burst.
-        asked: the rows that a head is judged by, ascending, int [m]: whole bursts. All rows train, whichever are asked.
+            splits a near-duplicate group.
+        asked: the rows that a head is judged by, ascending, int [m]: whole near-duplicate groups. All rows are trained on.
         whitening: coordinates in which the regularised scatter of the samples is the identity.
         alpha: the regularisation to use. LDA and ridge can only use the whitening's own; logistic regression takes any, and another one
             costs it a few more steps.
@@ -51,15 +51,15 @@ class TrainingSet:
 
     @property
     def judged(self) -> Array:
-        """Which of the asked rows count when a head is judged, bool [m]."""
+        """Which of the rows `asked` have evidence, bool [m]."""
         return self.evidence[self.asked] > 0
 
     @functools.cached_property
     def points(self) -> Array:
         """Coordinates of all rows, [n, r]; only logistic regression needs them at once, and what is worked out after it uses them."""
-        made = self.whitening.points(self.x, np.arange(len(self.x)))
-        self.whitening.note(np.arange(len(made)), made)
-        return made
+        points = self.whitening.points(self.x, np.arange(len(self.x)))
+        self.whitening.note(np.arange(len(points)), points)
+        return points
 
     def points_of(self, rows: Array) -> Array:
         """Coordinates of some rows, int [m], in [m, r]."""
@@ -74,17 +74,17 @@ class TrainingSet:
         return self._shared(dataclasses.replace(self, asked=rows))
 
     def _shared(self, other: TrainingSet) -> TrainingSet:
-        """Gives another view what was worked out here and depends on neither alpha nor the rows that are asked."""
+        """Gives another view what was computed here and depends on neither alpha nor the rows `asked`."""
         other.__dict__.update((name, self.__dict__[name]) for name in ("points", "_product") if name in self.__dict__)
         return other
 
     def products(self, places: Array | slice) -> tuple[Array, Array]:
-        """Products of some asked rows' coordinates with those of the changes, float64 [..., k], and with the centres, [..., c].
+        """Products of the coordinates of some rows `asked` with those of the changes, float64 [..., k], and with the centres, [..., c].
 
-        Those of up to _KEPT rows are kept, because several algorithms need them; of more they are worked out each time.
+        Those of up to _KEPT rows are kept, because several algorithms need them; of more they are computed each time.
         """
-        made = self._products[places] if self._few else self._product(self.asked[places])
-        return made[..., : len(self.whitening.changes)], made[..., len(self.whitening.changes) :]
+        products = self._products[places] if self._few else self._product(self.asked[places])
+        return products[..., : len(self.whitening.changes)], products[..., len(self.whitening.changes) :]
 
     @functools.cached_property
     def _products(self) -> Array:
@@ -95,19 +95,19 @@ class TrainingSet:
         return self.whitening.product(self.x, np.concatenate([self.whitening.changes, self.centres]))
 
     def blocks(self) -> Iterator[slice]:
-        """The asked rows, some at a time, so that of a large set few copies are held at once."""
+        """The rows `asked`, some at a time, to hold few copies of a large set at once."""
         return (slice(start, start + BLOCK) for start in range(0, len(self.asked), BLOCK))
 
     def lengths(self) -> Array:
-        """Squared lengths of the asked rows' coordinates, float64 [m]."""
+        """Squared lengths of the coordinates of the rows `asked`, float64 [m]."""
         if self._few:
-            _ = self._sample  # their coordinates are worked out once
+            _ = self._sample  # their coordinates are computed once
         return self.whitening.lengths(self.x, self.asked)
 
     def grams(self) -> Iterator[tuple[Array, Array]]:
-        """The asked bursts of several rows that are taken out as a block: places among the asked rows, int [b, g], and q^T z, [b, g, g].
+        """Near-duplicate groups that are taken out as a block: places among the rows `asked`, int [b, g], and q^T z, [b, g, g].
 
-        Those of up to _KEPT rows are kept, because several algorithms are judged by them; of more they are worked out each time.
+        Those of up to _KEPT rows are kept, because several algorithms are judged by them; of more they are computed each time.
         """
         return iter(self._sample) if self._few else self._grams()
 
@@ -130,18 +130,18 @@ class TrainingSet:
 
     @property
     def most(self) -> int:
-        """Rows of a burst up to which it is taken out as a block; one of more costs less as a head of the rest."""
+        """Rows of a group up to which it is taken out as a block; for a larger one a head of the rest costs less."""
         return max(FEW, int(self.centres.shape[1]) // 2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Solution:
-    """One algorithm's answer: a linear classifier, and its logits for samples it did not see.
+    """What an algorithm gives: a linear classifier, and logits for samples it did not see.
 
     Attributes:
-        model: works out the weight, float64 [c, r], of the coordinates in `space` ([c, d] without one), and the bias, float64 [c].
-        space: the whitening whose coordinates it reads, or None if it reads the power-normalised embedding.
-        leave_out: works out `held`, up to a number per row.
+        model: computes the weight, float64 [c, r], of the coordinates in `space` ([c, d] without one), and the bias, float64 [c].
+        space: the whitening whose coordinates it reads; None if it reads the power-normalised embedding.
+        leave_out: computes `held`, up to a number per row.
     """
 
     model: Callable[[], tuple[Array, Array]]
@@ -150,32 +150,32 @@ class Solution:
 
     @functools.cached_property
     def held(self) -> Array:
-        """Logits of each asked row from a head that was trained without its burst, float64 [m, c]; -inf for a class of which none was left.
+        """Logits of each row `asked` from a head trained without its near-duplicate group, float64 [m, c]; -inf for a class with none left.
 
-        The others of a row sum to zero, as :meth:`linear` makes them. Worked out when first asked for; the learner may not have changed.
+        The others of a row sum to zero, as :meth:`linear` makes them. Computed on first use; the learner may not have changed.
         """
         return centred(self.leave_out())
 
     def linear(self) -> tuple[Array, Array]:
         """Weight float64 [c, d] and bias float64 [c] for the power-normalised embedding, so that a row's logits sum to zero.
 
-        What all logits share says nothing, and without it the same samples give the same logits whatever the coordinates' origin is.
+        Without what all logits share, the same samples give the same logits whatever the coordinates' origin is.
         """
         weight, bias = self.model() if self.space is None else self.space.unproject(*self.model())
         return weight - weight.mean(0), bias - bias.mean()
 
     def predicted(self, classes: Array) -> Array:
-        """The predicted class of each asked row when it was left out, int [m].
+        """The predicted class of each row `asked` when it was left out, int [m].
 
-        A row of `classes` [m] of which nothing was left is never right: where no class was left at all, it is the one after its own.
+        A row whose class, `classes` [m], had nothing left is never correct: if no class was left at all, it gets the one after its own.
         """
-        said = self.held.argmax(1)
-        nothing = np.isneginf(self.held[np.arange(len(said)), said])
-        return np.where(nothing, (classes + 1) % self.held.shape[1], said)  # type: ignore[no-any-return]
+        best = self.held.argmax(1)
+        nothing = np.isneginf(self.held[np.arange(len(best)), best])
+        return np.where(nothing, (classes + 1) % self.held.shape[1], best)  # type: ignore[no-any-return]
 
 
 def without_own(held: Array, classes: Array, own: Array, left: Array) -> Array:
-    """Puts `own` [n] in the place of each row's own class, or -inf where `left` [n], the number of samples left in it, is zero."""
+    """Sets the logit of each row's own class to `own` [n], or to -inf where `left` [n], the samples left in it, is zero."""
     held[np.arange(len(classes)), classes] = np.where(left > 0, own, -np.inf)
     return held
 

@@ -2,10 +2,8 @@
 
 The covariance is W + alpha I for the within-class scatter W: Friedman's regularised discriminant analysis (1989) with shrinkage
 rho = alpha / (alpha + tr W / d), the shrinkage that scikit-learn and OAS (Chen et al. 2010) write as (1 - rho) S + rho tr(S)/d I.
-Alpha is chosen by leave-one-out Brier score (see :mod:`edgetl.heads.selection`). Measured on EfficientNet-Lite0 embeddings of flowers,
-sign digits and magnetic tiles with plain L2 normalisation, mean top-1 at 5 / 20 / 100 / all photos per class: 56.8 / 70.1 / 84.4 / 86.5,
-with OAS 56.1 / 69.7 / 81.8 / 84.9. Equal priors, because the share of photos taught says little about the share met: on the tiles 89.5
-against 86.6 with the taught shares, on flowers with one rare class 69.4 against 66.6, on balanced data the same.
+Alpha is chosen by leave-one-out Brier score (:mod:`edgetl.heads.selection`). Priors are equal, because the class balance of the training
+set says little about the balance met later (docs/evidence/head-choice.md, "Regularisation").
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from edgetl.types import Array
 
 
 def fit(view: TrainingSet) -> Solution:
-    """Scores x^T A m - m^T A m / 2 with A = (W + alpha I)^-1; leave-one-burst-out is exact at the same alpha."""
+    """Scores x^T A m - m^T A m / 2 with A = (W + alpha I)^-1; leaving near-duplicate groups out is exact at the same alpha."""
     means = view.centres
     solve = view.whitening.inverse(means * np.sqrt(view.counts)[:, None], -np.ones(len(means)))
     solved = solve.apply(means)
@@ -28,7 +26,7 @@ def fit(view: TrainingSet) -> Solution:
 
 
 def _held(view: TrainingSet, solve: Inverse, cross: Array) -> Array:
-    """Logits float64 [m, c] of each asked row from a head without its burst.
+    """Logits float64 [m, c] of each row `asked` from a head without its near-duplicate group.
 
     Without x, a sample of class y with n others and mean m: u = x - m, W' = W - (n+1)/n u u^T and m' = m - u/n, so that A' follows from
     A by Sherman and Morrison (1950). The scatter is not divided by a count: that scales all logits alike, and the temperature absorbs it.
@@ -37,7 +35,7 @@ def _held(view: TrainingSet, solve: Inverse, cross: Array) -> Array:
     norms = view.lengths()
 
     def products(places: Array | slice) -> tuple[Array, Array]:
-        """Products of some asked rows, int [...], with what `solve` adds and, after it, with the means, [..., k] and [..., c]."""
+        """Products of some rows `asked`, int [...], with what `solve` adds and, after it, with the means, [..., k] and [..., c]."""
         changes, along = view.products(places)
         inside = np.concatenate([changes, along * np.sqrt(view.counts)], -1)
         return inside, solve.products(along, inside, view.centres)

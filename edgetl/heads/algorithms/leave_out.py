@@ -1,4 +1,4 @@
-"""Whole bursts left out at once: rows in groups, and what a class loses when a group goes."""
+"""Near-duplicate groups left out at once, and what a class loses with one."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from edgetl.types import Array
 def leave_out(
     held: Array, view: TrainingSet, groups: Iterable[tuple[Array, ...]], without: Callable[..., Array], refit: Callable[[Array], Array]
 ) -> None:
-    """Puts the logits of each burst's rows, from a head that never saw them, into `held` [m, c], in place.
+    """Puts the logits of each group's rows, from a head that never saw them, into `held` [m, c], in place.
 
-    Where all rows are one burst nothing is left of any class. Taking a burst of g rows out of a head costs O(g^3), a head of the rest
-    O(g r^2 + r^3). So all bursts together cost O(n r^2): 10,000 frames of one thing among 11,000 photos of 1280 values take
-    a second, 1,500 of 3,000 a fifth of one, where blocks of the hat matrix took one and lost digits to float32.
+    If all rows are one group nothing is left of any class. Taking a group of g rows out of a head costs O(g^3), a head of the rest
+    O(g r^2 + r^3), and all groups together O(n r^2): 10,000 near-duplicates among 11,000 photos of 1280 values take a second.
 
     Args:
         held: float64 [m, c].
         view: the samples.
-        groups: bursts of one size, of up to `view.most` rows: their places among the asked rows, int [b, g], and what else `without` takes.
+        groups: groups of one size, of up to `view.most` rows: their places among `view.asked`, int [b, g], and what else `without` takes.
         without: an item of `groups` -> float64 [b, g, c].
-        refit: places of the rows of a longer burst, int [g] -> float64 [g, c].
+        refit: places of the rows of a larger group, int [g] -> float64 [g, c].
     """
     if (view.bursts == view.bursts[0]).all():
         held[:] = -np.inf
@@ -44,7 +43,7 @@ class Rest:
 
     Attributes:
         counts: rows per class that are left, int [c].
-        centres: the means of the rows that are left, float64 [c, r]; zero for a class of which none is.
+        centres: the means of the rows that are left, float64 [c, r]; zero for a class with none.
     """
 
     def __init__(self, view: TrainingSet, rows: Array) -> None:
@@ -66,7 +65,7 @@ class Rest:
         return np.linalg.solve(self._scatter - less.T @ less, vectors.T).T  # type: ignore[no-any-return]
 
     def logits(self, weight: Array, bias: Array) -> Array:
-        """What a head [c, r], [c] says of the rows that were taken out, float64 [g, c]; -inf for a class of which nothing is left."""
+        """Logits of a head [c, r], [c] for the rows that were taken out, float64 [g, c]; -inf for a class with nothing left."""
         w, b = self._view.whitening.unproject(weight, bias)
         x, at = self._view.x, range(0, len(self._rows), BLOCK)
         along = np.concatenate([x[self._rows[start : start + BLOCK]].astype(np.float64) @ w.T for start in at])
@@ -75,7 +74,7 @@ class Rest:
 
 @dataclasses.dataclass(frozen=True)
 class Removal:
-    """What b groups of g rows take with them, each on its own, in a geometry A: products are x^T A z.
+    """What a class loses when each of b groups of g rows is taken out, in a geometry A: products are x^T A z.
 
     With u = x - m for a row and its class's mean, and n classes' rows before, the mean of a class k becomes m' = m - U^T e, where e is
     1 / (rows left) for the group's rows of that class and 0 for its others.
@@ -102,7 +101,7 @@ class Removal:
 
     @classmethod
     def compute(cls, classes: Array, counts: Array, gram: Array, along: Array, cross: Array) -> Removal:
-        """Takes groups out.
+        """Computes it.
 
         Args:
             classes: of the rows, int [b, g].
@@ -129,7 +128,7 @@ class Removal:
 def inverse(matrices: Array, least: Array) -> Array:
     """The inverses of symmetric matrices [b, g, g] whose eigenvalues are known to be at least `least`, [b].
 
-    Rounding can take an eigenvalue near `least` below it, even below zero; there the bound is what is known.
+    Rounding can take an eigenvalue near `least` below it, even below zero; then the bound is used.
     """
     values, vectors = np.linalg.eigh(matrices)
     return (vectors / np.maximum(values, least[:, None])[:, None]) @ vectors.swapaxes(1, 2)  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ from edgetl.types import Array
 
 
 def fit(view: TrainingSet) -> Solution:
-    """Scores x.m - |m|^2/2, which orders classes by Euclidean distance; leave-one-burst-out is exact."""
+    """Scores x.m - |m|^2/2, which orders classes by Euclidean distance; leaving near-duplicate groups out is exact."""
     # Taken from a common origin, squared lengths are small and their differences keep their digits.
     origin = view.means.mean(0)
     means = view.means - origin
@@ -19,11 +19,11 @@ def fit(view: TrainingSet) -> Solution:
 
 
 def _held(view: TrainingSet, origin: Array, means: Array, squares: Array) -> Array:
-    """Logits float64 [m, c] of each asked row from a head without its burst; without x its class mean is m' = m + (m - x) / (n - 1)."""
+    """Logits float64 [m, c] of each row `asked` without its near-duplicate group; without x a class mean is m' = m + (m - x) / (n - 1)."""
     classes, held = view.classes[view.asked], np.empty((len(view.asked), len(means)))
 
     def products(places: Array | slice) -> tuple[Array, Array]:
-        """Some asked rows, int [...], from the origin, float32 [..., d], and their products with the means, float64 [..., c]."""
+        """Some rows `asked`, int [...], from the origin, float32 [..., d], and their products with the means, float64 [..., c]."""
         x = view.x[view.asked[places]] - origin.astype(np.float32)
         return x, (x @ means.T.astype(np.float32)).astype(np.float64)
 

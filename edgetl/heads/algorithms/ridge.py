@@ -13,7 +13,7 @@ from edgetl.types import Array
 def fit(view: TrainingSet) -> Solution:
     """Scores are the regression's values, with K = (T + lambda I)^-1 for the scatter T about the mean m: share + (x - m)^T K sum (x - m) y.
 
-    Leave-one-burst-out is exact. Lambda is chosen like LDA's alpha.
+    Leaving near-duplicate groups out is exact. Lambda is chosen like LDA's alpha.
     """
     total, means = len(view.classes), view.centres
     share = view.counts / total
@@ -26,9 +26,10 @@ def fit(view: TrainingSet) -> Solution:
 
 
 def _held(view: TrainingSet, solve: Inverse, vectors: Array, offset: Array, level: float) -> Array:
-    """Values float64 [m, c] of each asked row from a head without its burst, by the leverages h: y - (y - f) / (1 - h) (Allen 1974, PRESS).
+    """Values float64 [m, c] of each row `asked` from a head without its near-duplicate group, by the leverages h: y - (y - f) / (1 - h)
+    (Allen 1974, PRESS).
 
-    It is h = 1/n + (x - m)^T K (x - m). A burst is its block of the hat matrix: y - (I - H)^-1 (y - f), where no eigenvalue of
+    It is h = 1/n + (x - m)^T K (x - m). A group is its block of the hat matrix: y - (I - H)^-1 (y - f), where no eigenvalue of
     (I - H)^-1 is above 1 + g / (n - g) + 4 g / lambda for g rows, because embeddings have norm 1.
 
     Args:
@@ -42,7 +43,7 @@ def _held(view: TrainingSet, solve: Inverse, vectors: Array, offset: Array, leve
     held, lengths = np.empty((len(classes), number)), view.lengths()
 
     def products(places: Array | slice) -> tuple[Array, Array]:
-        """Products of some asked rows, int [...], with what `solve` adds and, after it, with `vectors`, [..., k] and [..., c + 1]."""
+        """Products of some rows `asked`, int [...], with what `solve` adds and, after it, with `vectors`, [..., k] and [..., c + 1]."""
         changes, along = view.products(places)
         at_mean = along @ view.counts[:, None] / total
         inside = np.concatenate([changes, np.sqrt(total) * at_mean], -1)

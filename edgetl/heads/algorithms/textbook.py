@@ -1,4 +1,4 @@
-"""Heads by the formulas as they stand in the books, from samples that are read once: slow to choose by, simple enough to prove by."""
+"""Heads by their textbook formulas, from samples that are read once: they prove what a learner fits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS: tuple[HeadKind, ...] = ("lda", "ridge", "ncm")
 def fit(kind: HeadKind, alpha: float, names: Sequence[str], blocks: Iterable[tuple[Embeddings, Sequence[str]]]) -> tuple[Array, Array]:
     """A head of one kind at one regularisation, without choosing, leaving out or calibrating anything.
 
-    It shares no code with :mod:`edgetl.heads.learner`: sums and products of all rows, and one solve (Hastie, Tibshirani and Friedman 2009,
+    It shares no code with the learner: sums and products of all rows, and one solve (Hastie, Tibshirani and Friedman 2009,
     sections 4.2 and 4.3; Hoerl and Kennard 1970).
 
     Args:
@@ -30,7 +30,7 @@ def fit(kind: HeadKind, alpha: float, names: Sequence[str], blocks: Iterable[tup
         Weight float64 [c, d] and bias float64 [c], so that a row's logits sum to zero.
 
     Raises:
-        TrainError: a kind that has no formula, or a class without a sample.
+        TrainError: a kind without a formula, or a class without a photo.
     """
     if kind not in KINDS:
         raise TrainError(f"{kind} has no formula; expected one of {', '.join(KINDS)}", code="no-formula", kind=kind)

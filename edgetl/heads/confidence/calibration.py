@@ -17,18 +17,16 @@ _BLOCK = 4096
 def fit_temperature(logits: Array, classes: Array) -> float:
     """Fits the temperature on held-out logits by minimising their negative log-likelihood (Guo et al. 2017, section 4.2).
 
-    The likelihood is convex in 1/T, so a safeguarded Newton search on log(1/T) finds its one minimum. Each target gives
-    _SMOOTH/(n+1) of its mass to all classes alike, so that T stays above 0 for a head that made no mistake in n photos. Measured on
-    photos never taught (EfficientNet-Lite0, 5 to 8 splits), the expected calibration error at 5 / 10 / 20 / 100 photos per class was 6.0 /
-    4.1 / 2.3 / 1.2 points on sign digits, against 8.1 / 5.6 / 3.3 / 1.3 with 1/(n+1); on flowers they were the same within 0.2.
+    The likelihood is convex in 1/T, so a safeguarded Newton search on log(1/T) finds its one minimum. Each target spreads _SMOOTH/(n+1) of
+    its mass over all classes, so that T stays above 0 for a head that made no mistake in n photos (docs/evidence/probabilities.md).
 
     Args:
-        logits: [n, c]; a row whose own class is -inf (nothing of that class was left) says nothing and is skipped, and another class that
-            is -inf counts as the least likely one of its row.
+        logits: [n, c]; a row whose own class is -inf (nothing of that class was left) is skipped, and another class that is -inf counts
+            as the least likely one of its row.
         classes: true class of each row, int [n].
 
     Returns:
-        The temperature; NaN where no row is left, and 1 where all logits are equal.
+        The temperature; NaN if no row is left, and 1 if all logits are equal.
     """
     own = logits[np.arange(len(classes)), classes]
     used = np.isfinite(own)
@@ -62,12 +60,12 @@ def fit_temperature(logits: Array, classes: Array) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class ExpectedCalibrationError:
-    """How far stated probabilities are from the share that is right.
+    """How far stated probabilities are from the share that is correct.
 
     Attributes:
         value: the expected calibration error (Guo et al. 2017, eq. 3) over bins of equal numbers of photos, in [0, 1].
-        interval: 95 %, by the Bayesian bootstrap over bursts (Rubin 1981), pivotal (Davison and Hinkley 1997, eq. 5.6): chance raises
-            `value`, which may therefore lie above it.
+        interval: 95 %, by the Bayesian bootstrap over near-duplicate groups (Rubin 1981), pivotal (Davison and Hinkley 1997, eq. 5.6):
+            chance raises `value`, which may therefore lie above it.
         chance: the mean of what a head with perfectly honest probabilities would show on as many photos (Broecker and Smith 2007).
         n: photos.
     """
@@ -83,16 +81,16 @@ class ExpectedCalibrationError:
 
 
 def measure_calibration(logits: Array, classes: Array, bursts: Array, seed: int = 0) -> ExpectedCalibrationError | None:
-    """The calibration error of held-out logits, each half of the bursts at the temperature that fits the other half.
+    """The calibration error of held-out logits, each half of the near-duplicate groups at the temperature fitted to the other half.
 
     Args:
-        logits: [n, c]; rows as in :func:`temperature`. Of more than _PHOTOS as many are drawn, burst by burst.
+        logits: [n, c]; rows as in :func:`fit_temperature`. Of more than _PHOTOS as many are drawn, in whole near-duplicate groups.
         classes: true class of each row, int [n].
-        bursts: burst of each row, int [n].
+        bursts: near-duplicate group of each row, int [n].
         seed: of the halves, the draws and the bootstrap.
 
     Returns:
-        None for fewer than two bursts that say anything.
+        The error; None with fewer than two groups whose class is still there when they are left out.
     """
     chance = np.random.default_rng(seed)
     used = np.flatnonzero(np.isfinite(logits[np.arange(len(classes)), classes]))
@@ -109,25 +107,25 @@ def measure_calibration(logits: Array, classes: Array, bursts: Array, seed: int 
         odds[half == side] = softmax(logits[judged] / fit_temperature(logits[others], classes[others]))
     stated = odds.max(1)
     order = np.argsort(stated, kind="stable")
-    stated, right = stated[order], (odds.argmax(1) == classes[used])[order]
+    stated, correct = stated[order], (odds.argmax(1) == classes[used])[order]
     bins = np.linspace(0, len(used), min(_BINS, max(1, len(used) // _PER_BIN)) + 1).astype(np.intp)[:-1]
-    value = float(_gap((stated - right)[None], bins)[0])
+    value = float(_gap((stated - correct)[None], bins)[0])
     weight = chance.standard_exponential((_DRAWS, number.max() + 1), np.float32)[:, number[order]]
     weight *= len(used) / weight.sum(1, keepdims=True)
-    low, high = np.quantile(_gap(weight * (stated - right), bins), (0.025, 0.975))
+    low, high = np.quantile(_gap(weight * (stated - correct), bins), (0.025, 0.975))
     honest = _gap(stated - (chance.random((_DRAWS, len(used)), np.float32) < stated), bins)
     return ExpectedCalibrationError(value, (max(0.0, 2 * value - high), max(0.0, 2 * value - low)), float(honest.mean()), len(used))
 
 
 def _gap(excess: Array, bins: Array) -> Array:
-    """The mean over photos of the distance between stated and true share in their bin, for rows of stated minus right [k, n]."""
+    """The mean over photos of the distance between stated and true share in their bin, for rows of stated minus correct [k, n]."""
     return np.abs(np.add.reduceat(excess, bins, axis=1)).sum(1) / excess.shape[1]  # type: ignore[no-any-return]
 
 
 def brier_scores(logits: Array, classes: Array) -> Array:
     """Brier score (1950) of each row's held-out logits at their own best temperature, float64 [n], in [0, 2].
 
-    Rows are as in :func:`temperature`; one whose own class is -inf scores 1.
+    Rows are as in :func:`fit_temperature`; one whose own class is -inf scores 1.
     """
     error = np.ones(len(classes))
     used = np.isfinite(logits[np.arange(len(classes)), classes])

@@ -20,7 +20,7 @@ FEW_FLOOR: Mapping[OperatingPoint, float] = {"strict": 0.5, "balanced": 0.65, "l
 """The same for fewer than FEW photos a class: docs/evidence/rejection.md."""
 FEW = 8
 LOWEST = float(np.finfo(np.float64).min)
-"""The threshold that every photo in reach exceeds."""
+"""The threshold that every photo within reach exceeds."""
 _PRIOR, _SPREAD = 8, 0.5
 """The spread of the scores counts as if _PRIOR more had _SPREAD of the background's: docs/evidence/rejection.md."""
 
@@ -28,21 +28,21 @@ _PRIOR, _SPREAD = 8, 0.5
 def pick_threshold(known: Array, coverage: float) -> float:
     """The k-th lowest of n scores, k = (1 - coverage)(n + 1): a new known photo is below it with a chance of at most k / (n + 1).
 
-    With too few scores it is the lowest, for which that is 1 / (n + 1).
+    With too few scores it is the lowest, for which that chance is 1 / (n + 1).
     """
     return max(float(np.sort(known)[max(1, _place(len(known), coverage)) - 1]), LOWEST)
 
 
 def set_limits_beside(far: Array, known: Array, few: bool) -> tuple[float, ...]:
-    """The threshold at each of POINTS, which accepts COVERAGE of the known photos, where there is a background.
+    """The threshold at each of POINTS with a background: it accepts COVERAGE of the known photos.
 
-    With too few scores for `threshold` it comes from the tail of Student's t. The variance is shrunk towards the background's, so that
-    three photos that happen to be alike do not reject the fourth. Where more than UNRELATED of the background would get a label, the
-    threshold is raised until they do not, as far as a coverage of FLOOR or, with few photos, FEW_FLOOR.
+    With too few scores for :func:`pick_threshold` it comes from the tail of Student's t. The variance is shrunk towards the background's,
+    so that three similar photos do not reject the fourth. If more than UNRELATED of the background would get a label, the threshold is
+    raised until they do not, down to a coverage of FLOOR or, with few photos, FEW_FLOOR.
 
     Args:
         far: scores of photos of the background, [j >= 1].
-        known: scores of known photos, each from a model without its burst, [m].
+        known: scores of known photos, each from a model without its near-duplicates, [m].
         few: whether the classes have fewer than FEW photos.
     """
     far, finite, n = np.sort(far)[::-1], known[np.isfinite(known)], len(known)

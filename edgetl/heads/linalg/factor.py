@@ -1,4 +1,4 @@
-"""Ways to hold P with P (M + alpha I) P^T = I: by eigenvectors for few samples, by Cholesky's triangle for many, as a number for none."""
+"""Representations of P with P (M + alpha I) P^T = I: eigenvectors for few samples, a Cholesky triangle for many, a number for none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from edgetl.types import Array
 
 WIDTH = 64
-"""With 128 a factor of 1280 values took 1.17 times as long, with 96, 64 or 48 the same (docs/evidence/head-choice.md)."""
+"""Columns of a block (docs/evidence/head-choice.md, "Faster by parts")."""
 
 
 class Factor(Protocol):
@@ -23,15 +23,15 @@ class Factor(Protocol):
         """w P for each row w of `weights` [m, r]."""
 
     def beyond(self, points: Array, inside: Array) -> Array:
-        """What of each row z of `points` [n, d] P does not see, [n, d], given P z [n, r]; [n, 0] where it sees all of every row."""
+        """The part of each row z of `points` [n, d] in the null space of P, [n, d], given P z [n, r]; [n, 0] if P has none."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Eigen:
     """P = diag(scale) mixing x, with orthonormal rows mixing x, for samples `x` [n, d] about their mean and `mixing` [r, n].
 
-    What lies outside of the samples' span becomes zero. The product of mixing and x is never needed as such. What the samples themselves
-    become is known from their eigenvectors: `coordinates` are mixing x z for each sample z, [n, r].
+    What lies outside the samples' span becomes zero. The product of mixing and x is never needed. P z of the samples themselves follows
+    from their eigenvectors: `coordinates` are mixing x z for each sample z, [n, r].
     """
 
     mixing: Array
@@ -41,24 +41,24 @@ class Eigen:
 
     def samples(self, rows: Array) -> Array:
         """P z for some of the samples, without a product of matrices."""
-        made: Array = self.coordinates[rows] * self.scale
-        return made
+        points: Array = self.coordinates[rows] * self.scale
+        return points
 
     def whiten(self, points: Array) -> Array:
         """P z for each row."""
-        made: Array = points @ self.x.T @ self.mixing.T * self.scale
-        return made
+        whitened: Array = points @ self.x.T @ self.mixing.T * self.scale
+        return whitened
 
     def lift(self, weights: Array) -> Array:
         """w P for each row."""
-        made: Array = (weights * self.scale) @ self.mixing @ self.x
-        return made
+        lifted: Array = (weights * self.scale) @ self.mixing @ self.x
+        return lifted
 
     def beyond(self, points: Array, inside: Array) -> Array:
         """z less its projection on the samples' span, in float32."""
         within = (inside / self.scale).astype(np.float32) @ self.mixing.astype(np.float32) @ self.x.astype(np.float32)
-        made: Array = points - within
-        return made
+        outside: Array = points - within
+        return outside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ class ScaledIdentity:
 
 
 class Triangle:
-    """P = L^-1 for a positive definite matrix L L^T; by blocks, so that nearly all of the work is matrix products.
+    """P = L^-1 for a positive definite matrix L L^T, by blocks: nearly all of the work is matrix products.
 
     Golub and Van Loan 2013, algorithm 4.2.1 by blocks. numpy has no triangular solve, so the diagonal blocks are inverted once.
     """
@@ -99,18 +99,18 @@ class Triangle:
 
     def whiten(self, points: Array) -> Array:
         """P z for each row, by forward substitution."""
-        made = np.empty_like(points)
+        whitened = np.empty_like(points)
         for before, here, _, inverse in self._blocks:
-            known = made[:, before] @ self._lower[here, before].T.astype(points.dtype, copy=False)
-            made[:, here] = (points[:, here] - known) @ inverse.T.astype(points.dtype, copy=False)
-        return made
+            known = whitened[:, before] @ self._lower[here, before].T.astype(points.dtype, copy=False)
+            whitened[:, here] = (points[:, here] - known) @ inverse.T.astype(points.dtype, copy=False)
+        return whitened
 
     def lift(self, weights: Array) -> Array:
         """w P for each row, by backward substitution."""
-        made = np.empty_like(weights)
+        lifted = np.empty_like(weights)
         for _, here, after, inverse in reversed(self._blocks):
-            made[:, here] = (weights[:, here] - made[:, after] @ self._lower[after, here]) @ inverse
-        return made
+            lifted[:, here] = (weights[:, here] - lifted[:, after] @ self._lower[after, here]) @ inverse
+        return lifted
 
     def beyond(self, points: Array, inside: Array) -> Array:
         """Nothing."""

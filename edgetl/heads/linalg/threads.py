@@ -1,4 +1,4 @@
-"""One BLAS thread while a head is trained."""
+"""One BLAS thread while a head is trained; docs/evidence/blas-threads.md says why not by threadpoolctl."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _before = 1
 
 @functools.cache
 def _openblas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
-    """OpenBLAS' getter and setter of the thread count, or None where numpy uses another BLAS.
+    """OpenBLAS' getter and setter of the thread count; None if numpy uses another BLAS.
 
     The search starts at numpy's own extension module, because the loader then looks through everything that module links to:
     the wheel's bundled library as well as a distribution's.
@@ -37,10 +37,9 @@ def _openblas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
 
 @contextlib.contextmanager
 def single_thread() -> Iterator[None]:
-    """Runs the block with one BLAS thread, then restores the count; does nothing where numpy's BLAS is not OpenBLAS.
+    """Runs the block with one BLAS thread, then restores the count; does nothing if numpy's BLAS is not OpenBLAS.
 
-    A head's matrices are small: on a loaded board two threads were up to 16 times slower than one. The count belongs to the whole
-    process, so that among threads that train at once the first one in saves it and the last one out restores it.
+    The count belongs to the whole process: among threads that train at once, the first one saves it and the last one restores it.
     """
     global _inside, _before
     blas = _openblas()

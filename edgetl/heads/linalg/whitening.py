@@ -1,8 +1,8 @@
 """Coordinates in which the regularised scatter of all samples is the identity.
 
 Let M = sum (x - o)(x - o)^T over the samples that were there when the coordinates were made, and P (M + alpha I) P^T = I. In the
-coordinates q = P (x - o) every solve with M + alpha I is a plain product, and whatever happened since - samples that came or went,
-the class means that LDA takes out - is a few signed rows, inverted with Woodbury's identity.
+coordinates q = P (x - o) every solve with M + alpha I is a plain product, and later changes (samples that came or went, the class means
+that LDA takes out) are a few signed rows, inverted with Woodbury's identity.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from edgetl.types import Array, Embeddings
 BLOCK, SOME = 2048, 128
 """Rows in float64 at once: BLOCK for a wide product, SOME for a narrow one, which reads them from the processor's cache."""
 FEW = 0.6
-"""Up to this share of the embedding's values the eigenvectors of the samples' Gram matrix take less time than three Cholesky factors."""
+"""Up to so many samples per value of the embedding the eigenvectors of their Gram matrix take less time than three Cholesky factors."""
 _CHEAP = 2**29
 """Up to this many products n d^2 the samples' lengths are float64, which takes about 10 ms longer than float32."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OutsidePoints:
-    """Points that need not lie in the span of the samples: a product p A z of two is that of `inside` plus that of `beyond`.
+    """Points that need not lie in the span of the samples: the product p A z of two is that of `inside` plus that of `beyond`.
 
     Attributes:
         x: the points, float32 [k, d].
         inside: their coordinates, float32 [k, r].
-        beyond: what the coordinates do not hold, divided by the root of alpha, float32 [k, d], or [k, 0] where they hold everything.
+        beyond: what the coordinates do not hold, divided by the root of alpha, float32 [k, d]; [k, 0] if they hold everything.
     """
 
     x: Embeddings
@@ -44,18 +44,18 @@ class OutsidePoints:
 
 @dataclasses.dataclass
 class Whitening:
-    """The coordinates at one alpha. Those of the samples are not kept: their squared lengths and products with a few vectors are enough.
+    """The coordinates at one alpha. Those of the samples are not kept, only their squared lengths; products are computed when needed.
 
     Attributes:
         alpha: what was added to the scatter's diagonal, in units of squared power-normalised embeddings.
         origin: o, float64 [d].
         factor: P, [r, d].
-        founders: how many of the samples were there when the coordinates were made.
+        founders: how many of the samples the coordinates were made of.
         changes: q of samples that went since and, after them, of those that came since and are still there, float64 [k, r]. One that came
-            and went is neither: beside each other the two would cancel, and take the digits of all others with them.
+            and went is in neither list: the two would cancel, and cost the others their digits.
         signs: -1 for one that went, +1 for one that came, [k].
-        squares: |q|^2 of every sample, float64 [n]; NaN for one of the founders until it is asked for.
-        kind: the precision in which coordinates of samples are worked out.
+        squares: |q|^2 of every sample, float64 [n]; NaN for one of the founders until it is needed.
+        kind: dtype in which coordinates of samples are computed.
     """
 
     alpha: float
@@ -78,24 +78,24 @@ class Whitening:
         return self.factor.whiten(x[rows] - self.origin.astype(self.kind))
 
     def product(self, x: Array, vectors: Array) -> Callable[[Array], Array]:
-        """What gives q . v of some of the samples `x` [n, d], int [m], with vectors [k, r], float64 [m, k], in O(m d k)."""
+        """A function of rows, int [m], of the samples `x` [n, d]: q . v with vectors [k, r], float64 [m, k], in O(m d k)."""
         factor = self.factor
         if isinstance(factor, Eigen):
             return lambda rows: factor.samples(rows) @ vectors.T
         lifted = factor.lift(vectors).T
         level = self.origin @ lifted
 
-        def of(rows: Array) -> Array:
-            made = np.empty((*rows.shape, len(vectors)))
+        def multiply(rows: Array) -> Array:
+            product = np.empty((*rows.shape, len(vectors)))
             for start in range(0, len(rows), SOME):
                 here = slice(start, start + SOME)
-                made[here] = x[rows[here]].astype(np.float64) @ lifted - level
-            return made
+                product[here] = x[rows[here]].astype(np.float64) @ lifted - level
+            return product
 
-        return of
+        return multiply
 
     def lengths(self, x: Array, rows: Array) -> Array:
-        """|q|^2 of the samples `rows`, int [m], of all samples `x` [n, d]; in O(d^2) for each that was not asked for before."""
+        """|q|^2 of the samples `rows`, int [m], of all samples `x` [n, d]; in O(d^2) for each that is not known yet."""
         missing = rows[np.isnan(self.squares[rows])]
         for start in range(0, len(missing), BLOCK):
             here = missing[start : start + BLOCK]
@@ -107,7 +107,7 @@ class Whitening:
         self.squares[rows] = np.einsum("nr,nr->n", points, points)
 
     def locate_outside(self, x: Embeddings) -> OutsidePoints:
-        """Points float32 [k, d] that are none of the samples."""
+        """Coordinates of points float32 [k, d] that are not samples."""
         points = (x - self.origin).astype(np.float32)
         inside = self.factor.whiten(points)
         beyond = self.factor.beyond(points, inside) / np.float32(np.sqrt(self.alpha))
@@ -119,9 +119,9 @@ class Whitening:
         return lifted, bias - lifted @ self.origin
 
     def bears(self, more: int, patience: int) -> bool:
-        """Whether `more` changes may stand beside the factor, up to `patience` in all: none where it only spans its own samples.
+        """Whether the factor can take `more` changes, up to `patience` in all; a factor that only spans its own samples takes none.
 
-        More changes than the factor has samples leave few digits to tell apart what came in one burst.
+        More changes than the factor has samples leave too few digits to distinguish near-duplicates among them.
         """
         return not isinstance(self.factor, Eigen) and len(self.signs) + more <= min(patience, self.founders)
 
@@ -184,14 +184,14 @@ class Inverse:
 
 
 class Spectrum:
-    """The eigenvectors of a small set's scatter, from its Gram matrix [n, n]; one of these gives the whitening for every alpha."""
+    """The eigenvectors of a small set's scatter, from its Gram matrix [n, n], which give the whitening at every alpha."""
 
     def __init__(self, x: Embeddings) -> None:
         """Decomposes the samples `x`, float32 [n, d], in O(n^3 + n^2 d)."""
         self.origin = x.mean(0, dtype=np.float64)
         centred = x - self.origin
         values, vectors = np.linalg.eigh(centred @ centred.T)
-        # Directions below this hold rounding only: rows have norm 1 and are known to float32's 6e-8.
+        # Directions below this are rounding errors: rows have norm 1 and are known to float32's 6e-8.
         used = values > max(1e-12 * len(x), 1e-10 * values[-1])
         self._values, scale = values[used], np.sqrt(values[used])
         self._coordinates = vectors[:, used] * scale
@@ -207,7 +207,7 @@ class Spectrum:
 
 
 class Scatter:
-    """The scatter of many samples; one of these gives the whitening for every alpha, each by a Cholesky factor."""
+    """The scatter of many samples, which gives the whitening at every alpha by a Cholesky factor each."""
 
     def __init__(self, x: Embeddings) -> None:
         """Sums the scatter of the samples `x`, float32 [n, d], in O(n d^2)."""
@@ -229,14 +229,14 @@ class Scatter:
 
 
 def decompose(x: Embeddings) -> Spectrum | Scatter:
-    """What gives the whitenings of samples `x`, float32 [n, d]: their Gram matrix where they are few, else their scatter."""
+    """Decomposes samples `x`, float32 [n, d], for their whitenings: few by their Gram matrix, many by their scatter."""
     return Spectrum(x) if len(x) <= FEW * x.shape[1] else Scatter(x)
 
 
-def scaled(x: Embeddings, alpha: float) -> Whitening:
-    """The whitening of no sample, and `x`, float32 [n, d], as samples that came since: for a few rows that are read at one alpha only.
+def whiten_few(x: Embeddings, alpha: float) -> Whitening:
+    """The whitening of no sample, with `x`, float32 [n, d], as samples that came since: for a few rows at one alpha.
 
-    Inverting their Gram matrix takes a quarter of the time that its eigenvectors take, which :class:`Spectrum` needs.
+    Inverting their Gram matrix takes a quarter of the time of its eigenvectors, which :class:`Spectrum` needs.
     """
     origin = x.mean(0, dtype=np.float64)
     rows = (x - origin) / np.sqrt(alpha)
