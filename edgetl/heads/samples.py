@@ -144,8 +144,7 @@ class LabelledEmbeddings:
 
 
 def places(ids: Array, classes: Array, bursts: Array, seed: int) -> Array:
-    """Each photo's place in a shuffle of its own class, int [m]: one of every near-duplicate group, then a second of every group, and so
-    on.
+    """Each photo's place in a shuffle of its class, int [m]: one of every near-duplicate group, then a second of every group, and so on.
 
     It depends on the ids and the seed, never on the order of the photos.
     """

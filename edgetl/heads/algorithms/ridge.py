@@ -26,8 +26,7 @@ def fit(view: TrainingSet) -> Solution:
 
 
 def _held(view: TrainingSet, solve: Inverse, vectors: Array, offset: Array, level: float) -> Array:
-    """Values float64 [m, c] of each row `asked` from a head without its near-duplicate group, by the leverages h: y - (y - f) / (1 - h)
-    (Allen 1974, PRESS).
+    """Values float64 [m, c] of each row `asked` without its near-duplicate group, by the leverages h: y - (y - f) / (1 - h) (Allen 1974).
 
     It is h = 1/n + (x - m)^T K (x - m). A group is its block of the hat matrix: y - (I - H)^-1 (y - f), where no eigenvalue of
     (I - H)^-1 is above 1 + g / (n - g) + 4 g / lambda for g rows, because embeddings have norm 1.
