@@ -24,6 +24,7 @@ from edgetl.inputs.photo.source import load
 from edgetl.stats import student
 from edgetl.store import SampleBatch
 from edgetl.store.captures import pack, unpack
+from edgetl.store.encoding import codes, encode
 from edgetl.types import Capture, Prediction, to_json
 
 DIM = 32
@@ -44,7 +45,8 @@ def batch(x: np.ndarray, labels: list[str], captures: dict[int, Capture], source
     """Photos numbered from 1, with a row of `x` each."""
     ids = np.arange(1, len(labels) + 1)
     measured = unpack([None if (seen := captures.get(sample)) is None else pack(seen) for sample in ids.tolist()])
-    return SampleBatch(ids, labels, sources, measured, x.astype(np.float32), np.ones((len(x), 1), np.float32))
+    values, scales = codes(encode(x.astype(np.float32)), x.shape[1])
+    return SampleBatch(ids, labels, sources, measured, values, scales)
 
 
 def stored(counts: dict[str, int], captures: bool = True) -> StoredPhotos:
@@ -272,7 +274,7 @@ def test_real_dark_blurred_and_other_photos_are_found_and_usual_ones_pass(lite0,
         learner.add(np.arange(len(rows)), rows, labels)
         head = learner.fit().head
 
-        def codes(image: Image.Image) -> set[str]:
+        def reasons(image: Image.Image) -> set[str]:
             file = io.BytesIO()
             image.save(file, "PNG")
             photo = embedder.embed_sample(load(file.getvalue()))
@@ -281,19 +283,19 @@ def test_real_dark_blurred_and_other_photos_are_found_and_usual_ones_pass(lite0,
             return {reason.code for reason in explain(Prediction(*top[0], top), photo.embedding, photo.capture, known).reasons}
 
         fresh = [Image.open(path).convert("RGB") for all_of in paths.values() for path in all_of[12:]]
-        usual = [codes(image) for image in fresh]
+        usual = [reasons(image) for image in fresh]
         assert sum("input-differs" in reasons for reasons in usual) <= 4
         assert sum("unfamiliar" in reasons for reasons in usual) <= 4
-        assert sum("input-differs" in codes(ImageEnhance.Brightness(image).enhance(0.2)) for image in fresh[:20]) >= 19
-        assert sum("input-differs" in codes(image.filter(ImageFilter.GaussianBlur(3))) for image in fresh[:20]) >= 19
+        assert sum("input-differs" in reasons(ImageEnhance.Brightness(image).enhance(0.2)) for image in fresh[:20]) >= 19
+        assert sum("input-differs" in reasons(image.filter(ImageFilter.GaussianBlur(3))) for image in fresh[:20]) >= 19
         cast = [
             Image.merge(
                 "RGB", [band.point([min(255, int(i * gain)) for i in range(256)]) for band, gain in zip(image.split(), (1.5, 1, 0.45))]
             )
             for image in fresh[:20]
         ]
-        assert sum("input-differs" in codes(image) for image in cast) >= 19
+        assert sum("input-differs" in reasons(image) for image in cast) >= 19
         flowers = sorted((data / "flowers").glob("*/*.jpg"))[::200]
-        assert all("unfamiliar" in codes(Image.open(path).convert("RGB")) for path in flowers)
+        assert all("unfamiliar" in reasons(Image.open(path).convert("RGB")) for path in flowers)
     finally:
         embedder.close()

@@ -48,7 +48,7 @@ class StoredPhotos:
 
     Attributes:
         ids: sample ids, int64 [n].
-        codes: embeddings as the store keeps them, of any length, int8 or float16 [n, d].
+        codes: embeddings as the store keeps them, of any length, int8 [n, d].
         taken: when each photo was taken, float64 [n], seconds since 1970; NaN if unknown.
         labels: class by sample id.
         sources: where each came from, by sample id.
