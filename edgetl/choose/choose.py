@@ -9,7 +9,7 @@ import itertools
 import os
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,26 +92,9 @@ def choose(
     if len(classes) < 2:
         message = f"{os.fspath(photos)}: photos of one class, {next(iter(classes))!r}; expected at least two classes"
         raise TrainError(message, code="one-class", path=os.fspath(photos), classes=list(classes))
-    skipped: list[Skipped] = []
     failed = {path: Skipped(path, "not-a-photo", reason) for path, reason in others}
-    advance = progress or (lambda done, total: None)
-
-    def advance_from(before: int, done: int) -> None:
-        advance(before + done, len(paths) * len(pairs))
-
-    with contextlib.ExitStack() as cleanup:
-        measured: list[tuple[str, Embedder, Quality]] = []
-        for i, path in enumerate(paths):
-            count = functools.partial(advance_from, i * len(pairs))
-            try:
-                embedder = Embedder.open(Bundle.open(path), runtime=runtime, threads=threads)
-                cleanup.callback(embedder.close)
-                measured.append((path, embedder, measure_quality(embedder, pairs, seed, failed, count)))
-            except (BundleError, RuntimeUnavailable, TrainError) as error:
-                skipped.append(Skipped(path, error.code, str(error)))
-                count(len(pairs))
-        latencies = measure_latencies([embedder for _, embedder, _ in measured], [path for path, _ in pairs if str(path) not in failed])
-        candidates = rank([combine(*row, latency) for row, latency in zip(measured, latencies)])
+    open_embedder = functools.partial(Embedder.open, runtime=runtime, threads=threads)
+    candidates, skipped = _measure(paths, pairs, seed, failed, open_embedder, progress or (lambda done, total: None))
     code, recommended = recommend(candidates)
     return BundleChoice(
         code=code,
@@ -125,6 +108,35 @@ def choose(
         skipped=tuple(skipped),
         failed=tuple(failed.values()),
     )
+
+
+def _measure(
+    paths: Sequence[str],
+    pairs: Sequence[tuple[Path, str]],
+    seed: int,
+    failed: dict[str, Skipped],
+    open_embedder: Callable[[Bundle], Embedder],
+    progress: Progress,
+) -> tuple[tuple[MeasuredBundle, ...], list[Skipped]]:
+    """The ranked bundles, and those that do not work here; photos that cannot be used are added to `failed`."""
+    skipped: list[Skipped] = []
+    measured: list[tuple[str, Embedder, Quality]] = []
+
+    def advance(before: int, done: int) -> None:
+        progress(before + done, len(paths) * len(pairs))
+
+    with contextlib.ExitStack() as cleanup:
+        for i, path in enumerate(paths):
+            count = functools.partial(advance, i * len(pairs))
+            try:
+                embedder = open_embedder(Bundle.open(path))
+                cleanup.callback(embedder.close)
+                measured.append((path, embedder, measure_quality(embedder, pairs, seed, failed, count)))
+            except (BundleError, RuntimeUnavailable, TrainError) as error:
+                skipped.append(Skipped(path, error.code, str(error)))
+                count(len(pairs))
+        latencies = measure_latencies([embedder for _, embedder, _ in measured], [path for path, _ in pairs if str(path) not in failed])
+        return rank([combine(*row, latency) for row, latency in zip(measured, latencies)]), skipped
 
 
 def rank(candidates: Sequence[MeasuredBundle]) -> tuple[MeasuredBundle, ...]:
