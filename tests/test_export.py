@@ -141,7 +141,7 @@ def test_the_manifest_states_random_weights_and_the_photos_of_parity(exported, r
     assert bundle.dim == row.dim
     assert bundle.input == row.image
     for variant in bundle.variants.values():
-        assert variant.recipe["proved_on"] == "24 drawn scenes"
+        assert variant.recipe["proved_on"] == {"photos": "drawn-scenes", "count": 24}
         assert "torch" in variant.recipe["libraries"]
         assert variant.parity is not None
         assert variant.parity.cosine_mean >= 0.9999

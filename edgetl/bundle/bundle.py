@@ -75,7 +75,7 @@ class Variant:
         format: `tflite`, `onnx`, `openvino` or `fake`.
         precision: `fp32`, `fp16` or `int8`.
         files: the model's files, the one to open first.
-        recipe: how it was converted: name, instruction sets it suits, library versions, settings.
+        recipe: how it was converted: name, library versions, settings.
         parity: its distance to the float embedding; None for a model without a float original.
         background: the file with embeddings of unrelated photos; None without.
     """

@@ -1,4 +1,4 @@
-"""Named recipes: how a format is quantised, which machines it suits, and how far its embeddings may move."""
+"""Named recipes: how a format is quantised, and how far its embeddings may be from float."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ class Recipe:
         name: as the manifest states it.
         format: `onnx`, `tflite` or `openvino`.
         precision: `fp32`, `fp16` or `int8`.
-        suits: the machines on which it keeps its accuracy, in words.
         levels: the largest integer weight; None if weights stay float.
         ranges: of the integers of activations, one of :data:`edgetl_exporters.quantise.ranges.RANGES`.
         floats: the numbers of the layers that stay in float, in the order they run (see :mod:`edgetl_exporters.quantise.ranges`).
@@ -35,7 +34,6 @@ class Recipe:
     name: str
     format: str
     precision: str
-    suits: str
     levels: int | None = None
     ranges: str = "minmax"
     floats: tuple[int, ...] = ()
@@ -59,22 +57,20 @@ class Recipe:
 _SIGNED: Mapping[str, Any] = {"weights": "int8 per channel"}
 _UNSIGNED: Mapping[str, Any] = {"weights": "uint8 per channel, zero point 128"}
 _QDQ: Mapping[str, Any] = {"activations": "uint8", "normalisation": "float", "quantizer": "onnxruntime"}
-_ANY = "every machine"
-_ADAPTED = "every machine that runs it through edgetl; in other programs x86 with VNNI, and Arm"
 
 # A recipe does not depend on the machine that exports. x86 without VNNI adds products of uint8 by int8 in 16 bits, which saturates; the
 # runtime adapters avoid that on the device. The same integers stored as uint8 around 128 saturate in no program, but take twice the time
 # with VNNI: docs/evidence/int8-instruction-sets.md. Why OpenVINO uses ONNX Runtime's quantiser: docs/evidence/int8-quantisers.md.
 _RECIPES = (
-    Recipe("onnx-fp32", "onnx", "fp32", _ANY),
-    Recipe("tflite-fp32", "tflite", "fp32", _ANY),
-    Recipe("openvino-fp32", "openvino", "fp32", _ANY),
-    Recipe("openvino-fp16", "openvino", "fp16", _ANY, settings={"weights": "float16, computed in float32"}),
-    Recipe("onnx-u8s8", "onnx", "int8", _ADAPTED, 127, settings={**_SIGNED, **_QDQ}),
-    Recipe("onnx-u8u8", "onnx", "int8", _ANY, 127, settings={**_UNSIGNED, **_QDQ}),
-    Recipe("tflite-full-integer", "tflite", "int8", _ANY, 127, settings={**_SIGNED, "quantizer": "static_wi8_ai8"}),
-    Recipe("openvino-u8s8", "openvino", "int8", _ADAPTED, 127, settings={**_SIGNED, **_QDQ}),
-    Recipe("openvino-u8u8", "openvino", "int8", _ANY, 127, settings={**_UNSIGNED, **_QDQ}),
+    Recipe("onnx-fp32", "onnx", "fp32"),
+    Recipe("tflite-fp32", "tflite", "fp32"),
+    Recipe("openvino-fp32", "openvino", "fp32"),
+    Recipe("openvino-fp16", "openvino", "fp16", settings={"weights": "float16, computed in float32"}),
+    Recipe("onnx-u8s8", "onnx", "int8", 127, settings={**_SIGNED, **_QDQ}),
+    Recipe("onnx-u8u8", "onnx", "int8", 127, settings={**_UNSIGNED, **_QDQ}),
+    Recipe("tflite-full-integer", "tflite", "int8", 127, settings={**_SIGNED, "quantizer": "static_wi8_ai8"}),
+    Recipe("openvino-u8s8", "openvino", "int8", 127, settings={**_SIGNED, **_QDQ}),
+    Recipe("openvino-u8u8", "openvino", "int8", 127, settings={**_UNSIGNED, **_QDQ}),
 )
 
 

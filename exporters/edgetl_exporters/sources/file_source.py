@@ -134,7 +134,7 @@ class FileSource(NetworkSource):
         if self._network.precision == "fp32":
             # The weights of a file are not rounded before they are quantised.
             return dataclasses.replace(recipes.recipe(format_, precision, wanted), correction="none")
-        return Recipe(f"{format_}-as-given", format_, precision, "as its author intended", settings={"quantizer": "its author's"})
+        return Recipe(f"{format_}-as-given", format_, precision, settings={"quantizer": "its author's"})
 
     def files(self, recipe: Recipe, photos: Pixels | None) -> Mapping[str, bytes]:
         """See :meth:`NetworkSource.files`."""

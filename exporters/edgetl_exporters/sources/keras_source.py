@@ -35,7 +35,6 @@ _INT8 = Recipe(
     "keras-full-integer",
     "tflite",
     "int8",
-    "every machine",
     127,
     correction="none",
     settings={"weights": "int8 per channel", "activations": "int8", "quantizer": "TFLiteConverter"},

@@ -119,10 +119,9 @@ class Maker:
         """What the manifest states of how a variant was made."""
         return {
             "name": recipe.name,
-            "suits": recipe.suits,
             "settings": recipe.stated(),
             "libraries": {library: version(library) for library in self._source.libraries(recipe.format)},
-            "proved_on": f"{len(embeddings)} drawn scenes" if self._calibration is None else f"{len(embeddings)} held-back photos",
+            "proved_on": {"photos": "drawn-scenes" if self._calibration is None else "held-back", "count": len(embeddings)},
             **({} if search is None else {"search": to_json(search)}),
             **({"levels": self._levels(name, recipe, embeddings)} if self._source.levels else {}),
         }
