@@ -255,7 +255,7 @@ def test_the_command_passes_every_option_on_and_shows_the_record(board: Board, t
             (photos / label / f"ä {seed}.jpg").write_bytes(coloured(label, seed))
     scenarios = ("-t", "2", "--quick", "--variant", "fake-fp32", "--scenario", "memory", "--scenario", "predict-camera", "--fps", "77.5")
     counts = ("--queries", "60", "--rounds", "3", "--seconds", "1")
-    more = ("--seed", "5", "-i", str(photos), "--labelled", str(photos), "--json", "-o", str(place / "ö.json"))
+    more = ("--seed", "5", "--photos", str(photos), "--labelled", str(photos), "--json", "-o", str(place / "ö.json"))
     done = subprocess.run(command(bundle, board.target, *scenarios, *counts, *more), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     record = files.read(place / "ö.json")

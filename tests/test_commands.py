@@ -80,7 +80,11 @@ def test_every_verb_that_prints_a_result_prints_it_as_json() -> None:
 
 _WORDS = r"edgetl (?P<{0}>[a-z]+(?:-[a-z]+)*(?: [a-z]+)?)"
 _COMMAND = re.compile(
-    r"[`'>]" + _WORDS.format("quoted") + r"|(?<![\w./-])" + _WORDS.format("called") + r"(?=`| --?[a-z]| [A-Z]{2,}| \{)",
+    r"(?:[`']|<code>)"
+    + _WORDS.format("quoted")
+    + r"|(?<![\w./-])"
+    + _WORDS.format("called")
+    + r"(?=`| --?[a-z]| \{| [A-Z]{2,}(?:[`'/.]| -|$))",
     re.MULTILINE,
 )
 """A command in a text: after a quote, or before an option or an argument."""
@@ -104,7 +108,8 @@ def resolves(mention: str) -> bool:
 
 
 def test_every_command_that_a_text_names_exists() -> None:
-    files = [*ROOT.glob("edgetl/**/*.py"), *ROOT.glob("edgetl/**/*.j2"), *ROOT.glob("exporters/**/*.py")]
+    patterns = ("README.md", "docs/**/*.md", "*/**/*.py", "edgetl/**/*.md", "edgetl/**/*.j2", "exporters/**/*.md", "device_tests/*.md")
+    files = {path for pattern in patterns for path in ROOT.glob(pattern) if not path.relative_to(ROOT).parts[0].startswith(".")}
     named = {(str(path.relative_to(ROOT)), mention) for path in files for mention in mentions(path)}
     assert len(named) > 20
     assert sorted(entry for entry in named if not resolves(entry[1])) == []
