@@ -10,8 +10,10 @@ import fake_machines
 import pytest
 
 from edgetl.bench.measuring import energy
-from edgetl.bench.measuring.energy import Energy, Meter, open_meter
+from edgetl.bench.measuring.energy import Energy
 from edgetl.errors import BenchError
+from edgetl.machine import meter as meters
+from edgetl.machine.meter import Meter, open_meter
 from edgetl.types import to_json
 
 _RAPL = "sys/class/powercap/intel-rapl:0"
@@ -160,7 +162,7 @@ def test_chips_that_measure_parts_of_a_board_are_not_its_meter(tmp_path: Path) -
         open_meter("ina", root)
     assert caught.value.code == "no-ina"
     with pytest.raises(BenchError) as caught:
-        energy._ina(root, asked=True)
+        meters._ina(root, asked=True)
     assert caught.value.values["rails"] == ["VDD_CPU_GPU_CV", "VDD_GPU_SOC"]
 
 

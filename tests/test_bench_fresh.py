@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import mmap
 import os
 import resource
 import sys
@@ -19,7 +18,6 @@ from edgetl.bench.method import QUICK
 from edgetl.errors import BenchError
 from edgetl.runtimes import fake
 
-IN_MEMORY = Path("/dev/shm")
 STAGES = ["start", "import", "read", "library", "open", "prove"][0 if sys.platform.startswith("linux") else 1 :]
 STEPS = ["baseline", "import", "open", "predict", "learn"]
 # Imported by every Python that finds it on its path: sleeps in some imports, and notes what was there when the bench came.
@@ -68,38 +66,27 @@ def big(tmp_path: Path) -> Path:
     return tmp_path / "big"
 
 
+def disk() -> int:
+    """Bytes that this process has read from the disk."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_inblock * 512
+
+
 def test_an_evicted_file_comes_from_the_disk_again(big: Path) -> None:
-    assert fresh.resident(big) == 8 << 20
-    assert fresh.evict([big, big]) == 1.0
-    assert fresh.resident(big) == 0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_inblock
+    before = disk()
     big.read_bytes()
-    assert (resource.getrusage(resource.RUSAGE_SELF).ru_inblock - before) * 512 >= 8 << 20
-    assert fresh.resident(big) == 8 << 20
+    assert disk() - before < 1 << 20, "it is in the page cache"
+    fresh.evict([big, big, big.parent, big.parent / "gone"])
+    big.read_bytes()
+    assert disk() - before >= 8 << 20
 
 
-def test_a_mapped_file_stays_and_counts(big: Path) -> None:
-    with big.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
-        sum(mapped[:: mmap.PAGESIZE])
-        assert fresh.evict([big]) == 0.0
-
-
-def test_empty_and_missing_files_need_no_eviction(tmp_path: Path) -> None:
-    (tmp_path / "empty").touch()
-    assert fresh.evict([tmp_path / "empty", tmp_path / "gone", tmp_path]) == 1.0
-
-
-def test_a_bundle_in_memory_has_no_cold_load(tmp_path: Path) -> None:
-    if not IN_MEMORY.is_dir():
-        pytest.skip("no /dev/shm, whose files never leave memory")
-    target = IN_MEMORY / f"edgetl-{os.getpid()}-{tmp_path.name}.edgetl"
-    try:
-        fake.write_bundle(str(target), encoded(picture(seed=9)))
-        with pytest.raises(BenchError) as caught:
-            fresh._evict(target, [])
-        assert caught.value.code == "page-cache-kept"
-    finally:
-        target.unlink(missing_ok=True)
+def test_a_load_that_reads_little_from_the_disk_is_not_called_cold(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fresh, "evict", lambda paths: None)
+    fresh.run_load(job(bundle, tmp_path))
+    monkeypatch.setattr(fresh, "_COLDEST", 1e6)
+    answer = fresh.cold(job(bundle, tmp_path))
+    assert [name for name, _ in answer.skipped] == ["cold-load"]
+    assert set(answer.measured) == {"warm-load", "first-inference"}
 
 
 def test_each_stage_holds_what_was_planted_in_it(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -287,18 +287,6 @@ def test_load_and_clocks_are_warnings_with_numbers() -> None:
     assert numbers == [["0", "3600.0"], ["1", "9.0"], ["15.0", "30.0", "0", "2"], ["2.5", "5.0", "0", "2"]]
 
 
-def test_a_machine_that_gets_slower_over_the_rounds_is_a_warning() -> None:
-    def result(*medians: int) -> bench.Result:
-        return bench.Result(SUBJECT, None, (bench.Row.of("embed", None, [[median] * 9 for median in medians], TINY),))
-
-    (text,) = warnings([result(100, 101, 99, 100, 130, 131, 129, 130)], [], 4)
-    assert re.findall(r"[\d.]+", text) == ["4", "1.30", "4"]
-    assert warnings([result(100, 130, 99, 131, 100, 129, 101, 130)], [], 4) == ()
-    assert warnings([result(100, 101, 99, 102, 103, 104, 103, 104)], [], 4) == ()
-    loads = bench.Row.of("cold-load", None, [[100], [101], [130], [131]], TINY)
-    assert warnings([bench.Result(SUBJECT, None, (loads,))], [], 4) == ()
-
-
 def test_more_threads_than_cores_are_a_warning() -> None:
     (text,) = warnings([bench.Result(SUBJECT, None, ())], [], 1)
     assert re.findall(r"\d", text) == ["2", "1"]

@@ -18,9 +18,8 @@ from edgetl.bench.judging.pick import Budget, Judgement, MachinePick, Named, Pic
 from edgetl.bench.judging.pick import pick as pick_within
 from edgetl.bench.method import Method
 from edgetl.bench.record import Accuracy, Record, Result, Row, Skipped, Subject
-from edgetl.bench.statistics import paired_difference
 from edgetl.errors import BenchError
-from edgetl.stats import Proportion
+from edgetl.stats import Proportion, paired_difference
 from edgetl.types import to_json
 
 METHOD = Method("test", rounds=4, resamples=200)

@@ -187,28 +187,6 @@ def test_a_wrong_first_prediction_is_counted_with_a_note(stand: Stand) -> None:
     assert measured.note
 
 
-def test_a_swap_of_heads_leads_to_the_other_head(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    activated: list[int] = []
-    activate = stand.classifier.activate
-    monkeypatch.setattr(stand.classifier, "activate", lambda head: (activated.append(head), activate(head))[1])
-    _, mine, _ = state(stand)
-    measured = training.head_swap(stand, Loop(TINY))
-    other = max(head.id for head in stand.classifier.heads())
-    assert activated == [mine, *[other, mine] * (1 + TINY.queries)]
-    assert len(measured.samples[None]) == TINY.queries
-
-
-def test_commits_are_of_rows_that_are_there_afterwards(stand: Stand) -> None:
-    from edgetl.store import Store
-
-    (stand.folder / "commits.db").unlink(missing_ok=True)
-    measured = training.durable_commit(stand, Loop(dataclasses.replace(TINY, queries=7)))
-    assert len(measured.samples[None]) == 7
-    with Store.open(stand.folder / "commits.db", None) as store:
-        assert store.counts() == {"class": 8}
-        assert store.preview(1)
-
-
 def test_throughput_is_the_time_of_a_block_divided_by_its_photos(stand: Stand, clock: Planted) -> None:
     method = dataclasses.replace(TINY, queries=70)
     measured = inference.batch_throughput(stand, Loop(method, clock))

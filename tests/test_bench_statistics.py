@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from edgetl.bench.statistics import PROCESSES, Estimate, Pool, least, percentile, ratios, sign_test, summary
+from edgetl.bench.statistics import PROCESSES, Estimate, Pool, least, percentile, ratios, summary
 from edgetl.errors import BenchError
-from edgetl.stats import above, student
+from edgetl.stats import above, sign_test, student
 
 SHAPES = ("normal", "lognormal", "bimodal", "ar1", "drifting", "spikes")
 samples = st.lists(st.integers(0, 2**60), min_size=1, max_size=60)

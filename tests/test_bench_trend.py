@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from test_bench_compare import MACHINE, beside, record, result, rounds, row
 
-from edgetl.bench import files, paste, report
+from edgetl.bench import files, paste
 from edgetl.bench.judging.trend import trends
 from edgetl.bench.record import Record
 from edgetl.cli import main
@@ -50,15 +50,6 @@ def test_machines_have_trends_of_their_own_and_a_busy_one_has_no_verdict() -> No
     with pytest.raises(BenchError) as caught:
         trends([("a", dated(1))], "embed")
     assert (caught.value.code, caught.value.values["available"]) == ("scenario-missing", ["predict-file"])
-
-
-def test_the_page_draws_a_trend_from_three_records_of_one_machine_on() -> None:
-    days = [(f"{day}.json", dated(day, factor)) for day, factor in ((1, 1.0), (2, 1.0), (3, 1.25))]
-    assert 'id="trend"' not in report.render(days[:2])
-    assert 'id="trend"' not in report.render([*days[:2], ("other.json", dated(3, machine={**MACHINE, "cpu": "Chip 2"}))])
-    page = report.render(list(reversed(days)))
-    assert "onnx-int8 cpu 4 threads slower in 3.json (ratio 1.2" in page
-    assert page[page.index('id="trend"') :].count("<circle") >= 3
 
 
 def files_of(folder: Path) -> list[str]:

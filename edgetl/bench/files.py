@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import shlex
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,17 +70,6 @@ def check_folder(target: Path) -> None:
         raise RecordError(
             f"{target}: the folder {folder} does not exist. Make it first: {command}", code="folder-missing", path=str(target)
         )
-
-
-def rescue(record: Record) -> Path:
-    """Writes a record that could not be written to its place into the folder for temporary files, and returns its path.
-
-    Raises:
-        RecordError: it cannot be written there either.
-    """
-    path = Path(tempfile.gettempdir()) / f"edgetl-bench-{secrets.token_hex(4)}.json"
-    write(record, path)
-    return path
 
 
 def read(path: str | os.PathLike[str]) -> Record:

@@ -15,7 +15,6 @@ import numpy as np
 from edgetl.bench import method
 from edgetl.bench.files import check_folder, encode
 from edgetl.bench.judging import circumstances
-from edgetl.bench.judging.trend import Trend, trends
 from edgetl.bench.measuring.scenarios import SCENARIOS
 from edgetl.bench.record import LATENCIES, Kind, Record, Result, Row, Unit
 from edgetl.bench.svg import AxisScale, Lanes, colour, curves, digits
@@ -29,8 +28,6 @@ _SENTENCES = {
 }
 _MANY, _FEW = 12, 3
 """Configurations in one drawing; samples that need no drawing."""
-_TREND = 3
-"""Records of one machine that make a trend."""
 Drawing = Mapping[str, Any]
 """`title`, `svg`, `caption` (how to read it) and `key`: (name, CSS colour) per series."""
 
@@ -86,7 +83,7 @@ def render(records: Sequence[tuple[str, Record]]) -> str:
     differ = [(name, values) for name in names if len(set(values := [machine.get(name, "unknown") for machine in facts])) > 1]
     page: str = environment.get_template("report.html.j2").render(
         sections=sections, differ=differ if len(records) > 1 else [], beside=_beside(sections) if len(records) > 1 else [],
-        trend=_trends(records), sentences=method.sentences, digits=digits, megabytes=lambda size: digits(size / 1e6),
+        sentences=method.sentences, digits=digits, megabytes=lambda size: digits(size / 1e6),
     )  # fmt: skip
     return page
 
@@ -268,42 +265,6 @@ def _beside(sections: Sequence[Mapping[str, Any]]) -> list[Drawing]:
         caption = f"p50 with its interval, n={min(row.n for row in found)} or more."
         drawings.append({"title": scenario, "svg": lanes.svg(f"p50 of {scenario}"), "caption": caption, "key": _key(names)})
     return drawings
-
-
-def _trends(records: Sequence[tuple[str, Record]]) -> list[Drawing]:
-    """The first latency of which one machine has three records or more, by date."""
-    for scenario in LATENCIES:
-        try:
-            lines = [trend for trend in trends(records, scenario) if len(trend.points) >= _TREND and trend.unit == "ns"]
-        except BenchError:
-            continue
-        if lines:
-            return [
-                _trend(scenario, machine, [line for line in lines if line.machine == machine])
-                for machine in {line.machine: 0 for line in lines}
-            ]
-    return []
-
-
-def _trend(scenario: str, machine: str, lines: Sequence[Trend]) -> Drawing:
-    scale = AxisScale.choose([point.p50.value for line in lines for point in line.points], "ns")
-    days = sorted({point.created for line in lines for point in line.points})
-    series = []
-    for line in lines:
-        points = [(point.created, point.p50.value, point.p50.interval or (point.p50.value, point.p50.value)) for point in line.points]
-        series.append(
-            [(float(days.index(day)), p50 / scale.factor, (low / scale.factor, high / scale.factor)) for day, p50, (low, high) in points]
-        )
-    changes = [
-        f"{line.configuration} {point.change.verdict} in {point.record} (ratio {point.change.ratio.value:.3f})"
-        for line in lines
-        for point in line.points
-        if point.change and point.change.ratio and point.change.verdict in ("slower", "faster")
-    ]
-    caption = f"p50 with its interval. Each record against the one before: {'; '.join(changes) or 'nothing slower or faster'}."
-    what = f"p50 of {scenario} by date: " + "; ".join(line.configuration for line in lines)
-    svg = curves(series, what, ("month and day", f"p50, {scale.unit}"), lambda place: days[round(place)][5:10])
-    return {"title": f"{scenario} on {machine}", "svg": svg, "caption": caption, "key": _key([line.configuration for line in lines])}
 
 
 def _key(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgetl.errors import BenchError
-from edgetl.stats import Proportion, above, student
+from edgetl.stats import above, student
 
 Error = tuple[float, int]
 """A standard error, and the degrees of freedom behind it."""
@@ -166,35 +166,6 @@ def _welch(change: float, errors: Sequence[Error], normal: float) -> tuple[float
     freedom = error**4 / math.fsum(size**4 / degrees for size, degrees in errors)
     half = student(normal, freedom) * error
     return change - half, change + half, 2 * above(abs(change) / error, freedom)
-
-
-def sign_test(won: int, lost: int) -> float:
-    """The two-sided probability of a split as uneven, if either side were as likely: McNemar's exact test of paired answers."""
-    n = won + lost
-    return min(1.0, float(2 * sum(math.comb(n, k) for k in range(min(won, lost) + 1)) / 2**n))
-
-
-def paired_difference(left: str, right: str) -> tuple[float, float]:
-    """The 95 % interval of the share correct in `left` less that in `right`, which are about the same photos (`1` correct, `0` wrong).
-
-    Newcombe (1998), Improved confidence intervals for the difference between binomial proportions based on paired data, method 10: the
-    squared distances to the ends of both Wilson intervals, less what the correlation of the pairs takes off.
-    """
-    n = len(left)
-    both = sum(a == b == "1" for a, b in zip(left, right))
-    p, q = Proportion(left.count("1"), n), Proportion(right.count("1"), n)
-    first, second = p.hits - both, q.hits - both
-    neither = n - both - first - second
-    margins = p.hits * (n - p.hits) * q.hits * (n - q.hits)
-    excess = both * neither - first * second
-    phi = (max(excess - n / 2, 0) if excess > 0 else excess) / math.sqrt(margins) if margins else 0.0
-    (p_low, p_high), (q_low, q_high) = p.interval, q.interval
-
-    def distance(a: float, b: float) -> float:
-        return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
-
-    theta = p.value - q.value
-    return theta - distance(p.value - p_low, q_high - q.value), theta + distance(p_high - p.value, q.value - q_low)
 
 
 class Pool:

@@ -190,7 +190,7 @@ def _show(record: Record, output: str | None, form: str | None, asked: Sequence[
     from edgetl.bench import files, paste
 
     written = output is None or _written(record, output)
-    if form == "json" or not (written or _rescued(record)):
+    if form == "json" or not written:
         click.echo(json.dumps(files.encode(record)))
     else:
         forms = {"md": lambda: paste.markdown([record]), "csv": lambda: paste.separated([record])}
@@ -234,19 +234,7 @@ def _written(record: Record, output: str) -> bool:
     try:
         files.write(record, output)
     except RecordError as error:
-        click.echo(f"error: {error}", err=True)
-        return False
-    return True
-
-
-def _rescued(record: Record) -> bool:
-    """Whether a record that could not be written to its place was written to the folder for temporary files."""
-    from edgetl.bench import files
-
-    try:
-        click.echo(f"the record is in {files.rescue(record)} instead", err=True)
-    except RecordError:
-        click.echo("the record is on standard output instead", err=True)
+        click.echo(f"error: {error}\nThe record is on standard output instead.", err=True)
         return False
     return True
 

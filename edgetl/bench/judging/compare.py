@@ -27,6 +27,7 @@ from edgetl.bench.judging.machine_speed import Adjusted, at_one_speed
 from edgetl.bench.measuring.scenarios import SCENARIOS
 from edgetl.bench.record import Accuracy, Record, Result, Row
 from edgetl.errors import RecordError
+from edgetl.stats import paired_difference, sign_test
 
 Verdict = Literal["faster", "slower", "smaller", "larger", "better", "worse", "same", "no change", "cannot tell"]
 Cause = Literal[
@@ -307,7 +308,7 @@ class _Judge:
         return MetricChange(name, "model", None, "size", "B", before, after, (1, 1), (0, 0), exact, verdict, cause, headline=False)
 
     def _accuracy(self, name: str, before: Accuracy, after: Accuracy) -> MetricChange:
-        """McNemar's exact test (1947) of the photos on which the two differ, and :func:`edgetl.bench.statistics.paired_difference`."""
+        """McNemar's exact test (1947) of the photos on which the two differ, and :func:`edgetl.stats.paired_difference`."""
         hits, n = (before.top1.hits, after.top1.hits), (before.top1.n, after.top1.n)
 
         def change(
@@ -324,8 +325,8 @@ class _Judge:
         won = sum(mine < theirs for mine, theirs in zip(before.correct, after.correct))
         if not hits[0]:
             return change(None, "cannot tell", "no-ratio", (won, lost))
-        p = statistics.sign_test(won, lost)
-        low, high = (1 + share * n[0] / hits[0] for share in statistics.paired_difference(after.correct, before.correct))
+        p = sign_test(won, lost)
+        low, high = (1 + share * n[0] / hits[0] for share in paired_difference(after.correct, before.correct))
         ratio = statistics.Ratio(hits[1] / hits[0], low, high, p)
         if p <= 1 - self.confidence:
             return change(ratio, "better" if won > lost else "worse", "changed", (won, lost))

@@ -12,9 +12,10 @@ from typing import Literal
 
 from edgetl.bench.judging import circumstances
 from edgetl.bench.record import Record, Result, Row, Skipped, Subject, Unit
-from edgetl.bench.statistics import Estimate, paired_difference
+from edgetl.bench.statistics import Estimate, least
 from edgetl.errors import BenchError
 from edgetl.machine.description import differences
+from edgetl.stats import paired_difference
 
 Named = tuple[str, Record]
 """A record and its name."""
@@ -267,8 +268,6 @@ def _latency(name: str, limit: float | None, estimate: Estimate | None, n: int, 
     if limit is None:
         return None
     if estimate is None:
-        from edgetl.bench.statistics import least
-
         return Judgement(name, limit, None, None, "too-few-samples", least(float(name[1:3]), confidence))
     value, high = estimate.value / 1e6, (estimate.interval or (0, estimate.value))[1] / 1e6
     over = value > limit

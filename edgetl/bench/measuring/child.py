@@ -57,7 +57,7 @@ class BenchJob:
         classes: files of charts, one list per class; the last is the new class.
         labelled: a folder `root/<class>/<photo>`, or None.
         folder: scratch, this process's own.
-        meter: see :func:`edgetl.bench.measuring.energy.open_meter`.
+        meter: see :func:`edgetl.machine.meter.open_meter`.
     """
 
     task: str

@@ -14,9 +14,7 @@ of 20 photos added and trained), which is also the whole.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
-import mmap
 import os
 import subprocess
 import sys
@@ -37,8 +35,8 @@ from edgetl.classifier import Classifier
 from edgetl.errors import BenchError
 from edgetl.store import NewSample, Store
 
-_MODEL, _REST = 0.9, 0.5
-"""The shares of the bundle, and of all other files of a load, that must leave the page cache for a load to be called cold."""
+_COLDEST = 0.9
+"""The share of the model's size that a load must read from the disk to be called cold."""
 _PREDICTIONS, _NEW = 64, 20
 _COLD = "what stayed in the page cache, such as Python itself, is in use by running programs: after a boot a load takes longer"
 
@@ -49,11 +47,13 @@ def cold(job: BenchJob) -> JobAnswer:
     subject = Subject(**warm["subject"])
     measured = {"warm-load": _load(warm)}
     first: Samples = {None: [warm["first"]]}
-    try:
-        _evict(Path(job.bundle), map(Path, known["files"]))
-    except BenchError as error:
-        return JobAnswer(subject, {**measured, "first-inference": Measured(first)}, skipped=(("cold-load", str(error)),))
+    bundle = Path(job.bundle)
+    if hasattr(os, "posix_fadvise"):
+        evict([*map(Path, known["files"]), *(bundle.rglob("*") if bundle.is_dir() else [bundle])])
     chilled = run_load(job)
+    if chilled["disk"] < _COLDEST * subject.size:
+        skipped = (("cold-load", "the page cache could not be emptied here"),)
+        return JobAnswer(subject, {**measured, "first-inference": Measured(first)}, skipped=skipped)
     first["cold"] = [chilled["first"]]
     note = "after a warm load; the stage `cold` after a cold one"
     return JobAnswer(subject, {"cold-load": _load(chilled, _COLD), **measured, "first-inference": Measured(first, note=note)})
@@ -102,61 +102,17 @@ def _load(output: dict[str, Any], note: str = "") -> Measured:
     return Measured(samples, {"disk": "B"}, note=note or ("" if "start" in stages else "without the process's start"))
 
 
-def _evict(bundle: Path, files: Iterable[Path]) -> None:
-    """Lets the bundle and the other files of a load leave the page cache.
+def evict(paths: Iterable[Path]) -> None:
+    """Lets files leave the page cache, but for what a running process has mapped, and what is not on the disk yet.
 
-    Raises:
-        BenchError: too many stay for a load to be called cold, or this system cannot do it.
+    /proc/sys/vm/drop_caches would slow down everything else on the machine, needs root, and frees no more of these files.
     """
-    try:
-        model, rest = evict(bundle.rglob("*") if bundle.is_dir() else [bundle]), evict(files)
-    except OSError as error:
-        raise BenchError(f"the page cache could not be emptied here ({error})", code="page-cache-kept") from error
-    if model < _MODEL or rest < _REST:
-        raise BenchError("the page cache could not be emptied here", code="page-cache-kept")
-
-
-def evict(paths: Iterable[Path]) -> float:
-    """Lets files leave the page cache; the share of what was there that left, 1 if nothing was there.
-
-    posix_fadvise leaves what a running process has mapped, and what is not on the disk yet. /proc/sys/vm/drop_caches would slow down
-    everything else on the machine, needs root, and frees no more of these files.
-
-    Raises:
-        OSError: this system cannot do it.
-    """
-    if not hasattr(os, "posix_fadvise"):
-        raise OSError("no posix_fadvise")
-    readable = [path for path in {path.resolve() for path in paths} if path.is_file() and os.access(path, os.R_OK)]
-    before = sum(map(resident, readable))
-    for path in readable:
-        with path.open("rb") as file:
-            with contextlib.suppress(OSError):  # a disk that is read-only has nothing to write back
-                os.fdatasync(file.fileno())
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return 1 - sum(map(resident, readable)) / before if before else 1.0
-
-
-def resident(path: Path) -> int:
-    """How much of a file is in the page cache, bytes of whole pages, by mincore (man 2 mincore), which starts no read-ahead.
-
-    Raises:
-        OSError: it cannot be read, or this system cannot tell.
-    """
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            return 0
-        pages = np.zeros(-(-size // mmap.PAGESIZE), np.uint8)
-        call = ctypes.CDLL(None, use_errno=True).mincore
-        call.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
-        with mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as mapped:
-            view = np.frombuffer(mapped, np.uint8)
-            failed = call(view.ctypes.data, size, pages.ctypes.data)
-            del view  # a mapping with a view on it cannot be closed
-    if failed:
-        raise OSError(ctypes.get_errno(), f"mincore: {os.strerror(ctypes.get_errno())}")
-    return int((pages & 1).sum()) * mmap.PAGESIZE  # the other bits of a page's byte are undefined
+    for path in {path.resolve() for path in paths}:
+        if path.is_file() and os.access(path, os.R_OK):
+            with path.open("rb") as file:
+                with contextlib.suppress(OSError):  # a disk that is read-only has nothing to write back
+                    os.fdatasync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _trained(job: BenchJob, path: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean
@@ -20,8 +19,7 @@ from edgetl.machine import sensors
 KIND: Kind = "emulated" if os.environ.get("EDGETL_EMULATED") else "measured"
 """Of everything that is timed in this environment."""
 _LEAST, _DRIFT = 16, 1.06  # samples of a round that have quarters; twice what a warm-up lets pass
-_OTHERS, _STEAL, _SLOWER = 0.05, 0.01, 1.05
-_MEDIAN = 6  # samples that carry one
+_OTHERS, _STEAL = 0.05, 0.01
 
 
 class Gathering:
@@ -145,7 +143,7 @@ def warnings(results: Sequence[Result], rounds: Sequence[Round], cores: int) -> 
     ]
     slowed = [process for process in rounds if sensors.throttled(process.before, process.after)]
     throttled = [f"the machine throttled in {len(slowed)} of {len(rounds)} processes, first in {_where(slowed[0])}"] if slowed else []
-    return (*crowded, *clocks, *throttled, *_load(rounds), *_slower(results))
+    return (*crowded, *clocks, *throttled, *_load(rounds))
 
 
 def _load(rounds: Sequence[Round]) -> list[str]:
@@ -168,28 +166,6 @@ def _load(rounds: Sequence[Round]) -> list[str]:
         times = f"{sum(waits):.0f} times, in {len(waits)} of {len(rounds)} processes"
         warnings.append(f"the CPU quota of this container was used up {times}")
     return warnings
-
-
-def _slower(results: Sequence[Result]) -> list[str]:
-    """Whether all configurations together became slower or faster: the rounds of one half are all slower than those of the other.
-
-    Only rows whose every round has enough samples for a median count: single loads differ more than a machine does.
-    """
-    ratios: dict[int, list[float]] = {}
-    for row in (row for result in results for row in result.rows):
-        enough = len(row.samples) > 3 and min(map(len, row.samples)) >= _MEDIAN
-        if enough and row.stage is None and row.unit == "ns" and row.p50.value > 0:
-            for number, taken in enumerate(row.samples):
-                ratios.setdefault(number, []).append(math.log(max(1, percentile(taken, 50)) / row.p50.value))
-    rounds = [mean(taken) for _, taken in sorted(ratios.items())]
-    half = len(rounds) // 2
-    first, last = rounds[:half], rounds[len(rounds) - half :]
-    ratio = math.exp(mean(last) - mean(first)) if half else 1.0
-    apart = half and (min(last) > max(first) or max(last) < min(first))
-    if not apart or 1 / _SLOWER < ratio < _SLOWER:
-        return []
-    why = "slower, as a machine that gets hot or busy" if ratio > 1 else "faster, as one whose other work ended"
-    return [f"the last {half} rounds took {ratio:.2f} times as long as the first {half}, over all rows: it became {why}"]
 
 
 def _where(process: Round) -> str:

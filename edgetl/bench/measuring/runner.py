@@ -16,7 +16,6 @@ from edgetl import machine
 from edgetl.bench.measuring import child
 from edgetl.bench.measuring.accuracy import Split
 from edgetl.bench.measuring.child import SCRATCH, BenchJob, Stop
-from edgetl.bench.measuring.energy import open_meter
 from edgetl.bench.measuring.gathering import Gathering, warnings
 from edgetl.bench.measuring.photos import BenchPhotos
 from edgetl.bench.measuring.plan import Configuration, Turn, configurations, leading, plan, requested, spend
@@ -27,6 +26,7 @@ from edgetl.bundle.bundle import Bundle
 from edgetl.errors import BenchError, EdgetlError
 from edgetl.inputs.photo.folders import Progress
 from edgetl.machine import libraries, sensors
+from edgetl.machine.meter import open_meter
 from edgetl.store.encoding import row_size
 
 logger = logging.getLogger("edgetl")
@@ -64,7 +64,7 @@ def run(
             that are always measured.
         method: how often and how long.
         options: of single scenarios.
-        meter: of energy (see :func:`edgetl.bench.measuring.energy.open_meter`).
+        meter: of energy (see :func:`edgetl.machine.meter.open_meter`).
         progress: called with (steps done, steps in all).
         stop: turns signals into a wish to stop; None is for the run alone.
 

@@ -95,8 +95,6 @@ SCENARIOS: Mapping[str, Scenario] = {
             "train, predict)",
             training.add_a_class,
         ),
-        Scenario("head-swap", "the number of a head of the history -> it is active, durably", training.head_swap),
-        Scenario("durable-commit", "an embedded photo with its thumbnail -> its row is on the disk", training.durable_commit),
         Scenario(
             "sustained",
             "a decoded frame of 480x480 pixels -> its class, for minutes without a pause",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +13,6 @@ from edgetl.inputs.photo.capture import measure
 from edgetl.inputs.photo.preprocess import cropped, decoded
 from edgetl.inputs.photo.source import load
 from edgetl.session.workspace import Ready
-from edgetl.store import NewSample, Store
 
 NEW_CLASS = "a new class"
 _STEPS = ("decode", "resize", "measure", "backbone", "examine", "store commit", "train")
@@ -100,32 +97,3 @@ def add_a_class(stand: Stand, loop: Loop) -> Measured:
     samples = repeated(stand, work, training, loop.method.trainings)
     note = "" if all(correct) else "not every first prediction was correct: the first correct one takes longer"
     return Measured(samples, warm_up=1, facts={"correct": sum(correct), "tested": len(correct)}, note=note)
-
-
-def head_swap(stand: Stand, loop: Loop) -> Measured:
-    """A head of the history -> it is active, durably, and used by the next prediction: `Classifier.activate`."""
-    with stand.undone():
-        other = stand.classifier.train("ncm").head_id
-
-    def work(number: int) -> Times:
-        start = loop.clock()
-        stand.classifier.activate(other)
-        return {None: loop.clock() - start}
-
-    return Measured(repeated(stand, work, (), loop.queries), warm_up=1)
-
-
-def durable_commit(stand: Stand, loop: Loop) -> Measured:
-    """One embedded photo, its thumbnail included -> its row is on the disk: `Store.add` to a store of its own."""
-    embedded = stand.embedder.embed_sample(load(stand.known[0]))
-    sample = NewSample(b"", "class", embedded.embedding, "bench", embedded.capture)
-    samples = array("q")
-    with Store.open(stand.folder / "commits.db", stand.classifier.store.fingerprint) as store:
-        for number in range(1 + loop.queries):
-            new = dataclasses.replace(sample, digest=os.urandom(32))
-            start = loop.clock()
-            store.add([new])
-            taken = loop.clock() - start
-            if number:
-                samples.append(taken)
-    return Measured({None: samples}, warm_up=1)
