@@ -30,7 +30,7 @@ from edgetl.stats import Proportion
 MACHINE = {"board": "Desk", "cpu": "Chip 1", "cores": 4, "architecture": "x86_64", "memory_bytes": 8 << 30, "governor": "performance"}
 METHOD = Method(resamples=300)
 Rounds = Sequence[Sequence[int]]
-QUIET = MachineLoad((None, None), (0.0, 0.0), (0.0, 0.0), (1, 1), (0.0, 0.0))
+QUIET = MachineLoad((0.0, 0.0), (1, 1))
 
 
 def rounds(
@@ -220,7 +220,7 @@ def test_while_others_work_a_small_difference_may_be_theirs_and_a_large_one_is_t
     comparison = numbers(compare.compare(beside(before, 0.28), beside(little, 0.28), margin=0.005))["embed", "p50"]
     assert (comparison.verdict, comparison.cause) == ("cannot tell", "load")
     load = compare.compare(beside(before, 0.28), beside(little, 0.28)).load["onnx-int8 cpu 4 threads"]
-    assert load.total == pytest.approx((0.28, 0.28), abs=0.001)
+    assert load.others == pytest.approx((0.28, 0.28), abs=0.001)
     assert numbers(compare.compare(beside(before, 0.28), beside(much, 0.28)))["embed", "p50"].verdict == "slower"
 
 
@@ -313,7 +313,7 @@ def test_what_is_not_measured_is_not_judged_and_differences_are_listed():
     )  # fmt: skip
     comparison = compare.compare(mine, other)
     assert {change.scenario for change in comparison.changes} == {"model", "memory"}
-    assert comparison.load == {"onnx-int8 cpu 4 threads": MachineLoad((None, 0.5), (None, 0.0), (None, 0.25), (0, 1), (None, 0.25))}
+    assert comparison.load == {"onnx-int8 cpu 4 threads": MachineLoad((None, 0.25), (0, 1))}
     assert set(comparison.notes) == {
         Note("partial", "after", detail="interrupted after round 3"), Note("warning", "after", detail="the machine was loaded"),
         Note("only-in-one", "before", "onnx-int8 cpu 4 threads predict-file"),

@@ -190,8 +190,8 @@ def test_a_line_per_round_has_the_time_passed_and_left(caplog: pytest.LogCapture
         re.findall(r"(round|memory) (\d+) .*?(\d+ s|\d min \d\d s);.*?(\d+ s|\d min \d\d s)", item.getMessage()) for item in caplog.records
     ]
     assert [line[0] for line in lines] == [
-        ("round", "1", "20 s", "1 min 40 s"), ("round", "2", "40 s", "1 min 20 s"), ("memory", "1", "1 min 00 s", "1 min 00 s"),
-        ("memory", "2", "1 min 20 s", "40 s"), ("memory", "3", "1 min 40 s", "20 s"),
+        ("round", "1", "10 s", "1 min 50 s"), ("round", "2", "30 s", "1 min 30 s"), ("memory", "1", "50 s", "1 min 10 s"),
+        ("memory", "2", "1 min 10 s", "50 s"), ("memory", "3", "1 min 30 s", "30 s"), ("memory", "4", "1 min 50 s", "10 s"),
     ]  # fmt: skip
     assert steps[-1] == (12, 12)
     assert [done for done, _ in steps] == sorted(done for done, _ in steps)

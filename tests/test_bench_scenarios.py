@@ -79,7 +79,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         work = photos(folder, "yellow", 21, first=20)
         frames = [tensor(load(path), ImageSpec(64, 64, 64)) for path in queries]
         tensors = [tensor(load(path), classifier.embedder.bundle.input) for path in queries]
-        yield Stand(classifier, queries, frames, tensors, work, known, folder / "work", Options(fps=100.0, minutes=0.0001), None)
+        yield Stand(classifier, queries, frames, tensors, work, known, folder / "work", Options(fps=100.0, minutes=0.0001))
 
 
 @pytest.fixture
@@ -408,9 +408,8 @@ def test_scenarios_are_named_like_words_and_say_from_where_to_where_they_time() 
 
 
 def test_a_stand_is_drawn_from_files(stand: Stand, tmp_path: Path) -> None:
-    result = Stand.make(stand.classifier, stand.photos[:2], stand.new, tmp_path, Options(), "labelled")
+    result = Stand.make(stand.classifier, stand.photos[:2], stand.new, tmp_path, Options())
     assert [frame.shape for frame in result.frames] == [(480, 480, 3)] * 2
     assert [item.shape for item in result.tensors] == [(32, 32, 3)] * 2
     assert len({path.read_bytes() for path in result.known}) == 4
-    assert result.labelled == Path("labelled")
     assert result.head().labels == ("blue", "green", "red")

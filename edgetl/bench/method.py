@@ -10,20 +10,15 @@ class Method:
     """How a bench measures. Counts and seconds are of one scenario of one configuration, over all of its rounds.
 
     Attributes:
-        name: `full`, `quick`, or the caller's own.
-        queries: measured at least, count.
-        seconds: measured at least, s.
+        queries: measured at least, count; `seconds` likewise, s.
         rounds: fresh processes per configuration, count. The configurations take turns: each round runs every one of them once, in an
             order shuffled with `seed`. Processes differ by where their memory lies, so intervals are over rounds.
-        trainings: repetitions of the training scenarios (`learn-one`, `add-a-class`, `n-shot`) in a round, count.
-        window: queries in a window of the warm-up, count.
-        steady: the warm-up ends when a window's median is within this share of the median of the window before.
-        warm_up_seconds: or after so long, s; the row then says that it was not steady.
+        trainings: repetitions of the training scenarios in a round, count.
+        window: queries in a window of the warm-up, count, which ends when a window's median is within the share `steady` of the median of
+            the window before, or after `warm_up_seconds`; the row then says that it was not steady.
         photos: different photos that the queries rotate over, count; at least 16.
-        most: samples of a scenario that a round keeps at most, count: it bounds the memory of a run. The round ends there, and the row
-            says so.
-        confidence: of every interval.
-        resamples: bootstrap resamples behind an interval, count.
+        most: samples of a scenario that a round keeps at most, count: it bounds the memory of a run.
+        confidence: of every interval, from `resamples` bootstrap resamples.
         seed: of the order, of the bootstrap, and of the split into training and test photos.
         budget: seconds that the run may take: every configuration in one process first, then the fastest in as many rounds as fit;
             `queries` and `seconds` divided by `rounds` are a process's share. None: every configuration in every round.

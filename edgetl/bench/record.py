@@ -69,7 +69,7 @@ class Accuracy:
         top1: correct, tested, and the Wilson interval.
         correct: one character per test photo, in a fixed order: `1` correct, `0` wrong; two files are compared photo by photo.
         photos: the folder's name.
-        digest: of the training and test photos' bytes and classes (hex): equal if both are the same.
+        digest: of the training and test photos' bytes and classes (hex).
         method: how, in a sentence.
     """
 
@@ -84,14 +84,8 @@ class Accuracy:
 class Minute:
     """One minute of `sustained`.
 
-    Attributes:
-        number: of the minute, from 0.
-        n: queries that began in it.
-        p50: their median, ns.
-        p90: their 90th percentile, ns; None if n is too small.
-        temperature_c: the hottest zone at its end; None if unreadable.
-        frequency_khz: the slowest core's at its end; None if unreadable.
-        throttled: whether the machine reports throttling in this minute; None if it does not report.
+    Numbered from 0: the queries that began in it, the median and 90th percentile of all of them (ns; None if n is too small), and at its
+    end the hottest zone's temperature and the slowest core's frequency, and whether the machine reports throttling; None if unreadable.
     """
 
     number: int

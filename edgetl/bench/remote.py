@@ -161,18 +161,17 @@ def _command(target: str) -> tuple[str, list[str]]:
 
 
 def _script(python: str | None, families: Sequence[str], words: Sequence[str]) -> dict[str, bytes]:
-    """The files that the far end runs by: `run.sh`, and what pip is to install where no interpreter was given."""
+    """The files that the far end runs by: `run.sh`, and what pip is to install if no interpreter was given."""
     install = _GIVEN if python else _VENV.replace("FAMILIES", " ".join(families)).replace("COUNT", f"{len(families)}")
-    home = python is not None and python.startswith("~/")
-    quoted = f'"$HOME"/{shlex.quote(python[2:])}' if python and home else shlex.quote(python or "python3")
-    text = _RUN.replace("PYTHON;", f"{quoted};").replace("INSTALL", install).replace("MEASURING", _MEASURING)
+    start = f"~/{shlex.quote(python[2:])}" if python and python.startswith("~/") else shlex.quote(python or "python3")
+    text = _RUN.replace("PYTHON;", f"{start};").replace("INSTALL", install).replace("MEASURING", _MEASURING)
     needed = metadata.requires("edgetl") or []
     lists = {"base.txt": [line for line in needed if "extra ==" not in line]}
     for family in families:
         extra = re.compile(rf"""extra == ['"]{re.escape(family)}['"]""")
         lists[f"{family}.txt"] = [extra.sub("python_version > '3'", line) for line in needed if extra.search(line)]
-    made = {name: "\n".join(lines).encode() for name, lines in lists.items() if not python}
-    return {**made, "run.sh": text.replace("ARGUMENTS", shlex.join(words)).encode()}
+    contents = {name: "\n".join(lines).encode() for name, lines in lists.items()}
+    return {**contents, "run.sh": text.replace("ARGUMENTS", shlex.join(words)).encode()}
 
 
 def _pack(archive: Any, paths: Mapping[str, Path], contents: Mapping[str, bytes]) -> int:

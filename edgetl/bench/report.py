@@ -17,7 +17,7 @@ from edgetl.bench.files import check_folder, encode
 from edgetl.bench.judging import circumstances
 from edgetl.bench.measuring.scenarios import SCENARIOS
 from edgetl.bench.record import LATENCIES, Kind, Record, Result, Row, Unit
-from edgetl.bench.svg import AxisScale, Lanes, colour, curves, digits
+from edgetl.bench.svg import AxisScale, Lanes, colour, digits
 from edgetl.errors import BenchError
 
 _SENTENCES = {
@@ -114,7 +114,7 @@ def _section(key: str, name: str, record: Record) -> dict[str, Any]:
         "key": key, "name": name, "record": record, "digest": record.digest or encode(record)["digest"], "blocks": measured,
         "title": circumstances.title(record.machine), "warnings": list(_warnings(record)), "headline": headline,
         "apart": _blocks(key, record, measured=False), "accuracies": list(accuracies.values()), "memory": memory,
-        "scatter": _scatter(headline) if headline else None, "facts": dict(_flat("", record.machine)),
+        "facts": dict(_flat("", record.machine)),
     }  # fmt: skip
 
 
@@ -171,9 +171,6 @@ def _drawings(wholes: Sequence[Entry], parts: Sequence[Entry], scale: AxisScale)
         stages = {entry.anchor: [part.row for part in parts if part.result is entry.result and part.row.unit == "ns"] for entry in some}
         if any(stages.values()) and scale.unit in ("ns", "µs", "ms", "s"):
             yield _stages(some, stages, scale)
-    for entry in wholes:
-        if entry.row.minutes:
-            yield _minutes(entry, scale)
 
 
 def _distribution(entries: Sequence[Entry], scale: AxisScale) -> Drawing:
@@ -210,32 +207,6 @@ def _stages(entries: Sequence[Entry], stages: Mapping[str, Sequence[Row]], scale
         "Medians of the stages end to end; the upright is the median of the whole, which is timed by itself: they need not add up to it."
     )
     return {"title": "Stages", "svg": lanes.svg("Medians of the stages"), "caption": caption, "key": _key(names)}
-
-
-def _minutes(entry: Entry, scale: AxisScale) -> Drawing:
-    minutes = entry.row.minutes
-    series = [[(minute.number + 1.0, value / scale.factor, (value / scale.factor,) * 2) for minute, value in points] for points in (
-        [(minute, minute.p50) for minute in minutes], [(minute, minute.p90) for minute in minutes if minute.p90 is not None],
-    )]  # fmt: skip
-    hot = [minute.number + 1.0 for minute in minutes if minute.throttled]
-    what = f"{entry.result.subject.name}, minute by minute, n={minutes[0].n} in the first"
-    svg = curves([line for line in series if line], what, ("minute", scale.unit), shaded=hot)
-    title = f"Minute by minute: {entry.result.subject.name}"
-    return {"title": title, "svg": svg, "caption": "Shaded minutes: the machine throttled.", "key": _key(["p50", "p90"])}
-
-
-def _scatter(block: Block) -> Drawing | None:
-    points = [(entry, entry.result.accuracy.top1) for entry in block.wholes if entry.result.accuracy]
-    if not points:
-        return None
-    scale = block.scale
-    series = [
-        (entry.row.p50.value / scale.factor, 100 * top1.value, (100 * top1.interval[0], 100 * top1.interval[1])) for entry, top1 in points
-    ]
-    what = "Top-1 against p50: " + "; ".join(f"{entry.result.subject.name}: {top1}" for entry, top1 in points)
-    svg = curves([series], what, (f"p50, {scale.unit}", "top-1, %"), digits, joined=False)
-    caption = "Numbers are ranks of those with an accuracy; whiskers are 95 % Wilson intervals."
-    return {"title": f"Accuracy against the p50 of {block.name}", "svg": svg, "caption": caption, "key": ()}
 
 
 def _beside(sections: Sequence[Mapping[str, Any]]) -> list[Drawing]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 from edgetl.bench.record import Unit
@@ -96,42 +96,6 @@ class Lanes:
         short = name if len(name) <= room else f"{name[: room - 1]}…"
         y = lane * LANE + 16
         return [_text(2, y, short, "var(--ink)", "start", bold=True), _text(WIDTH - 2, y, words, "var(--soft)", "end")]
-
-
-def curves(
-    series: Sequence[Sequence[tuple[float, float, tuple[float, float]]]], what: str, axes: tuple[str, str],
-    label_x: Callable[[float], str] = "{:g}".format, joined: bool = True, shaded: Sequence[float] = (),
-) -> str:  # fmt: skip
-    """Points (x, y, ends of y's interval), a colour per series, joined by a line or numbered; `shaded` are values of x that stand out."""
-    points = [point for line in series for point in line]
-    xs, ys = [point[0] for point in points], [value for point in points for value in (point[1], *point[2])]
-    left, top, bottom, height = 40, 20, BOTTOM, 220
-    low, high = min(ys), max(ys)
-    low, high = (low, high) if high > low else (low - 1, high + 1)
-    span = max(xs) - min(xs) or 1.0
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        return left + 10 + (WIDTH - left - 24) * (x - min(xs)) / span, top + (height - top - bottom - 8) * (high - y) / (high - low) + 4
-
-    parts = [_text(0, 12, axes[1], "var(--soft)", "start"), _text(WIDTH / 2, height - 4, axes[0], "var(--soft)", "middle")]
-    for tick in even(low, high):
-        y = place(min(xs), tick)[1]
-        parts += [_line(left, y, WIDTH, y, "var(--line)", 1), _text(left - 4, y + 4, f"{tick:g}", "var(--soft)", "end")]
-    known = sorted(set(xs))
-    for x in known[:: math.ceil(len(known) / 6)]:
-        parts.append(_text(place(x, low)[0], height - bottom + 14, label_x(x), "var(--soft)", "middle"))
-    for x in shaded:
-        parts.append(f'<rect x="{place(x, low)[0] - 8:.1f}" y="{top}" width="16" height="{height - top - bottom}" class="hot"/>')
-    for number, line in enumerate(series):
-        tone, placed = colour(number), [place(x, y) for x, y, _ in line]
-        if joined:
-            track = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-            parts.append(f'<polyline points="{track}" style="fill: none; stroke: {tone}; stroke-width: 1.5"/>')
-        for rank, ((x, y), (value, _, ends)) in enumerate(zip(placed, line), 1):
-            parts.append(_line(x, place(value, ends[0])[1], x, place(value, ends[1])[1], tone, 1))
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" style="fill: {tone}"/>')
-            parts += [] if joined else [_text(x + 6, y - 5, str(rank), "var(--ink)", "start", bold=True)]
-    return _svg(height, what, parts)
 
 
 def ticks(low: float, high: float) -> list[float]:

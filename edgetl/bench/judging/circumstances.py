@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from edgetl.bench.record import Record, Result, Round, Row, Subject
@@ -49,28 +49,23 @@ class MachineLoad:
     """How loaded the machine was in two records while one configuration was measured.
 
     Attributes:
-        load_average: of 1 minute, mean over processes.
-        others: share of all cores' time that other processes had, in [0, 1], mean over processes.
-        steal: the share that the hypervisor gave to other guests, likewise.
+        others: share of all cores' time that other processes and other guests of the hypervisor had, in [0, 1], each process weighted by
+            its duration: what decides whether times are judged.
         processes: count.
-        total: others and steal, each process weighted by its duration: what decides whether times are judged.
     """
 
-    load_average: Pair
     others: Pair
-    steal: Pair
     processes: tuple[int, int]
-    total: Pair
 
     @property
     def most(self) -> float:
-        """Of `total`, in the busier record; 0 if neither is readable."""
-        return max(self.total[0] or 0.0, self.total[1] or 0.0)
+        """Of `others`, in the busier record; 0 if neither is readable."""
+        return max(self.others[0] or 0.0, self.others[1] or 0.0)
 
     @property
     def busy(self) -> bool:
         """Whether times cannot be compared: others had too much in one record, or more in one than in the other."""
-        before, after = self.total
+        before, after = self.others
         apart = abs(before - after) if before is not None and after is not None else 0.0
         return self.most > MOST or apart > APART
 
@@ -107,26 +102,12 @@ def differences(before: Record, after: Record, pairs: Sequence[tuple[Result, Res
 def load(before: Record, after: Record, subject: Subject) -> MachineLoad:
     """How loaded the machine was in both records while this configuration was measured."""
     runs = [list(_processes(record, subject)) for record in (before, after)]
-    readable = [[process for process in run if process.before.get("cpu") and process.after.get("cpu")] for run in runs]
-    shares = [[sensors.between(process.before, process.after) for process in run] for run in readable]
-
-    def pair(values: Callable[[int], Sequence[float | None]]) -> Pair:
-        means = [_mean(values(side)) for side in (0, 1)]
-        return means[0], means[1]
-
-    return MachineLoad(
-        pair(lambda side: [(process.before.get("load_average") or [None])[0] for process in runs[side]]),
-        pair(lambda side: [share["others"] for share in shares[side]]),
-        pair(lambda side: [share["steal"] for share in shares[side]]),
-        (len(runs[0]), len(runs[1])),
-        (_total(shares[0]), _total(shares[1])),
-    )
+    return MachineLoad((_others(runs[0]), _others(runs[1])), (len(runs[0]), len(runs[1])))
 
 
-def _total(shares: Sequence[Mapping[str, float | None]]) -> float | None:
-    known = [
-        ((share["others"] or 0.0) + (share["steal"] or 0.0), share["seconds"] or 0.0) for share in shares if share["others"] is not None
-    ]
+def _others(run: Sequence[Round]) -> float | None:
+    shares = [sensors.between(process.before, process.after) for process in run if process.before.get("cpu")]
+    known = [(share["others"] + (share["steal"] or 0.0), share["seconds"] or 0.0) for share in shares if share["others"] is not None]
     seconds = math.fsum(duration for _, duration in known)
     return math.fsum(share * duration for share, duration in known) / seconds if seconds else None
 
@@ -135,11 +116,6 @@ def _processes(record: Record, subject: Subject) -> Iterator[Round]:
     """Those of a configuration; their name may leave the provider to the runtime."""
     requested = subject.name.replace(f" {subject.provider} ", " ", 1)
     return (process for process in record.rounds if process.configuration in (subject.name, requested))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else None
 
 
 def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[Note]:

@@ -50,18 +50,12 @@ class MetricChange:
     """One number of one configuration in two records.
 
     Attributes:
-        configuration: the subjects' name.
         scenario: the rows' scenario; `accuracy` and `model` for top-1 and the size.
         stage: the rows' stage; None is the whole.
-        metric: `p50`, `p90`, `p99`, `top-1` or `size`.
         unit: of `before` and `after`: a row's, or `photos`: correct ones of `n`.
-        before: in the first record.
-        after: in the second.
         n: samples or photos in either; files for the size.
         rounds: processes in either; 0 if the number does not depend on the process.
         ratio: after divided by before, its interval and its p, at one speed of the machine; None without one.
-        verdict: of this number alone.
-        cause: of the verdict.
         headline: whether it may fail a build.
         holds: whether the verdict holds among all headline numbers (Holm).
         machine_speed: by what factor the machine itself was slower, which is taken out of `ratio`; None if it was not measured.
@@ -106,12 +100,7 @@ class MetricChange:
 class Unmet:
     """A requirement that is not met.
 
-    Attributes:
-        configuration: the subject's name.
-        scenario: of which a number is missing or not known well enough; `every scenario` if the configuration is missing.
-        code: `missing`, `not-judged` or `too-wide`.
-        metric: of the number; empty if the configuration is missing.
-        change: the number, if both records have it.
+    `scenario` is `every scenario` if the configuration is missing, and `metric` then empty; `change` is the number if both records have it.
     """
 
     configuration: str
@@ -126,8 +115,6 @@ class Comparison:
     """Two records, compared.
 
     Attributes:
-        names: of the records.
-        confidence: of the intervals.
         floor_ns: differences of time below it have no verdict, ns.
         margin: the smallest relative change that matters.
         fail_on: the percentiles of whole scenarios that may fail a build.
@@ -137,7 +124,6 @@ class Comparison:
         differences: what else is not the same: method, libraries, models, bundle, photos.
         load: per configuration, how loaded the machine was in either record.
         notes: what a reader must know: partial records, warnings, rows that only one has or that were not judged.
-        unmet: requirements that are not met.
     """
 
     names: tuple[str, str]

@@ -24,15 +24,10 @@ _Floats = Mapping[tuple[str, str], Result]
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """What a configuration may cost; None is no limit.
+    """The scenario whose latency counts, and limits (None is no limit).
 
-    Attributes:
-        scenario: whose latency.
-        p50_ms: milliseconds.
-        p99_ms: milliseconds.
-        peak_mb: peak resident memory of a process that opens, predicts and trains (scenario `memory`), 10^6 bytes.
-        size_mb: of the model's files, 10^6 bytes.
-        max_loss: points of top-1 below the most accurate float configuration on the same photos.
+    Memory is the peak of a process that opens, predicts and trains; `max_loss` are points of top-1 below the most accurate float
+    configuration on the same photos.
     """
 
     scenario: str = "predict-file"
@@ -45,15 +40,7 @@ class Budget:
 
 @dataclasses.dataclass(frozen=True)
 class AccuracyLoss:
-    """Points of top-1 below the float reference on the same photos.
-
-    Attributes:
-        points: of 100; negative if it is better.
-        low: of its 95 % interval.
-        high: likewise.
-        n: photos.
-        against: the reference's configuration.
-    """
+    """Points of top-1 (of 100) below the float configuration `against` on the same n photos, with the ends of the 95 % interval."""
 
     points: float
     low: float
@@ -66,13 +53,9 @@ class AccuracyLoss:
 class Judgement:
     """How a configuration stands to one limit.
 
-    Attributes:
-        limit: the budget's field, e.g. `p99_ms`.
-        allowed: its value.
-        value: the configuration's, in the limit's unit; None if it is unknown.
-        high: what must be within the limit: the upper end of a latency's interval, else the value.
-        code: `fits`, `over`, `too-few-samples`, `no-interval`, `interval-over`, `not-measured` or `no-reference`.
-        n: samples, processes or photos; of `too-few-samples` those it takes.
+    `limit` is the budget's field and `allowed` its value; `value` is the configuration's in the same unit, None if it is unknown; `high`
+    must be within the limit: the upper end of a latency's interval, else the value; n are samples, processes or photos, and of
+    `too-few-samples` those it takes.
     """
 
     limit: str
@@ -101,14 +84,10 @@ class PickCandidate:
         record: the name of its record.
         subject: what was measured.
         n: queries.
-        unit: of the scenario's numbers.
-        p50: of the scenario; without an interval if fewer than 3 processes were measured.
-        p99: likewise; None if n is too small.
+        unit: of the scenario's p50 and p99.
         loss: None if it is unknown.
-        peak: memory, bytes: the largest of all processes; None if it was not measured.
-        processes: whose memory was measured, count.
+        peak: memory, bytes: the largest of `processes`; None if it was not measured.
         judgements: one per limit.
-        front: whether it is on the Pareto front: no other has latency, loss, memory and size at most as large and one of them smaller.
     """
 
     record: str
@@ -121,7 +100,6 @@ class PickCandidate:
     peak: int | None
     processes: int
     judgements: tuple[Judgement, ...]
-    front: bool = False
 
     @property
     def fits(self) -> bool | None:
@@ -145,7 +123,7 @@ class MachinePick:
         chosen: the fastest that fits; None if none does.
         nearest: if none fits, the one that misses least; None if nothing was measured.
         tied: others that fit and whose p50 overlaps the chosen one's.
-        candidates: all that were measured: those that fit before the others, those with an interval before those without, then by p50.
+        candidates: those that fit first, then by p50.
         left_out: what was not measured, and why.
         notes: (record or configuration, what a reader must know of it).
     """
@@ -216,7 +194,6 @@ def _machine(records: Sequence[Named], budget: Budget, floats: _Floats) -> Machi
     rows = [(name, record, result, result.row(budget.scenario)) for name, record in records for result in record.results]
     measured = [(name, record, result, row) for name, record, result, row in rows if row and row.kind == "measured"]
     candidates = [_candidate(*entry, budget, floats) for entry in measured]
-    candidates = [dataclasses.replace(mine, front=not any(_dominates(other, mine) for other in candidates)) for mine in candidates]
     candidates.sort(key=lambda entry: (not entry.fits, entry.fits is False, entry.p50.interval is None, entry.p50.value))
     chosen = candidates[0] if candidates and candidates[0].fits else None
     nearest = min(candidates, key=lambda entry: (entry.fits is False, entry.excess)) if candidates and not chosen else None
@@ -234,7 +211,7 @@ def _machine(records: Sequence[Named], budget: Budget, floats: _Floats) -> Machi
     ]
     notes = [(name, f"partial: {record.ended}") for name, record in records if record.ended]
     notes += [(name, warning) for name, record in records for warning in record.warnings]
-    notes += [(f"{name}: {result.subject.name}", note) for name, _, result, row in measured for note in _notes(result, row)]
+    notes += [(f"{name}: {result.subject.name}", row.note) for name, _, result, row in measured if row.note]
     names = tuple(name for name, _ in records)
     machine = circumstances.title(records[0][1].machine)
     return MachinePick(machine, names, chosen, nearest, tuple(tied), tuple(candidates), tuple(left_out), tuple(notes))
@@ -306,21 +283,3 @@ def _loss(result: Result, reference: Result) -> AccuracyLoss:
         return AccuracyLoss(0.0, 0.0, 0.0, n, reference.subject.name)
     low, high = paired_difference(theirs, mine)
     return AccuracyLoss(100 * (theirs.count("1") - mine.count("1")) / n, 100 * low, 100 * high, n, reference.subject.name)
-
-
-def _notes(result: Result, row: Row) -> list[str]:
-    unsteady = row.steady is not None and row.steady < len(row.samples)
-    steady = f"not steady when {len(row.samples) - (row.steady or 0)} of {len(row.samples)} rounds began to count" if unsteady else ""
-    mixed = result.subject.placement if result.subject.placement.startswith("mixed") else ""
-    return [note for note in (steady, mixed, row.note) if note]
-
-
-def _dominates(mine: PickCandidate, other: PickCandidate) -> bool:
-    """Whether no cost of `mine` is larger and some are smaller; a cost that only one of them knows leaves both on the front."""
-    pairs = [(a, b) for a, b in zip(_costs(mine), _costs(other)) if a is not None or b is not None]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    return len(known) == len(pairs) and all(a <= b for a, b in known) and any(a < b for a, b in known)
-
-
-def _costs(candidate: PickCandidate) -> tuple[float | None, ...]:
-    return (candidate.p50.value, candidate.loss.points if candidate.loss else None, candidate.peak, candidate.subject.size)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from edgetl.bench.judging.circumstances import MachineLoad, Note, Pair
+from edgetl.bench.judging.circumstances import MachineLoad
 from edgetl.bench.judging.compare import Comparison, MetricChange, Unmet, judgeable
 from edgetl.bench.judging.pick import Judgement, MachinePick, Pick, PickCandidate
 from edgetl.bench.judging.trend import Trend
 from edgetl.bench.record import Unit
 from edgetl.bench.screen import SCALES, interval
-from edgetl.bench.statistics import PROCESSES
 from edgetl.tables import render
 
 _STEPS: dict[str, tuple[tuple[int, str], ...]] = {
@@ -20,29 +19,15 @@ _STEPS: dict[str, tuple[tuple[int, str], ...]] = {
     "uJ": ((10**6, "J"), (10**3, "mJ"), (1, "µJ")),
 }
 _UNTOLD = ("cannot tell", "same", "no change")
-_NOTES = {
-    "same-record": "both records are the same one",
-    "partial": "{record} is partial: {detail}",
-    "warning": "{record}: {detail}",
-    "only-in-one": "only in {record}: {subject}",
-    "not-judged": "not judged: {subject}: {detail}",
-    "percentile-missing": "no {subject}: {detail}",
-}
 _LIMITS = {
-    "p50_ms": ("p50", "ms"),
-    "p99_ms": ("p99", "ms"),
-    "peak_mb": ("peak", "MB"),
-    "size_mb": ("size", "MB"),
-    "max_loss": ("loss", "points"),
-}
-_JUDGEMENTS = {
-    "fits": "{name} {value} {unit}, n={n}",
-    "over": "{name} {value} {unit}, n={n}: {by} over {allowed}",
-    "interval-over": "{name} {value} {unit}, n={n}: its interval reaches {high}, over {allowed}. Measure longer, or on a quieter machine",
-    "no-interval": "{name} {value} {unit}, n={n}: fewer than 3 processes give no interval. Measure with 3 rounds or more",
-    "too-few-samples": "{name}: too few queries, it takes {n}. Measure longer, without --quick",
-    "not-measured": "{name} was not measured. Measure it: edgetl bench -m BUNDLE {how}",
-    "no-reference": "loss unknown: no fp32 configuration with the same photos. Measure one with the same --labelled",
+    "p50_ms": ("p50", "ms"), "p99_ms": ("p99", "ms"), "peak_mb": ("peak", "MB"), "size_mb": ("size", "MB"), "max_loss": ("loss", "points"),
+}  # fmt: skip
+_HINTS = {
+    "interval-over": "its interval reaches over it: measure longer, or on a quieter machine",
+    "no-interval": "fewer than 3 processes give no interval: measure with 3 rounds or more",
+    "too-few-samples": "too few queries: measure longer, without --quick",
+    "not-measured": "not measured: add --scenario memory, or --labelled FOLDER for a loss",
+    "no-reference": "no fp32 configuration with the same photos to compare with",
 }
 
 
@@ -85,52 +70,34 @@ def _answer(comparison: Comparison) -> Iterator[str]:
 def around(comparison: Comparison) -> list[str]:
     """What the verdicts rest on, a line each."""
     return [
-        *(f"load, {name}: {text}" for name, load in comparison.load.items() if (text := _load(load))),
+        *(f"load, {name}: other processes had {_shares(load)} of all cores' time" for name, load in comparison.load.items()),
         *(f"not the same: machine, {words}" for words in comparison.machines),
         *(f"not the same: {entry.part}, {entry.name}: {entry.before} and {entry.after}" for entry in comparison.differences),
-        *(f"note: {note_text(note)}" for note in comparison.notes),
+        *(f"{_words(note.code)}: {', '.join(filter(None, (note.record, note.subject, note.detail)))}" for note in comparison.notes),
     ]
-
-
-def note_text(note: Note) -> str:
-    """A note in words."""
-    return _NOTES[note.code].format(record=note.record, subject=note.subject, detail=note.detail)
 
 
 def requirement(unmet: Unmet, comparison: Comparison) -> str:
     """An unmet requirement in words."""
-    if unmet.change is None:
-        return f"{unmet.metric or 'this configuration'} is missing in {comparison.names[1]}"
-    if unmet.code == "not-judged":
-        return f"{unmet.metric}: {reason(unmet.change, comparison)}"
-    known, needed = 100 * unmet.change.width, 100 * (comparison.require or 0)
-    return f"{unmet.metric} is known to ±{known:.1f} %, required are ±{needed:g} %. Measure longer"
+    words = f"{unmet.metric} {_words(unmet.code)}".strip()
+    if unmet.change is None or unmet.code == "not-judged":
+        return words
+    return f"{words}: known to ±{100 * unmet.change.width:.1f} %, required are ±{100 * (comparison.require or 0):g} %. Measure longer"
 
 
 def reason(change: MetricChange, comparison: Comparison) -> str:
     """Why a verdict is what it is."""
-    time, load = change.unit == "ns", comparison.load[change.configuration]
-    floor, margin = f"{comparison.floor_ns / 1000:g} µs", f"{100 * comparison.margin:g} %"
-    below = comparison.floor_ns / change.before if time and change.before else 0.0
+    words = _words(change.cause)
     if change.flipped:
-        won, lost = change.flipped
-        return f"{won} won and {lost} lost of {change.n[0]} photos" + (
-            "; a ratio to 0 has no meaning" if change.cause == "no-ratio" else ""
-        )
-    text = {
-        "few-processes": f"it takes {PROCESSES} processes to show how much processes differ",
-        "machine-busy": f"machine busy: other processes had {_shares(load)} of all cores' time",
-        "inside-margin": f"no change larger than {floor if below > comparison.margin else margin}",
-        "holds-one": "the interval holds 1",
-        "load": f"it may be the load: other processes had {_shares(load)} of all cores' time",
-        "below-floor": f"the difference is below {floor}",
-        "below-margin": f"the change is below {margin}",
-        "changed": "1 is outside the interval",
-        "other-photos": "the test photos differ",
-        "counted": "counted, not measured",
-    }[change.cause]
+        words = f"{change.flipped[0]} won and {change.flipped[1]} lost of {change.n[0]} photos"
+    elif change.cause in ("machine-busy", "load"):
+        words = f"{words}: other processes had {_shares(comparison.load[change.configuration])} of all cores' time"
     adjusted = change.machine_speed is not None and change.judged
-    return text + (f", adjusted for the machine's speed ({change.machine_speed:.3f})" if adjusted else "")
+    return words + (f", adjusted for the machine's speed ({change.machine_speed:.3f})" if adjusted else "")
+
+
+def _words(code: str) -> str:
+    return code.replace("-", " ")
 
 
 def shown(value: int, change: MetricChange) -> str:
@@ -158,17 +125,8 @@ def _named(change: MetricChange) -> str:
     return f"{change.configuration} {change.scenario} {change.metric}"
 
 
-def _load(load: MachineLoad) -> str:
-    def pair(values: Pair, form: str) -> str:
-        return " and ".join("unknown" if value is None else form.format(value) for value in values)
-
-    entries = (("load average", load.load_average, "{:.1f}"), ("other processes", load.others, "{:.1%}"), ("steal", load.steal, "{:.1%}"))
-    parts = [f"{name} {pair(values, form)}" for name, values, form in entries if values != (None, None)]
-    return f"{', '.join(parts)} (n={load.processes[0]} and {load.processes[1]} processes)" if parts else ""
-
-
 def _shares(load: MachineLoad) -> str:
-    return " and ".join("an unknown share" if share is None else f"{100 * share:.0f} %" for share in load.total)
+    return " and ".join("an unknown share" if share is None else f"{100 * share:.0f} %" for share in load.others)
 
 
 def pick_table(pick: Pick) -> str:
@@ -201,12 +159,10 @@ def missed(candidate: PickCandidate) -> str:
 
 def _judgement(judgement: Judgement) -> str:
     name, unit = _LIMITS[judgement.limit]
-    value, high = judgement.value, judgement.high
-    how = {"peak_mb": "--scenario memory", "max_loss": "--labelled FOLDER"}.get(judgement.limit, "")
-    return _JUDGEMENTS[judgement.code].format(
-        name=name, unit=unit, n=judgement.n, how=how, allowed=f"{judgement.allowed:g}", value=f"{value or 0:.3f}".rstrip("0").rstrip("."),
-        high=f"{high or 0:.3f}", by=f"{(high or 0) - judgement.allowed:.3f}",
-    )  # fmt: skip
+    value = "" if judgement.value is None else f" {judgement.value:.3f} {unit}, n={judgement.n}"
+    over = f": {(judgement.high or 0) - judgement.allowed:.3f} over {judgement.allowed:g}" if judgement.code == "over" else ""
+    hint = f": {_HINTS[judgement.code]}" if judgement.code in _HINTS else ""
+    return f"{name}{value}{over}{hint}"
 
 
 def _candidate(candidate: PickCandidate, machine: MachinePick) -> str:
@@ -220,7 +176,7 @@ def _machine_lines(machine: MachinePick, pick: Pick) -> Iterator[str]:
     unit, factor = SCALES[candidates[0].unit] if candidates else SCALES["ns"]
     headers = (
         "rank", "configuration", f"p50 {unit} [95 %]", f"p99 {unit} [95 %]", "n", "loss, points [95 %]", "photos", "peak MB",
-        "processes", "size MB", "front", "fits",
+        "processes", "size MB", "fits",
     )  # fmt: skip
     rows = [
         (
@@ -228,7 +184,7 @@ def _machine_lines(machine: MachinePick, pick: Pick) -> Iterator[str]:
             interval(entry.p50, factor), interval(entry.p99, factor) if entry.p99 else "n too small", entry.n,
             f"{entry.loss.points:.2f} [{entry.loss.low:.2f}, {entry.loss.high:.2f}]" if entry.loss else None,
             entry.loss.n if entry.loss else None, f"{entry.peak / 1e6:.1f}" if entry.peak else None, entry.processes or None,
-            f"{entry.subject.size / 1e6:.1f}", "yes" if entry.front else "no", {True: "yes", False: "no", None: "cannot tell"}[entry.fits],
+            f"{entry.subject.size / 1e6:.1f}", {True: "yes", False: "no", None: "cannot tell"}[entry.fits],
         )
         for place, entry in enumerate(candidates)
     ]  # fmt: skip

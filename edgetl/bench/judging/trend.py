@@ -17,14 +17,7 @@ from edgetl.errors import BenchError, RecordError
 class TrendPoint:
     """One configuration in one record.
 
-    Attributes:
-        record: its name.
-        created: when, UTC, ISO 8601.
-        edgetl: the version that measured.
-        p50: in the row's unit.
-        n: samples, count.
-        processes: count.
-        change: against the point before; None for the first, and if the two cannot be compared.
+    `created` is UTC, ISO 8601; `change` is against the point before, None for the first, and if the two cannot be compared.
     """
 
     record: str
@@ -40,12 +33,7 @@ class TrendPoint:
 class Trend:
     """One configuration on one machine.
 
-    Attributes:
-        machine: its board or processor.
-        configuration: the subject's name.
-        scenario: whose p50.
-        unit: of the points.
-        points: in the order of their dates.
+    The points are in the order of their dates, in `unit`.
     """
 
     machine: str

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,33 +73,6 @@ class Split:
         return cls(root.resolve().name, tuple(training), tuple(sorted(test, key=lambda pair: (pair[1], pair[0]))))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class EmbeddedPhotos:
-    """Photos that could be embedded: embeddings float32 [n, d], classes, sha256 of their bytes, and how many could not be."""
-
-    embeddings: Embeddings
-    labels: tuple[str, ...]
-    digests: tuple[bytes, ...]
-    failed: int
-
-    @classmethod
-    def make(cls, embedder: Embedder, pairs: Sequence[Labelled]) -> EmbeddedPhotos:
-        """Embeds them."""
-        kept = [
-            (result, label, photo.digest)
-            for (_, label), photo, result in embedder.embed_many(pairs, lambda pair: load(pair[0]))
-            if photo is not None and isinstance(result, np.ndarray)
-        ]
-        embeddings = np.array([embedding for embedding, _, _ in kept], np.float32).reshape(-1, embedder.fingerprint.dim)
-        return cls(embeddings, tuple(label for _, label, _ in kept), tuple(digest for _, _, digest in kept), len(pairs) - len(kept))
-
-    def where(self, rows: Iterable[int]) -> EmbeddedPhotos:
-        """Some of them."""
-        chosen = list(rows)
-        labels, digests = tuple(self.labels[i] for i in chosen), tuple(self.digests[i] for i in chosen)
-        return EmbeddedPhotos(self.embeddings[chosen], labels, digests, self.failed)
-
-
 def measure(embedder: Embedder, split: Split, seed: int = 0) -> Accuracy:
     """Trains the head that `edgetl train` would choose on one part of a split and tests it on the other.
 
@@ -109,25 +82,35 @@ def measure(embedder: Embedder, split: Split, seed: int = 0) -> Accuracy:
         PhotoError: none of the test photos can be read.
         TrainError: of fewer than two classes a training photo can be read.
     """
-    training, test = EmbeddedPhotos.make(embedder, split.training), EmbeddedPhotos.make(embedder, split.test)
-    unread, read = training.failed + test.failed, len(test.labels)
-    known = set(training.digests)
-    test = test.where(i for i, digest in enumerate(test.digests) if digest not in known)
-    if not test.labels:
+    training, read = _embed(embedder, split.training), _embed(embedder, split.test)
+    known = {digest for _, _, digest in training}
+    test = [photo for photo in read if photo[2] not in known]
+    if not test:
         message = f"{split.folder}: none of its {len(split.test)} test photos can be read, or all are copies of training photos"
         raise PhotoError(message, code="no-test-photos", tested=len(split.test))
     learner = Learner(embedder.fingerprint.dim, embedder.fingerprint.levels)
-    learner.add(np.arange(len(training.labels)), training.embeddings, training.labels)
+    learner.add(np.arange(len(training)), np.array([embedding for embedding, _, _ in training]), [label for _, label, _ in training])
     fit = learner.fit("auto", seed)
-    predicted = np.argmax(fit.head.logits(test.embeddings), axis=1)
-    correct = np.array([fit.head.labels[i] for i in predicted]) == np.array(test.labels)
+    predicted = np.argmax(fit.head.logits(np.array([embedding for embedding, _, _ in test])), axis=1)
+    correct = [fit.head.labels[i] == label for i, (_, label, _) in zip(predicted, test)]
+    unread = len(split.training) - len(training) + len(split.test) - len(read)
     method = (
-        f"top-1 of the head that auto chose ({fit.kind}), trained on {len(training.labels)} photos of {len(fit.head.labels)} classes (half "
-        f"of each, at most {TRAINING}, seed {seed}), tested on {len(test.labels)} others (at most {TEST}); left out: {unread} unreadable, "
-        f"{read - len(test.labels)} copies of training photos"
+        f"top-1 of the head that auto chose ({fit.kind}), trained on {len(training)} photos of {len(fit.head.labels)} classes (half of "
+        f"each, at most {TRAINING}, seed {seed}), tested on {len(test)} others (at most {TEST}); left out: {unread} unreadable, "
+        f"{len(read) - len(test)} copies of training photos"
     )
-    digits = "".join("01"[hit] for hit in correct.tolist())
-    return Accuracy(Proportion(int(correct.sum()), len(correct)), digits, split.folder, _digest(training, test), method)
+    lines = [f"{role} {digest.hex()} {label}" for role, part in (("training", training), ("test", test)) for _, label, digest in part]
+    photos = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return Accuracy(Proportion(sum(correct), len(correct)), "".join("01"[hit] for hit in correct), split.folder, photos, method)
+
+
+def _embed(embedder: Embedder, pairs: Sequence[Labelled]) -> list[tuple[Embeddings, str, bytes]]:
+    """Of the photos that can be read: embedding, class, and sha256 of the bytes."""
+    return [
+        (result, label, photo.digest)
+        for (_, label), photo, result in embedder.embed_many(pairs, lambda pair: load(pair[0]))
+        if photo is not None and isinstance(result, np.ndarray)
+    ]
 
 
 def task(job: BenchJob) -> JobAnswer:
@@ -143,12 +126,3 @@ def task(job: BenchJob) -> JobAnswer:
         return JobAnswer(subject(embedder), accuracy=measure(embedder, split, seed))
     finally:
         embedder.close()
-
-
-def _digest(training: EmbeddedPhotos, test: EmbeddedPhotos) -> str:
-    lines = [
-        f"{role} {digest.hex()} {label}"
-        for role, part in (("training", training), ("test", test))
-        for label, digest in zip(part.labels, part.digests)
-    ]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

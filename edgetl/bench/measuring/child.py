@@ -50,14 +50,8 @@ _HINTS = {
 class BenchJob:
     """One process: one configuration, one task of :data:`edgetl.bench.measuring.worker.TASKS`.
 
-    Attributes:
-        provider: what EDGETL_PROVIDER is in the process; None leaves the runtime its own.
-        scenarios: names, in order.
-        photos: files to rotate over.
-        classes: files of charts, one list per class; the last is the new class.
-        labelled: a folder `root/<class>/<photo>`, or None.
-        folder: scratch, this process's own.
-        meter: see :func:`edgetl.machine.meter.open_meter`.
+    `provider` becomes EDGETL_PROVIDER in the process; the last of `classes` is the new class; `folder` is scratch, this process's own;
+    `labelled` is a folder `root/<class>/<photo>`; `meter` is an argument of :func:`edgetl.machine.meter.open_meter`.
     """
 
     task: str
@@ -82,7 +76,6 @@ class JobAnswer:
     Attributes:
         subject: what it opened; None if that failed.
         measured: scenario or phase -> its result.
-        accuracy: of the task `accuracy`.
         library: :func:`edgetl.machine.libraries.details` of the family that computed: its build.
         overhead: of the harness, nanoseconds per query.
         skipped: (scenario, reason).
@@ -102,20 +95,18 @@ class JobAnswer:
 
 def write(value: BenchJob | JobAnswer, path: Path) -> None:
     """Writes a value as JSON; a reader sees all of it or what was there before."""
-    content = to_json(value)
-    for name, measured in value.measured.items() if isinstance(value, JobAnswer) else ():
-        for field in ("samples", "units"):  # JSON has no None among its names
-            content["measured"][name][field] = [[stage, to_json(entry)] for stage, entry in getattr(measured, field).items()]
     scratch = path.with_name(f"{path.name}.new")
-    scratch.write_text(json.dumps(content, default=list))
+    scratch.write_text(json.dumps(to_json(value), default=list))
     scratch.replace(path)
 
 
 def read_answer(path: Path) -> JobAnswer:
-    """The answer that :func:`write` wrote."""
+    """The answer that :func:`write` wrote; JSON has no None among its names, so that the whole is `None` there."""
     content, measured = json.loads(path.read_text()), {}
     for name, part in content.pop("measured").items():
-        samples, units = (dict(part.pop(field)) for field in ("samples", "units"))
+        samples, units = (
+            {None if stage == "None" else stage: entry for stage, entry in part.pop(key).items()} for key in ("samples", "units")
+        )
         plain = decode(Measured, {**part, "samples": {}})
         measured[name] = dataclasses.replace(plain, samples={stage: array("q", taken) for stage, taken in samples.items()}, units=units)
     return dataclasses.replace(decode(JobAnswer, {**content, "measured": {}}), measured=measured)

@@ -178,11 +178,11 @@ class _Watch:
         self, progress: Progress | None, turns: Sequence[Turn] = (), seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self._turns, self._seconds, self._clock = turns, seconds, clock
+        self._seconds, self._clock = seconds, clock
         self._progress, self._begun = progress or (lambda done, total: None), clock()
         self._all = sum(turn.steps for turn in turns) if seconds is None else max(1, round(seconds))
-        self._turn = self._ended = self._done = 0
-        self._round = (0, False)
+        self._ended = self._done = 0
+        self._name = ""
         self.total = f" of {len(turns)}" if turns else ""
         self._progress(0, self._all)
 
@@ -195,19 +195,14 @@ class _Watch:
     def end(self, turn: Turn) -> None:
         """A turn ended; its process may never have begun."""
         passed = self._clock() - self._begun
-        self._turn += 1
+        name = f"{'memory' if turn.task == 'memory' else 'round'} {turn.number + 1}"
         self._ended += turn.steps
         self._done = self._ended if self._seconds is None else min(round(passed), self._all)
         self._progress(self._done, self._all)
-        follows = self._turns[self._turn] if self._turn < len(self._turns) else None
-        after = None if follows is None else (follows.number, follows.task == "memory")
-        if self._seconds is None and after and after != (turn.number, turn.task == "memory"):
-            left = passed / self._ended * (self._all - self._ended)
-            name = "memory" if turn.task == "memory" else "round"
-            logger.info("%s %d done after %s; about %s left", name, turn.number + 1, duration(passed), duration(left))
-        elif self._seconds is not None and (turn.number, False) != self._round:
-            self._round = (turn.number, False)
-            logger.info("round %d begun after %s of %s", turn.number, duration(passed), duration(self._seconds))
+        if name != self._name:
+            left = passed / self._done * (self._all - self._done) if self._done else 0.0
+            logger.info("%s begun after %s; about %s left", name, duration(passed), duration(left))
+        self._name = name
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -35,15 +34,12 @@ class Stand:
     """What a scenario works with; it leaves the classifier's classes, samples and active head as it found them.
 
     Attributes:
-        classifier: trained, of the variant.
         photos: files that the inference scenarios rotate over.
         frames: the same photos decoded, uint8 RGB [480, 480, 3].
         tensors: the same photos as the model takes them, uint8 [h, w, 3].
         new: charts of a class that the classifier does not know: the first train it, the last one is the query.
         known: charts of the classifier's first class that it was not trained on.
         folder: for files of the scenario's own.
-        options: of single scenarios.
-        labelled: a folder `root/<class>/<photo>`, or None.
     """
 
     classifier: Classifier
@@ -54,12 +50,10 @@ class Stand:
     known: list[Path]
     folder: Path
     options: Options
-    labelled: Path | None = None
 
     @classmethod
     def make(
-        cls, classifier: Classifier, photos: list[Path], new: list[Path], folder: Path, options: Options,
-        labelled: str | os.PathLike[str] | None = None,
+        cls, classifier: Classifier, photos: list[Path], new: list[Path], folder: Path, options: Options
     ) -> Stand:  # fmt: skip
         """Decodes and draws, before a clock is read, what scenarios need.
 
@@ -71,7 +65,7 @@ class Stand:
         known = [folder / f"known-{number}.jpg" for number in range(_MORE)]
         for number, path in enumerate(known):
             charts.draw(0, 1000 + number).save(path, quality=90)
-        return cls(classifier, photos, frames, tensors, new, known, folder, options, None if labelled is None else Path(labelled))
+        return cls(classifier, photos, frames, tensors, new, known, folder, options)
 
     @property
     def embedder(self) -> Embedder:

@@ -99,7 +99,7 @@ def opened(job: BenchJob) -> Iterator[Stand]:
         for kind, photos in enumerate(job.classes[:-1]):
             classifier.add_many([(photo, f"class {kind}") for photo in photos])
         classifier.train()
-        yield Stand.make(classifier, [*map(Path, job.photos)], [*map(Path, job.classes[-1])], folder, job.options, job.labelled)
+        yield Stand.make(classifier, [*map(Path, job.photos)], [*map(Path, job.classes[-1])], folder, job.options)
 
 
 TASKS: Mapping[str, Callable[[BenchJob], JobAnswer]] = {
