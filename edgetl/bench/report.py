@@ -10,14 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgetl.bench import method
 from edgetl.bench.files import check_folder, encode
 from edgetl.bench.judging import circumstances
 from edgetl.bench.measuring.scenarios import SCENARIOS
 from edgetl.bench.record import LATENCIES, Kind, Record, Result, Row, Unit
-from edgetl.bench.svg import AxisScale, Lanes, colour, digits
 from edgetl.errors import BenchError
 
 _SENTENCES = {
@@ -26,10 +23,37 @@ _SENTENCES = {
     "first-inference": "the very first inference of a fresh process",
     "memory": "peak memory of a process that opens, predicts and trains",
 }
-_MANY, _FEW = 12, 3
-"""Configurations in one drawing; samples that need no drawing."""
-Drawing = Mapping[str, Any]
-"""`title`, `svg`, `caption` (how to read it) and `key`: (name, CSS colour) per series."""
+_STEPS: dict[Unit, tuple[tuple[str, float], ...]] = {
+    "ns": (("ns", 1), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)),
+    "B": (("B", 1), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)),
+    "uJ": (("µJ", 1), ("mJ", 1e3), ("J", 1e6)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TableScale:
+    """A unit as it is printed, and how many of the record's units it is; `most` is the end of the table's bars, in the record's unit."""
+
+    unit: str
+    factor: float
+    most: int
+
+    @classmethod
+    def choose(cls, rows: Sequence[Row]) -> TableScale:
+        """The one in which the middle one of the medians is a number from 1 to 1000."""
+        middle = sorted(row.p50.value for row in rows)[len(rows) // 2]
+        steps = _STEPS[rows[0].unit]
+        return cls(
+            *next((step for step in reversed(steps) if step[1] <= middle), steps[0]), max(row.p50.high or row.p50.value for row in rows)
+        )
+
+    def text(self, value: float) -> str:
+        """A value of the record in this unit."""
+        return digits(value / self.factor)
+
+    def share(self, value: float) -> str:
+        """Where a value lies on the table's bars, in percent."""
+        return f"{100 * min(value, self.most) / max(1, self.most):.1f}%"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +69,23 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A scenario of a record: a row per configuration, the fastest first; their stages, a table per unit; drawings and notes."""
+    """A scenario of a record: a row per configuration, the fastest first; their stages, a table per unit; and notes."""
 
     anchor: str
     name: str
     kind: Kind
     sentence: str
-    scale: AxisScale
+    scale: TableScale
     wholes: tuple[Entry, ...]
-    parts: tuple[tuple[AxisScale, tuple[Entry, ...]], ...]
-    drawings: tuple[Drawing, ...]
+    parts: tuple[tuple[TableScale, tuple[Entry, ...]], ...]
     notes: tuple[str, ...]
+
+
+def digits(value: float) -> str:
+    """About four digits; thousands apart."""
+    size = abs(value)
+    places = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
+    return f"{value:,.{places}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def render(records: Sequence[tuple[str, Record]]) -> str:
@@ -78,12 +108,12 @@ def render(records: Sequence[tuple[str, Record]]) -> str:
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     sections = [_section(f"r{number}", name, record) for number, (name, record) in enumerate(records, 1)]
-    facts = [dict(_flat("", record.machine)) for _, record in records]
+    facts = [section["facts"] for section in sections]
     names = dict.fromkeys(name for machine in facts for name in machine)
     differ = [(name, values) for name in names if len(set(values := [machine.get(name, "unknown") for machine in facts])) > 1]
     page: str = environment.get_template("report.html.j2").render(
-        sections=sections, differ=differ if len(records) > 1 else [], beside=_beside(sections) if len(records) > 1 else [],
-        sentences=method.sentences, digits=digits, megabytes=lambda size: digits(size / 1e6),
+        sections=sections, differ=differ, beside=_beside(sections) if len(records) > 1 else [], sentences=method.sentences, digits=digits,
+        megabytes=lambda size: digits(size / 1e6),
     )  # fmt: skip
     return page
 
@@ -153,93 +183,27 @@ def _block(key: str, scenario: str, kind: Kind, unit: Unit, entries: Sequence[En
             dataclasses.replace(entry, rank=rank, close=before is not None and entry.row.p50.overlaps(before.row.p50))
             for rank, (before, entry) in enumerate(zip([None, *wholes], wholes), 1)
         ]
-    shown = wholes or parts
-    scale = AxisScale.choose([entry.row.p50.value for entry in shown], shown[0].row.unit)
+    scale = TableScale.choose([entry.row for entry in wholes or parts])
     sentence = SCENARIOS[scenario].sentence if scenario in SCENARIOS else _SENTENCES.get(scenario, "")
     units = {part_unit: tuple(part for part in parts if part.row.unit == part_unit) for part_unit in (part.row.unit for part in parts)}
-    tables = tuple((AxisScale.choose([part.row.p50.value for part in group], each), group) for each, group in units.items())
+    tables = tuple((TableScale.choose([part.row for part in group]), group) for group in units.values())
     notes = dict.fromkeys(f"{entry.result.subject.name}: {entry.row.note}" for entry in entries if entry.row.note)
-    anchor = "-".join((key, _slug(scenario), kind, unit))
-    return Block(anchor, scenario, kind, sentence, scale, tuple(wholes), tables, tuple(_drawings(wholes, parts, scale)), tuple(notes))
+    return Block("-".join((key, _slug(scenario), kind, unit)), scenario, kind, sentence, scale, tuple(wholes), tables, tuple(notes))
 
 
-def _drawings(wholes: Sequence[Entry], parts: Sequence[Entry], scale: AxisScale) -> Iterator[Drawing]:
-    for first in range(0, len(wholes), _MANY):
-        some = wholes[first : first + _MANY]
-        if any(entry.row.n > _FEW for entry in some):
-            yield _distribution(some, scale)
-        stages = {entry.anchor: [part.row for part in parts if part.result is entry.result and part.row.unit == "ns"] for entry in some}
-        if any(stages.values()) and scale.unit in ("ns", "µs", "ms", "s"):
-            yield _stages(some, stages, scale)
-
-
-def _distribution(entries: Sequence[Entry], scale: AxisScale) -> Drawing:
-    low = max(1, min(min(map(min, entry.row.samples)) for entry in entries)) * 0.98
-    high = max(entry.row.summary.max.value for entry in entries) * 1.02
-    names = [(entry.result.subject.name, f"p50 {scale.text(entry.row.p50.value)} {scale.unit}, n={entry.row.n}") for entry in entries]
-    lanes = Lanes(names, low, high, scale)
-    edges = np.geomspace(low, max(high, low + 1), 91)
-    for lane, entry in enumerate(entries):
-        counts, _ = np.histogram(np.maximum(np.concatenate([np.asarray(taken) for taken in entry.row.samples]), low), edges)
-        for cell in np.flatnonzero(counts):
-            height = max(1, round(24 * counts[cell] / counts.max()))
-            lanes.bar(lane, edges[cell], edges[cell + 1], "var(--tint)", 46 - height, height)
-        lanes.dot(lane, entry.row.p50, "var(--accent)" if entry.row.kind == "measured" else "var(--apart)")
-        for estimate in (entry.row.summary.p90, entry.row.summary.p99):
-            if estimate:
-                lanes.mark(lane, estimate.value, "var(--ink)")
-    caption = "Histograms of all samples, each scaled to its own highest; ● p50 with its interval; uprights: p90 and p99 if n carries them."
-    return {"title": "Distribution", "svg": lanes.svg("Distribution of samples"), "caption": caption, "key": ()}
-
-
-def _stages(entries: Sequence[Entry], stages: Mapping[str, Sequence[Row]], scale: AxisScale) -> Drawing:
-    names = list(dict.fromkeys(row.stage or "" for rows in stages.values() for row in rows))
-    longest = max(max(1, entry.row.p50.value, sum(row.p50.value for row in stages[entry.anchor])) for entry in entries)
-    titles = [(entry.result.subject.name, f"whole {scale.text(entry.row.p50.value)} {scale.unit}, n={entry.row.n}") for entry in entries]
-    lanes = Lanes(titles, 0, longest * 1.04, scale)
-    for lane, entry in enumerate(entries):
-        begin = 0
-        for row in stages[entry.anchor]:
-            lanes.bar(lane, begin, begin + row.p50.value, colour(names.index(row.stage or "")))
-            begin += row.p50.value
-        lanes.mark(lane, entry.row.p50.value, "var(--ink)", 20, 34)
-    caption = (
-        "Medians of the stages end to end; the upright is the median of the whole, which is timed by itself: they need not add up to it."
-    )
-    return {"title": "Stages", "svg": lanes.svg("Medians of the stages"), "caption": caption, "key": _key(names)}
-
-
-def _beside(sections: Sequence[Mapping[str, Any]]) -> list[Drawing]:
-    """For each scenario that two records or more measured: their medians, configuration by configuration."""
-    drawings: list[Drawing] = []
-    names = [f"{section['key']} {section['name']}" for section in sections]
+def _beside(sections: Sequence[Mapping[str, Any]]) -> list[tuple[str, TableScale, list[tuple[str, list[Row | None]]]]]:
+    """For each time that two records or more measured: its name, and a row per configuration with one entry per record."""
+    tables = []
     for scenario in dict.fromkeys(block.name for section in sections for block in section["blocks"]):
         each = [
             {entry.result.subject.name: entry.row for block in section["blocks"] if block.name == scenario for entry in block.wholes}
             for section in sections
         ]
-        shared = [name for name in dict.fromkeys(name for rows in each for name in rows) if sum(name in rows for rows in each) > 1]
-        found = [rows[name] for rows in each for name in shared if name in rows and rows[name].unit == "ns"]
-        if not found:
-            continue
-        scale = AxisScale.choose([row.p50.value for row in found], "ns")
-        lanes = Lanes(
-            [(name, "") for name in shared],
-            max(1, min(row.p50.value for row in found)) / 1.3,
-            max(row.p50.value for row in found) * 1.3,
-            scale,
-        )
-        for lane, name in enumerate(shared):
-            for number, rows in enumerate(each):
-                if name in rows:
-                    lanes.dot(lane, rows[name].p50, colour(number), 26 + 8 * number % 32)
-        caption = f"p50 with its interval, n={min(row.n for row in found)} or more."
-        drawings.append({"title": scenario, "svg": lanes.svg(f"p50 of {scenario}"), "caption": caption, "key": _key(names)})
-    return drawings
-
-
-def _key(names: Sequence[str]) -> list[tuple[str, str]]:
-    return [(name, colour(number)) for number, name in enumerate(names)]
+        names = [name for name in dict.fromkeys(name for rows in each for name in rows) if sum(name in rows for rows in each) > 1]
+        lines = [(name, [rows.get(name) for rows in each]) for name in names]
+        if shared := [row for _, line in lines for row in line if row and row.unit == "ns"]:
+            tables.append((scenario, TableScale.choose(shared), lines))
+    return tables
 
 
 def _slug(name: str) -> str:
