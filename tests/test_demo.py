@@ -78,7 +78,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         (folder / name).write_text("from an earlier demo")
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "QUICK", dataclasses.replace(demo.QUICK, train=TRAINED, held_out=HELD_OUT))
+        brief = dataclasses.replace(demo.QUICK.bench, queries=20, seconds=0.1, window=4, warm_up_seconds=0.1)
+        patch.setattr(demo, "QUICK", dataclasses.replace(demo.QUICK, train=TRAINED, held_out=HELD_OUT, bench=brief))
+        patch.setattr(speed, "SCENARIOS", speed.SCENARIOS[:2])  # loads in fresh processes: the slow test has them
         page = demo.run(folder, quick=True, bundle=bundle, echo=lines.append)
     return Ran(folder, Page(page.read_text("utf-8")), json.loads((folder / "record.json").read_text("utf-8")), "\n".join(lines))
 

@@ -366,7 +366,7 @@ def near_the_width(dim: int, shots: int, seed: int) -> tuple[np.ndarray, np.ndar
     return (np.sign(roots) * roots**2).astype(np.float32), y
 
 
-@pytest.mark.parametrize("dim", [768, 1280])
+@pytest.mark.parametrize("dim", [768, pytest.param(1280, marks=pytest.mark.slow)])
 def test_nothing_collapses_where_samples_are_about_as_many_as_values(dim: int) -> None:
     """10 shots of 81 classes: published streaming LDA with a fixed shrinkage halves its accuracy between 5 and 10 shots there."""
     tests, truth = near_the_width(dim, 10, 0)
