@@ -297,6 +297,7 @@ def test_the_quick_demo_exports_a_real_backbone_and_learns_from_it(tmp_path: Pat
     assert [row[0] for row in record["steps"][0]["rows"]] == ["tflite-fp32", "tflite-int8"]
     assert [row["variant"] for row in record["latencies"]] == ["tflite-fp32", "tflite-int8"]
     assert record["variant"] == "tflite-int8"
+    assert all(row["warm_load"] for row in record["latencies"])
     assert record["evaluation"]["accuracy"]["interval"][0] > 0.6, "four classes: chance is a quarter"
     assert "report.html" in done.stdout
 
