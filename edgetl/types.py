@@ -25,8 +25,8 @@ Photo = Union[str, "os.PathLike[str]", bytes, "PillowImage.Image", Pixels]
 """A photo as a path, encoded bytes (JPEG, PNG, ...), a PIL image, or uint8 pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]."""
 
 ColorOrder = Literal["rgb", "bgr"]
-HeadKind = Literal["ncm", "lda", "ridge", "logistic", "auto"]
-HEAD_KINDS: tuple[HeadKind, ...] = ("ncm", "lda", "ridge", "logistic", "auto")
+HeadKind = Literal["ncm", "lda", "ridge", "auto"]
+HEAD_KINDS: tuple[HeadKind, ...] = ("ncm", "lda", "ridge", "auto")
 ALLOWED_LOSS = 0.10
 """The accuracy that a class known before may lose by a training."""
 
@@ -216,7 +216,7 @@ class HeadInfo:
         kind: the algorithm.
         labels: the classes it knows.
         samples: how many samples it was trained from.
-        accuracy: its leave-one-out (logistic: 5-fold) accuracy when it was trained; n is 0 if that is not known: it came from a file, or
+        accuracy: its leave-one-out accuracy when it was trained; n is 0 if that is not known: it came from a file, or
             was adapted to another place.
         created: seconds since 1970 by the device's clock, which may be wrong; `id` orders, this only informs.
         size: its bytes in the store.

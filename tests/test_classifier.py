@@ -507,7 +507,7 @@ LABELS = st.sampled_from(sorted(COLOURS))
 PHOTOS = [np.asarray(picture(16, 16, colour=COLOURS[label], seed=seed)) for seed in range(5) for label in sorted(COLOURS)]
 NUMBERS = st.integers(0, len(PHOTOS) - 1)
 EXACT = ("ncm", "lda", "ridge")
-"""`logistic` and `auto` also choose by folds, which go by the samples' numbers; these three depend on the samples alone."""
+"""`auto` chooses by samples that are drawn by their numbers; these three depend on the samples alone."""
 
 
 class Changes(RuleBasedStateMachine):

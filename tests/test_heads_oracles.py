@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.neighbors import NearestCentroid
 
 from edgetl.heads import Learner, open_set, training_set
-from edgetl.heads.algorithms import lda, logistic, ncm, ridge
+from edgetl.heads.algorithms import lda, ncm, ridge
 from edgetl.heads.confidence.calibration import brier_scores, fit_temperature
 from edgetl.heads.linalg.normalisation import power_normalised
 from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening
@@ -31,7 +31,7 @@ def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | No
     means = np.stack([x[y == k].mean(0, dtype=np.float64) for k in range(len(counts))])
     alone = np.arange(len(y))
     together = alone if bursts is None else bursts
-    return TrainingSet(x, y, counts, means, space.project(means), together, np.ones(len(y)), together % 5, alone, space, space.alpha)
+    return TrainingSet(x, y, counts, means, space.project(means), together, np.ones(len(y)), alone, space)
 
 
 def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:
@@ -93,30 +93,6 @@ def test_nearest_class_mean_is_scikit_learns_nearest_centroid() -> None:
     other, _ = data(6, 500, 30, 7)
     w, b = ncm.fit(view(x, y, Scatter(x).build(0.3))).linear()
     np.testing.assert_array_equal((other @ w.T + b).argmax(1), NearestCentroid().fit(x, y).predict(other))
-
-
-@pytest.mark.parametrize("shape", [(60, 12, 3), (40, 90, 2)], ids=["n above d", "n below d"])
-@pytest.mark.parametrize("alpha", [1.0, 0.01])
-def test_logistic_regression_has_scikit_learns_coefficients(shape: tuple[int, int, int], alpha: float) -> None:
-    x, y = data(7, *shape)
-    # With two classes scikit-learn fits one vector; a softmax over two halves its penalty.
-    c = 1 / alpha if shape[2] > 2 else 2 / alpha
-    oracle = LogisticRegression(C=c, tol=1e-10, max_iter=10_000).fit(x.astype(np.float64), y)
-    for space in spaces(x, alpha) + spaces(x, 0.1):  # its penalty need not be that of the coordinates
-        w, b = logistic.fit(dataclasses.replace(view(x, y, space), alpha=alpha)).linear()
-        weight, bias = (w - w.mean(0), b - b.mean()) if shape[2] > 2 else (w[1:] - w[:1], b[1:] - b[:1])
-        np.testing.assert_allclose(weight, oracle.coef_, atol=1e-5 * np.abs(oracle.coef_).max())
-        np.testing.assert_allclose(bias, oracle.intercept_ - (oracle.intercept_.mean() if shape[2] > 2 else 0), atol=1e-5)
-
-
-def test_logistic_regressions_held_out_logits_are_those_of_refits_without_the_fold() -> None:
-    x, y = data(11, 60, 12, 3)
-    space = Spectrum(x).build(0.3)
-    held = logistic.fit(view(x, y, space)).held
-    for fold in range(5):
-        out = np.arange(len(y)) % 5 == fold
-        oracle = LogisticRegression(C=1 / 0.3, tol=1e-10, max_iter=10_000).fit(x[~out].astype(np.float64), y[~out])
-        same_for_argmax(held[out], oracle.decision_function(x[out].astype(np.float64)), 0.03)
 
 
 def refit(kind: str, x: np.ndarray, y: np.ndarray, alpha: float, c: int) -> tuple[np.ndarray, np.ndarray]:
@@ -236,16 +212,6 @@ def test_thousands_of_frames_of_one_thing_need_no_matrix_of_their_size(
     assert report.photos > 100
     w, b = refit("lda", fit.photos[frames:], y[frames:], fit.alpha, 4)
     same_for_argmax(fit.held[:frames:100], fit.photos[:frames:100].astype(np.float64) @ w.T + b, 1e-6)
-
-
-def test_logistic_regression_never_cuts_a_burst() -> None:
-    x, y = data(12, 60, 12, 3)
-    bursts = np.random.default_rng(0).integers(0, 12, 60)
-    held = logistic.fit(view(x, y, Spectrum(x).build(0.3), bursts)).held
-    for fold in range(5):
-        out = bursts % 5 == fold
-        oracle = LogisticRegression(C=1 / 0.3, tol=1e-10, max_iter=10_000).fit(x[~out].astype(np.float64), y[~out])
-        same_for_argmax(held[out], oracle.decision_function(x[out].astype(np.float64)), 0.03)
 
 
 def test_a_sample_that_is_held_out_cannot_change_its_own_logits() -> None:

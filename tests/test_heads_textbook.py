@@ -43,5 +43,5 @@ def test_a_fit_of_the_learner_is_the_textbooks(kind) -> None:
 def test_a_class_without_samples_and_a_kind_without_a_formula_are_named() -> None:
     with raises(TrainError, "class-empty", label="mug"):
         textbook.fit("lda", 0.1, [*NAMES, "mug"], blocks())
-    with raises(TrainError, "no-formula", kind="logistic"):
-        textbook.fit("logistic", 0.1, NAMES, blocks())
+    with raises(TrainError, "no-formula", kind="auto"):
+        textbook.fit("auto", 0.1, NAMES, blocks())

@@ -105,7 +105,7 @@ from edgetl import Classifier, StoredClassifier
 bundle, store, folder, photo = sys.argv[1:]
 with Classifier.open(bundle, store) as classifier:
     classifier.add_many(folder)
-    for kind in ("ncm", "lda", "ridge", "logistic", "auto"):
+    for kind in ("ncm", "lda", "ridge", "auto"):
         classifier.train(kind)
     classifier.predict(photo), classifier.evaluate(folder), classifier.forget(label="blue"), classifier.rollback(), classifier.heads()
 """

@@ -67,7 +67,7 @@ class MeasuredBundle:
         variant: the opened variant.
         library: the runtime library and its version.
         threads: threads of the runtime.
-        accuracy: leave-one-out (with `head` logistic: 5-fold) of the head that `auto` chose; n counts near-duplicate groups.
+        accuracy: leave-one-out of the head that `auto` chose; n counts near-duplicate groups.
         head: that head's kind.
         logme: :func:`edgetl.choose.logme.logme` over `photos`.
         photos: embedded, count.

@@ -131,7 +131,7 @@ def train(camera: Camera, pairs: Pairs) -> Step:
         f"{1000 * report.seconds:.0f} ms, with {training} passes. Next: {describe_action(report.assessment.action)}."
     )
     details = (
-        f"Decoding and saving are included. {choice_text(report.choice)} The accuracy is {report.method}: every photo is judged by a head "
+        f"Decoding and saving are included. {choice_text(report.choice)} The accuracy is leave-one-out: every photo is judged by a head "
         f"that saw neither it nor its near-duplicates. {describe_forecast(report.assessment)}"
     )
     values = {"photos": len(pairs), "passes": passes, "training_passes": training}

@@ -23,7 +23,7 @@ from edgetl.heads.linalg.threads import single_thread
 from edgetl.heads.linalg.whitening import whiten_few
 from edgetl.heads.samples import places, quota
 from edgetl.heads.selection import ALGORITHMS
-from edgetl.heads.training_set import FOLDS, TrainingSet
+from edgetl.heads.training_set import TrainingSet
 from edgetl.stats import Proportion
 from edgetl.types import Array, Embeddings
 
@@ -141,7 +141,7 @@ def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
     average = np.eye(len(counts))[y].T / counts[:, None]
     space = whiten_few(x, fit.alpha)
     each = np.arange(len(y))
-    view = TrainingSet(x, y, counts, average @ x, average @ space.changes, each, np.ones(len(y)), each % FOLDS, each, space, fit.alpha)
+    view = TrainingSet(x, y, counts, average @ x, average @ space.changes, each, np.ones(len(y)), each, space)
     return ALGORITHMS[fit.kind](view).linear()
 
 

@@ -13,21 +13,17 @@ from edgetl.heads.head import Head
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening, decompose
 from edgetl.heads.per_alpha import PerAlpha, SampleRows
-from edgetl.heads.samples import LabelledEmbeddings, choose_judged, folds
+from edgetl.heads.samples import LabelledEmbeddings, choose_judged
 from edgetl.heads.selection import (
     ALGORITHMS,
     LIMIT,
-    LOGISTIC_ALPHA,
     ROWS,
     HeadChoice,
     Trial,
     choose,
-    deserves_logistic,
-    may_deserve_logistic,
-    try_logistic,
     tune,
 )
-from edgetl.heads.training_set import FOLDS, TrainingSet
+from edgetl.heads.training_set import TrainingSet
 from edgetl.heads.warnings import TrainingWarning, find_warnings
 from edgetl.stats import Proportion
 from edgetl.types import Array, Embeddings, HeadKind, check_label
@@ -40,8 +36,8 @@ class Fit:
     Attributes:
         head: the head.
         choice: which algorithm was used, and why.
-        candidates: leave-one-out accuracy of every algorithm tried, on all samples or, of many, on a part; that of `logistic` is 5-fold
-            on all samples. Counted in near-duplicate groups, as :func:`edgetl.stats.per_class_accuracy` does.
+        candidates: leave-one-out accuracy of every algorithm tried, on all samples or, of many, on a part, counted in near-duplicate groups
+            as :func:`edgetl.stats.per_class_accuracy` does.
         ids: the photos, int64 [m], in the learner's order.
         truth: the label of each.
         predicted: the label each gets from a head trained without its near-duplicate group. If nothing of its class is left, it is another
@@ -76,15 +72,9 @@ class Fit:
         """The head's regularisation, in units of squared power-normalised embeddings."""
         return self.choice.alpha
 
-    @property
-    def method(self) -> str:
-        """How `predicted` came about: `leave-one-out` (of whole near-duplicate groups; exact, at the same alpha) or `5-fold`."""
-        return self.choice.method
-
     def view(self, alpha: float) -> TrainingSet:
         """All samples at one alpha of `selection.ALPHAS`."""
-        view = self.whole.view
-        return view if view.alpha == view.whitening.alpha == alpha else self.views[alpha]
+        return self.whole.view if self.whole.alpha == alpha else self.views[alpha]
 
     @property
     def photos(self) -> Embeddings:
@@ -188,7 +178,7 @@ class Learner:
 
         Args:
             kind: the algorithm, or `auto` to choose one by leave-one-out.
-            seed: picks the samples on which the regularisation is chosen if there are many, and the folds of `logistic`.
+            seed: picks the samples on which the regularisation is chosen if there are many.
             single: a single class is enough: the rejection of unknown objects tells it from the rest (:mod:`edgetl.heads.background`).
 
         Raises:
@@ -248,11 +238,6 @@ class Learner:
             alone = tune(part.kind, views.rows.keep_last(self._width).by_alpha(number, views.asked))
             choice = dataclasses.replace(choice, last_stage=alone.accuracy)
         whole = part if len(views.asked) == len(views.rows.x) else Trial.run(part.kind, everything[part.alpha])
-        if kind == "auto" and may_deserve_logistic(part, total, number):
-            _ = whole.view.points  # for all that follows
-        if kind == "auto" and deserves_logistic(whole, number):
-            whole, choice, accuracy = try_logistic(whole, choice, whole.view.at(LOGISTIC_ALPHA))
-            candidates = {**candidates, "logistic": accuracy}
         return whole, choice, candidates
 
     def _rows(self, names: tuple[str, ...], seed: int) -> tuple[SampleRows, Array]:
@@ -266,9 +251,8 @@ class Learner:
         classes = np.array([number[label] for label in samples.labels])
         x = samples.x[:, -self._width :]
         bursts = self._bursts.find(x if itself.all() else x[first], samples.taken[first], ids)
-        fold = folds(ids, classes[first], bursts, seed, FOLDS)
         judged = choose_judged(ids, classes[first], bursts, np.bincount(photo), seed, LIMIT, ROWS * LIMIT)
-        return SampleRows(samples.x, classes, bursts[photo], fold[photo], itself), np.flatnonzero(judged[photo])
+        return SampleRows(samples.x, classes, bursts[photo], itself), np.flatnonzero(judged[photo])
 
     def _temperature(self, trial: Trial, weight: Array, bias: Array) -> float:
         """The temperature fitted to the held-out logits; without any, one at which the training photos have odds of about e : 1."""

@@ -24,14 +24,12 @@ class SampleRows:
         x: power-normalised embeddings, float32 [n, d].
         classes: int [n].
         bursts: near-duplicate group, int [n].
-        folds: int [n].
         first: whether the row is the photo itself and not an augmented view, bool [n].
     """
 
     x: Embeddings
     classes: Array
     bursts: Array
-    folds: Array
     first: Array
 
     def keep_last(self, width: int) -> SampleRows:
@@ -76,8 +74,8 @@ class PerAlpha(Mapping[float, TrainingSet]):
             return self.part[alpha].asking(self.asked)
         rows, space = self.rows, self.build_space(alpha)
         centres = space.project(self.means)
-        state = rows.x, rows.classes, self.counts, self.means, centres, rows.bursts, self.evidence, rows.folds, self.asked
-        return TrainingSet(*state, space, alpha)
+        state = rows.x, rows.classes, self.counts, self.means, centres, rows.bursts, self.evidence, self.asked
+        return TrainingSet(*state, space)
 
     def __iter__(self) -> Iterator[float]:
         return iter(list_alphas(int(self.rows.bursts.max()) + 1, self.rows.x.shape[1]))

@@ -159,14 +159,6 @@ def cells_of(classes: Array, bursts: Array) -> Array:
     return classes * (bursts.max(initial=0) + 1) + bursts  # type: ignore[no-any-return]
 
 
-def folds(ids: Array, classes: Array, bursts: Array, seed: int, number: int) -> Array:
-    """A fold from 0 to `number` - 1 for each photo, int [m], spread over each class; a near-duplicate group is never split."""
-    order = np.lexsort((ids, _shuffled(ids, seed), bursts))
-    speaker = order[_starts(bursts[order])]
-    place = places(ids[speaker], classes[speaker], bursts[speaker], seed)
-    return place[np.searchsorted(bursts[speaker], bursts)] % number
-
-
 def choose_judged(ids: Array, classes: Array, bursts: Array, weights: Array, seed: int, most: int, rows: int) -> Array:
     """Whole near-duplicate groups to judge a head by, as the photos in them, bool [m]: spread over the classes, small ones first.
 

@@ -9,16 +9,14 @@ from typing import Literal
 
 import numpy as np
 
-from edgetl.heads.algorithms import lda, logistic, ncm, ridge
+from edgetl.heads.algorithms import lda, ncm, ridge
 from edgetl.heads.confidence.calibration import brier_scores, fit_temperature
 from edgetl.heads.samples import cells_of
 from edgetl.heads.training_set import Solution, TrainingSet
 from edgetl.stats import Proportion
 from edgetl.types import Array, HeadKind
 
-ALGORITHMS: Mapping[HeadKind, Callable[[TrainingSet], Solution]] = {
-    "ncm": ncm.fit, "lda": lda.fit, "ridge": ridge.fit, "logistic": logistic.fit
-}  # fmt: skip
+ALGORITHMS: Mapping[HeadKind, Callable[[TrainingSet], Solution]] = {"ncm": ncm.fit, "lda": lda.fit, "ridge": ridge.fit}
 CANDIDATES: tuple[HeadKind, ...] = ("lda", "ridge", "ncm")
 ALPHAS = (0.3, 0.03, 0.003)
 """Tried in this order, in units of squared power-normalised embeddings, whose own scale is 1; the strongest wins a draw
@@ -29,11 +27,9 @@ PLENTY, SHORT = 0.6, 256
 LIMIT, ROWS = 512, 4
 """Every candidate is trained on all photos, and judged on at most LIMIT near-duplicate groups, or one of each class, of ROWS times as many
 rows at most (docs/evidence/head-choice.md)."""
-LOGISTIC_ALPHA = 0.03
-"""Of logistic regression in `auto`, which tries one (docs/evidence/head-choice.md, "The logistic trial")."""
-_MISSED, _PHOTOS, _CLASSES, _FEWEST = 0.1, 200, 10, 5
+_FEWEST = 5
 
-ChoiceCode = Literal["one-class", "nothing-to-compare", "requested", "default", "better-score", "better-folds"]
+ChoiceCode = Literal["one-class", "nothing-to-compare", "requested", "default", "better-score"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +39,10 @@ class HeadChoice:
     Attributes:
         code: `one-class`: there is nothing to choose by; `nothing-to-compare`: one photo or near-duplicate group per class, so ridge
             regression, which does best there; `requested`: by the caller; `default`: LDA, because no rival's Brier score is lower by more
-            than chance; `better-score`: a rival whose is; `better-folds`: logistic regression, whose 5-fold Brier score is lower.
+            than chance; `better-score`: a rival whose is.
         kind: the algorithm.
         alpha: its regularisation.
-        method: how the accuracy was measured, `leave-one-out` or `5-fold`.
-        accuracy: of that algorithm, counted in near-duplicate groups; n is 0 for one class.
+        accuracy: its leave-one-out accuracy, counted in near-duplicate groups; n is 0 for one class.
         photos: the photos that were left out to compare.
         total: photos of the training set.
         last_stage: the accuracy with the last stage of multi-scale features alone; None for embeddings of one stage.
@@ -56,7 +51,6 @@ class HeadChoice:
     code: ChoiceCode
     kind: HeadKind
     alpha: float
-    method: str
     accuracy: Proportion
     photos: int
     total: int
@@ -142,9 +136,8 @@ class Trial:
 
     def choice(self, code: ChoiceCode, total: int) -> HeadChoice:
         """The choice of this trial for a training set of `total` photos."""
-        method = "5-fold" if self.kind == "logistic" else "leave-one-out"
         accuracy = Proportion(0, 0) if code == "one-class" else self.accuracy
-        return HeadChoice(code, self.kind, self.alpha, method, accuracy, int(self.view.judged.sum()), total)
+        return HeadChoice(code, self.kind, self.alpha, accuracy, int(self.view.judged.sum()), total)
 
 
 def list_alphas(bursts: int, dim: int) -> tuple[float, ...]:
@@ -195,33 +188,3 @@ def choose(views: Mapping[float, TrainingSet], total: int) -> tuple[Trial, HeadC
             chosen = rival
     code: ChoiceCode = "default" if chosen is trials[0] else "better-score"
     return chosen, chosen.choice(code, total), {trial.kind: trial.accuracy for trial in trials}
-
-
-def may_deserve_logistic(part: Trial, total: int, classes: int) -> bool:
-    """Whether logistic regression may be tried on all of `total` photos, from what was tried on a part of them."""
-    return bool(1 - part.hits.mean() > _MISSED / 2) and total >= _PHOTOS * classes and classes <= _CLASSES
-
-
-def deserves_logistic(trial: Trial, classes: int) -> bool:
-    """Whether logistic regression may do better than `trial`, on all samples: much is missed, photos are many and classes few.
-
-    docs/evidence/head-choice.md, "The logistic trial".
-    """
-    n = len(trial.hits)
-    return bool(1 - trial.hits.mean() > _MISSED and n >= _PHOTOS * classes and classes <= _CLASSES)
-
-
-def try_logistic(chosen: Trial, choice: HeadChoice, view: TrainingSet) -> tuple[Trial, HeadChoice, Proportion]:
-    """Tries logistic regression on all samples; returns the one to use, the choice, and logistic regression's 5-fold accuracy.
-
-    It is used if its held-out Brier score is lower (docs/evidence/head-choice.md, "The logistic trial").
-
-    Args:
-        chosen: what `auto` chose, tried on all samples.
-        choice: why.
-        view: all samples, at logistic regression's alpha.
-    """
-    rival = Trial.run("logistic", view)
-    if (chosen.losses - rival.losses).mean() > 0:
-        return rival, rival.choice("better-folds", choice.total), rival.accuracy
-    return chosen, choice, rival.accuracy

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # values only
     from edgetl.heads.selection import HeadChoice
     from edgetl.heads.warnings import TrainingWarning
 
-_KINDS = {"ncm": "NCM", "lda": "LDA", "ridge": "ridge", "logistic": "logistic regression"}
+_KINDS = {"ncm": "NCM", "lda": "LDA", "ridge": "ridge"}
 _SHOWN = 5
 
 
@@ -26,14 +26,13 @@ def kind_name(kind: str) -> str:
 def choice_text(choice: HeadChoice) -> str:
     """Which algorithm was chosen, and its accuracy."""
     name = kind_name(choice.kind)
-    measured = f"{_percent(choice.accuracy)} {choice.method} (n={choice.accuracy.n})."
+    measured = f"{_percent(choice.accuracy)} leave-one-out (n={choice.accuracy.n})."
     text = {
         "one-class": "One class: every photo that is not rejected as unknown gets its label.",
         "nothing-to-compare": f"Chose {name}: one photo or near-duplicate group per class, so there is nothing to compare.",
         "requested": f"{name[0].upper()}{name[1:]} as requested: {measured}",
         "default": f"Chose {name}: {measured}",
         "better-score": f"Chose {name}: {measured} Its Brier score beats LDA's by more than chance.",
-        "better-folds": f"Chose {name}: {measured} Its Brier score is the lowest.",
     }[choice.code]
     if choice.last_stage is None:
         return text

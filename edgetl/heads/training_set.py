@@ -11,7 +11,6 @@ import numpy as np
 from edgetl.heads.linalg.whitening import BLOCK, Whitening
 from edgetl.types import Array, Embeddings
 
-FOLDS = 5
 FEW, _KEPT = 64, 8192
 _TOGETHER = 2048
 
@@ -29,12 +28,8 @@ class TrainingSet:
         bursts: near-duplicate group of each row, int [n], from 0; its rows, the views of a photo included, are left out together.
         evidence: what each row counts for when a head is judged by the rows left out, float64 [n]: the photos that a near-duplicate group
             has in one class share 1, because they are not independent, and an augmented view has 0.
-        folds: fold of each row for an algorithm without an exact leave-one-out, int [n] in 0 to FOLDS - 1, spread over each class; no fold
-            splits a near-duplicate group.
         asked: the rows that a head is judged by, ascending, int [m]: whole near-duplicate groups. All rows are trained on.
         whitening: coordinates in which the regularised scatter of the samples is the identity.
-        alpha: the regularisation to use. LDA and ridge can only use the whitening's own; logistic regression takes any, and another one
-            costs it a few more steps.
     """
 
     x: Embeddings
@@ -44,38 +39,28 @@ class TrainingSet:
     centres: Array
     bursts: Array
     evidence: Array
-    folds: Array
     asked: Array
     whitening: Whitening
-    alpha: float
 
     @property
     def judged(self) -> Array:
         """Which of the rows `asked` have evidence, bool [m]."""
         return self.evidence[self.asked] > 0
 
-    @functools.cached_property
-    def points(self) -> Array:
-        """Coordinates of all rows, [n, r]; only logistic regression needs them at once, and what is worked out after it uses them."""
-        points = self.whitening.points(self.x, np.arange(len(self.x)))
-        self.whitening.note(np.arange(len(points)), points)
-        return points
+    @property
+    def alpha(self) -> float:
+        """The regularisation, in units of squared power-normalised embeddings."""
+        return self.whitening.alpha
 
     def points_of(self, rows: Array) -> Array:
         """Coordinates of some rows, int [m], in [m, r]."""
-        return self.points[rows] if "points" in self.__dict__ else self.whitening.points(self.x, rows)
-
-    def at(self, alpha: float) -> TrainingSet:
-        """The same coordinates, and those of all rows where they are known, for another alpha."""
-        return self._shared(dataclasses.replace(self, alpha=alpha))
+        return self.whitening.points(self.x, rows)
 
     def asking(self, rows: Array) -> TrainingSet:
         """The same samples and coordinates, judged by other rows, ascending, int [m]."""
-        return self._shared(dataclasses.replace(self, asked=rows))
-
-    def _shared(self, other: TrainingSet) -> TrainingSet:
-        """Gives another view what was computed here and depends on neither alpha nor the rows `asked`."""
-        other.__dict__.update((name, self.__dict__[name]) for name in ("points", "_product") if name in self.__dict__)
+        other = dataclasses.replace(self, asked=rows)
+        if "_product" in self.__dict__:  # computed once for both
+            other.__dict__["_product"] = self._product
         return other
 
     def products(self, places: Array | slice) -> tuple[Array, Array]:

@@ -95,14 +95,12 @@ class AssessReport:
 
     Attributes:
         accuracy: over all near-duplicate groups, each judged by a head that never saw it; a group counts once.
-        method: how: `leave-one-out`, or `5-fold` for logistic.
         assessment: the same per class, what more photos would give, and what to photograph next.
         findings: possible problems with the classes.
         warnings: as codes and numbers.
     """
 
     accuracy: Proportion
-    method: str
     assessment: Assessment
     findings: tuple[Finding, ...]
     warnings: tuple[TrainingWarning, ...]
@@ -121,8 +119,7 @@ class TrainReport:
         choice: which algorithm was used, and why.
         active: whether the new head is the active one; if not, `not_activated_because` says why.
         not_activated_because: why the head is saved but not activated, and what can be done; empty if it is active.
-        method: how every photo was judged by a head that never saw its near-duplicate group: `leave-one-out`, or `5-fold` for logistic.
-        accuracy: by that method, over all near-duplicate groups. Of a single class it is the share of its photos that get their label.
+        accuracy: leave-one-out, over all near-duplicate groups. Of a single class it is the share of its photos that get their label.
         per_class: the same per class.
         candidates: the same for every algorithm that was tried, some on a part of the samples; its n says so.
         assessment: what more photos would give, and what to photograph next.
@@ -141,7 +138,6 @@ class TrainReport:
     choice: HeadChoice
     active: bool
     not_activated_because: str
-    method: str
     accuracy: Proportion
     per_class: Mapping[str, Proportion]
     candidates: Mapping[str, Proportion]

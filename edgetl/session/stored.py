@@ -51,7 +51,7 @@ class StoredClassifier:
         A head that harms classes known before is saved but not activated; `TrainReport.not_activated_because` says why.
 
         Args:
-            kind: `ncm`, `lda`, `ridge`, `logistic`, or `auto`, which chooses by answers to photos left out (:mod:`edgetl.heads.selection`).
+            kind: `ncm`, `lda`, `ridge` or `auto`, which chooses by answers to photos left out (:mod:`edgetl.heads.selection`).
             allow_loss: the accuracy that a class known before may lose, in [0, 1]; 1 activates any head.
             unknown: `strict` labels few unknown photos, `lenient` rejects few known ones; None is the active head's, at first `balanced`.
 

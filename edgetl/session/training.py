@@ -67,7 +67,6 @@ def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, 
         choice=fitted.fit.choice,
         active=not harmful,
         not_activated_because=f"{describe_regression(change)}. {advise_regression(change, head_id)}" if change and harmful else "",
-        method=fitted.fit.method,
         accuracy=fitted.accuracy,
         per_class=fitted.per_class,
         candidates=fitted.fit.candidates,
@@ -124,7 +123,7 @@ def _save(session: Session, fitted: _Fitted, requested: Mapping[str, str | None]
     fit = fitted.fit
     reason = "" if harm is None else describe_regression(harm)
     details = {
-        **requested, "alpha": fit.alpha, "choice": fit.choice, "method": fit.method, "per_class": fitted.per_class,
+        **requested, "alpha": fit.alpha, "choice": fit.choice, "per_class": fitted.per_class,
         "warnings": fit.warnings, "record": regression.TrainingRecord.from_fit(fit), "rejection": fitted.rejection,
         "calibration": fitted.calibration,
         "not_activated_because": reason,
@@ -185,7 +184,7 @@ def _judge(session: Session, fit: Fit) -> AssessReport:
     each = [row.accuracy for row in assessment.per_class.values()]
     accuracy = Proportion(sum(row.hits for row in each), sum(row.n for row in each))
     findings = check_classes(fit.truth, fit.bursts, _names(session, fit))
-    return AssessReport(accuracy, fit.method, assessment, findings, (*fit.warnings, *_pessimistic(assessment)))
+    return AssessReport(accuracy, assessment, findings, (*fit.warnings, *_pessimistic(assessment)))
 
 
 def _pessimistic(assessment: Assessment) -> tuple[TrainingWarning, ...]:

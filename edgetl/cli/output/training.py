@@ -49,7 +49,7 @@ def train_in_full(report: TrainReport) -> list[str]:
 
     lines = [*per_class(report.assessment), "", *train_brief(report)[:1], f"{choice_text(report.choice)} {1000 * report.seconds:.0f} ms."]
     lines += [f"{kind_name(kind)}: {percent(value)}" for kind, value in report.candidates.items()]
-    lines.append(f"{accuracy(report.accuracy, report.assessment)} Measured by {report.method}.")
+    lines.append(f"{accuracy(report.accuracy, report.assessment)} Measured by leave-one-out.")
     if report.change is not None:
         lines.append(f"earlier classes: {describe_regression(report.change)}")
     lines += [rejection_text(report.rejection), *rejection_details(report.rejection)]
