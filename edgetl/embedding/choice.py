@@ -12,9 +12,9 @@ from edgetl.errors import BundleError, FingerprintMismatch, RuntimeUnavailable
 from edgetl.runtimes import FAMILIES, default_threads, fastest, providers
 from edgetl.types import Fingerprint
 
-ChoiceCode = Literal["requested", "store", "first-working", "only-working", "fastest-measured", "fastest-known"]
+VariantReason = Literal["requested", "store", "first-working", "only-working", "fastest-measured", "fastest-known"]
 
-_REASONS: Mapping[ChoiceCode, str] = {
+_REASONS: Mapping[VariantReason, str] = {
     "requested": "as requested",
     "store": "the store was made with it",
     "first-working": "the first that works here",
@@ -35,7 +35,7 @@ class VariantChoice:
     """
 
     variant: str
-    code: ChoiceCode
+    code: VariantReason
     milliseconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     not_saved: str = ""
 

@@ -16,7 +16,15 @@ from edgetl import machine
 from edgetl.ahead import ahead
 from edgetl.bundle.bundle import Bundle, SelfTest, Variant
 from edgetl.embedding import self_test
-from edgetl.embedding.choice import ChoiceCode, SkippedVariant, VariantChoice, by_precision, candidates, measurement_key, requested_runtime
+from edgetl.embedding.choice import (
+    SkippedVariant,
+    VariantChoice,
+    VariantReason,
+    by_precision,
+    candidates,
+    measurement_key,
+    requested_runtime,
+)
 from edgetl.errors import LabelError, PhotoError, RuntimeUnavailable, SelfTestFailed
 from edgetl.inputs.photo.preprocess import tensor
 from edgetl.inputs.photo.source import PhotoSource
@@ -25,9 +33,9 @@ from edgetl.types import Capture, Embeddings, Fingerprint, Pixels
 
 log = logging.getLogger("edgetl")
 Item = TypeVar("Item")
-Rejected = Union[PhotoError, LabelError]
+RejectedPhoto = Union[PhotoError, LabelError]
 Prepared = tuple[Pixels, Union[Capture, None]]
-Opened = tuple[Union[PhotoSource, None], Union[Prepared, Rejected, None]]
+Opened = tuple[Union[PhotoSource, None], Union[Prepared, RejectedPhoto, None]]
 
 _AHEAD = 4
 """Photos prepared beyond two per core: the decoders go on while a batch is examined and committed."""
@@ -103,7 +111,7 @@ class Embedder:
         skipped: list[SkippedVariant] = []
         for group in [ranked] if hard or store else by_precision(ranked):
             if hard or store or len(group) == 1:
-                code: ChoiceCode = "requested" if hard else "store" if store else "first-working"
+                code: VariantReason = "requested" if hard else "store" if store else "first-working"
                 embedder = cls._open_first(bundle, group, threads, code, skipped, hard=hard)
             else:
                 embedder = cls._open_fastest(bundle, group, threads, skipped)
@@ -132,7 +140,14 @@ class Embedder:
 
     @classmethod
     def _open_first(
-        cls, bundle: Bundle, group: Iterable[Variant], threads: int | None, code: ChoiceCode, skipped: list[SkippedVariant], *, hard: bool
+        cls,
+        bundle: Bundle,
+        group: Iterable[Variant],
+        threads: int | None,
+        code: VariantReason,
+        skipped: list[SkippedVariant],
+        *,
+        hard: bool,
     ) -> Embedder | None:
         """The first candidate that works here; None if none does."""
         for candidate in group:
@@ -240,7 +255,7 @@ class Embedder:
 
     def embed_many(
         self, items: Iterable[Item], source: Callable[[Item], PhotoSource], *, skip: Callable[[PhotoSource], bool] = lambda _: False
-    ) -> Iterator[tuple[Item, PhotoSource | None, Embeddings | Rejected | None]]:
+    ) -> Iterator[tuple[Item, PhotoSource | None, Embeddings | RejectedPhoto | None]]:
         """Embeds many photos in order; reading and decoding run beside the inference, a bounded number ahead.
 
         Args:
@@ -261,7 +276,7 @@ class Embedder:
         source: Callable[[Item], PhotoSource],
         *,
         skip: Callable[[PhotoSource], bool] = lambda _: False,
-    ) -> Iterator[tuple[Item, PhotoSource | None, EmbeddedPhoto | Rejected | None]]:
+    ) -> Iterator[tuple[Item, PhotoSource | None, EmbeddedPhoto | RejectedPhoto | None]]:
         """Embeds many photos for the store: as :meth:`embed_many`, and each is measured.
 
         Args:
@@ -278,7 +293,7 @@ class Embedder:
         skip: Callable[[PhotoSource], bool],
         *,
         measured: bool,
-    ) -> Iterator[tuple[Item, PhotoSource | None, EmbeddedPhoto | Rejected | None]]:
+    ) -> Iterator[tuple[Item, PhotoSource | None, EmbeddedPhoto | RejectedPhoto | None]]:
         def prepare(item: Item) -> Opened:
             photo = None
             try:
@@ -287,7 +302,7 @@ class Embedder:
             except (PhotoError, LabelError) as error:
                 return photo, error
 
-        def finish(photo: PhotoSource | None, prepared: Prepared | Rejected | None) -> EmbeddedPhoto | Rejected | None:
+        def finish(photo: PhotoSource | None, prepared: Prepared | RejectedPhoto | None) -> EmbeddedPhoto | RejectedPhoto | None:
             if not isinstance(prepared, tuple):
                 return prepared
             try:

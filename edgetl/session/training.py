@@ -156,7 +156,7 @@ def distance(session: Session) -> float:
 
     head, again = session.trained(), _retrained(session)
     with single_thread():
-        rows = (power_normalised(block.embeddings, head.rooted) for block in session.store.blocks())
+        rows = (power_normalised(batch.embeddings, head.rooted) for batch in session.store.batches())
         return max(float(np.abs(head.linear(x) - again.linear(x)).max()) for x in rows)
 
 
@@ -168,12 +168,12 @@ def _retrained(session: Session) -> Head:
     store, head, active = session.store, session.trained(), session.store.active()
     alpha = None if active is None else store.head_report(active.id).get("alpha")
     if head.kind in textbook.KINDS and alpha is not None:
-        samples = ((power_normalised(block.embeddings, head.rooted), block.labels) for block in store.blocks())
+        samples = ((power_normalised(batch.embeddings, head.rooted), batch.labels) for batch in store.batches())
         weight, bias = textbook.fit(head.kind, alpha, head.labels, samples)
         return dataclasses.replace(head, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
     learner = Learner(store.fingerprint.dim, store.fingerprint.levels)
-    for block in store.blocks():
-        learner.add(block.ids, block.embeddings, block.labels, block.taken)
+    for batch in store.batches():
+        learner.add(batch.ids, batch.embeddings, batch.labels, batch.taken)
     return learner.fit(cast(HeadKind, head.kind), single=True).head
 
 

@@ -116,9 +116,9 @@ class Session:
             capacity.check(self.store.path, sum(counts.values()), self.store.fingerprint.dim, len(counts))
             self._learner = Learner(self.store.fingerprint.dim, self.store.fingerprint.levels)
             self._learner.reserve(sum(counts.values()))
-        for block in self.store.blocks(after=self._seen):
-            self._learner.add(block.ids, block.embeddings, block.labels, block.taken)
-            self._seen = int(block.ids[-1])
+        for batch in self.store.batches(after=self._seen):
+            self._learner.add(batch.ids, batch.embeddings, batch.labels, batch.taken)
+            self._seen = int(batch.ids[-1])
         return self._learner
 
     def knows(self, photo: PhotoSource) -> bool:

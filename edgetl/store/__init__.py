@@ -4,10 +4,10 @@ Durable: when a method returns, its change is on the disk and survives a power f
 is verified when the row is read, because SQLite's own `integrity_check` does not notice a flipped bit in a value.
 """
 
-from edgetl.store.batches import SampleBatch
+from edgetl.store.batches import SampleBatch, StoredSamples
 from edgetl.store.erasure import Removed
 from edgetl.store.events import Event
-from edgetl.store.samples import NewSample, Sample, StoredSamples
+from edgetl.store.samples import NewSample, Sample
 from edgetl.store.store import Store
 
 __all__ = ["Event", "NewSample", "Removed", "Sample", "SampleBatch", "Store", "StoredSamples"]

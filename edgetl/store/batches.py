@@ -15,9 +15,6 @@ from edgetl.store import captures, samples
 from edgetl.store.encoding import codes
 from edgetl.types import Array, Capture, Embeddings
 
-MOST = 1024
-"""Photos in a batch: at 1280 values the embeddings take 5 MB."""
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SampleBatch:
@@ -56,7 +53,42 @@ class SampleBatch:
         return taken
 
 
-def read(db: sqlite3.Connection, path: Path, after: int, dim: int, most: int = MOST) -> Iterator[SampleBatch]:
+@dataclasses.dataclass(frozen=True)
+class StoredSamples:
+    """Many samples in the order of their ids.
+
+    Attributes:
+        ids: int64 [n].
+        labels: n classes.
+        embeddings: float32 [n, d], rounded as :mod:`edgetl.store.encoding` says.
+        taken: float64 [n], seconds since 1970 by the camera's clock; NaN if unknown.
+    """
+
+    ids: npt.NDArray[np.int64]
+    labels: list[str]
+    embeddings: Embeddings
+    taken: npt.NDArray[np.float64]
+
+
+def read_all(db: sqlite3.Connection, path: Path, after: int, dim: int) -> StoredSamples:
+    """All samples with an id above `after`.
+
+    Raises:
+        StoreCorrupt: a row fails its check, or is missing.
+    """
+    embeddings = np.empty((samples.count(db, after), dim), np.float32)
+    ids, taken = [np.empty(0, np.int64)], [np.empty(0)]
+    labels: list[str] = []
+    for batch in read(db, path, after, dim):
+        start = len(labels)
+        labels += batch.labels
+        embeddings[start : len(labels)] = batch.embeddings
+        ids.append(batch.ids)
+        taken.append(batch.taken)
+    return StoredSamples(np.concatenate(ids), labels, embeddings, np.concatenate(taken))
+
+
+def read(db: sqlite3.Connection, path: Path, after: int, dim: int, most: int = samples.CHUNK) -> Iterator[SampleBatch]:
     """All samples with an id above `after`, at most `most` at a time, each checked and none missing.
 
     Raises:

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from edgetl.errors import StoreError
 from edgetl.store import captures, derived
 from edgetl.store.checksum import RESTORE, checksum, damaged, matches, next_id
-from edgetl.store.encoding import decode, encode
+from edgetl.store.encoding import encode
 from edgetl.store.erasure import Removed, pieces
 from edgetl.types import Capture, Embeddings
 
 CHUNK = 1024
-"""Rows decoded at a time: beside the result, reading needs memory for these only, and they stay in the cache (docs/evidence/store.md)."""
+"""Rows read at a time: the embeddings of these take 5 MB at 1280 values and stay in the cache (docs/evidence/store.md)."""
 
 COLUMNS = "id, crc, digest, label, source, embedding, measured"
 
@@ -59,23 +59,6 @@ class Sample:
     label: str
     source: str
     capture: Capture | None
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredSamples:
-    """Many samples in the order of their ids.
-
-    Attributes:
-        ids: int64 [n].
-        labels: n classes.
-        embeddings: float32 [n, d], rounded as :mod:`edgetl.store.encoding` says.
-        taken: float64 [n], seconds since 1970 by the camera's clock; NaN if unknown.
-    """
-
-    ids: npt.NDArray[np.int64]
-    labels: list[str]
-    embeddings: Embeddings
-    taken: npt.NDArray[np.float64]
 
 
 class SampleRow(NamedTuple):
@@ -207,41 +190,13 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
     return {label.decode("utf-8", "replace"): n for label, n in db.execute("SELECT label, COUNT(*) FROM sample GROUP BY label")}
 
 
-def read(db: sqlite3.Connection, path: Path, after: int, dim: int) -> StoredSamples:
-    """All samples with an id above `after`."""
-    embeddings = np.empty((_count(db, after), dim), np.float32)
-    ids, taken = [np.empty(0, np.int64)], [np.empty(0)]
-    labels: list[str] = []
-    start = 0
-    for block in blocks(db, path, after, dim):
-        stop = start + len(block.ids)
-        embeddings[start:stop] = block.embeddings
-        ids.append(block.ids)
-        taken.append(block.taken)
-        labels += block.labels
-        start = stop
-    return StoredSamples(np.concatenate(ids), labels, embeddings, np.concatenate(taken))
-
-
-def blocks(db: sqlite3.Connection, path: Path, after: int, dim: int) -> Iterator[StoredSamples]:
-    """The same, CHUNK photos at a time."""
-    for chunk in chunks(db, path, after):
-        numbers, _, _, classes, _, rows, measured = zip(*chunk)
-        embeddings = np.empty((len(rows), dim), np.float32)
-        decode(rows, embeddings)
-        names = {label: label.decode() for label in set(classes)}
-        yield StoredSamples(
-            np.array(numbers, np.int64), [names[label] for label in classes], embeddings, captures.unpack(measured)["taken"]
-        )
-
-
 def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) -> Iterator[list[RawRow]]:
     """All rows with an id above `after`, at most `most` at a time, each checked, and none missing: the index knows how many there are.
 
     Raises:
         StoreCorrupt: a row fails its check, or is missing.
     """
-    left = _count(db, after)
+    left = count(db, after)
     rows = db.execute(f"SELECT {COLUMNS} FROM sample WHERE id > ? ORDER BY id", (after,))
     while left and (chunk := rows.fetchmany(min(most, left))):
         for row in chunk:
@@ -276,7 +231,7 @@ def last(db: sqlite3.Connection) -> int:
     return int(highest or 0)
 
 
-def _count(db: sqlite3.Connection, after: int) -> int:
+def count(db: sqlite3.Connection, after: int) -> int:
     """How many samples with an id above `after` there are, by the index alone."""
     (n,) = db.execute("SELECT COUNT(*) FROM sample INDEXED BY sample_label WHERE id > ?", (after,)).fetchone()
     return int(n)

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from edgetl.errors import StoreError
 from edgetl.stats import Proportion
 from edgetl.store import background, batches, derived, erasure, events, heads, samples, schema
-from edgetl.store.batches import SampleBatch
+from edgetl.store.batches import SampleBatch, StoredSamples
 from edgetl.store.connection import Connection
 from edgetl.store.erasure import Removed
 from edgetl.store.events import Event
 from edgetl.store.lock import WriterLock
-from edgetl.store.samples import NewSample, Sample, StoredSamples
+from edgetl.store.samples import NewSample, Sample
 from edgetl.types import Embeddings, Fingerprint, HeadInfo
 
 NAMED = 5
@@ -208,15 +208,10 @@ class Store:
     def samples(self, after: int = 0) -> StoredSamples:
         """All samples with an id above `after`, in the order of their ids."""
         with self._connection.reading() as db:
-            return samples.read(db, self.path, int(after), self.fingerprint.dim)
-
-    def blocks(self, after: int = 0) -> Iterator[StoredSamples]:
-        """The same, about a thousand photos at a time; other threads wait until the last one was read."""
-        with self._connection.reading() as db:
-            yield from samples.blocks(db, self.path, int(after), self.fingerprint.dim)
+            return batches.read_all(db, self.path, int(after), self.fingerprint.dim)
 
     def batches(self, after: int = 0) -> Iterator[SampleBatch]:
-        """Like :meth:`blocks`, with all that is known of the photos."""
+        """All that is known of all samples with an id above `after`, about a thousand photos at a time; other threads wait meanwhile."""
         with self._connection.reading() as db:
             yield from batches.read(db, self.path, int(after), self.fingerprint.dim)
 
