@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import json
+import re
 import sqlite3
 import sys
 from pathlib import Path
 
+import click
 import pages
 import pytest
 from pictures import encoded, picture
@@ -15,6 +17,7 @@ import edgetl
 from edgetl import Classifier, errors
 from edgetl.bench import files, record
 from edgetl.bundle import bundle
+from edgetl.cli import main
 from edgetl.runtimes import fake
 
 FAKE = ["docs/errors.md", "docs/cli.md", "docs/how-to/low-light.md", "docs/how-to/own-model.md", "docs/how-to/two-cameras.md"]
@@ -88,3 +91,25 @@ def test_the_formats_page_names_every_field_of_a_bench_record():
     page = text("docs/formats.md")
     assert [name for name in fields if f"`{name}`" not in page] == []
     assert f'`"{files.FORMAT}"` and `version` {files.VERSION}' in page
+
+
+def test_every_command_that_is_named_exists_with_its_options():
+    names = ["README.md", "CONTRIBUTING.md", "exporters/README.md", "device_tests/README.md", "edgetl/bench/README.md"]
+    names += [path.relative_to(pages.ROOT).as_posix() for path in (pages.ROOT / "docs").rglob("*.md")]
+    assert {name: wrong for name in names if (wrong := [line for line in _commands(text(name)) if not _exists(line.split()[1:])])} == {}
+
+
+def _commands(markdown: str) -> list[str]:
+    """What begins with `edgetl` in a page's shell blocks and code spans, up to the end of the command."""
+    code = " ".join(re.findall(r"```(?:sh|text)\n.*?```|`[^`]+`", re.sub(r"```python.*?```", "", markdown, flags=re.DOTALL), re.DOTALL))
+    return re.findall(r"(?<![\w/.-])edgetl (?!import)[a-z][^`\n#|;&)]*", code)
+
+
+def _exists(words: list[str]) -> bool:
+    """Whether the words after `edgetl` are a command and options that it has."""
+    command: click.Command = main
+    while words and isinstance(command, click.Group) and words[0] in command.commands:
+        command = command.commands[words.pop(0)]
+    commands = [command, *([command.commands["run"]] if isinstance(command, click.Group) and "run" in command.commands else [])]
+    known = {option for one in commands for parameter in one.params for option in parameter.opts} | {"-h", "--help"}
+    return command is not main and all(word.partition("=")[0] in known for word in words if re.match(r"--?[a-z]", word))
