@@ -96,4 +96,4 @@ def _show_active(info: HeadInfo, as_json: bool) -> None:
     if as_json:
         print_json(info)
     else:
-        show(history.active(info))
+        show(history.active(info), brief=True)

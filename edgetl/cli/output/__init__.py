@@ -1,5 +1,5 @@
 """Every text that a verb prints, one module per noun; results on stdout, warnings, errors and advice on stderr."""
 
-from edgetl.cli.output.common import PROPORTION, named, print_json, proportion, show, when, write_text
+from edgetl.cli.output.common import print_json, show, write_text
 
-__all__ = ["PROPORTION", "named", "print_json", "proportion", "show", "when", "write_text"]
+__all__ = ["print_json", "show", "write_text"]

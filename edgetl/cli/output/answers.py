@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetl.cli.output.common import failures, number, percent, short, warnings_in_full
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from edgetl.diagnostics.explanation import Explanation
     from edgetl.session.reports import EvalReport
 
-_LISTED, _SIMILAR = 5, 3
+_LISTED, _SIMILAR, _LINES = 5, 3, 6
 
 
 def predict(name: str, prediction: Prediction, *, single: bool, top: bool) -> str:
@@ -46,7 +47,7 @@ def evaluate(report: EvalReport, *, verbose: bool) -> list[str]:
     if accuracy.n:
         worst = min(report.per_class, key=lambda label: report.per_class[label].value)
         lowest = report.per_class[worst]
-        below = f" Lowest: {short(worst)}, {100 * lowest.value:.0f} % (n={lowest.n})." if lowest.hits < lowest.n else ""
+        below = f" Lowest: {short(worst)}, {lowest.hits} of {lowest.n}." if lowest.hits < lowest.n else ""
         lines.append(f"Accuracy: {percent(accuracy)}.{below}")
         lines.append(f"{accuracy.hits} correct, {report.wrong.hits} with a wrong label, {report.rejected.hits} rejected as unknown.")
     if unknown.n:
@@ -55,7 +56,8 @@ def evaluate(report: EvalReport, *, verbose: bool) -> list[str]:
     if verbose:
         return [*lines, *_tables(report), *mistakes, *warnings, *failed(verbose=True)]
     lines += [f"Most frequent mistake: {mistakes[0]}."] if mistakes else []
-    return [*lines, *warnings[:1], *failed(verbose=False)]
+    advice = ["next: -v shows every class, edgetl explain PHOTO why a photo gets its label."] if mistakes else []
+    return [*lines, *warnings[:1], *failed(verbose=False), *advice][:_LINES]
 
 
 def _warnings(report: EvalReport) -> list[str]:
@@ -98,10 +100,10 @@ def explain(name: str, report: Explanation, *, verbose: bool) -> list[str]:
     from edgetl.diagnostics.text import advise_reason, describe_reason, sentence
 
     probabilities = "  ".join(f"{label} {probability:.3f}" for label, probability in report.top[:3])
-    lines = [f"{name}  {report.label or 'unknown'}: {probabilities}"]
+    lines = [f"{name}  {'' if report.label else 'unknown  '}{probabilities}"]
     lines += [f"{sentence(describe_reason(reason))} {advise_reason(reason)}".rstrip() for reason in report.reasons]
     if verbose:
         rows = [(neighbour.sample, neighbour.label, f"{neighbour.cosine:.3f}", neighbour.source) for neighbour in report.neighbours]
         return [*lines, "", render(("sample", "label", "cosine", "most similar photo"), rows)]
-    similar = [f"{neighbour.source} ({neighbour.label})" for neighbour in report.neighbours[:_SIMILAR]]
-    return [*lines, f"Most similar photos: {', '.join(similar)}"]
+    similar = [f"{Path(neighbour.source).name} ({neighbour.label})" for neighbour in report.neighbours[:_SIMILAR]]
+    return [*lines, f"Most similar: {', '.join(similar)}."]

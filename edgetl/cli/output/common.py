@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 _MESSAGES = ("error: ", "warning: ", "next: ")
-_LABEL, _NAMED, _LISTED = 20, 10, 5
+_LABEL, _LISTED = 20, 5
 
 PROPORTION = ("correct", "of", "%", "95 % interval")
 
@@ -60,11 +60,6 @@ def listed(labels: Sequence[str]) -> str:
     if len(names) > 3:
         return f"{names[0]}, {names[1]} and {len(names) - 2} more"
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-
-
-def named(labels: Sequence[str]) -> str:
-    """Class names for a sentence; of many, the first ones."""
-    return ", ".join(labels[:_NAMED]) + (f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else "")
 
 
 def number(count: int, noun: str, plural: str = "") -> str:

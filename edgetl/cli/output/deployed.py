@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgetl.cli.output.common import failures, named, size
+from edgetl.cli.output.common import failures, listed, number, size
 from edgetl.session.deployment import DeployedTrainer
 from edgetl.tables import render
 
@@ -16,7 +16,9 @@ def classifier(fused: Any, *, verbose: bool) -> list[str]:
     folder = Path(fused.path) if fused.target else Path(fused.path).parent
     digest = {file.path: f"  sha256 {file.sha256}" if verbose else "" for file in fused.files}
     lines = [f"{folder / file.path}: {size(file.size)}{digest[file.path]}" for file in fused.files]
-    lines.append(f"{fused.variant} and a head of {size(fused.added)}; classes {named(fused.labels)}.")
+    lines.append(
+        f"{fused.variant} and a head of {size(fused.added)}; {number(len(fused.labels), 'class', 'classes')}: {listed(fused.labels)}."
+    )
     lines.append(f"Proved on {proof.library}: same class on {proof.top1.hits} of {proof.top1.n} pictures.")
     if check is not None:
         lines.append(f"Checked against edgetl with {check.variant}: same class on {check.top1.hits} of {check.top1.n} photos.")
@@ -35,7 +37,7 @@ def trainer(deployed: DeployedTrainer, path: str, *, verbose: bool) -> list[str]
     """The file and how an app uses it; with `verbose` every argument of its signatures."""
     file = deployed.trainer
     image = file.image
-    start = f"{deployed.state} (classes {named(deployed.labels)})" if deployed.state else "zeros"
+    start = f"{deployed.state} ({listed(deployed.labels)})" if deployed.state else "zeros"
     lines = [
         f"{path}: {size(file.size)} with {file.backbone} {file.variant}, up to {file.slots} classes.",
         f"Photo: short side {image.resize} pixels ({image.filter}), then the centre {image.width}x{image.height}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgetl.cli.output.common import PROPORTION, named, number, proportion, when
+from edgetl.cli.output.common import PROPORTION, listed, number, proportion, size, when
 from edgetl.heads.text import kind_name
 from edgetl.tables import render
 from edgetl.types import HeadInfo
@@ -34,13 +34,13 @@ def heads(history: Sequence[HeadInfo]) -> list[str]:
 
 def exported(path: str, info: HeadInfo) -> list[str]:
     """A head that was written to a file."""
-    return [f"{path}: head {info.id}, {kind_name(info.kind)}, {_classes(info.labels)}, {info.size / 1e3:.0f} kB."]
+    return [f"{path}: head {info.id}, {kind_name(info.kind)}, {size(info.size)}, {_classes(info.labels)}."]
 
 
 def converted(path: str, head: TrainerHead) -> list[str]:
     """A head file made of what an app has learned."""
     return [
-        f"{path}: {_classes(head.labels)}, {number(sum(head.counts), 'photo')}.",
+        f"{path}: {number(sum(head.counts), 'photo')}, {_classes(head.labels)}.",
         f"next: edgetl head import {path} -s STORE",
     ]
 
@@ -52,4 +52,4 @@ def events(log: Sequence[Event]) -> list[str]:
 
 
 def _classes(labels: Sequence[str]) -> str:
-    return f"{'class' if len(labels) == 1 else 'classes'} {named(labels)}"
+    return f"{number(len(labels), 'class', 'classes')}: {listed(labels)}"

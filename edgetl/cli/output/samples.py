@@ -25,10 +25,10 @@ def add_brief(report: AddReport, assessment: AssessReport | None, store: str) ->
     what = f"Added {number(report.number('added'), 'photo')} in {report.seconds:.1f} s"
     lines = [f"{what} ({', '.join(others)})." if others else f"{what}.", _holdings(counts)]
     if assessment is not None:
-        lines.append(training.accuracy(assessment.accuracy, assessment.assessment).replace("Accuracy:", "Accuracy if trained now:", 1))
+        lines.append(training.accuracy(assessment.accuracy, assessment.assessment).replace("Accuracy:", "Expected accuracy:", 1))
     lines += failures([(photo.source, photo.reason) for photo in report.failed], verbose=False)
     if report.findings:
-        lines.append(f"warning: possible problems on new photos: {kinds(report.findings)} (-v).")
+        lines.append(f"warning: possible problems: {kinds(report.findings)} (-v).")
     if assessment is not None:
         return [*lines, *training.next_step(assessment.assessment)]
     if changed and counts:

@@ -69,7 +69,7 @@ def accuracy(value: Proportion, assessment: Assessment) -> str:
     lowest = assessment.per_class[worst].accuracy
     if not value.n or lowest.hits == lowest.n:
         return f"Accuracy: {percent(value)}."
-    return f"Accuracy: {percent(value)}. Lowest: {short(worst)}, {100 * lowest.value:.0f} % (n={lowest.n})."
+    return f"Accuracy: {percent(value)}. Lowest: {short(worst)}, {lowest.hits} of {lowest.n}."
 
 
 def per_class(assessment: Assessment) -> list[str]:
