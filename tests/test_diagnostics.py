@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from edgetl.bundle.bundle import Bundle
-from edgetl.diagnostics import Diagnosis, Finding, PhotoHistory, check, check_classes, diagnose
+from edgetl.diagnostics import Diagnosis, Finding, FindingCode, PhotoHistory, check, check_classes, diagnose
 from edgetl.diagnostics.label_errors import rank_label_errors
 from edgetl.diagnostics.photo_history import LIMIT, RECENT, SPREAD, KeptPhoto
+from edgetl.diagnostics.text import describe_finding
 from edgetl.embedding.embedder import Embedder
 from edgetl.heads import Fit, Learner
 from edgetl.heads.linalg.normalisation import power_normalised
@@ -365,6 +368,38 @@ def test_a_store_is_examined_as_its_photos_were_when_they_were_added() -> None:
     report = diagnose([batch(x, ["mug"] * 40, captures, {31: "night.jpg"})])
     assert [(finding.code, finding.photo) for finding in report.findings] == [("dark", "night.jpg"), ("unusual", "night.jpg")]
     assert report.notes == (Finding("one-class", values={"photos": 40}),)
+
+
+FINDINGS = {
+    "dark": Finding("dark", "a.jpg", "mug", {"brightness": 20.4, "contrast": 9.6}),
+    "overexposed": Finding("overexposed", "a.jpg", "mug", {"brightness": 245.0, "contrast": 8.0}),
+    "low-contrast": Finding("low-contrast", "a.jpg", "mug", {"brightness": 120.0, "contrast": 2.0}),
+    "blurred": Finding("blurred", "a.jpg", "mug", {"sharpness": 0.12, "expected": 0.15}),
+    "blurred beside others": Finding("blurred", "a.jpg", "mug", {"sharpness": 0.3, "low": 0.4, "high": 0.6, "photos": 60}),
+    "too-small": Finding("too-small", "a.jpg", "mug", {"width": 60, "height": 80, "expected": 64}),
+    "unusual": Finding("unusual", "a.jpg", "mug", {"measure": "warmth", "value": -0.9, "low": -0.01, "high": 0.3, "photos": 60}),
+    "near-duplicate": Finding("near-duplicate", "a.jpg", "mug", {"other": "b.jpg", "ago": 1, "similarity": 0.998}),
+    "two-labels": Finding("two-labels", "a.jpg", "mug", {"labels": {"pot": "b.jpg"}, "similarity": 0.998}),
+    "two-labels by the clock": Finding("two-labels", "a.jpg", "mug", {"labels": {"pot": "b.jpg"}, "similarity": None}),
+    "two-labels in a group": Finding("two-labels", "a.jpg", "mug", {"photos": 3, "labels": {"mug": "a.jpg", "pot": "b.jpg"}}),
+    "mislabelled": Finding("mislabelled", "a.jpg", "mug", {"looks_like": "pot", "probability": 0.97, "own_probability": 0.02}),
+    "one-photo": Finding("one-photo", None, "mug"),
+    "few-views": Finding("few-views", None, "mug", {"photos": 20, "views": 1}),
+    "imbalance": Finding("imbalance", None, "a", {"largest": "mug", "photos": 90, "times": 5, "smaller": {"a": 1, "b": 2, "c": 3, "d": 4}}),
+    "no-photos": Finding("no-photos"),
+    "one-class": Finding("one-class", values={"photos": 40}),
+    "not-trained": Finding("not-trained"),
+    "not-measured": Finding("not-measured", values={"photos": 40, "unmeasured": 3}),
+}
+
+
+def test_the_words_of_every_finding_are_those_of_the_golden_file() -> None:
+    assert {finding.code for finding in FINDINGS.values()} == set(get_args(FindingCode))
+    text = "".join(f"{name}: {describe_finding(finding)}\n" for name, finding in FINDINGS.items())
+    path = Path(__file__).parent / "golden" / "findings.txt"
+    if os.environ.get("EDGETL_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text("utf-8")
 
 
 @pytest.mark.slow

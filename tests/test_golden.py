@@ -95,7 +95,7 @@ CASES: dict[str, list[str]] = {
         "forget --label blue --yes",
     ],
     "rollback": ["rollback", "train --head ncm", "rollback"],
-    "doctor": ["doctor", "add wrong.jpg -l green", "doctor", "doctor -v --suspects 1"],
+    "doctor": ["doctor", "add wrong.jpg -l green", "doctor", "doctor -v --label-errors 1"],
     "bundle-inspect": ["bundle inspect"],
     "bundle-add": ["bundle add --proofs fake.edgetl", "bundle add --proofs proved.edgetl"],
     "head-list": ["head list", "train --head ncm", "head list"],

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgetl.diagnostics.regression import RegressionCheck, TrainingRecord, compare
+from edgetl.diagnostics.regression import RegressionCheck, compare
 from edgetl.diagnostics.text import advise_regression, describe_regression
+from edgetl.diagnostics.training_record import TrainingRecord
 from edgetl.heads import Fit, Learner
 from edgetl.stats import Proportion
 from edgetl.types import to_json

@@ -219,7 +219,8 @@ def test_an_explanation_shows_the_nearest_photos_and_writes_a_page(classifier: C
     done = run("explain", photo, "--neighbours", 3, "-o", tmp_path / "why.html", "--json")
     assert done.exit_code == 0
     explained = json.loads(done.stdout)
-    assert explained["verdict"] == report.verdict
+    assert explained["verdict"] == report.verdict == explained["reasons"][0]["code"]
+    assert explained["reasons"][0]["values"] == report.reasons[0].values
     assert [row["sample"] for row in explained["neighbours"]] == [row.sample for row in report.neighbours]
     assert all(explained["thumbnails"].values())
     page = (tmp_path / "why.html").read_text("utf-8")
@@ -240,7 +241,9 @@ def test_the_doctor_of_a_store_finds_the_photo_with_the_wrong_label(classifier: 
     done = run("doctor")
     assert done.exit_code == 0
     assert wrong.name in done.stdout
-    assert json.loads(run("doctor", "--json").stdout)["label_errors"][0]["source"] == str(wrong)
+    printed = json.loads(run("doctor", "--json").stdout)
+    assert printed["label_errors"][0]["source"] == str(wrong)
+    assert all(finding["code"] and isinstance(finding["values"], dict) for finding in printed["findings"])
 
 
 def test_an_adaptation_that_is_not_expected_to_help_changes_nothing(classifier: Classifier, run: Run, tmp_path: Path) -> None:
@@ -260,3 +263,6 @@ def test_an_adaptation_that_is_not_expected_to_help_changes_nothing(classifier: 
     done = run("adapt", one_class)
     assert done.exit_code == 1
     assert "--same-balance" in done.stderr
+    printed = json.loads(run("adapt", one_class, "--json").stdout)
+    assert (printed["kind"], printed["code"]) == (None, "class-balance")
+    assert printed["tried"][0]["values"]["gain"] > printed["tried"][0]["values"]["limit"]

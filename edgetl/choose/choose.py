@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from edgetl import machine
 from edgetl.bundle.bundle import Bundle
-from edgetl.choose.measure import MeasuredBundle, Quality, Skipped, combine, measure_latencies, measure_quality
+from edgetl.choose.measure import MeasuredBundle, Quality, SkippedInput, combine, measure_latencies, measure_quality
 from edgetl.embedding.embedder import Embedder
 from edgetl.errors import BundleError, RuntimeUnavailable, TrainError
 from edgetl.inputs.photo.folders import Progress, labelled_photos_in
 
-ChoiceCode = Literal["none-works", "only", "most-accurate", "as-accurate"]
+RecommendationCode = Literal["none-works", "only", "most-accurate", "as-accurate"]
 ALIKE = 1.25
 """Latencies and sizes that differ by less than this factor count as equal: 94 % in 7 ms is not worth giving up 95 % in 8 ms."""
 
@@ -43,7 +43,7 @@ class BundleChoice:
         failed: photos that could not be used.
     """
 
-    code: ChoiceCode
+    code: RecommendationCode
     recommended: str | None
     photos: str
     classes: Mapping[str, int]
@@ -51,8 +51,8 @@ class BundleChoice:
     seed: int
     machine: Mapping[str, Any]
     candidates: tuple[MeasuredBundle, ...]
-    skipped: tuple[Skipped, ...]
-    failed: tuple[Skipped, ...]
+    skipped: tuple[SkippedInput, ...]
+    failed: tuple[SkippedInput, ...]
 
 
 def choose(
@@ -92,7 +92,7 @@ def choose(
     if len(classes) < 2:
         message = f"{os.fspath(photos)}: photos of one class, {next(iter(classes))!r}; expected at least two classes"
         raise TrainError(message, code="one-class", path=os.fspath(photos), classes=list(classes))
-    failed = {path: Skipped(path, "not-a-photo", reason) for path, reason in others}
+    failed = {path: SkippedInput(path, "not-a-photo", reason) for path, reason in others}
     open_embedder = functools.partial(Embedder.open, runtime=runtime, threads=threads)
     candidates, skipped = _measure(paths, pairs, seed, failed, open_embedder, progress or (lambda done, total: None))
     code, recommended = recommend(candidates)
@@ -114,12 +114,12 @@ def _measure(
     paths: Sequence[str],
     pairs: Sequence[tuple[Path, str]],
     seed: int,
-    failed: dict[str, Skipped],
+    failed: dict[str, SkippedInput],
     open_embedder: Callable[[Bundle], Embedder],
     progress: Progress,
-) -> tuple[tuple[MeasuredBundle, ...], list[Skipped]]:
+) -> tuple[tuple[MeasuredBundle, ...], list[SkippedInput]]:
     """The ranked bundles, and those that do not work here; photos that cannot be used are added to `failed`."""
-    skipped: list[Skipped] = []
+    skipped: list[SkippedInput] = []
     measured: list[tuple[str, Embedder, Quality]] = []
 
     def advance(before: int, done: int) -> None:
@@ -133,7 +133,7 @@ def _measure(
                 cleanup.callback(embedder.close)
                 measured.append((path, embedder, measure_quality(embedder, pairs, seed, failed, count)))
             except (BundleError, RuntimeUnavailable, TrainError) as error:
-                skipped.append(Skipped(path, error.code, str(error)))
+                skipped.append(SkippedInput(path, error.code, str(error)))
                 count(len(pairs))
         latencies = measure_latencies([embedder for _, embedder, _ in measured], [path for path, _ in pairs if str(path) not in failed])
         return rank([combine(*row, latency) for row, latency in zip(measured, latencies)]), skipped
@@ -145,7 +145,7 @@ def rank(candidates: Sequence[MeasuredBundle]) -> tuple[MeasuredBundle, ...]:
     return tuple(dataclasses.replace(candidate, front=not any(_dominates(other, candidate) for other in ranked)) for candidate in ranked)
 
 
-def recommend(ranked: Sequence[MeasuredBundle]) -> tuple[ChoiceCode, str | None]:
+def recommend(ranked: Sequence[MeasuredBundle]) -> tuple[RecommendationCode, str | None]:
     """Which of the ranked bundles to take, and why."""
     if not ranked:
         return "none-works", None

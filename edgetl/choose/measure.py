@@ -105,7 +105,7 @@ class Quality:
 
 
 @dataclasses.dataclass(frozen=True)
-class Skipped:
+class SkippedInput:
     """A bundle or a photo that was not used.
 
     Attributes:
@@ -120,7 +120,7 @@ class Skipped:
 
 
 def measure_quality(
-    embedder: Embedder, pairs: Sequence[tuple[Path, str]], seed: int, skipped: dict[str, Skipped], progress: Callable[[int], None]
+    embedder: Embedder, pairs: Sequence[tuple[Path, str]], seed: int, skipped: dict[str, SkippedInput], progress: Callable[[int], None]
 ) -> Quality:
     """Trains a head on a bundle's embeddings of (photo, label) pairs; photos that cannot be used are added to `skipped`."""
     embedded: list[tuple[str, EmbeddedPhoto]] = []
@@ -128,7 +128,7 @@ def measure_quality(
         if isinstance(result, EmbeddedPhoto):
             embedded.append((label, result))
         else:
-            skipped[str(photo)] = Skipped(str(photo), getattr(result, "code", "photo-unusable"), str(result))
+            skipped[str(photo)] = SkippedInput(str(photo), getattr(result, "code", "photo-unusable"), str(result))
         progress(done)
     labels, fingerprint = [label for label, _ in embedded], embedder.fingerprint
     embeddings = np.array([photo.embedding for _, photo in embedded], np.float32).reshape(-1, fingerprint.dim)

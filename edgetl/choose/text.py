@@ -9,7 +9,7 @@ from edgetl.tables import render
 
 if TYPE_CHECKING:
     from edgetl.choose.choose import BundleChoice
-    from edgetl.choose.measure import MeasuredBundle, Skipped
+    from edgetl.choose.measure import MeasuredBundle, SkippedInput
 
 
 def describe_choice(choice: BundleChoice) -> str:
@@ -55,7 +55,7 @@ def _describe(candidate: MeasuredBundle) -> str:
     return f"{_name(candidate)}: {candidate.accuracy}, {candidate.latency} ms a photo, {candidate.size / 1e6:.1f} MB"
 
 
-def _reason(skipped: Skipped) -> str:
+def _reason(skipped: SkippedInput) -> str:
     return skipped.reason if skipped.path in skipped.reason else f"{skipped.path}: {skipped.reason}"
 
 

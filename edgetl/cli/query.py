@@ -98,17 +98,17 @@ def explain(photo: str, neighbours: int, output: str | None, verbose: bool, as_j
 
 @click.command()
 @STORE
-@click.option("--suspects", type=click.IntRange(1), default=20, show_default=True, help="With -v: how many suspects to print.")
+@click.option("--label-errors", type=click.IntRange(1), default=20, show_default=True, help="With -v: how many label errors to print.")
 @VERBOSE
 @JSON
-def doctor(store: str, suspects: int, verbose: bool, as_json: bool) -> None:
+def doctor(store: str, label_errors: int, verbose: bool, as_json: bool) -> None:
     """Find bad photos and likely wrong labels."""
     with Classifier.open_store(store, read_only=True) as classifier:
         report = classifier.diagnose()
     if as_json:
         print_json(report)
     else:
-        show(samples.doctor(report, suspects=suspects, verbose=verbose), brief=not verbose)
+        show(samples.doctor(report, label_errors=label_errors, verbose=verbose), brief=not verbose)
 
 
 def _picture(photo: str) -> bytes:

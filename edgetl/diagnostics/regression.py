@@ -10,13 +10,14 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from edgetl.diagnostics.training_record import TrainingRecord
 from edgetl.heads.learner import Fit
 from edgetl.stats import Proportion, per_class_accuracy
-from edgetl.types import ALLOWED_LOSS, Array
+from edgetl.types import ALLOWED_LOSS
 
 RegressionCode = Literal["not-compared", "worse", "maybe-worse", "same"]
 LEAST_LOSS = 3
@@ -24,59 +25,6 @@ LEAST_LOSS = 3
 _LEAST_SIGN, _SOME = 2, 0.1
 """A class may be worse if it loses _LEAST_SIGN groups and half of the allowed accuracy, or one group and a share _SOME of its photos'
 probability to new classes, or no group and twice that share: docs/evidence/regression-check.md."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingRecord:
-    """What is stored of a training so that a later one can be compared with it: the label of each photo, and the mistakes.
-
-    Attributes:
-        labels: the classes.
-        photos: count.
-        last: the highest sample id; -1 without photos.
-        runs: (first id, index of the label): every photo from this id to the next run's has this label. Photos that were added
-            class by class are a few runs.
-        missed: index of the predicted label by sample id, for each photo that was misclassified when it was left out.
-    """
-
-    labels: tuple[str, ...]
-    photos: int
-    last: int
-    runs: tuple[tuple[int, int], ...]
-    missed: Mapping[int, int]
-
-    @classmethod
-    def from_fit(cls, fit: Fit) -> TrainingRecord:
-        """The record of a fit."""
-        number = {label: i for i, label in enumerate(fit.head.labels)}
-        runs: list[tuple[int, int]] = []
-        missed: dict[int, int] = {}
-        for sample, truth, predicted in sorted(zip(fit.ids.tolist(), fit.truth, fit.predicted)):
-            if not runs or runs[-1][1] != number[truth]:
-                runs.append((sample, number[truth]))
-            if predicted != truth:
-                missed[sample] = number[predicted]
-        return cls(fit.head.labels, len(fit.ids), int(fit.ids.max(initial=-1)), tuple(runs), missed)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> TrainingRecord:
-        """The inverse of :func:`edgetl.types.to_json`."""
-        return cls(
-            tuple(value["labels"]),
-            value["photos"],
-            value["last"],
-            tuple((first, label) for first, label in value["runs"]),
-            {int(sample): label for sample, label in value["missed"].items()},
-        )
-
-    def answers(self, samples: Array) -> list[tuple[str, str] | None]:
-        """(true, predicted) label of each sample id, int64 [m], in that training; None for photos that were added later."""
-        runs = np.searchsorted([first for first, _ in self.runs], samples, "right") - 1
-        known = (samples <= self.last) & (runs >= 0)
-        return [self._answer(sample, self.runs[run][1]) if old else None for sample, run, old in zip(samples.tolist(), runs, known)]
-
-    def _answer(self, sample: int, truth: int) -> tuple[str, str]:
-        return self.labels[truth], self.labels[self.missed.get(sample, truth)]
 
 
 @dataclasses.dataclass(frozen=True)

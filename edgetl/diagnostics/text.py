@@ -11,7 +11,6 @@ from typing import Any
 from edgetl.diagnostics.explanation import Reason
 from edgetl.diagnostics.finding import Finding
 from edgetl.diagnostics.forecast import LEAST, Action, Assessment
-from edgetl.diagnostics.label_errors import LikelyLabelError
 from edgetl.diagnostics.learning_curve import Range
 from edgetl.diagnostics.regression import RegressionCheck
 
@@ -28,7 +27,7 @@ _FINDINGS: Mapping[str, str] = {
     "unusual": "unlike the {photos} photos before ({what} {value:.3g}, {low:.3g} to {high:.3g} before): did the camera, the lens or the "
     "light change?",
     "near-duplicate": "nearly the same as {other}, {when} (similarity {similarity:.3f}): both count as one; move the camera or the object",
-    "two-labels": "{why}, but labelled {other!r} instead of {label!r}: one of the two labels is wrong",
+    "two-labels": "{why}, which is labelled {other!r}, not {label!r}: one of the two labels is wrong",
     "two-labels-in-group": "{photos} near-duplicate photos have {count} labels ({named}): only one label can be correct",
     "mislabelled": "looks like {looks_like!r} ({percent:.0f} %), not {label!r} ({own:.1f} %): check the label",
     "one-photo": "1 photo of {label!r}: add a second one to measure its accuracy",
@@ -43,7 +42,7 @@ _MEASURES = {
     "brightness": "brightness",
     "contrast": "contrast",
     "sharpness": "sharpness",
-    "warmth": "warmth (log of red over blue)",
+    "warmth": "warmth",
     "length": "length of the embedding",
     "density": "density of the embedding",
     "nearest": "similarity to the most similar photo",
@@ -73,11 +72,6 @@ def describe_finding(finding: Finding) -> str:
     elif code == "imbalance":
         values["named"] = list_some([f"{label!r} ({count})" for label, count in values["smaller"].items()], _LISTED)
     return _FINDINGS[code].format(label=finding.label, **values)
-
-
-def describe_label_error(error: LikelyLabelError) -> str:
-    """A likely label error."""
-    return f"labelled {error.label!r}, looks like {error.looks_like!r} (score {error.score:.2f})"
 
 
 def describe_forecast(assessment: Assessment) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgetl.adaptation import gate
 from edgetl.adaptation.text import describe_report
-from edgetl.diagnostics import regression
+from edgetl.diagnostics.training_record import TrainingRecord
 from edgetl.heads import open_set
 from edgetl.inputs.photo import folders
 from edgetl.session.training import save_head
@@ -79,7 +79,7 @@ def adapt_head(
         head = dataclasses.replace(adaptation.head, fingerprint=session.store.fingerprint.digest)
         details = {
             "asked": requested,
-            "record": regression.TrainingRecord.from_fit(fit),
+            "record": TrainingRecord.from_fit(fit),
             "adaptation": report,
             "unknown": unknown,
         }

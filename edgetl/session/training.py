@@ -117,14 +117,14 @@ def _fit(session: Session, kind: HeadKind, unknown: OperatingPoint) -> _Fitted:
 
 def _save(session: Session, fitted: _Fitted, requested: Mapping[str, str | None], harm: RegressionCheck | None, why: str) -> int:
     """Saves a head, activates it unless it does harm, and logs it; returns its id."""
-    from edgetl.diagnostics import regression
     from edgetl.diagnostics.text import describe_regression
+    from edgetl.diagnostics.training_record import TrainingRecord
 
     fit = fitted.fit
     reason = "" if harm is None else describe_regression(harm)
     details = {
         **requested, "alpha": fit.alpha, "choice": fit.choice, "per_class": fitted.per_class,
-        "warnings": fit.warnings, "record": regression.TrainingRecord.from_fit(fit), "rejection": fitted.rejection,
+        "warnings": fit.warnings, "record": TrainingRecord.from_fit(fit), "rejection": fitted.rejection,
         "calibration": fitted.calibration,
         "not_activated_because": reason,
     }  # fmt: skip
@@ -206,12 +206,13 @@ def _names(session: Session, fit: Fit) -> list[str]:
 
 def _change(session: Session, fit: Fit, allow_loss: float | None) -> RegressionCheck | None:
     from edgetl.diagnostics import regression
+    from edgetl.diagnostics.training_record import TrainingRecord
 
     active = session.store.active()
     record = None if active is None else session.store.head_report(active.id).get("record")
     if record is None:
         return None
-    return regression.compare(regression.TrainingRecord.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
+    return regression.compare(TrainingRecord.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
 
 
 def _trained_before(session: Session, requested: Mapping[str, str | None]) -> int | None:

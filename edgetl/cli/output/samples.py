@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgetl.session.reports import AddReport, AssessReport, ForgetReport
     from edgetl.store.merge import MergeReport
 
-_SHORT, _SUSPECTS = 20, 3
+_SHORT, _LABEL_ERRORS = 20, 3
 
 
 def add_brief(report: AddReport, assessment: AssessReport | None, store: str) -> list[str]:
@@ -84,7 +84,7 @@ def forget(report: ForgetReport, *, vacuum: bool, verbose: bool) -> list[str]:
     return lines
 
 
-def doctor(report: Diagnosis, *, suspects: int, verbose: bool) -> list[str]:
+def doctor(report: Diagnosis, *, label_errors: int, verbose: bool) -> list[str]:
     """What may be wrong with the photos and labels of a store."""
     classes = number(len(report.classes), "class", "classes")
     labels = f"{number(len(report.label_errors), 'label')} may be wrong" if report.label_errors else "no label looks wrong"
@@ -93,15 +93,15 @@ def doctor(report: Diagnosis, *, suspects: int, verbose: bool) -> list[str]:
         lines += ["", render(("class", "photos", "views"), [(health.label, health.photos, health.groups) for health in report.classes])]
         if report.label_errors:
             rows = [
-                (place, suspect.source, suspect.label, suspect.looks_like, f"{suspect.score:.3f}")
-                for place, suspect in enumerate(report.label_errors[:suspects], 1)
+                (place, error.source, error.label, error.looks_like, f"{error.score:.3f}")
+                for place, error in enumerate(report.label_errors[:label_errors], 1)
             ]
             lines += ["", render(("", "photo", "label", "looks like", "score"), rows)]
         lines += findings_in_full([*report.findings, *report.notes])
     else:
         lines += [
-            f"{Path(suspect.source).name}: labelled {short(suspect.label)}, looks like {short(suspect.looks_like)} ({suspect.score:.2f})"
-            for suspect in report.label_errors[:_SUSPECTS]
+            f"{Path(error.source).name}: labelled {short(error.label)}, looks like {short(error.looks_like)} ({error.score:.2f})"
+            for error in report.label_errors[:_LABEL_ERRORS]
         ]
         lines += [f"warning: possible problems: {kinds(report.findings)} (-v)."] if report.findings else []
         lines += findings_in_full(report.notes[:1]) if not report.findings else []
