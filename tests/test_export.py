@@ -283,7 +283,7 @@ def test_the_integer_files_do_not_depend_on_the_processor_that_exports(monkeypat
         results.append((chosen, [to_onnx.quantise(model, photos, recipe) for recipe in chosen]))
     assert [recipe.name for recipe in results[0][0]] == ["onnx-u8s8", "tflite-full-integer", "openvino-u8s8"]
     assert results[0] == results[1] == results[2]
-    named = [*recipes.ONNX_RECIPES[1:], *recipes.OPENVINO_RECIPES[1:]]
+    named = [*recipes.int8_recipes("onnx")[1:], *recipes.int8_recipes("openvino")[1:]]
     chosen_by_name = {name: recipes.recipe(name.partition("-")[0], "int8", name) for name in named}
     signed = {name for name, recipe in chosen_by_name.items() if recipes.signed({"settings": recipe.stated()})}
     assert signed == {"onnx-u8s8", "openvino-u8s8"} == chosen_by_name.keys() - {"onnx-u8u8", "openvino-u8u8"}

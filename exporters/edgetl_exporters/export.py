@@ -35,7 +35,7 @@ from edgetl_exporters.variants.maker import Exported, Maker
 
 LEVELS = ("last", "multi")
 
-PRECISIONS = ("fp32", "int8")
+_DEFAULT = ("fp32", "int8")
 """The default precisions, as far as the backbone offers them."""
 
 _COLLECT, _VARIANT, _MATRIX = 20, 10, 60
@@ -268,8 +268,8 @@ def _check_installed(source: NetworkSource, plan: Sequence[Recipe]) -> None:
 
 
 def _usual(source: NetworkSource, format_: str) -> Sequence[str]:
-    offered = source.offered.get(format_, PRECISIONS)
-    return [precision for precision in offered if precision in PRECISIONS] or offered
+    offered = source.offered.get(format_, _DEFAULT)
+    return [precision for precision in offered if precision in _DEFAULT] or offered
 
 
 def _proofs(

@@ -85,12 +85,9 @@ OFFERED: Mapping[str, tuple[str, ...]] = {
 """Format -> the precisions in which it can be exported."""
 
 
-def _int8(format_: str) -> tuple[str, ...]:
+def int8_recipes(format_: str) -> tuple[str, ...]:
+    """The names of a format's int8 recipes, after `auto`, which is the first of them."""
     return ("auto", *(recipe.name for recipe in _RECIPES if recipe.format == format_ and recipe.precision == "int8"))
-
-
-ONNX_RECIPES = _int8("onnx")
-OPENVINO_RECIPES = _int8("openvino")
 
 
 def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
@@ -99,7 +96,7 @@ def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
     Args:
         format_: one of :data:`FORMATS`.
         precision: one of :data:`PRECISIONS`.
-        wanted: the name of an int8 recipe of this format; `auto` is the first of :data:`ONNX_RECIPES` or :data:`OPENVINO_RECIPES` after it.
+        wanted: one of :func:`int8_recipes`.
 
     Raises:
         ExportError: `unknown-format`, `unknown-precision`, `unknown-recipe`, or `not-offered` in this format.
@@ -109,7 +106,7 @@ def recipe(format_: str, precision: str, wanted: str = "auto") -> Recipe:
     if precision not in PRECISIONS:
         message = f"unknown precision {precision!r}; expected {', '.join(PRECISIONS)}"
         raise ExportError(message, code="unknown-precision", given=precision, known=PRECISIONS)
-    names = _int8(format_)
+    names = int8_recipes(format_)
     if wanted not in names:
         message = f"{format_} has no int8 recipe {wanted!r}; it has {', '.join(names)}"
         raise ExportError(message, code="unknown-recipe", given=wanted, known=names)
