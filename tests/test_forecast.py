@@ -140,12 +140,9 @@ def test_frames_of_one_second_count_as_one_photo():
     assert report.action.classes == ("c000",)
 
 
-def test_views_of_a_photo_are_not_photos():
+def test_the_curve_is_measured_on_every_photo():
     rows, labels = clouds(np.random.default_rng(4), [20, 20, 20], 3)
-    learner = Learner(DIM)
-    views = (rows.repeat(2, 0) + np.tile([[0], [0.02]], (60, 1))).astype(np.float32)
-    learner.add(np.arange(60).repeat(2), views, list(np.repeat(labels, 2)))
-    fit = learner.fit("lda")
+    fit = fitted(rows, labels, "lda")
     assert {row.photos for row in checked(fit).per_class.values()} == {20}
     assert measure(fit, np.arange(3).repeat(20)).photos == 60
 

@@ -16,11 +16,11 @@ KINDS: tuple[HeadKind, ...] = ("auto", "ncm", "lda", "ridge")
 
 
 class World:
-    """Photos of three classes: bursts of one to four photos, one to three views of each, clocks that sometimes know the second."""
+    """Photos of three classes: bursts of one to four photos, clocks that sometimes know the second."""
 
     def __init__(self, seed: int, bursts: int) -> None:
         rng = np.random.default_rng(seed)
-        self.label, self.burst, self.views, self.taken = {}, {}, {}, {}
+        self.label, self.burst, self.embedding, self.taken = {}, {}, {}, {}
         centres = rng.standard_normal((3, DIM))
         for burst in range(bursts):
             thing = centres[burst % 3] + rng.standard_normal(DIM)
@@ -29,15 +29,14 @@ class World:
                 photo = len(self.label)
                 self.label[photo] = "abc"[burst % 3] if rng.random() < 0.9 else "abc"[rng.integers(3)]
                 self.burst[photo], self.taken[photo] = burst, second + rng.random() / 2
-                copies = thing + rng.choice([0.05, 0.3]) * rng.standard_normal((rng.integers(1, 4), DIM))
-                self.views[photo] = np.asarray(copies * rng.uniform(0.1, 10), np.float32)
+                embedding = thing + rng.choice([0.05, 0.3]) * rng.standard_normal(DIM)
+                self.embedding[photo] = np.asarray(embedding * rng.uniform(0.1, 10), np.float32)
         self.probes = rng.standard_normal((30, DIM)).astype(np.float32)
 
     def teach(self, learner: Learner, photos: list[int]) -> None:
         """Adds photos, in this order, in one call."""
-        rows = [photo for photo in photos for _ in self.views[photo]]
-        labels, taken = [self.label[photo] for photo in rows], [self.taken[photo] for photo in rows]
-        learner.add(rows, np.concatenate([self.views[photo] for photo in photos]), labels, taken)
+        labels, taken = [self.label[photo] for photo in photos], [self.taken[photo] for photo in photos]
+        learner.add(photos, np.stack([self.embedding[photo] for photo in photos]), labels, taken)
 
     def taught(self, photos: list[int]) -> Learner:
         learner = Learner(DIM)

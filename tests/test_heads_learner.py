@@ -259,7 +259,7 @@ def test_candidates_are_trained_on_all_photos_and_judged_on_the_sample(few: int,
     fit = trained(x, labels).fit("lda")
     assert fit.alpha == everything.alpha
     classes = np.array([fit.head.labels.index(label) for label in labels])
-    drawn = choose_judged(fit.ids, classes, fit.bursts, np.ones(240), 0, 48, 192)
+    drawn = choose_judged(fit.ids, classes, fit.bursts, 0, 48, 192)
     assert np.bincount(classes[drawn]).tolist() == [6] * 8
     right = np.array(everything.predicted) == np.array(labels)
     assert fit.candidates["lda"] == Proportion(int(right[drawn].sum()), 48)
@@ -271,11 +271,11 @@ def test_whole_bursts_are_asked_spread_over_classes_and_long_ones_last() -> None
     classes = np.repeat([0, 0, 0, 1, 1, 2], [100, 3, 2, 4, 1, 70])
     bursts = np.repeat(np.arange(6), [100, 3, 2, 4, 1, 70])
     ids = np.arange(180)
-    drawn = choose_judged(ids, classes, bursts, np.ones(180), 0, 5, 90)
+    drawn = choose_judged(ids, classes, bursts, 0, 5, 90)
     assert {int(burst) for burst in bursts[drawn]} == {1, 2, 3, 4, 5}
     assert all(len(set(drawn[bursts == burst].tolist())) == 1 for burst in range(6))
     order = np.random.default_rng(0).permutation(180)
-    np.testing.assert_array_equal(choose_judged(ids[order], classes[order], bursts[order], np.ones(180), 0, 5, 90), drawn[order])
+    np.testing.assert_array_equal(choose_judged(ids[order], classes[order], bursts[order], 0, 5, 90), drawn[order])
 
 
 def test_the_seed_alone_decides_what_is_drawn() -> None:
@@ -370,23 +370,13 @@ def test_all_levels_are_compared_with_the_last_one_alone() -> None:
         Learner(40, levels=(16, 16))
 
 
-def test_views_are_trained_with_their_photo_and_never_judged() -> None:
+def test_an_id_is_added_once() -> None:
     x, labels = data(17, 60, 24)
-    rng = np.random.default_rng(18)
-    ids = np.repeat(np.arange(60), 3)
-    rows = x[ids] + np.where(np.arange(180) % 3 == 0, 0, 1.0)[:, None] * rng.standard_normal((180, 24))
-    learner = Learner(24)
-    learner.add(ids, rows.astype(np.float32), [labels[i] for i in ids], np.full(180, np.nan))
-    fit = learner.fit("lda")
-    assert len(learner) == len(fit.ids) == len(fit.truth) == len(fit.predicted) == len(fit.held) == len(fit.bursts) == 60
-    assert fit.head.counts == tuple(labels.count(label) for label in fit.head.labels)
-    assert fit.candidates["lda"].n == 60
-    plain = trained(x, labels).fit("ncm")
-    probe = x[:1] + 1
-    assert not np.allclose(learner.fit("ncm").head.logits(probe), plain.head.logits(probe), atol=1e-3)
+    learner = trained(x, labels)
+    for ids in ([90, 91, 90], [90, 90, 91], [3, 90, 91]):
+        with raises(TrainError, "id-known"):
+            learner.add(ids, x[:3], ["a"] * 3)
+    assert len(learner) == 60
     learner.remove(range(30))
-    assert len(learner) == 30
-    with raises(TrainError, "id-known"):
-        learner.add([90, 91, 90], x[:3], ["a"] * 3)
-    with raises(TrainError, "views-differ", photo=90, labels=["a", "b"]):
-        learner.add([90, 90], x[:2], ["a", "b"])
+    learner.add([3, 90, 91], x[:3], ["a"] * 3)
+    assert len(learner) == len(learner.fit("lda").ids) == 33

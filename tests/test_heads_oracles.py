@@ -31,7 +31,7 @@ def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | No
     means = np.stack([x[y == k].mean(0, dtype=np.float64) for k in range(len(counts))])
     alone = np.arange(len(y))
     together = alone if bursts is None else bursts
-    return TrainingSet(x, y, counts, means, space.project(means), together, np.ones(len(y)), alone, space)
+    return TrainingSet(x, y, counts, means, space.project(means), together, alone, space)
 
 
 def spaces(x: np.ndarray, alpha: float) -> list[Whitening]:

@@ -236,15 +236,13 @@ def test_the_order_in_which_photos_came_changes_nothing() -> None:
     np.testing.assert_allclose(first[0].rejection.weight, other[0].rejection.weight, rtol=1e-4, atol=1e-4)
 
 
-def test_near_duplicates_count_once_views_never_and_those_under_two_labels_not_at_all() -> None:
+def test_near_duplicates_count_once_and_those_under_two_labels_not_at_all() -> None:
     centres, rng = world(9, 4, 2.0)
     x = np.concatenate([drawn(centre, rng, 12) for centre in centres])
     labels = np.repeat(["a", "b", "c", "d"], 12)
     x[1], x[13], x[24] = x[0], x[12], x[11]  # two frames of one photo of a, of b, and one of a that is also called c
-    views = np.repeat(x, 3, 0)
-    views[1::3] += rng.standard_normal(x.shape).astype(np.float32)
     learner = Learner(DIM)
-    learner.add(np.repeat(np.arange(48), 3), views, list(np.repeat(labels, 3)))
+    learner.add(np.arange(48), x, list(labels))
     fit = learner.fit("lda")
     mixed = {burst for burst in fit.bursts if len(set(np.array(fit.truth)[fit.bursts == burst])) > 1}
     assert mixed

@@ -81,15 +81,15 @@ def _average_neighbours(likely: Array, fit: Fit, rows: Array) -> Array:
     The cosines are between power-normalised embeddings minus their mean. The photos are read in blocks, twice.
     """
     view, total = fit.whole.view, len(likely)
-    first, k = np.flatnonzero(view.evidence > 0), min(NEIGHBOURS, len(likely) - 1)
+    k = min(NEIGHBOURS, len(likely) - 1)
     if not len(rows) or k < 1:
         return np.ones((len(rows), likely.shape[1]))
     blocks = [slice(start, start + _BLOCK) for start in range(0, total, _BLOCK)]
-    mean = np.asarray(sum(view.x[first[block]].sum(0, dtype=np.float64) for block in blocks) / total, np.float32)
-    queries = _directions(view.x[first[rows]] - mean)
+    mean = np.asarray(sum(view.x[block].sum(0, dtype=np.float64) for block in blocks) / total, np.float32)
+    queries = _directions(view.x[rows] - mean)
     best, where = np.full((len(rows), k), -np.inf, np.float32), np.zeros((len(rows), k), np.intp)
     for block in blocks:
-        cosines = queries @ _directions(view.x[first[block]] - mean).T
+        cosines = queries @ _directions(view.x[block] - mean).T
         cosines[fit.bursts[rows][:, None] == fit.bursts[block]] = 0.0
         there = np.broadcast_to(np.arange(total)[block], cosines.shape)
         cosines, there = np.concatenate([best, cosines], 1), np.concatenate([where, there], 1)

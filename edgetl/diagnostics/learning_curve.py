@@ -107,7 +107,7 @@ def measure(fit: Fit, classes: Array) -> Curve:
         kept = place < quota(bursts[among], limit)
         first, place = first[kept], place[kept]
     own, y = np.unique(classes[first], return_inverse=True)
-    x = fit.whole.view.x[np.flatnonzero(fit.whole.view.evidence)[first]]
+    x = fit.whole.view.x[first]
     # Heads use inner products only, so the rows of the Gram matrix's factor give the same predictions as the embeddings, with fewer values.
     # In float64, because a float32 product of near-duplicates has eigenvalues below zero.
     with single_thread():
@@ -141,7 +141,7 @@ def _train(fit: Fit, x: Embeddings, y: Array) -> tuple[Array, Array]:
     average = np.eye(len(counts))[y].T / counts[:, None]
     space = whiten_few(x, fit.alpha)
     each = np.arange(len(y))
-    view = TrainingSet(x, y, counts, average @ x, average @ space.changes, each, np.ones(len(y)), each, space)
+    view = TrainingSet(x, y, counts, average @ x, average @ space.changes, each, each, space)
     return ALGORITHMS[fit.kind](view).linear()
 
 

@@ -79,9 +79,7 @@ class Fit:
     @property
     def photos(self) -> Embeddings:
         """The power-normalised photos themselves, float32 [m, d] in the order of `ids`; valid until the learner changes."""
-        view = self.whole.view
-        photos: Embeddings = view.x[view.evidence > 0]
-        return photos
+        return self.whole.view.x
 
 
 class Learner:
@@ -91,8 +89,7 @@ class Learner:
     that come or go are signed rows beside them, until those are too many; then the coordinates are made again. Labels are not in them, so
     relabelling is free. Nothing drifts: class sums are exact (:func:`edgetl.heads.linalg.normalisation.unit`).
 
-    A photo may come as several views, rows with one id: the photo first, then augmented copies. Every row weighs the same in a fit. To
-    judge a head, whole near-duplicate groups (:mod:`edgetl.heads.bursts`) are left out, with all views of their photos.
+    To judge a head, whole near-duplicate groups (:mod:`edgetl.heads.bursts`) are left out.
 
     Memory: the embeddings as float32 [n, d], half of it for the near-duplicates, and a float64 [d, d] for each regularisation (2,000 photos
     of 1280 values: 41 MB).
@@ -138,30 +135,28 @@ class Learner:
         """Adds photos.
 
         Args:
-            ids: the photo of each row, int [n], none of them known; rows of one photo are neighbours, the photo itself first.
+            ids: of the photos, int [n], none of them known.
             embeddings: float [n, d], of any length; they are power-normalised here (:mod:`edgetl.heads.linalg.normalisation`).
-            labels: class name of each row.
-            taken: when each row's photo was taken, seconds since 1970 by the camera's clock, NaN if unknown; None if all are.
+            labels: class name of each.
+            taken: when each was taken, seconds since 1970 by the camera's clock, NaN if unknown; None if all are.
 
         Raises:
             TrainError: shapes that do not fit, a NaN or an infinity, or a known id; nothing was added.
             LabelError: a class name that is not allowed; nothing was added.
         """
-        before = len(self._samples)
         times = None if taken is None else np.asarray(taken, np.float64)
         rows = self._samples.add(np.asarray(ids), embeddings, _check_labels(labels), times)
-        self._bursts.add(len(self._samples) - before)
+        self._bursts.add(len(rows))
         self._change(lambda space: space.add(rows), len(rows))
 
     def remove(self, ids: Iterable[int]) -> None:
-        """Removes photos with all their views, exactly: later fits are as if the photos had never been added.
+        """Removes photos, exactly: later fits are as if the photos had never been added.
 
         Raises:
             KeyError: an unknown id; nothing was removed.
         """
-        first = self._samples.first
         keep, gone = self._samples.remove(ids)
-        self._bursts.remove(keep[first])
+        self._bursts.remove(keep)
         self._change(lambda space: space.remove(keep, gone), len(gone))
 
     def relabel(self, photo: int, label: str) -> None:
@@ -211,17 +206,16 @@ class Learner:
         whole, choice, candidates = self._select(kind, views, everything)
         weight, bias = (array.astype(np.float32) for array in whole.solution.linear())
         heat = self._temperature(whole, weight, bias)
-        first, classes, bursts = rows.first, rows.classes[rows.first], rows.bursts[rows.first]
         return Fit(
-            head=Head(whole.kind, names, weight, bias, heat, self._width, tuple(np.bincount(classes).tolist())),
+            head=Head(whole.kind, names, weight, bias, heat, self._width, tuple(np.bincount(rows.classes).tolist())),
             choice=choice,
             candidates=candidates,
-            ids=self._samples.ids[first],
-            truth=tuple(names[i] for i in classes),
-            predicted=tuple(names[i] for i in whole.solution.predicted(rows.classes)[first]),
-            held=whole.solution.held if first.all() else whole.solution.held[first],
-            bursts=bursts,
-            warnings=find_warnings(self._samples.x, classes, bursts, names, whole.accuracy if whole.is_guessing else None),
+            ids=self._samples.ids,
+            truth=tuple(names[i] for i in rows.classes),
+            predicted=tuple(names[i] for i in whole.solution.predicted(rows.classes)),
+            held=whole.solution.held,
+            bursts=rows.bursts,
+            warnings=find_warnings(self._samples.x, rows.classes, rows.bursts, names, whole.accuracy if whole.is_guessing else None),
             whole=whole,
             views=everything,
         )
@@ -244,15 +238,10 @@ class Learner:
         """All samples as an algorithm takes them, and the rows by which candidates are judged, int [m]."""
         number = {name: i for i, name in enumerate(names)}
         samples = self._samples
-        first = samples.first
-        ids, itself = samples.ids[first], np.zeros(len(samples.ids), bool)
-        itself[first] = True
-        photo = np.cumsum(itself) - 1
-        classes = np.array([number[label] for label in samples.labels])
-        x = samples.x[:, -self._width :]
-        bursts = self._bursts.find(x if itself.all() else x[first], samples.taken[first], ids)
-        judged = choose_judged(ids, classes[first], bursts, np.bincount(photo), seed, LIMIT, ROWS * LIMIT)
-        return SampleRows(samples.x, classes, bursts[photo], itself), np.flatnonzero(judged[photo])
+        ids, classes = samples.ids, np.array([number[label] for label in samples.labels])
+        bursts = self._bursts.find(samples.x[:, -self._width :], samples.taken, ids)
+        judged = choose_judged(ids, classes, bursts, seed, LIMIT, ROWS * LIMIT)
+        return SampleRows(samples.x, classes, bursts), np.flatnonzero(judged)
 
     def _temperature(self, trial: Trial, weight: Array, bias: Array) -> float:
         """The temperature fitted to the held-out logits; without any, one at which the training photos have odds of about e : 1."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from edgetl.heads.linalg.normalisation import unit
 from edgetl.heads.linalg.whitening import Whitening, decompose
-from edgetl.heads.samples import cells_of
 from edgetl.heads.selection import list_alphas
 from edgetl.heads.training_set import TrainingSet
 from edgetl.types import Array, Embeddings
@@ -24,13 +23,11 @@ class SampleRows:
         x: power-normalised embeddings, float32 [n, d].
         classes: int [n].
         bursts: near-duplicate group, int [n].
-        first: whether the row is the photo itself and not an augmented view, bool [n].
     """
 
     x: Embeddings
     classes: Array
     bursts: Array
-    first: Array
 
     def keep_last(self, width: int) -> SampleRows:
         """The same with the last `width` values of each embedding only."""
@@ -74,7 +71,7 @@ class PerAlpha(Mapping[float, TrainingSet]):
             return self.part[alpha].asking(self.asked)
         rows, space = self.rows, self.build_space(alpha)
         centres = space.project(self.means)
-        state = rows.x, rows.classes, self.counts, self.means, centres, rows.bursts, self.evidence, self.asked
+        state = rows.x, rows.classes, self.counts, self.means, centres, rows.bursts, self.asked
         return TrainingSet(*state, space)
 
     def __iter__(self) -> Iterator[float]:
@@ -82,12 +79,3 @@ class PerAlpha(Mapping[float, TrainingSet]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-    @functools.cached_property
-    def evidence(self) -> Array:
-        """What each row counts for when a head is judged, float64 [n]."""
-        cells, first = cells_of(self.rows.classes, self.rows.bursts), self.rows.first
-        _, cell, size = np.unique(cells[first], return_inverse=True, return_counts=True)
-        evidence = np.zeros(len(cells))
-        evidence[first] = 1 / size[cell.reshape(-1)]
-        return evidence

@@ -26,7 +26,7 @@ def pick_photos(view: TrainingSet, rejects: Array) -> Array:
     for column in range(min(_BITS, view.x.shape[1])):  # one by one, because all at once take twice their memory twice
         bits += view.x[:, column].view(np.uint32).astype(np.uint64) * (np.uint64(2 * column) + _ODD)
     key = (bits ^ (bits >> np.uint64(29))) * _ODD
-    order = np.lexsort((key, view.evidence <= 0))
+    order = np.argsort(key, kind="stable")
     bursts, first, number = np.unique(view.bursts[order], return_index=True, return_inverse=True)
     classes, number = view.classes[order], number.reshape(-1)
     low, high = np.full(len(bursts), len(rejects)), np.full(len(bursts), -1)

@@ -15,12 +15,12 @@ _LONG = 64
 
 
 class LabelledEmbeddings:
-    """Rows in the order they came, power-normalised; an all-zero embedding stays zero. The views of a photo are neighbours with one id.
+    """Rows in the order they came, power-normalised; an all-zero embedding stays zero.
 
     A class's sum is exact (:func:`edgetl.heads.linalg.normalisation.unit`), so it is the same after any changes as of one batch.
 
     Attributes:
-        ids: the photo of each row, int64 [n].
+        ids: the photos, int64 [n].
         labels: class name of each row.
         taken: when each was taken, seconds since 1970 by the camera's clock, NaN if unknown, float64 [n].
     """
@@ -32,7 +32,7 @@ class LabelledEmbeddings:
         self._x = GrowingRows(np.empty((0, dim), np.float32))
         self.labels: list[str] = []
         self.taken = np.empty(0)
-        self._rows: dict[int, slice] = {}
+        self._rows: dict[int, int] = {}
         self._counts: dict[str, int] = {}
         self._sums: dict[str, Array] = {}
 
@@ -49,17 +49,11 @@ class LabelledEmbeddings:
         """Makes room for so many rows in all, so that adding them in parts moves none of them."""
         self._x.reserve(rows)
 
-    @property
-    def first(self) -> Array:
-        """The row of each photo itself, the first of its views, int [m]."""
-        return _starts(self.ids)
-
     def add(self, ids: Array, embeddings: Array, labels: Sequence[str], taken: Array | None = None) -> Embeddings:
         """Appends rows and returns their power-normalised embeddings, float32 [n, d].
 
         Raises:
-            TrainError: shapes that do not fit, a NaN or an infinity, a known id, or a photo whose views are apart or have two labels;
-                nothing was added.
+            TrainError: shapes that do not fit, a NaN or an infinity, or a known id; nothing was added.
         """
         ids, x, labels = np.asarray(ids, np.int64).reshape(-1), np.asarray(embeddings, np.float32), list(labels)
         taken = np.full(len(ids), np.nan) if taken is None else np.asarray(taken, np.float64).reshape(-1)
@@ -69,22 +63,16 @@ class LabelledEmbeddings:
                 f"expected [{len(ids)}, {self.x.shape[1]}]",
                 code="shape-mismatch", shape=list(x.shape), expected=[len(ids), self.x.shape[1]],
             )  # fmt: skip
-        starts = _starts(ids)
-        photos = ids[starts].tolist()
+        photos = ids.tolist()
         if len(set(photos)) < len(photos) or not self._rows.keys().isdisjoint(photos):
-            message = "a photo with the same id was added before; remove it first, and pass all views of a photo at once, in a row"
-            raise TrainError(message, code="id-known")
-        for i in np.flatnonzero(ids[1:] == ids[:-1]).tolist():
-            if labels[i] != labels[i + 1]:
-                message = f"photo {ids[i]} has a view of {labels[i]!r} and one of {labels[i + 1]!r}; its views need one label"
-                raise TrainError(message, code="views-differ", photo=int(ids[i]), labels=labels[i : i + 2])
+            raise TrainError("a photo with the same id was added before; remove it first", code="id-known")
         normal = power_normalised(x, self._rooted)
         if not np.isfinite(normal.sum()):
             broken = int(ids[~np.isfinite(normal).all(1)][0])
             message = f"the embedding of sample {broken} has a NaN or an infinity; forget that photo and add it again"
             raise TrainError(message, code="embedding-not-finite", sample=broken)
         self.ids = np.concatenate([self.ids, ids])
-        self._index(starts + len(self.labels))
+        self._rows.update(zip(photos, range(len(self.labels), len(self.ids))))
         self._x.append(normal)
         self.labels += labels
         self.taken = np.concatenate([self.taken, taken])
@@ -102,16 +90,14 @@ class LabelledEmbeddings:
             KeyError: an unknown id; nothing was removed.
         """
         keep = np.ones(len(self.labels), bool)
-        for rows in [self._rows[int(photo)] for photo in ids]:
-            keep[rows] = False
+        keep[[self._rows[int(photo)] for photo in ids]] = False
         gone = self.x[~keep]
         for row in np.flatnonzero(~keep):
             self._count(self.labels[row], -1, -self.x[row].astype(np.float64))
         self.ids, self.taken = self.ids[keep], self.taken[keep]
         self._x.keep(keep)
         self.labels = [label for label, kept in zip(self.labels, keep) if kept]
-        self._rows.clear()
-        self._index(self.first)
+        self._rows = {photo: row for row, photo in enumerate(self.ids.tolist())}
         return keep, gone
 
     def relabel(self, photo: int, label: str) -> None:
@@ -120,21 +106,17 @@ class LabelledEmbeddings:
         Raises:
             KeyError: an unknown id.
         """
-        rows = self._rows[int(photo)]
-        number, total = rows.stop - rows.start, self.x[rows].sum(0, dtype=np.float64)
-        self._count(self.labels[rows.start], -number, -total)
-        self._count(label, number, total)
-        self.labels[rows] = [label] * number
+        row = self._rows[int(photo)]
+        values = self.x[row].astype(np.float64)
+        self._count(self.labels[row], -1, -values)
+        self._count(label, 1, values)
+        self.labels[row] = label
 
     def classes(self) -> tuple[tuple[str, ...], Array, Array]:
         """Class names in order, their numbers of rows int64 [c] and their means float64 [c, d]."""
         names = tuple(sorted(self._counts))
         counts = np.array([self._counts[name] for name in names], np.int64)
         return names, counts, np.array([self._sums[name] for name in names]).reshape(len(names), self.x.shape[1]) / counts[:, None]
-
-    def _index(self, starts: Array) -> None:
-        stops = np.append(starts[1:], len(self.ids))
-        self._rows.update(zip(self.ids[starts].tolist(), map(slice, starts.tolist(), stops.tolist())))
 
     def _count(self, label: str, number: int, total: Array) -> None:
         self._counts[label] = self._counts.get(label, 0) + number
@@ -159,21 +141,20 @@ def cells_of(classes: Array, bursts: Array) -> Array:
     return classes * (bursts.max(initial=0) + 1) + bursts  # type: ignore[no-any-return]
 
 
-def choose_judged(ids: Array, classes: Array, bursts: Array, weights: Array, seed: int, most: int, rows: int) -> Array:
+def choose_judged(ids: Array, classes: Array, bursts: Array, seed: int, most: int, rows: int) -> Array:
     """Whole near-duplicate groups to judge a head by, as the photos in them, bool [m]: spread over the classes, small ones first.
 
     Args:
         ids: of the photos.
         classes: of the photos.
         bursts: near-duplicate groups of the photos, numbered from 0.
-        weights: rows of each photo.
         seed: of the shuffle, which does not depend on the order of the photos.
         most: groups, beyond the first of every class.
         rows: of all groups together, beyond the first of every class.
     """
     order = np.lexsort((ids, _shuffled(ids, seed), bursts))
     speaker = order[_starts(bursts[order])]
-    size, key = np.bincount(bursts, weights), _shuffled(ids[speaker], seed)
+    size, key = np.bincount(bursts), _shuffled(ids[speaker], seed)
     place = _ranks(classes[speaker], np.lexsort((ids[speaker], key, size > _LONG, classes[speaker])))
     turn = np.lexsort((ids[speaker], key, place))
     taken = np.zeros(len(speaker), bool)

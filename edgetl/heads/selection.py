@@ -85,8 +85,7 @@ class Trial:
     def hits(self) -> Array:
         """Whether more than half of a cell's photos were predicted correctly when they were left out, bool [k]."""
         _, classes, cell = self._judged
-        predicted = self.solution.predicted(self.view.classes[self.view.asked])[self.view.judged]
-        return 2 * np.bincount(cell, predicted == classes) > np.bincount(cell)
+        return 2 * np.bincount(cell, self.solution.predicted(classes) == classes) > np.bincount(cell)
 
     @functools.cached_property
     def losses(self) -> Array:
@@ -97,11 +96,10 @@ class Trial:
     @functools.cached_property
     def _judged(self) -> tuple[Array, Array, Array]:
         """Held-out logits, class and cell of each photo."""
-        rows = self.view.asked[self.view.judged]
+        rows = self.view.asked
         classes = self.view.classes[rows]
         cell = np.unique(cells_of(classes, self.view.bursts[rows]), return_inverse=True)[1].reshape(-1)
-        held = self.solution.held
-        return held if len(rows) == len(held) else held[self.view.judged], classes, cell
+        return self.solution.held, classes, cell
 
     @property
     def accuracy(self) -> Proportion:
@@ -137,7 +135,7 @@ class Trial:
     def choice(self, code: ChoiceCode, total: int) -> HeadChoice:
         """The choice of this trial for a training set of `total` photos."""
         accuracy = Proportion(0, 0) if code == "one-class" else self.accuracy
-        return HeadChoice(code, self.kind, self.alpha, accuracy, int(self.view.judged.sum()), total)
+        return HeadChoice(code, self.kind, self.alpha, accuracy, len(self.view.asked), total)
 
 
 def list_alphas(bursts: int, dim: int) -> tuple[float, ...]:

@@ -25,9 +25,7 @@ class TrainingSet:
         counts: rows per class, int [c].
         means: class means, float64 [c, d].
         centres: the same means in the whitened coordinates, float64 [c, r].
-        bursts: near-duplicate group of each row, int [n], from 0; its rows, the views of a photo included, are left out together.
-        evidence: what each row counts for when a head is judged by the rows left out, float64 [n]: the photos that a near-duplicate group
-            has in one class share 1, because they are not independent, and an augmented view has 0.
+        bursts: near-duplicate group of each row, int [n], from 0; its rows are left out together.
         asked: the rows that a head is judged by, ascending, int [m]: whole near-duplicate groups. All rows are trained on.
         whitening: coordinates in which the regularised scatter of the samples is the identity.
     """
@@ -38,14 +36,8 @@ class TrainingSet:
     means: Array
     centres: Array
     bursts: Array
-    evidence: Array
     asked: Array
     whitening: Whitening
-
-    @property
-    def judged(self) -> Array:
-        """Which of the rows `asked` have evidence, bool [m]."""
-        return self.evidence[self.asked] > 0
 
     @property
     def alpha(self) -> float:
