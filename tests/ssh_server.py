@@ -80,13 +80,13 @@ class Board:
 
     def processes(self) -> list[str]:
         """The command lines of what runs in the home folder or names it: what the server started for somebody."""
-        found = []
+        commands = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 if str(self.home) in command or str((process / "cwd").readlink()).startswith(str(self.home)):
-                    found.append(command)
-        return found
+                    commands.append(command)
+        return commands
 
     def left(self) -> list[str]:
         """What lies in the home folder."""
@@ -110,19 +110,19 @@ def serving() -> Iterator[Board]:
     if not shutil.which("ssh") or not shutil.which("ssh-keygen"):
         pytest.skip("OpenSSH's client is not installed")
     try:
-        found = openssh.ready()
+        program = openssh.ready()
     except (debian.Unreachable, sysroot.Failed) as error:
         pytest.skip(f"no sshd: {error}")
     root = Path(tempfile.mkdtemp(prefix="edgetl-ssh-"))
     try:
-        with _server(found, root) as server:
+        with _server(program, root) as server:
             yield Board(root, server)
     finally:
         shutil.rmtree(root)
 
 
 @contextlib.contextmanager
-def _server(found: openssh.Server, root: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _server(program: openssh.Server, root: Path) -> Iterator[subprocess.Popen[bytes]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -140,9 +140,9 @@ def _server(found: openssh.Server, root: Path) -> Iterator[subprocess.Popen[byte
         for path in (root, *root.iterdir()):
             if path not in (key, root / "config"):
                 os.chown(path, user, user)
-    env = {"PATH": os.environ["PATH"], **found.env, "LD_PRELOAD": str(found.wrapper), "NSS_WRAPPER_PASSWD": str(root / "passwd"),
+    env = {"PATH": os.environ["PATH"], **program.env, "LD_PRELOAD": str(program.wrapper), "NSS_WRAPPER_PASSWD": str(root / "passwd"),
            "NSS_WRAPPER_GROUP": str(root / "group")}  # fmt: skip
-    command = [*(() if os.getuid() else _ORDINARY), str(found.program), "-D", "-e", "-f", str(root / "sshd_config")]
+    command = [*(() if os.getuid() else _ORDINARY), str(program.program), "-D", "-e", "-f", str(root / "sshd_config")]
     with (root / "log").open("wb") as log:
         server = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stderr=log)
     try:

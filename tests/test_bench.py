@@ -41,7 +41,7 @@ def photo() -> bytes:
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> bundle.Bundle:
-    """Two variants that work, one that its runtime refuses, one that computes something else, and one whose runtime can be hidden."""
+    """Two variants that work, one that its runtime cannot open, one that computes something else, and one whose runtime can be hidden."""
     folder = tmp_path_factory.mktemp("bundles")
     outcome = fake.write_bundle(str(folder / "good"), photo())
     good = outcome.variant("fake-fp32")

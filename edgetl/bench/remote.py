@@ -210,7 +210,7 @@ class _Link:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def run(self) -> tuple[bytes, int]:
-        """The record's bytes, empty if there is none, and the exit code."""
+        """The record's bytes, empty without a record, and the exit code."""
         process = self._process
         threads = [threading.Thread(target=work, daemon=True) for work in (self._feed, self._listen)]
         for thread in threads:

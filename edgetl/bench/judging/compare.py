@@ -1,17 +1,14 @@
 """Two records of one machine, row by row: what is faster, slower, or cannot be told.
 
-A ratio's interval holds the variation between processes: the standard error of a percentile's logarithm is bootstrapped over the rounds
-of each record (:mod:`edgetl.bench.statistics`), and the two are compared as Welch did (1947). A row has a verdict if 1 is outside the
-interval and the difference is no smaller than what matters (the margin); if the whole interval lies within the margin, the verdict is "no
-change", so that a build passes by evidence. Before that the machine's own speed is taken out (:mod:`edgetl.bench.judging.machine_speed`).
-Differences between hours beyond those between processes are in no interval: hence the margin, 3 %.
-
-No time is judged on a busy machine (:mod:`edgetl.bench.judging.circumstances`); below that limit a time is slower or faster only if 1 is
+A ratio's interval includes how processes vary: the standard error of a percentile's logarithm is bootstrapped over the rounds of each
+record (:mod:`edgetl.bench.statistics`), and the two are compared as Welch did (1947), after the machine's own speed is taken out
+(:mod:`edgetl.bench.judging.machine_speed`). A row has a verdict if 1 is outside the interval and the difference is no smaller than the
+margin, and "no change" if the whole interval lies within the margin. No time is judged on a busy machine; below that limit 1 must be
 outside by more than 5 % of the share that other processes had.
 
-A record has many rows, and one of twenty is outside its 95 % interval by chance. Only the headline numbers fail a build (of whole scenarios
-the p50, or the requested percentiles; memory; top-1), and of those the ones that hold after Holm's correction (1979) for their number: a
-p99 included for everyone would hide changes of the median. How often verdicts are right: docs/evidence/bench-verdicts.md.
+One of twenty rows is outside its 95 % interval by chance. Only the headline numbers fail a build (of whole scenarios the p50, or the
+requested percentiles; memory; top-1), and of those the ones that hold after Holm's correction (1979) for their number. How often verdicts
+are right: docs/evidence/bench-verdicts.md.
 """
 
 from __future__ import annotations
@@ -155,11 +152,10 @@ def compare(
         before: the first record.
         after: the second.
         floor_ns: the smallest difference of time that matters, ns; the harness itself takes some of it.
-        margin: the smallest relative change that matters; a smaller one than both is "no change" if the whole interval shows it.
+        margin: the smallest relative change that matters.
         other_machine: whether the records may be of different machines.
         fail_on: the percentiles of whole scenarios that may fail a build; of memory and top-1 it is always the p50 and the count.
-        require: every headline number of the first record must be in the second, judged, and known to within this share; None requires
-            nothing.
+        require: every headline number of the first record must be in the second, judged, and known to within this share.
         names: of the records in messages, e.g. their files.
 
     Raises:

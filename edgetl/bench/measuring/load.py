@@ -35,7 +35,6 @@ def main() -> None:
 
     # Only now: what the bench imports is no part of a load.
     import resource
-    from pathlib import Path
 
     from edgetl.bench.measuring.stand import subject
     from edgetl.types import to_json
@@ -48,20 +47,21 @@ def main() -> None:
         "open": opened - library,
         "prove": ready - opened + proved - inferred,
     }
+    disk = resource.getrusage(resource.RUSAGE_SELF).ru_inblock * 512
+    measured = {"stages": stages, "first": inferred - ready, "disk": disk, "subject": to_json(subject(embedder))}
+    print(json.dumps({**measured, "files": files_read()}))
+
+
+def files_read() -> list[str]:
+    """The files that this process has mapped, and those of its modules: with compiled code, of the source only the date is read."""
+    import sys
+    from pathlib import Path
+
     maps = Path("/proc/self/maps")  # only Linux has it
     lines = maps.read_text().splitlines() if maps.exists() else []
     files = {words[5] for line in lines if len(words := line.split(None, 5)) > 5 and words[5].startswith("/")}
-    # If there is compiled code, of the source only the date is read.
     files |= {getattr(module, "__cached__", None) or getattr(module, "__file__", None) or "" for module in list(sys.modules.values())}
-    disk = resource.getrusage(resource.RUSAGE_SELF).ru_inblock * 512
-    result = {
-        "stages": stages,
-        "first": inferred - ready,
-        "disk": disk,
-        "files": sorted(files - {""}),
-        "subject": to_json(subject(embedder)),
-    }
-    print(json.dumps(result))
+    return sorted(files - {""})
 
 
 if __name__ == "__main__":
