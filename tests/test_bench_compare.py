@@ -316,8 +316,7 @@ def test_what_is_not_measured_is_not_judged_and_differences_are_listed():
     assert comparison.load == {"onnx-int8 cpu 4 threads": MachineLoad((None, 0.25), (0, 1))}
     assert set(comparison.notes) == {
         Note("partial", "after", detail="interrupted after round 3"), Note("warning", "after", detail="the machine was loaded"),
-        Note("only-in-one", "before", "onnx-int8 cpu 4 threads predict-file"),
-        Note("only-in-one", "before", "onnx-int8 cpu 4 threads top-1"),
+        Note("only-in-one", "before", "onnx-int8 cpu 4 threads predict-file, top-1"),
         Note("only-in-one", "after", "onnx-int8 cpu 4 threads head-swap"),
         Note("not-judged", "", "onnx-int8 cpu 4 threads embed", "emulated and measured"),
     }  # fmt: skip

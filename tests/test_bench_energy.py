@@ -9,11 +9,9 @@ from pathlib import Path
 import fake_machines
 import pytest
 
-from edgetl.bench.measuring import energy
-from edgetl.bench.measuring.energy import Energy
 from edgetl.errors import BenchError
-from edgetl.machine import meter as meters
-from edgetl.machine.meter import Meter, open_meter
+from edgetl.machine import meter as energy
+from edgetl.machine.meter import Energy, Meter, open_meter
 from edgetl.types import to_json
 
 _RAPL = "sys/class/powercap/intel-rapl:0"
@@ -162,7 +160,7 @@ def test_chips_that_measure_parts_of_a_board_are_not_its_meter(tmp_path: Path) -
         open_meter("ina", root)
     assert caught.value.code == "no-ina"
     with pytest.raises(BenchError) as caught:
-        meters._ina(root, asked=True)
+        energy._ina(root, asked=True)
     assert caught.value.values["rails"] == ["VDD_CPU_GPU_CV", "VDD_GPU_SOC"]
 
 

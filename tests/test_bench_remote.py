@@ -114,7 +114,7 @@ def test_the_folder_is_kept_on_request(home: Path, bundle: Path, tmp_path: Path)
 def test_what_cannot_be_measured_is_known_before_anything_is_sent(home: Path, bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleMissing):
         asked(bundle, variants=["onnx-int8"])
-    assert code_of(bundle, files={"-i": tmp_path / "photos"}) == "nothing-to-copy"
+    assert code_of(bundle, files={"--photos": tmp_path / "photos"}) == "nothing-to-copy"
     assert list(home.iterdir()) == []
 
 
@@ -262,7 +262,7 @@ def test_the_command_passes_every_option_on_and_shows_the_record(board: Board, t
     assert json.loads(done.stdout) == files.encode(record)
     (result,) = record.results
     assert (result.subject.variant, result.subject.threads, record.bundle["name"]) == ("fake-fp32", 2, "bündel")
-    assert (record.method.name, record.method.seed, record.photos["asked"]) == ("custom", 5, "16 of photos ☃")
+    assert (record.method.name, record.method.seed, record.photos["queries"]) == ("custom", 5, "16 of photos ☃")
     assert (record.method.queries, record.method.rounds, record.method.seconds) == (60, 3, 1.0)
     assert result.accuracy is not None
     assert (result.accuracy.photos, result.accuracy.top1.n) == ("photos ☃", 8)

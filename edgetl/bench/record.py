@@ -156,10 +156,7 @@ class Row:
 class Result:
     """One configuration, measured.
 
-    Attributes:
-        subject: what it is.
-        accuracy: beside its latencies; None without a labelled folder.
-        rows: scenario by scenario, the whole before its stages.
+    The rows come scenario by scenario, the whole before its stages; there is no accuracy without a labelled folder.
     """
 
     subject: Subject

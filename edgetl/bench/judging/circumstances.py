@@ -134,14 +134,10 @@ def notes(before: Record, after: Record, names: tuple[str, str]) -> Iterator[Not
 def unjudged(before: Result, after: Result, names: tuple[str, str]) -> Iterator[Note]:
     """Which numbers of a configuration only one record has, and which were not measured."""
     configuration = before.subject.name
-    if (before.accuracy is None) != (after.accuracy is None):
-        yield Note("only-in-one", names[before.accuracy is None], f"{configuration} top-1")
-    keys = [dict.fromkeys((row.scenario, row.stage) for row in result.rows) for result in (before, after)]
-    for name, here, there in ((names[0], keys[0], keys[1]), (names[1], keys[1], keys[0])):
-        # A scenario that only one has is named without its stages.
-        only = [key for key in here if key not in there and (key[1] is None or (key[0], None) in there)]
+    mine, theirs = ({row.scenario for row in result.rows} | ({"top-1"} if result.accuracy else set()) for result in (before, after))
+    for record, only in zip(names, (mine - theirs, theirs - mine)):
         if only:
-            yield Note("only-in-one", name, f"{configuration} {', '.join(' '.join(filter(None, key)) for key in only)}")
+            yield Note("only-in-one", record, f"{configuration} {', '.join(sorted(only))}")
     scenarios: dict[str, dict[str, None]] = {}
     for row in before.rows:
         other = after.row(row.scenario, row.stage)

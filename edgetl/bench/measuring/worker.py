@@ -21,7 +21,6 @@ from pathlib import Path
 
 from edgetl.bench.measuring import accuracy, fresh
 from edgetl.bench.measuring.child import ANSWER, SCRATCH, BenchJob, JobAnswer, write
-from edgetl.bench.measuring.energy import measure
 from edgetl.bench.measuring.loop import Loop, Measured
 from edgetl.bench.measuring.scenarios import SCENARIOS
 from edgetl.bench.measuring.stand import Stand, subject
@@ -29,7 +28,7 @@ from edgetl.classifier import Classifier
 from edgetl.decoding import decode
 from edgetl.errors import EdgetlError
 from edgetl.machine import libraries
-from edgetl.machine.meter import open_meter
+from edgetl.machine.meter import measure, open_meter
 
 _METERED = 10.0  # s, idle and again at work
 
