@@ -11,10 +11,15 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from edgetl.adaptation.gate import AttemptCode
 from edgetl.bundle.bundle import Bundle
+from edgetl.choose.choose import RecommendationCode
 from edgetl.diagnostics import Diagnosis, Finding, FindingCode, PhotoHistory, check, check_classes, diagnose
+from edgetl.diagnostics.explanation import ReasonCode
+from edgetl.diagnostics.forecast import ActionCode, OutlookCode
 from edgetl.diagnostics.label_errors import rank_label_errors
 from edgetl.diagnostics.photo_history import LIMIT, RECENT, SPREAD, KeptPhoto
+from edgetl.diagnostics.regression import RegressionCode
 from edgetl.diagnostics.text import describe_finding
 from edgetl.embedding.embedder import Embedder
 from edgetl.heads import Fit, Learner
@@ -400,6 +405,12 @@ def test_the_words_of_every_finding_are_those_of_the_golden_file() -> None:
     if os.environ.get("EDGETL_GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text("utf-8")
+
+
+def test_every_code_of_a_result_is_documented() -> None:
+    documented = (Path(__file__).parent.parent / "docs" / "errors.md").read_text("utf-8").split("## Codes of results")[1]
+    kinds = (FindingCode, ReasonCode, OutlookCode, ActionCode, RegressionCode, AttemptCode, RecommendationCode)
+    assert [code for kind in kinds for code in get_args(kind) if f"`{code}`" not in documented] == []
 
 
 @pytest.mark.slow

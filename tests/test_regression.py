@@ -34,7 +34,7 @@ def fit(rows: list[tuple[int, str, str, int]], labels: str = "") -> Fit:
     return dataclasses.replace(FIT, head=head, ids=ids, truth=truth, predicted=predicted, bursts=bursts, held=held)
 
 
-def is_doubtful(check: RegressionCheck, label: str, allow: float, drawn: float) -> bool:
+def is_maybe_worse(check: RegressionCheck, label: str, allow: float, drawn: float) -> bool:
     """The rule of docs/evidence/regression-check.md, written again."""
     change = check.classes[label]
     net = change.before.hits - change.after.hits
@@ -81,19 +81,19 @@ def test_a_check_is_what_counting_photo_by_photo_and_group_by_group_gives(then, 
         new = [now[sample][1] for sample in own if now[sample][1] in check.new]
         assert change.drawn == (None if not check.new else (change.drawn[0], pytest.approx(len(new) / len(own))))
         assert not new or new.count(change.drawn[0]) == max(map(new.count, new))
-        assert (label in check.harmful) == worse
-        assert (label in check.doubtful) == (not worse and is_doubtful(check, label, allow, len(new) / len(own)))
+        assert (label in check.worse) == worse
+        assert (label in check.maybe_worse) == (not worse and is_maybe_worse(check, label, allow, len(new) / len(own)))
     was, are = (Counter((answers[sample][0], answers[sample][1]) for sample in same) for answers in (then, now))
     grown = {pair: count for pair, count in are.items() if pair[0] != pair[1] and count > was[pair]}
     assert {(pair.truth, pair.taken_for): pair.now for pair in check.confused} == grown
     json.dumps(to_json(check), allow_nan=False)
-    states = ("worse" * bool(check.harmful), "maybe-worse" * bool(check.doubtful), "same" * bool(check.classes), "not-compared")
+    states = ("worse" * bool(check.worse), "maybe-worse" * bool(check.maybe_worse), "same" * bool(check.classes), "not-compared")
     assert check.code == next(filter(None, states))
-    assert bool(advise_regression(check, 3)) == bool(check.harmful)
+    assert bool(advise_regression(check, 3)) == bool(check.worse)
     assert describe_regression(check)
 
 
-def test_a_class_that_loses_too_much_is_harmful_with_its_rival_and_the_allowance():
+def test_a_class_that_loses_too_much_is_worse_with_its_rival_and_allowance():
     before = fit([(i, "cup", "cup", i) for i in range(20)] + [(100 + i, "pot", "pot", 100 + i) for i in range(5)])
     after = fit(
         [(i, "cup", "mug" if i < 5 else "cup", i) for i in range(20)]
@@ -101,13 +101,13 @@ def test_a_class_that_loses_too_much_is_harmful_with_its_rival_and_the_allowance
         + [(200 + i, "mug", "mug", 200 + i) for i in range(5)]
     )
     check = compare(TrainingRecord.from_fit(before), after)
-    assert check.harmful == ("cup",)
+    assert check.worse == ("cup",)
     assert check.new == ("mug",)
     cup, (pair,) = check.classes["cup"], check.confused
     assert (cup.before, cup.after) == (Proportion(20, 20), Proportion(15, 20))
     assert (pair.truth, pair.taken_for, pair.now, check.rivals) == ("cup", "mug", 5, ("mug",))
     assert check.needed_allowance == 0.25
-    assert compare(TrainingRecord.from_fit(before), after, check.needed_allowance).harmful == ()
+    assert compare(TrainingRecord.from_fit(before), after, check.needed_allowance).worse == ()
     assert describe_regression(check) == "'cup' fell from 100 to 75 % (n=20, 10 points are allowed); 5 are now taken for 'mug'"
     assert all(word in advise_regression(check, 7) for word in ("'cup' and 'mug'", "`edgetl head activate 7`", "--allow-loss 0.25`"))
 
@@ -117,14 +117,14 @@ def test_one_near_duplicate_group_is_not_evidence_whatever_its_size():
     after = fit([(i, "cup", "mug" if i < 10 else "cup", i // 10) for i in range(120)], "mug")
     check = compare(TrainingRecord.from_fit(before), after)
     assert check.classes["cup"].lost == 10
-    assert (check.code, check.harmful, check.doubtful) == ("same", (), ())
+    assert (check.code, check.worse, check.maybe_worse) == ("same", (), ())
 
 
 def test_two_more_misclassified_of_twelve_may_be_worse():
     before = fit([(i, "cup", "cup", i) for i in range(12)] + [(50 + i, "pot", "pot", 50 + i) for i in range(12)])
     after = fit([(i, "cup", "mug" if i < 2 else "cup", i) for i in range(12)] + [(50 + i, "pot", "pot", 50 + i) for i in range(12)])
     check = compare(TrainingRecord.from_fit(before), after)
-    assert (check.code, check.harmful, check.doubtful) == ("maybe-worse", (), ("cup",))
+    assert (check.code, check.worse, check.maybe_worse) == ("maybe-worse", (), ("cup",))
     assert (check.classes["cup"].missed, check.confused[0].taken_for) == (2, "mug")
     assert describe_regression(check) == "'cup' may be worse: 2 more of 12 misclassified, most as 'mug' (too few photos to be sure)"
     assert advise_regression(check, 3) == ""
@@ -137,7 +137,7 @@ def test_photos_that_look_like_a_new_class_are_a_sign_before_any_is_lost():
     share[:, 0] = np.log(3 / 4)
     after = dataclasses.replace(after, head=dataclasses.replace(after.head, temperature=1.0), held=share)
     check = compare(TrainingRecord.from_fit(before), after)
-    assert (check.code, check.doubtful) == ("maybe-worse", ("cup",))
+    assert (check.code, check.maybe_worse) == ("maybe-worse", ("cup",))
     assert check.classes["cup"].drawn == ("mug", pytest.approx(0.25))
     assert describe_regression(check) == "'cup' may be worse: looks about 25 % like 'mug' (n=12, too few photos to be sure)"
 
@@ -147,7 +147,7 @@ def test_a_record_of_two_thousand_photos_added_class_by_class_is_small():
     assert len(json.dumps(to_json(TrainingRecord.from_fit(fit(rows))))) < 4000
 
 
-def test_a_real_training_with_a_look_alike_class_is_harmful():
+def test_a_real_training_with_a_look_alike_class_is_worse():
     random = np.random.default_rng(0)
     cup, pot = (random.normal(centre, 1, (25, 16)) for centre in (np.eye(16)[0] * 6, np.eye(16)[1] * 6))
     learner = Learner(16)
@@ -155,9 +155,9 @@ def test_a_real_training_with_a_look_alike_class_is_harmful():
     before = TrainingRecord.from_fit(learner.fit())
     learner.add(range(50, 75), random.normal(np.eye(16)[0] * 6, 1, (25, 16)).astype(np.float32), ["mug"] * 25)
     check = compare(before, learner.fit())
-    assert check.harmful == ("cup",)
+    assert check.worse == ("cup",)
     assert {pair.taken_for for pair in check.confused if pair.truth == "cup"} == {"mug"}
     learner.remove(range(50, 75))
     undone = compare(before, learner.fit())
-    assert undone.harmful == ()
+    assert undone.worse == ()
     assert (undone.code, undone.classes["cup"].loss) == ("same", 0)

@@ -99,7 +99,7 @@ def test_a_head_that_harms_an_old_class_is_saved_but_not_activated(harmed: Class
     report = harmed.train()
     assert not report.active
     assert report.change is not None
-    assert report.change.harmful == ("red",)
+    assert report.change.worse == ("red",)
     assert report.change.new == ("crimson",)
     assert any(pair.truth == "red" and pair.taken_for == "crimson" for pair in report.change.confused)
     assert f"edgetl head activate {report.head_id}" in report.not_activated_because
@@ -158,7 +158,7 @@ def test_a_head_with_a_new_class_that_harms_none_is_active_at_once(classifier: C
     assert report.active
     assert report.not_activated_because == ""
     assert report.change is not None
-    assert report.change.harmful == ()
+    assert report.change.worse == ()
     assert set(report.change.classes) == {"red", "green"}
 
 

@@ -98,8 +98,8 @@ class RegressionCheck:
         code: the worst of the classes' verdicts; `not-compared` if no photo could be compared.
         allow_loss: the accuracy that an earlier class may lose, in [0, 1].
         classes: every earlier class that still exists.
-        harmful: the classes that are worse: they lost more than `allow_loss`, and at least LEAST_LOSS groups; the largest loss first.
-        doubtful: the classes that may be worse; the largest loss first.
+        worse: the classes that are worse: they lost more than `allow_loss`, and at least LEAST_LOSS groups; the largest loss first.
+        maybe_worse: the classes that may be worse; the largest loss first.
         confused: pairs that are confused more often than before, the largest increase first.
         new: classes that the earlier head did not know.
         vanished: classes that no longer exist: forgotten or renamed.
@@ -110,8 +110,8 @@ class RegressionCheck:
     code: RegressionCode
     allow_loss: float
     classes: Mapping[str, ClassChange]
-    harmful: tuple[str, ...]
-    doubtful: tuple[str, ...]
+    worse: tuple[str, ...]
+    maybe_worse: tuple[str, ...]
     confused: tuple[Confusion, ...]
     new: tuple[str, ...]
     vanished: tuple[str, ...]
@@ -120,14 +120,14 @@ class RegressionCheck:
 
     @property
     def rivals(self) -> tuple[str, ...]:
-        """The classes for which photos of the harmful classes are taken more often than before, the largest increase first."""
-        pairs = [pair.taken_for for pair in self.confused if pair.truth in self.harmful and pair.taken_for not in self.harmful]
+        """The classes for which photos of the worse classes are taken more often than before, the largest increase first."""
+        pairs = [pair.taken_for for pair in self.confused if pair.truth in self.worse and pair.taken_for not in self.worse]
         return tuple(dict.fromkeys(pairs))
 
     @property
     def needed_allowance(self) -> float:
-        """The `allow_loss`, in steps of 5 points, with which no class would be harmful, in [0, 1]."""
-        losses = [self.classes[label].loss for label in self.harmful]
+        """The `allow_loss`, in steps of 5 points, with which no class would be worse, in [0, 1]."""
+        losses = [self.classes[label].loss for label in self.worse]
         return max(self.allow_loss, min(1.0, math.ceil(20 * max(losses, default=0.0)) / 20))
 
 
@@ -159,8 +159,8 @@ def compare(before: TrainingRecord, after: Fit, allow_loss: float = ALLOWED_LOSS
         code=next((verdict for verdict in severity if verdict in verdicts.values()), "not-compared"),
         allow_loss=allow_loss,
         classes=classes,
-        harmful=tuple(label for label in order if verdicts[label] == "worse"),
-        doubtful=tuple(label for label in order if verdicts[label] == "maybe-worse"),
+        worse=tuple(label for label in order if verdicts[label] == "worse"),
+        maybe_worse=tuple(label for label in order if verdicts[label] == "maybe-worse"),
         confused=_compare_confusions(same),
         new=new,
         vanished=tuple(label for label in before.labels if label not in after.head.labels),

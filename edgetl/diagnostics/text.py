@@ -109,10 +109,10 @@ def describe_regression(check: RegressionCheck) -> str:
     if check.code == "not-compared":
         return "nothing to compare: no photo was in both trainings under the same label"
     if check.code == "worse":
-        return "; ".join(_describe_loss(check, label) for label in check.harmful)
+        return "; ".join(_describe_loss(check, label) for label in check.worse)
     if check.code == "maybe-worse":
-        more = f" (and {len(check.doubtful) - 1} more)" if len(check.doubtful) > 1 else ""
-        return _describe_doubt(check, check.doubtful[0]) + more
+        more = f" (and {len(check.maybe_worse) - 1} more)" if len(check.maybe_worse) > 1 else ""
+        return _describe_doubt(check, check.maybe_worse[0]) + more
     worst = min(check.classes, key=lambda label: (-check.classes[label].loss, label))
     change = check.classes[worst]
     if change.loss <= 0:
@@ -122,11 +122,11 @@ def describe_regression(check: RegressionCheck) -> str:
 
 def advise_regression(check: RegressionCheck, head_id: int) -> str:
     """What to do about a head that made a class worse; empty if it did not."""
-    if not check.harmful:
+    if not check.worse:
         return ""
     return (
         f"Head {head_id} is saved but not activated; the earlier head still answers. "
-        f"Photograph {list_all([*check.harmful, *check.rivals][:4])} where they look alike, and train again. "
+        f"Photograph {list_all([*check.worse, *check.rivals][:4])} where they look alike, and train again. "
         f"To use it anyway: `edgetl head activate {head_id}`, or `edgetl train --allow-loss {check.needed_allowance:g}`."
     )
 

@@ -48,7 +48,7 @@ class StoredClassifier:
     def train(self, kind: HeadKind = "auto", *, allow_loss: float = ALLOWED_LOSS, unknown: OperatingPoint | None = None) -> TrainReport:
         """Trains a head from the stored embeddings and makes it active; no photo is read.
 
-        A head that harms classes known before is saved but not activated; `TrainReport.not_activated_because` says why.
+        A head that makes an earlier class worse is saved but not activated; `TrainReport.not_activated_because` says why.
 
         Args:
             kind: `ncm`, `lda`, `ridge` or `auto`, which chooses by answers to photos left out (:mod:`edgetl.heads.selection`).

@@ -1,4 +1,4 @@
-"""From stored samples to a head: trained, measured, compared with the head before, saved, and activated unless it does harm."""
+"""From stored samples to a head: trained, measured, compared with the head before, saved, and activated unless it made a class worse."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FEW = 8
 
 
 def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, unknown: OperatingPoint = "balanced") -> TrainReport:
-    """Trains a head; it becomes active unless it harms the classes known before. Within a change of the session.
+    """Trains a head; it becomes active unless it makes an earlier class worse. Within a change of the session.
 
     If the active head was trained from the same inputs, it stays; the training then only makes the report.
 
@@ -57,16 +57,16 @@ def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, 
     requested = {"asked": kind, "unknown": unknown, "inputs": fitted.inputs, "version": libraries.distribution("edgetl")}
     change = _change(session, fitted.fit, allow_loss)
     unchanged = _trained_before(session, requested)
-    harmful = unchanged is None and change is not None and allow_loss is not None and bool(change.harmful)
-    head_id = _save(session, fitted, requested, change if harmful else None, why) if unchanged is None else unchanged
+    is_worse = unchanged is None and change is not None and allow_loss is not None and bool(change.worse)
+    head_id = _save(session, fitted, requested, change if is_worse else None, why) if unchanged is None else unchanged
     return TrainReport(
-        code="unchanged" if unchanged is not None else "not-activated" if harmful else "trained",
+        code="unchanged" if unchanged is not None else "not-activated" if is_worse else "trained",
         head_id=head_id,
         inputs=fitted.inputs,
         kind=fitted.fit.kind,
         choice=fitted.fit.choice,
-        active=not harmful,
-        not_activated_because=f"{describe_regression(change)}. {advise_regression(change, head_id)}" if change and harmful else "",
+        active=not is_worse,
+        not_activated_because=f"{describe_regression(change)}. {advise_regression(change, head_id)}" if change and is_worse else "",
         accuracy=fitted.accuracy,
         per_class=fitted.per_class,
         candidates=fitted.fit.candidates,
@@ -115,20 +115,20 @@ def _fit(session: Session, kind: HeadKind, unknown: OperatingPoint) -> _Fitted:
     return _Fitted(head, fit, inputs, judged, accuracy, per_class, rejection, calibration)
 
 
-def _save(session: Session, fitted: _Fitted, requested: Mapping[str, str | None], harm: RegressionCheck | None, why: str) -> int:
-    """Saves a head, activates it unless it does harm, and logs it; returns its id."""
+def _save(session: Session, fitted: _Fitted, requested: Mapping[str, str | None], regression: RegressionCheck | None, why: str) -> int:
+    """Saves a head, activates it unless it made a class worse, and logs it; returns its id."""
     from edgetl.diagnostics.text import describe_regression
     from edgetl.diagnostics.training_record import TrainingRecord
 
     fit = fitted.fit
-    reason = "" if harm is None else describe_regression(harm)
+    reason = "" if regression is None else describe_regression(regression)
     details = {
         **requested, "alpha": fit.alpha, "choice": fit.choice, "per_class": fitted.per_class,
         "warnings": fit.warnings, "record": TrainingRecord.from_fit(fit), "rejection": fitted.rejection,
         "calibration": fitted.calibration,
         "not_activated_because": reason,
     }  # fmt: skip
-    head_id = save_head(session, fitted.head, fitted.accuracy, details, activate=harm is None)
+    head_id = save_head(session, fitted.head, fitted.accuracy, details, activate=regression is None)
     photos = f"{len(fit.ids)} photo" + ("" if len(fit.ids) == 1 else "s")
     saved = f"; saved but not activated: {reason}" if reason else ""
     session.store.log("train", f"{why}: {fit.kind} from {photos}{saved}", head_id)

@@ -110,12 +110,12 @@ def _earlier_classes(report: TrainReport) -> list[str]:
         return []
     count = sum(one_class.before.n for one_class in change.classes.values())
     if change.code == "maybe-worse":
-        return [f"warning: {listed(change.doubtful)} may be worse than before; `edgetl rollback` goes back."]
+        return [f"warning: {listed(change.maybe_worse)} may be worse than before; `edgetl rollback` goes back."]
     return [f"Earlier classes: no loss ({number(len(change.classes), 'class', 'classes')}, n={count})."]
 
 
 def _not_activated(report: TrainReport, change: RegressionCheck) -> list[str]:
-    worst = change.harmful[0]
+    worst = change.worse[0]
     loss = change.classes[worst]
     rivals = list(dict.fromkeys(pair.taken_for for pair in change.confused if pair.truth == worst))
     return [
