@@ -269,7 +269,7 @@ def test_a_path_outside_the_bundle_is_rejected_at_open(unpacked: Path, path: obj
     assert open_error(unpacked).code == "manifest-malformed"
 
 
-def test_self_test_arrays_of_another_shape_than_the_manifest_says_are_rejected(unpacked: Path) -> None:
+def test_self_test_arrays_of_another_shape_are_rejected(unpacked: Path) -> None:
     rewrite(unpacked, lambda manifest: manifest.update(dim=63))
     opened = Bundle.open(unpacked)
     with pytest.raises(BundleError) as caught:

@@ -220,7 +220,7 @@ def test_many_photos_come_in_order_and_are_those_that_come_alone(embedder: Embed
         np.testing.assert_array_equal(embeddings, embedder.embed(load(photo)))
 
 
-def test_skipped_photos_cost_nothing_and_refused_ones_stop_nothing(embedder: Embedder) -> None:
+def test_skipped_photos_cost_nothing_and_rejected_ones_stop_nothing(embedder: Embedder) -> None:
     photos = [coloured("red", 0), b"", coloured("red", 1), "no such file.jpg", coloured("red", 2)]
     digests = {load(coloured("red", 1)).digest}
     embeddings = [m for _, _, m in embedder.embed_many(photos, load, skip=lambda source: source.digest in digests)]

@@ -94,11 +94,11 @@ def test_shares_that_cannot_be_known_are_none(cpu: dict[str, int] | None) -> Non
         ({"thermal_events": 26, "cooling_events": 4}, {"thermal_events": 26, "cooling_events": 5}, True),
     ],
 )
-def test_throttling_is_what_the_machine_says(before: dict[str, int], after: dict[str, int], expected: bool | None) -> None:
+def test_throttling_is_what_the_machine_reports(before: dict[str, int], after: dict[str, int], expected: bool | None) -> None:
     assert sensors.throttled({"throttle": before}, {"throttle": after}) is expected
 
 
-def test_bits_are_told_in_words() -> None:
+def test_bits_become_words() -> None:
     assert throttle.words(None) is None
     assert throttle.words(0) == []
     assert throttle.words(0xE0008) == [
@@ -122,5 +122,5 @@ def test_bits_are_told_in_words() -> None:
         ({"boottime_ns": None}, ""),
     ],
 )
-def test_a_clock_that_jumped_is_told(changed: dict[str, int | None], described: str) -> None:
+def test_a_clock_that_jumped_is_described(changed: dict[str, int | None], described: str) -> None:
     assert sensors.clock_trouble(*readings(**changed)) == described

@@ -225,7 +225,7 @@ def test_a_real_quantised_mobilenet_tells_cats_from_dogs(data: Path) -> None:
 
 @given(scale=st.floats(0.05, 3), zero=st.integers(-128, 127))
 @settings(max_examples=50, deadline=None)
-def test_pixels_are_quantised_as_the_tflite_specification_says(scale: float, zero: int) -> None:
+def test_pixels_are_quantised_as_in_the_tflite_specification(scale: float, zero: int) -> None:
     pixels = np.arange(256, dtype=np.uint8)
     stored = litert._encoder(np.int8, scale, zero)(pixels)
     assert stored.dtype == np.int8
@@ -294,7 +294,7 @@ def test_a_library_that_imports_and_cannot_build_gives_way_to_the_next(monkeypat
         ("aarch64", {"asimd", "asimddp"}, "", False),
     ],
 )
-def test_openvino_uses_integer_kernels_where_they_cannot_saturate(
+def test_openvino_uses_integer_kernels_if_they_cannot_saturate(
     architecture: str, flags: set[str], limit: str, integers: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(facts.platform, "machine", lambda: architecture)

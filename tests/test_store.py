@@ -541,7 +541,7 @@ NORMAL = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
 
 
 @given(arrays.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=NORMAL))
-def test_int8_loses_at_most_what_its_docstring_says(rows):
+def test_int8_loses_at_most_the_documented_amount(rows):
     kept = np.empty_like(rows)
     decode(encode(rows), kept)
     exact, kept = rows.astype(np.float64), kept.astype(np.float64)

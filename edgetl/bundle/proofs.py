@@ -49,13 +49,13 @@ class Proof:
     Attributes:
         target: whose arithmetic it is, e.g. `x86_64 avx512_vnni`, `aarch64 cortex-a72`, `qualcomm htp v73`, `ethos-u55-256`.
         variant: the variant's name, e.g. `tflite-int8`.
-        proved_on: what computed or compiled it, with versions; empty where nothing could.
-        kind: `measured`, `emulated` or `estimated`; `absent` where the target could not be had, `failed` where it was there and the variant
-            did not work on it. Rows of different kinds are never ranked with each other.
+        proved_on: what computed or compiled it, with versions; empty if nothing could.
+        kind: `measured`, `emulated` or `estimated`; `absent` if the target was not available, `failed` if it was and the variant did not
+            work on it. Rows of different kinds are never ranked with each other.
         count: photos embedded, the n of every number here.
-        cosine_mean: mean cosine similarity to the float embeddings; None where nothing was embedded.
+        cosine_mean: mean cosine similarity to the float embeddings; None if nothing was embedded.
         cosine_min: the worst photo's.
-        top1: with the network's own classifier, where it has one and the photos are labelled.
+        top1: with the network's own classifier, if it has one and the photos are labelled.
         details: JSON-able: what else the target says, e.g. operators on the NPU and the CPU, bytes, cycles, agreement.
         reason: why it is absent, with the command that would change it, or what failed.
     """

@@ -169,7 +169,7 @@ def relabel(db: sqlite3.Connection, path: Path, sample: int, label: str) -> None
 
 
 def remove(db: sqlite3.Connection, label: str | None, digest: bytes | None) -> Removed:
-    """Deletes what fits every given condition, previews too; damaged rows too, so that there is a way to be rid of them."""
+    """Deletes what fits every given condition, previews too; damaged rows too, so that they can be removed."""
     conditions = {name: value for name, value in (("label", label), ("digest", digest)) if value is not None}
     where, values = " AND ".join(f"{name} = ?" for name in conditions), tuple(conditions.values())
     labels: dict[int, str] = {}
