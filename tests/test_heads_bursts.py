@@ -43,34 +43,34 @@ def test_bursts_are_the_components_of_all_pairs_whatever_came_and_went(
 ) -> None:
     rng = np.random.default_rng(seed)
     x, taken = photos(rng, n, 12, spread)
-    ids, found, there = rng.permutation(n), Bursts(), np.empty(0, int)
+    ids, finder, there = rng.permutation(n), Bursts(), np.empty(0, int)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bursts, "_MANY", many)
         patch.setattr(bursts, "_BLOCK", 7)
         patch.setattr(bursts, "_WIDTH", 3)
         patch.setattr(bursts, "_DENSE", data.draw(st.sampled_from([0.02, 1.0])))
         for part in np.array_split(np.arange(n), data.draw(st.integers(1, 4))):
-            found.add(len(part))
+            finder.add(len(part))
             there = np.concatenate([there, part])
             if data.draw(st.booleans()):
                 keep = rng.random(len(there)) < 0.7
-                found.remove(keep)
+                finder.remove(keep)
                 there = there[keep]
             if data.draw(st.booleans()) and len(there):
-                np.testing.assert_array_equal(found.find(x[there], taken[there], ids[there]), oracle(x[there], taken[there], ids[there]))
+                np.testing.assert_array_equal(finder.find(x[there], taken[there], ids[there]), oracle(x[there], taken[there], ids[there]))
         if len(there):
-            np.testing.assert_array_equal(found.find(x[there], taken[there], ids[there]), oracle(x[there], taken[there], ids[there]))
+            np.testing.assert_array_equal(finder.find(x[there], taken[there], ids[there]), oracle(x[there], taken[there], ids[there]))
 
 
 def test_many_wide_photos_are_compared_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     x, _ = photos(rng, 400, 96, 0.16)
-    taken, ids, found = np.full(400, NEVER), np.arange(400), Bursts()
-    found.add(400)
+    taken, ids, finder = np.full(400, NEVER), np.arange(400), Bursts()
+    finder.add(400)
     monkeypatch.setattr(bursts, "_MANY", 0)
     expected = oracle(x, taken, ids)
     assert 1 < np.bincount(expected).max() < 200
-    np.testing.assert_array_equal(found.find(x, taken, ids), expected)
+    np.testing.assert_array_equal(finder.find(x, taken, ids), expected)
 
 
 def test_one_second_is_one_burst_unless_the_clock_stands_still() -> None:
@@ -133,19 +133,19 @@ def test_cells_find_nearly_every_burst_in_any_order_and_what_comes_later(monkeyp
     ids, never = np.arange(len(x)), np.full(len(x), NEVER)
 
     def number(order: np.ndarray, first: int) -> np.ndarray:
-        found = Bursts()
-        found.add(first)
-        found.find(x[order[:first]], never[:first], ids[order[:first]])
-        found.add(len(order) - first)
-        made = np.empty(len(order), np.intp)
-        made[order] = found.find(x[order], never, ids[order])
-        return made
+        finder = Bursts()
+        finder.add(first)
+        finder.find(x[order[:first]], never[:first], ids[order[:first]])
+        finder.add(len(order) - first)
+        numbers = np.empty(len(order), np.intp)
+        numbers[order] = finder.find(x[order], never, ids[order])
+        return numbers
 
     exact = number(ids, len(x))
     monkeypatch.setattr(bursts, "EXACT", 1000)
     cells = number(ids, len(x))
     assert exact.max() < 3100
-    pairs = [np.square(np.bincount(one)).sum() - len(x) for one in (exact, np.unique(exact * len(x) + cells, return_inverse=True)[1])]
+    pairs = [np.square(np.bincount(groups)).sum() - len(x) for groups in (exact, np.unique(exact * len(x) + cells, return_inverse=True)[1])]
     assert pairs[1] >= 0.99 * pairs[0] > 0
     assert (number(rng.permutation(len(x)), len(x)) == cells).all()
     assert (number(ids, len(x) - 40) == cells).mean() >= 0.99

@@ -29,10 +29,10 @@ def photos(classes: int, shots: int, clipped: bool, seed: int) -> tuple[np.ndarr
     return (np.clip(2 * x, 0, 6) if clipped else np.sign(x) * x**2).astype(np.float32), y
 
 
-def correct(kind: HeadKind, taught: tuple[np.ndarray, np.ndarray], asked: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Which of the photos asked a head names."""
+def correct(kind: HeadKind, training: tuple[np.ndarray, np.ndarray], asked: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Which of the photos asked get their label."""
     learner = Learner(DIM)
-    learner.add(np.arange(len(taught[1])), taught[0], [f"{label:03d}" for label in taught[1]])
+    learner.add(np.arange(len(training[1])), training[0], [f"{label:03d}" for label in training[1]])
     hits: np.ndarray = learner.fit(kind).head.logits(asked[0]).argmax(1) == asked[1]
     return hits
 

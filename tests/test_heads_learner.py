@@ -58,10 +58,14 @@ changes = st.lists(
 )
 
 
-@pytest.mark.parametrize(("few", "limit"), [(0, 5), (99, 512)], ids=["beside a factor, few judged", "new factor, all judged"])
+@pytest.mark.parametrize(
+    ("few", "limit", "cheap"),
+    [(0, 5, whitening._CHEAP), (0, 5, 0), (99, 512, whitening._CHEAP)],
+    ids=["beside a factor, few judged", "the same in float32 coordinates", "new factor, all judged"],
+)
 @given(changes=changes, kind=st.sampled_from(["lda", "ridge", "ncm", "auto"]), seed=st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
-def test_any_order_of_changes_is_one_batch(few: int, limit: int, changes: list[tuple], kind: HeadKind, seed: int) -> None:
+@settings(max_examples=50, deadline=None)
+def test_any_order_of_changes_is_one_batch(few: int, limit: int, cheap: int, changes: list[tuple], kind: HeadKind, seed: int) -> None:
     rng = np.random.default_rng(seed)
     learner, rows, number = Learner(24), {}, 0
 
@@ -74,6 +78,7 @@ def test_any_order_of_changes_is_one_batch(few: int, limit: int, changes: list[t
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(whitening, "FEW", few)
+        patch.setattr(whitening, "_CHEAP", cheap)
         patch.setattr(learner_module, "LIMIT", limit)
         for label in LABELS[:2]:
             add(12, label)

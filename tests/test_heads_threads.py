@@ -54,7 +54,7 @@ def test_two_trainings_at_once_end_with_the_count_they_began_with() -> None:
 
 def test_a_fit_runs_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, choose = [], learner_module.choose
-    monkeypatch.setattr(learner_module, "choose", lambda *given: seen.append(count()) or choose(*given))
+    monkeypatch.setattr(learner_module, "choose", lambda *arguments: seen.append(count()) or choose(*arguments))
     with threadpool_limits(3):
         learner = Learner(4)
         learner.add(np.arange(8), np.random.default_rng(0).standard_normal((8, 4)), ["a", "b"] * 4)

@@ -211,7 +211,7 @@ def test_what_is_far_from_everything_gets_no_label_even_with_two_classes(classes
     assert np.mean([head.decide(x)[1] is not None for x in known]) < 0.08
 
 
-def test_a_reject_class_is_neither_left_out_nor_known_and_what_looks_like_it_is_rejected() -> None:
+def test_a_reject_class_is_neither_left_out_nor_known_and_rejects_its_like() -> None:
     centres, rng = world(5, 7, 2.0)
     photos = {("Background" if i == 6 else f"c{i}"): drawn(centre, rng, 30) for i, centre in enumerate(centres)}
     head, report, _ = calibrate(fitted(photos))
@@ -305,7 +305,7 @@ def far_away(rng: np.random.Generator, n: int = 200) -> np.ndarray:
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 6])
-def test_with_a_background_unrelated_objects_are_rejected_from_six_photos_of_one_class_on(classes: int) -> None:
+def test_with_a_background_six_photos_of_one_class_reject_unrelated_objects(classes: int) -> None:
     centres, rng = world(12, classes, 3.0)
     photos = {f"c{i}": drawn(centre, rng, max(3, 6 // classes)) for i, centre in enumerate(centres)}
     head, report, _ = calibrate(fitted(photos), far_away(rng))
@@ -386,7 +386,7 @@ def test_one_class_has_no_choice_of_algorithms_and_no_warning_of_guessing() -> N
 
 
 @pytest.mark.parametrize("hard", [False, True], ids=["photos alike", "some photos harder"])
-def test_the_background_leaves_the_score_if_left_out_classes_are_rejected_better_without(hard: bool) -> None:
+def test_the_background_leaves_the_score_if_rejection_is_better_without_it(hard: bool) -> None:
     """Where some photos are far from everything, the scatter of the classes alone says so, and a wide background hides it."""
     centres, rng = world(0, 8, 0.8)
     photos = {}
