@@ -3,9 +3,8 @@
 The state of C class slots and embeddings of d values; a fresh one is all zeros:
 
 - `counts` [C], photos per class, and `sums` [C, d] of their power-normalised embeddings; m = sums / counts are the class means;
-- `within` [d, d]: W (W + alpha I)^-1, where W is the within-class scatter of :mod:`edgetl.heads.algorithms.lda`. With P = I - within
-it is
-  alpha (W + alpha I)^-1, and all values lie in [-1, 1];
+- `within` [d, d]: W (W + alpha I)^-1, where W is the within-class scatter of :mod:`edgetl.heads.algorithms.lda`. With
+  P = I - within it is alpha (W + alpha I)^-1, and all values lie in [-1, 1];
 - `squares` [C]: m^T P m, so that a prediction needs one product with `within` and not C of them.
 
 A photo x that comes to (sign +1) or goes from (sign -1) a class of n photos with mean m changes W by g u u^T with u = x - m and
