@@ -4,7 +4,7 @@ from edgetl.diagnostics.class_check import check_classes
 from edgetl.diagnostics.diagnosis import ClassHealth, Diagnosis, diagnose
 from edgetl.diagnostics.finding import Finding, FindingCode
 from edgetl.diagnostics.label_errors import LikelyLabelError
-from edgetl.diagnostics.photo_check import admit, check
+from edgetl.diagnostics.photo_check import check
 from edgetl.diagnostics.photo_history import PhotoHistory
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "FindingCode",
     "LikelyLabelError",
     "PhotoHistory",
-    "admit",
     "check",
     "check_classes",
     "diagnose",

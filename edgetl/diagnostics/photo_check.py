@@ -40,6 +40,8 @@ def check(
     embedding: Embeddings,
     history: PhotoHistory,
     probabilities: Mapping[str, float] | None = None,
+    *,
+    keep_as: bytes | None = None,
 ) -> tuple[Finding, ...]:
     """Lists possible problems with a photo that is about to be added; usually there are none.
 
@@ -50,23 +52,12 @@ def check(
         embedding: of the photo itself, float32 [d].
         history: the photos before it.
         probabilities: of every class that the active head knows, which was not trained on this photo.
+        keep_as: the photo's sha256, to make it part of the history with the same comparison; None leaves the history as it is.
     """
-    return judge(source, label, capture, history.compare(label, capture, embedding), history, probabilities)
-
-
-def admit(
-    source: str,
-    label: str,
-    capture: Capture | None,
-    embedding: Embeddings,
-    history: PhotoHistory,
-    probabilities: Mapping[str, float] | None = None,
-    photo: bytes = b"",
-) -> tuple[Finding, ...]:
-    """The same as :func:`check`, and makes the photo part of the history with the same comparison. `photo` is its sha256."""
     comparison = history.compare(label, capture, embedding)
     findings = judge(source, label, capture, comparison, history, probabilities)
-    history.keep(KeptPhoto(source, label, photo), capture, comparison)
+    if keep_as is not None:
+        history.keep(KeptPhoto(source, label, keep_as), capture, comparison)
     return findings
 
 

@@ -133,12 +133,12 @@ class Session:
         """The photo with its possible problems, judged beside the photos before it; it then counts as one of those."""
         if photo.embedded is None:
             return photo
-        from edgetl.diagnostics import admit
+        from edgetl.diagnostics import check
 
         with self._lock:
             history, embedding, capture = self.history(), photo.embedded.embedding, photo.embedded.capture
             probabilities = None if self.head is None else dict(zip(self.head.labels, self.head.probabilities(embedding).tolist()))
-            findings = admit(photo.name, photo.label, capture, embedding, history, probabilities, photo.digest)
+            findings = check(photo.name, photo.label, capture, embedding, history, probabilities, keep_as=photo.digest)
         return dataclasses.replace(photo, findings=findings)
 
     def history(self) -> PhotoHistory:
