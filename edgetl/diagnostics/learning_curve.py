@@ -21,7 +21,7 @@ import numpy as np
 from edgetl.heads.learner import Fit
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.heads.linalg.whitening import whiten_few
-from edgetl.heads.samples import places, quota
+from edgetl.heads.samples import find_quota, rank_photos
 from edgetl.heads.selection import ALGORITHMS
 from edgetl.heads.training_set import TrainingSet
 from edgetl.stats import Proportion
@@ -101,10 +101,10 @@ def measure(fit: Fit, classes: Array) -> Curve:
     bursts = np.bincount(classes[first], minlength=number)
     among = np.argsort(-bursts, kind="stable")[:_CLASSES]
     first = first[np.isin(classes[first], among)]
-    place = places(fit.ids[first], classes[first], fit.bursts[first], 0)
+    place = rank_photos(fit.ids[first], classes[first], fit.bursts[first], 0)
     limit = max(_POOL, _EACH * len(among))
     if len(first) > limit:
-        kept = place < quota(bursts[among], limit)
+        kept = place < find_quota(bursts[among], limit)
         first, place = first[kept], place[kept]
     own, y = np.unique(classes[first], return_inverse=True)
     x = fit.whole.view.x[first]

@@ -76,7 +76,7 @@ class LeaveClassOut:
         self.cross = means @ self.means.T
         mates = np.setdiff1d(np.flatnonzero(np.isin(view.bursts, view.bursts[rows])), rows)
         self._rows = np.concatenate([rows, mates])
-        self._points = view.points_of(self._rows)
+        self._points = view.locate(self._rows)
         if others is not None:
             self._points = np.concatenate([self._points, others.inside.astype(self._points.dtype)])
         self._along = (self._points @ self.means.T.astype(self._points.dtype)).astype(np.float64)
@@ -132,7 +132,7 @@ class LeaveClassOut:
         some, others = self._rows[view.classes[self._rows] == drop], np.flatnonzero(view.classes == drop)
         if view.counts[drop] > SMALL * len(view.classes):
             some = np.union1d(some, others[np.linspace(0, len(others) - 1, min(len(others), REMOVED)).astype(np.intp)])
-        apart = view.points_of(some) - view.centres[drop].astype(kind)
+        apart = view.locate(some) - view.centres[drop].astype(kind)
         solved = self.solve.apply(apart).astype(kind)
         rows, means = self._points @ solved.T, self.means.astype(kind) @ apart.T
         rest = np.eye(len(apart), dtype=kind) - apart @ solved.T

@@ -125,18 +125,18 @@ class LabelledEmbeddings:
             del self._counts[label], self._sums[label]
 
 
-def places(ids: Array, classes: Array, bursts: Array, seed: int) -> Array:
+def rank_photos(ids: Array, classes: Array, bursts: Array, seed: int) -> Array:
     """Each photo's place in a shuffle of its class, int [m]: one of every near-duplicate group, then a second of every group, and so on.
 
     It depends on the ids and the seed, never on the order of the photos.
     """
     key = _shuffled(ids, seed)
-    cells = np.unique(cells_of(classes, bursts), return_inverse=True)[1].reshape(-1)
+    cells = np.unique(number_cells(classes, bursts), return_inverse=True)[1].reshape(-1)
     turn = _ranks(cells, np.lexsort((ids, key, cells)))
     return _ranks(classes, np.lexsort((ids, key, turn, classes)))
 
 
-def cells_of(classes: Array, bursts: Array) -> Array:
+def number_cells(classes: Array, bursts: Array) -> Array:
     """A number that rows of the same class and near-duplicate group share, int [n]."""
     return classes * (bursts.max(initial=0) + 1) + bursts  # type: ignore[no-any-return]
 
@@ -162,7 +162,7 @@ def choose_judged(ids: Array, classes: Array, bursts: Array, seed: int, most: in
     return taken[bursts]
 
 
-def quota(counts: Array, limit: int) -> int:
+def find_quota(counts: Array, limit: int) -> int:
     """The largest q, at least 1, for which the first q samples of every class are at most `limit` together."""
     return max((q for q in range(2, limit + 1) if np.minimum(counts, q).sum() <= limit), default=1)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgetl.heads.algorithms import lda, ncm, ridge
 from edgetl.heads.confidence.calibration import brier_scores, fit_temperature
-from edgetl.heads.samples import cells_of
+from edgetl.heads.samples import number_cells
 from edgetl.heads.training_set import Solution, TrainingSet
 from edgetl.stats import Proportion
 from edgetl.types import Array, HeadKind
@@ -98,7 +98,7 @@ class Trial:
         """Held-out logits, class and cell of each photo."""
         rows = self.view.asked
         classes = self.view.classes[rows]
-        cell = np.unique(cells_of(classes, self.view.bursts[rows]), return_inverse=True)[1].reshape(-1)
+        cell = np.unique(number_cells(classes, self.view.bursts[rows]), return_inverse=True)[1].reshape(-1)
         return self.solution.held, classes, cell
 
     @property

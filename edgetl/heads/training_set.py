@@ -44,7 +44,7 @@ class TrainingSet:
         """The regularisation, in units of squared power-normalised embeddings."""
         return self.whitening.alpha
 
-    def points_of(self, rows: Array) -> Array:
+    def locate(self, rows: Array) -> Array:
         """Coordinates of some rows, int [m], in [m, r]."""
         return self.whitening.points(self.x, rows)
 
@@ -97,9 +97,9 @@ class TrainingSet:
         return list(self._grams())
 
     def _grams(self) -> Iterator[tuple[Array, Array]]:
-        for some in _together(groups_of(self.bursts[self.asked], self.most)):
+        for some in _together(group_rows(self.bursts[self.asked], self.most)):
             rows = self.asked[np.concatenate([places.reshape(-1) for places in some])]
-            points = self.points_of(rows)
+            points = self.locate(rows)
             self.whitening.note(rows, points)
             for places, part in zip(some, np.split(points, np.cumsum([places.size for places in some])[:-1])):
                 own = part.reshape(*places.shape, part.shape[1])
@@ -167,7 +167,7 @@ def centred(held: Array) -> Array:
     return held
 
 
-def groups_of(numbers: Array, most: int) -> Iterator[Array]:
+def group_rows(numbers: Array, most: int) -> Iterator[Array]:
     """The rows of every group that has more than one, int [b, g]: groups of one size together, about _TOGETHER rows at a time.
 
     Args:

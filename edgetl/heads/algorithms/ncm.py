@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgetl.heads.algorithms.leave_out import Removal, leave_out
-from edgetl.heads.training_set import Solution, TrainingSet, groups_of, without_own
+from edgetl.heads.training_set import Solution, TrainingSet, group_rows, without_own
 from edgetl.types import Array
 
 
@@ -52,5 +52,5 @@ def _held(view: TrainingSet, origin: Array, means: Array, squares: Array) -> Arr
         mean = sums / np.maximum(rest, 1)[:, None]
         return np.where(rest > 0, x @ mean.T.astype(np.float32) - np.einsum("cd,cd->c", mean, mean) / 2, -np.inf)
 
-    leave_out(held, view, ((places,) for places in groups_of(view.bursts[view.asked], view.most)), without, refit)
+    leave_out(held, view, ((places,) for places in group_rows(view.bursts[view.asked], view.most)), without, refit)
     return held
