@@ -148,7 +148,7 @@ def distance(session: Session) -> float:
     """Largest absolute difference between the active head's logits and those of a head trained only on the rows in the file.
 
     The other head is solved by :mod:`edgetl.heads.algorithms.textbook` with the regularisation that the training chose; nothing of the
-    learner is used. Both heads are float32, as heads are stored, so rounding makes no difference between them.
+    learner is used, unless that regularisation is unknown. Both heads are float32, as heads are stored, so rounding makes no difference.
     """
     from edgetl.heads.linalg.normalisation import power_normalised
     from edgetl.heads.linalg.threads import single_thread
