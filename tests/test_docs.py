@@ -111,5 +111,5 @@ def _exists(words: list[str]) -> bool:
     while words and isinstance(command, click.Group) and words[0] in command.commands:
         command = command.commands[words.pop(0)]
     commands = [command, *([command.commands["run"]] if isinstance(command, click.Group) and "run" in command.commands else [])]
-    known = {option for one in commands for parameter in one.params for option in parameter.opts} | {"-h", "--help"}
+    known = {option for each in commands for parameter in each.params for option in parameter.opts} | {"-h", "--help"}
     return command is not main and all(word.partition("=")[0] in known for word in words if re.match(r"--?[a-z]", word))
