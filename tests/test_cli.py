@@ -188,6 +188,11 @@ def test_any_head_of_the_history_can_be_made_active_and_undone(trained: Run) -> 
     assert trained("head", "activate", 9).exit_code == 1
 
 
+def test_a_page_that_cannot_be_written_is_an_error(trained: Run, folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "no folder" / "why.html"
+    assert error_code(trained("explain", next(folder.rglob("*.jpg")), "-o", page, "--json")) == "not-writable"
+
+
 def test_a_mistyped_photo_leaves_no_store_behind(run: Run, tmp_path: Path) -> None:
     assert run("add", "nowhere.jpg", "--label", "x").exit_code == 1
     assert not (tmp_path / "parts.db").exists()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgetl.errors import EdgetlError
 from edgetl.heads.text import warning_text
 from edgetl.stats import Proportion
 from edgetl.types import to_json
@@ -96,12 +97,12 @@ def write_text(path: str, text: str) -> None:
     """Writes a page.
 
     Raises:
-        ClickException: it cannot be written.
+        EdgetlError: it cannot be written.
     """
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror}") from error
+        raise EdgetlError(f"{path} cannot be written: {error.strerror}", code="not-writable", path=path) from error
 
 
 def failures(failed: Sequence[tuple[str, str]], *, verbose: bool) -> list[str]:
