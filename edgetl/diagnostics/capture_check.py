@@ -56,9 +56,9 @@ def _transform(brightness: Array | float, contrast: Array | float, sharpness: Ar
 
 
 def _transform_back(values: Array) -> tuple[float, float, float, float]:
-    """The inverse of :func:`_transform`."""
+    """The inverse of :func:`_transform`, with brightness in [0, 255]."""
     brightness, contrast, sharpness, warmth = values.tolist()
-    return max(0.0, math.exp(brightness) - 4), max(0.0, math.exp(contrast) - 2), max(0.0, sharpness), warmth
+    return min(255.0, max(0.0, math.exp(brightness) - 4)), max(0.0, math.exp(contrast) - 2), max(0.0, sharpness), warmth
 
 
 def _compare_size(capture: Capture, stored: Array) -> dict[str, Any] | None:
