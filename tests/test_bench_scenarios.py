@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import coloured
+from raising import raises
 
 from edgetl.bench.measuring.loop import Loop, Measured
-from edgetl.bench.measuring.scenarios import SCENARIOS, Scenario, camera, inference, operators, training, usual
+from edgetl.bench.measuring.scenarios import SCENARIOS, Scenario, camera, inference, litert_profiler, operators, training, usual
 from edgetl.bench.measuring.stand import Options, Stand
 from edgetl.bench.method import Method
 from edgetl.classifier import Classifier
@@ -279,14 +282,26 @@ def test_a_trace_is_summed_per_query_and_operator_with_other_providers() -> None
     ]  # fmt: skip
 
 
+def test_litert_events_are_summed_by_operator_without_those_that_enclose_them() -> None:
+    rows = [("Invoke", 1, 99), ("Conv", 8, 7), ("Conv", 8, 5), ("Delegate", 4, 12), ("SOFTMAX", 2, 3), ("Invoke", 32, 1 << 32)]
+    events = [SimpleNamespace(tag=tag.encode(), kind=kind, elapsed_us=taken) for tag, kind, taken in rows]
+    assert litert_profiler.summed(events) == {"Conv": 12_000, "SOFTMAX": 3_000}
+
+
+def test_a_litert_without_its_profiler_is_an_error_with_a_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    with raises(BenchError, "no-profiler"):
+        litert_profiler.Profiled(tmp_path / "model.tflite", 1)
+
+
 def test_a_runtime_without_a_profiler_is_an_error_that_lists_the_others(stand: Stand) -> None:
     with pytest.raises(BenchError) as caught:
         operators.operators(stand, Loop(TINY))
-    assert (caught.value.code, caught.value.values["available"]) == ("no-profiler", ["onnxruntime", "openvino"])
+    assert (caught.value.code, caught.value.values["available"]) == ("no-profiler", ["onnxruntime", "openvino", "litert"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["onnx-int8", "openvino-int8"])
+@pytest.mark.parametrize("variant", ["onnx-int8", "openvino-int8", "tflite-int8", "tflite-fp32"])
 def test_real_profilers_find_the_convolutions_of_the_real_model(lite0: Path, stand: Stand, tmp_path: Path, variant: str) -> None:
     with Classifier.open(lite0, tmp_path / "bench.db", variant=variant, threads=1) as classifier:
         assert classifier.embedder is not None

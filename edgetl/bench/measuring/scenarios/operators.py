@@ -9,9 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgetl.bench.measuring.loop import Loop, Measured
+from edgetl.bench.measuring.scenarios import litert_profiler
 from edgetl.bench.measuring.stand import Stand
 from edgetl.errors import BenchError
+from edgetl.runtimes import litert
 from edgetl.runtimes import onnxruntime as ort
 from edgetl.runtimes import openvino as ov
 from edgetl.types import Pixels
@@ -104,6 +108,22 @@ def _openvino(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence
     return queries
 
 
+def _litert(stand: Stand, tensors: Sequence[Pixels], folder: Path) -> Sequence[OperatorTimes]:
+    """LiteRT's profiler counts in whole microseconds; the model is compiled for XNNPACK, as the adapter's is unless it is `builtin`."""
+    runtime: Any = stand.embedder.runtime
+    if runtime.provider != "xnnpack":
+        message = f"LiteRT's profiler works with the provider xnnpack only, not {runtime.provider}; leave --provider out"
+        raise BenchError(message, code="no-profiler", provider=runtime.provider)
+    path = folder / "profile.tflite"
+    path.write_bytes(next(iter(stand.embedder.bundle.model(stand.embedder.variant).values())))
+    details = runtime._interpreter.get_input_details()[0]
+    encode = litert._encoder(details["dtype"], *details["quantization"])
+    model = litert_profiler.Profiled(path, runtime.threads)
+    times = [model.run(np.ascontiguousarray(encode(tensor))) for tensor in tensors]
+    path.unlink()
+    return times
+
+
 _PROFILES: Mapping[str, Callable[[Stand, Sequence[Pixels], Path], Sequence[OperatorTimes]]] = {
-    "onnxruntime": _onnxruntime, "openvino": _openvino,
+    "onnxruntime": _onnxruntime, "openvino": _openvino, "litert": _litert,
 }  # fmt: skip
