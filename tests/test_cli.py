@@ -126,6 +126,22 @@ def test_a_wrong_call_names_the_option_and_ends_with_2(run: Run, arguments: list
     done = run(*arguments)
     assert done.exit_code == 2, done.output
     assert option in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["nosuch"], ["--nosuch"], ["train", "--nosuch"], ["forget"], ["head", "nosuch"]])
+def test_a_wrong_call_with_json_prints_an_error_of_the_code_usage(run: Run, arguments: list[str]) -> None:
+    done = run(*arguments, "--json")
+    assert done.exit_code == 2, done.output
+    assert parsed(done)["error"]["code"] == "usage"
+
+
+def test_a_folder_in_which_no_photo_is_usable_is_an_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"")
+    done = run("add", "--label", "x", str(tmp_path / "broken.jpg"))
+    assert done.exit_code == 1, done.output
+    assert done.stderr.startswith("error: ")
 
 
 def test_a_path_that_is_not_a_store_is_left_as_it_was(run: Run, tmp_path: Path) -> None:

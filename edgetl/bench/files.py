@@ -89,7 +89,7 @@ def read(path: str | os.PathLike[str]) -> Record:
     except OSError as cause:
         raise error("record-missing", f"cannot be read ({cause.strerror}). Make a record: edgetl bench -m BUNDLE -o {name}") from cause
     except (ValueError, RecursionError) as cause:
-        raise error("record-malformed", f"is not JSON ({cause}). Was it cut short on its way here?") from cause
+        raise error("record-malformed", f"not JSON ({cause}). Copy or measure it again.") from cause
     if size > LARGEST:
         raise error("record-too-large", f"has {size / 1e9:.1f} GB; a record has less than {LARGEST / 1e9:.1f}", size=size)
     if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
-from edgetl.cli.options import AS_JSON
 from edgetl.cli.output import print_json
 from edgetl.errors import EdgetlError
 
+AS_JSON = "edgetl.json"
+"""In the context's `meta` if `--json` was given: an error is printed as JSON too."""
 SECTIONS = (
     ("Train and classify:", ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doctor")),
     ("Try everything, make a bundle, measure:", ("demo", "export", "bench")),
@@ -19,17 +22,22 @@ SECTIONS = (
 
 
 class Main(click.Group):
-    """The program: prints every error that edgetl raises on purpose as a message, or JSON, with exit code 1."""
+    """The program: prints an error as one line, or JSON; exit code 2 for wrong usage, 1 for every other one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click."""
+        if "--json" in args:
+            ctx.meta[AS_JSON] = True
+        with _usage_errors(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """See click."""
         try:
-            return super().invoke(ctx)
+            with _usage_errors(ctx):
+                return super().invoke(ctx)
         except EdgetlError as error:
-            click.echo(f"error: {error}", err=True)
-            if AS_JSON in ctx.meta:
-                print_json({"error": error.to_json()})
-            ctx.exit(1)
+            _fail(ctx, str(error), error.to_json(), 1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs in the order of SECTIONS."""
@@ -53,3 +61,23 @@ class Ordered(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """See click."""
         return list(self.commands)
+
+
+@contextmanager
+def _usage_errors(ctx: click.Context) -> Iterator[None]:
+    """Prints wrong usage as every other error, with the help that explains it; a group without a verb shows its help."""
+    try:
+        yield
+    except click.UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise
+        command = error.ctx.command_path if error.ctx else ctx.command_path
+        message = error.format_message().rstrip(".")
+        _fail(ctx, f"{message}. See: {command} -h", {"code": "usage", "message": message, "command": command}, 2)
+
+
+def _fail(ctx: click.Context, message: str, values: dict[str, Any], exit_code: int) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    if AS_JSON in ctx.meta:
+        print_json({"error": values})
+    ctx.exit(exit_code)

@@ -32,17 +32,7 @@ MODEL = options(
     click.option("--variant", help="A variant of the bundle, e.g. tflite-int8; an error if it does not work here."),
     click.option("-t", "--threads", type=click.IntRange(1), help="Threads of the runtime; default: every core, at most 4."),
 )
-AS_JSON = "edgetl.json"
-"""In the context's `meta` once `--json` was given: an error is printed as JSON too."""
-
-
-def _as_json(ctx: click.Context, option: click.Parameter, value: bool) -> bool:
-    if value:
-        ctx.meta[AS_JSON] = True
-    return value
-
-
-JSON = click.option("--json", "as_json", is_flag=True, callback=_as_json, help="Print the result as JSON.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def _verbose(ctx: click.Context, option: click.Parameter, value: bool) -> bool:

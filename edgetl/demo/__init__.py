@@ -149,8 +149,12 @@ def _clear(folder: Path) -> None:
     if folder.exists() and not (folder.is_dir() and ((folder / _MARK).exists() or not any(folder.iterdir()))):
         message = f"{folder}: already exists and is not an earlier demo; choose another folder with -o"
         raise ExportError(message, code="target-exists", path=str(folder))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _MARK).write_text("The next `edgetl demo` into this folder replaces its files.\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _MARK).write_text("The next `edgetl demo` into this folder replaces its files.\n")
+    except OSError as error:
+        message = f"{folder}: cannot be written ({error.strerror}); choose another folder with -o"
+        raise ExportError(message, code="not-writable", path=str(folder)) from error
     shutil.rmtree(folder / "photos", ignore_errors=True)
     for name in ("lite0.edgetl", "cells.db", "cells.db-wal", "cells.db-shm", "record.json", "report.html"):
         (folder / name).unlink(missing_ok=True)

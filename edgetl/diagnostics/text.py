@@ -179,7 +179,8 @@ def describe_reason(reason: Reason) -> str:
         )
     if reason.code == "clear":
         return (
-            f"clearly {values['label']!r}: {100 * values['probability']:.0f} %, {100 * values['margin']:.0f} points before the next class; "
+            f"clearly {values['label']!r}: {100 * values['probability']:.0f} %, "
+            f"{100 * values['margin']:.0f} points ahead of the next class; "
             f"{values['same']} of the {values['n']} most similar photos are {values['label']!r}"
         )
     if "limit" in values:

@@ -88,9 +88,9 @@ def candidates(bundle: Bundle, runtime: str | None, variant: str | None, store: 
     if not matching:
         differences = store.differences(bundle.fingerprint(chosen[0]))
         raise FingerprintMismatch(
-            f"The store's embeddings were not computed by {bundle.path} ({chosen[0].name}); store != bundle:\n  "
-            + "\n  ".join(differences)
-            + "\nOpen it with the bundle and the runtime that it was made with, or begin a new store.",
+            f"{bundle.path}: {chosen[0].name} did not compute the store's embeddings (different: "
+            f"{', '.join(difference.partition(':')[0] for difference in differences)}). "
+            "Use the bundle, the runtime and the variant that the store was made with, or begin a new store.",
             path=str(bundle.path),
             variant=chosen[0].name,
             differences=differences,

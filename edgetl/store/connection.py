@@ -43,7 +43,10 @@ def failure(error: Exception, path: Path, doing: str) -> StoreError:
         return StoreLocked(f"{path}: {doing} failed: another program is writing to it. Try again when it is done.", **values)
     if type(error) in (sqlite3.DatabaseError, UnicodeDecodeError):
         return StoreCorrupt(f"{path}: {doing} failed: {error}. To repair, {RESTORE}.", **values)
-    return StoreError(f"{path}: {doing} failed: {error}", **values)
+    cure = ""
+    if doing == "opening it" and "readonly" in str(error):
+        cure = ". Its folder must be writable even for reading. Give write permission, or copy the store to another folder."
+    return StoreError(f"{path}: {doing} failed: {error}{cure}", **values)
 
 
 class Connection:

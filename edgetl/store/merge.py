@@ -222,10 +222,10 @@ def _check_models(path: Path, stores: Sequence[_Source]) -> None:
     first = stores[0]
     lines = [f"{s.name}: {line}" for s in stores for line in first.fingerprint.differences(s.fingerprint)]
     if lines:
+        names = [s.name for s in stores if s.fingerprint != first.fingerprint]
         raise FingerprintMismatch(
-            f"{path} was not made: embeddings of different models cannot be compared. Differences ({first.name} != the named file):\n  "
-            + "\n  ".join(lines)
-            + "\nMerge stores that were made with one bundle and runtime; add the photos of the others again.",
+            f"{path} was not made: {', '.join(names)} has embeddings of another model than {first.name}. "
+            "Merge stores that were made with one bundle and runtime; add the photos of the others again.",
             path=str(path),
             differences=lines,
         )

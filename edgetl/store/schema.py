@@ -162,9 +162,9 @@ def check_fingerprint(path: Path, stored: Fingerprint, current: Fingerprint | No
     """
     if current is not None and current != stored:
         differences = stored.differences(current)
-        lines = "\n  ".join(differences)
+        fields = ", ".join(line.partition(":")[0] for line in differences)
         raise FingerprintMismatch(
-            f"{path} holds embeddings that another model computed (store != now):\n  {lines}\n"
+            f"{path} holds embeddings of another model (different: {fields}). "
             "Open it with the bundle and runtime that it was made with, or choose another name for a new store.",
             path=str(path),
             differences=differences,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetl.cli.output.common import failures, number, percent, short, warnings_in_full
+from edgetl.cli.output.common import WIDTH, failures, number, percent, short, warnings_in_full
 from edgetl.tables import render
 from edgetl.types import Prediction
 
@@ -101,9 +102,10 @@ def explain(name: str, report: Explanation, *, verbose: bool) -> list[str]:
 
     probabilities = "  ".join(f"{label} {probability:.3f}" for label, probability in report.top[:3])
     lines = [f"{name}  {'' if report.label else 'unknown  '}{probabilities}"]
-    lines += [f"{sentence(describe_reason(reason))} {advise_reason(reason)}".rstrip() for reason in report.reasons]
+    reasons = [f"{sentence(describe_reason(reason))} {advise_reason(reason)}" for reason in report.reasons]
+    lines += [line for reason in reasons for line in textwrap.wrap(reason, WIDTH, break_long_words=False, break_on_hyphens=False)]
     if verbose:
         rows = [(neighbour.sample, neighbour.label, f"{neighbour.cosine:.3f}", neighbour.source) for neighbour in report.neighbours]
         return [*lines, "", render(("sample", "label", "cosine", "most similar photo"), rows)]
     similar = [f"{Path(neighbour.source).name} ({neighbour.label})" for neighbour in report.neighbours[:_SIMILAR]]
-    return [*lines, f"Most similar: {', '.join(similar)}."]
+    return [*lines, *textwrap.wrap(f"Most similar: {', '.join(similar)}.", WIDTH, break_long_words=False, break_on_hyphens=False)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgetl.cli.output.common import PROPORTION, listed, number, proportion, size, when
+from edgetl.cli.output.common import listed, number, size, when
 from edgetl.heads.text import kind_name
 from edgetl.tables import render
 from edgetl.types import HeadInfo
@@ -25,11 +25,12 @@ def heads(history: Sequence[HeadInfo]) -> list[str]:
     rows = [
         (
             "*" if info.active else "saved" if info.not_activated_because else "",
-            *(info.id, info.kind, len(info.labels), info.samples, *proportion(info.accuracy), when(info.created)),
+            *(info.id, info.kind, len(info.labels), info.samples),
+            *(str(info.accuracy).replace(" %", "") if info.accuracy.n else "-", when(info.created)),
         )
         for info in history
     ]
-    return [render(("", "head", "algorithm", "classes", "photos", *PROPORTION, "when (device clock)"), rows)]
+    return [render(("", "head", "algorithm", "classes", "photos", "accuracy, %", "when"), rows)]
 
 
 def exported(path: str, info: HeadInfo) -> list[str]:
@@ -47,8 +48,8 @@ def converted(path: str, head: TrainerHead) -> list[str]:
 
 def events(log: Sequence[Event]) -> list[str]:
     """A row per entry of the log."""
-    rows = [(event.id, event.who, event.what, event.head_id or "", event.why, when(event.clock)) for event in log]
-    return [render(("event", "who", "what", "head", "why", "when (device clock)"), rows)]
+    rows = [(event.id, when(event.clock), event.who, event.what, event.head_id or "", event.why) for event in log]
+    return [render(("event", "when", "who", "what", "head", "why"), rows)]
 
 
 def _classes(labels: Sequence[str]) -> str:

@@ -26,13 +26,14 @@ def add_brief(report: AddReport, assessment: AssessReport | None, store: str) ->
     lines = [f"{what} ({', '.join(others)})." if others else f"{what}.", _holdings(counts)]
     if assessment is not None:
         lines.append(training.accuracy(assessment.accuracy, assessment.assessment).replace("Accuracy:", "Expected accuracy:", 1))
-    lines += failures([(photo.source, photo.reason) for photo in report.failed], verbose=False)
+    lines += _failures(report, verbose=False)
     if report.findings:
         lines.append(f"warning: possible problems: {kinds(report.findings)} (-v).")
     if assessment is not None:
         return [*lines, *training.next_step(assessment.assessment)]
     if changed and counts:
-        return [*lines, f"next: edgetl train -s {store}" if len(counts) > 1 else "next: add another class, or edgetl train"]
+        enough = f"edgetl train -s {store}" if sum(counts.values()) > 1 else "add a second photo"
+        return [*lines, f"next: {enough}" if len(counts) > 1 else f"next: add another class, or {enough}"]
     return lines
 
 
@@ -49,12 +50,18 @@ def add_in_full(report: AddReport, assessment: AssessReport | None, store: str) 
     lines += [line for line in brief if not line.startswith(("warning: ", "next: "))]
     lines += [f"relabelled: {photo.source}: {photo.previous} -> {photo.label}" for photo in moved]
     lines += findings_in_full([*report.findings, *(assessment.findings if assessment else ())])
-    lines += failures([(photo.source, photo.reason) for photo in report.failed], verbose=True)
+    lines += _failures(report, verbose=True)
     if assessment is not None:
         from edgetl.diagnostics.text import describe_forecast
 
         lines += [*warnings_in_full(assessment.warnings), describe_forecast(assessment.assessment)]
     return [*lines, *(line for line in brief if line.startswith("next: "))]
+
+
+def _failures(report: AddReport, *, verbose: bool) -> list[str]:
+    """The photos that were not used: an error if no photo was."""
+    lines = failures([(photo.source, photo.reason) for photo in report.failed], verbose=verbose)
+    return lines if report.photos else [line.replace("warning: ", "error: ", 1) for line in lines]
 
 
 def _holdings(counts: Mapping[str, int]) -> str:
@@ -75,7 +82,9 @@ def forget(report: ForgetReport, *, vacuum: bool, verbose: bool) -> list[str]:
     if report.traces:
         lines.append(f"warning: {report.traces} pieces are left while another program reads the file; the next change erases them.")
     else:
-        lines.append("Nothing of them is left in the file" + (f", which shrank by {report.freed / 1e3:.0f} kB." if vacuum else "."))
+        lines.append(
+            "No photo or embedding of them is left in the file" + (f", which shrank by {report.freed / 1e3:.0f} kB." if vacuum else ".")
+        )
     if report.head_id is None:
         return [*lines, "No head is active now.", "next: add photos, then edgetl train"]
     lines.append(f"Head {report.head_id} is active, trained without them.")

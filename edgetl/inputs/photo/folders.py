@@ -81,7 +81,7 @@ def photos_in(folder: str | os.PathLike[str]) -> tuple[list[Path], list[tuple[st
         (str(path), f"not a photo by its name ({path.suffix or 'no suffix'})") for path in files if path.suffix.lower() not in SUFFIXES
     ]
     if not photos:
-        message = f"{root}: no photo in it ({len(others)} other files). Known suffixes: {' '.join(sorted(SUFFIXES))}"
+        message = f"{root}: no photo in this folder, {len(others)} other files. Photos end in {' '.join(sorted(SUFFIXES))}."
         raise PhotoError(message, code="folder-without-photos", folder=str(root), count=len(others))
     return photos, others
 

@@ -136,7 +136,7 @@ def others(folder: str | os.PathLike[str], spec: ImageSpec, *, seed: int = 0) ->
     Raises:
         CalibrationError: the folder is missing, or `too-few-photos`.
     """
-    paths = _paths(folder, f"a background takes {FEWEST} or more photos of anything but the classes to train")
+    paths = _paths(folder, f"A background takes {FEWEST} or more photos of anything but the classes to train")
     random.Random(seed).shuffle(paths)
     used, skipped = _decode(paths, spec, BACKGROUND, None)
     if len(used) < FEWEST:
@@ -152,7 +152,7 @@ def _paths(folder: str | os.PathLike[str], advice: str) -> list[Path]:
     try:
         return list(folders.photos_in(folder)[0])
     except PhotoError as error:
-        raise CalibrationError(f"{error}; {advice}", code="folder-unusable", path=os.fspath(folder)) from error
+        raise CalibrationError(f"{error} {advice}", code="folder-unusable", path=os.fspath(folder)) from error
 
 
 def _decode(
