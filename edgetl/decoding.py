@@ -67,7 +67,7 @@ def _value(hint: Any, content: Any, where: str) -> Any:
 def _tuple(parts: tuple[Any, ...], content: list[Any], where: str) -> tuple[Any, ...]:
     if parts == (int, ...):  # samples: there may be millions
         if not set(map(type, content)) <= {int} or (content and not -_INT64 <= min(content) <= max(content) < _INT64):
-            raise ValueError(f"{where} holds something else than integers of 64 bits")
+            raise ValueError(f"{where} holds something other than 64-bit integers")
         return tuple(content)
     if parts[-1] is Ellipsis:
         return tuple(_value(parts[0], value, f"{where}[{i}]") for i, value in enumerate(content))

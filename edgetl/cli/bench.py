@@ -83,8 +83,8 @@ def bench() -> None:
     help="Only these, e.g. predict-file, two-cameras, operators, cold, memory, energy; may be repeated.",
 )
 @click.option("--quick", is_flag=True, help="372 queries and 5 s of each scenario in 4 processes instead of 1024 and 60 s in 10.")
-@click.option("--queries", type=click.IntRange(1), help="At least so many of each scenario, over all processes.")
-@click.option("--seconds", type=click.FloatRange(0), help="And at least so long, over all processes.")
+@click.option("--queries", type=click.IntRange(1), help="At least this many queries of each scenario, over all processes.")
+@click.option("--seconds", type=click.FloatRange(0), help="At least this many seconds of each scenario, over all processes.")
 @click.option("--rounds", type=click.IntRange(1), help="Processes of each configuration; fewer than 3 give no intervals.")
 @click.option(
     "--budget",
@@ -92,9 +92,9 @@ def bench() -> None:
     help="Such as 90s, 5m or 1h: screen every configuration, spend the rest on the fastest ones.",
 )
 @click.option("--fps", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Frames per second of a camera.")
-@click.option("--sustained", "minutes", type=click.FloatRange(0.1), help="Also measure so many minutes without a pause.")
-@click.option("--meter", help="A command that prints the joules used so far; else RAPL or INA where there is one.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the order, the intervals and the training photos.")
+@click.option("--sustained", "minutes", type=click.FloatRange(0.1), help="Also measure for this many minutes without a pause.")
+@click.option("--meter", help="A command that prints the joules used so far; otherwise RAPL or INA, if available.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of order, intervals and training photos.")
 @click.option("--md", "form", flag_value="md", help="Print a Markdown table to paste: format, size, top-1, ms, FPS.")
 @click.option("--csv", "form", flag_value="csv", help="Print comma-separated values.")
 @click.option("-o", "--output", type=click.Path(), help="Write the record, raw samples included, to this JSON file.")

@@ -65,7 +65,7 @@ RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path())
 @JSON
 def compare(before: str, after: str, junit: str | None, as_json: bool, margin: float, floor_us: float, require: float | None,
             **how: Any) -> None:  # fmt: skip
-    """Say what is faster or slower in AFTER than in BEFORE.
+    """Compare two records: what became faster or slower.
 
     Exit code 0: no regression; 1: a regression; 3: cannot tell, because the records cannot be compared, the machine was busy, or a
     requirement (--require) is not met.
@@ -109,10 +109,13 @@ def compare(before: str, after: str, junit: str | None, as_json: bool, margin: f
 @click.option("--p99-ms", type=Finite(0), help="At most this 99th percentile, milliseconds.")
 @click.option("--peak-mb", type=Finite(0), help="At most this peak memory of the process, 10^6 bytes.")
 @click.option("--size-mb", type=Finite(0), help="At most this size of the model, 10^6 bytes.")
-@click.option("--max-loss", type=Finite(0), help="At most so many points of top-1 less than the most accurate float variant.")
+@click.option("--max-loss", type=Finite(0), help="At most this many points of top-1 below the most accurate float variant.")
 @JSON
 def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
-    """Say which variant, threads and provider to ship within a budget; exit code 1 if nothing fits."""
+    """Choose variant, threads and provider for a budget.
+
+    Exit code 1 if nothing fits.
+    """
     from edgetl.bench.judging import pick as picking
     from edgetl.bench.judging import screen
 
@@ -150,7 +153,10 @@ def show(records: tuple[str, ...], form: str | None, scenario: str | None) -> No
 @click.option("--margin", default=3.0, show_default=True, type=Finite(0), help="Percent: the smallest change that matters.")
 @JSON
 def trend(records: tuple[str, ...], scenario: str, margin: float, as_json: bool) -> None:
-    """Show a scenario's p50 over many records of one machine, by date, each against the one before."""
+    """Show how the latency changed over many records.
+
+    The p50 of one scenario on one machine, by date, each compared with the one before.
+    """
     from edgetl.bench.judging import screen
     from edgetl.bench.judging import trend as trending
 

@@ -31,7 +31,7 @@ def deploy() -> None:
 @JSON
 def classifier(bundle: str, store: str, format_: str | None, variant: str | None, check: str | None, program: str | None, output: str,
                verbose: bool, as_json: bool) -> None:  # fmt: skip
-    """Write backbone and active head as one ordinary classifier file."""
+    """Write backbone and active head as one classifier file."""
     if not (format_ or variant or program):
         raise click.UsageError("give --format onnx, tflite or openvino")
     if program == "frigate" and format_ not in (None, "tflite"):

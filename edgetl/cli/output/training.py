@@ -45,16 +45,16 @@ def train_brief(report: TrainReport) -> list[str]:
 
 def train_in_full(report: TrainReport) -> list[str]:
     """Everything: the table of classes, the measured rates, every warning."""
-    from edgetl.diagnostics.text import describe_forecast, describe_regression
+    from edgetl.diagnostics.text import describe_forecast, describe_regression, sentence
 
     lines = [*per_class(report.assessment), "", *train_brief(report)[:1], f"{choice_text(report.choice)} {1000 * report.seconds:.0f} ms."]
     lines += [f"{kind_name(kind)}: {percent(value)}" for kind, value in report.candidates.items()]
     lines.append(f"{accuracy(report.accuracy, report.assessment)} Measured by leave-one-out.")
     if report.change is not None:
-        lines.append(f"earlier classes: {describe_regression(report.change)}")
+        lines.append(sentence(describe_regression(report.change)))
     lines += [rejection_text(report.rejection), *rejection_details(report.rejection)]
     if report.calibration is not None:
-        lines.append(f"calibration error of the probabilities: {report.calibration}")
+        lines.append(f"Calibration error of the probabilities: {report.calibration}")
     if report.not_activated_because:
         lines.append(f"warning: not activated: {report.not_activated_because}")
     lines += [*findings_in_full(report.findings), *warnings_in_full(report.warnings)]
@@ -121,7 +121,7 @@ def _not_activated(report: TrainReport, change: RegressionCheck) -> list[str]:
     return [
         f"Head {report.head_id} saved but not activated: {short(worst)} fell from {100 * loss.before.value:.0f} to "
         f"{100 * loss.after.value:.0f} % (n={loss.before.n}).",
-        "The head before still answers. " + (f"{short(worst)} is now taken for {short(rivals[0])}." if rivals else ""),
+        "The previous head stays active. " + (f"{short(worst)} is now taken for {short(rivals[0])}." if rivals else ""),
         f"next: photograph {listed([worst, *rivals[:2]])} where they look alike, and train again.",
         f"To use it anyway: edgetl head activate {report.head_id}",
     ]
