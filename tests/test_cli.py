@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from pictures import encoded, picture
+from pictures import coloured, encoded, picture
 
 from edgetl import Classifier
 from edgetl.cli import main
@@ -223,3 +223,11 @@ def test_forgetting_without_a_terminal_needs_yes_and_changes_nothing(trained: Ru
     assert trained("forget", "--label", "red").exit_code == 2
     assert trained("store", "log", "--json").stdout == before
     assert trained("forget", "--label", "red", "--yes").exit_code == 0
+
+
+def test_a_control_character_of_a_file_name_does_not_reach_the_terminal(trained: Run, tmp_path: Path) -> None:
+    name = tmp_path / "a\x1b[31m.jpg"
+    name.write_bytes(coloured("red", 60))
+    done = trained("predict", name)
+    assert done.exit_code == 0, done.output
+    assert "a?[31m.jpg" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,8 +41,13 @@ def show(lines: Iterable[str], *, brief: bool = False) -> None:
         lines: to print; empty ones too.
         brief: shorten each to 80 characters, except errors.
     """
-    for line in lines:
+    for line in map(_visible, lines):
         click.echo(clip(line, WIDTH) if brief and not line.startswith("error: ") else line, err=line.startswith(_MESSAGES))
+
+
+def _visible(text: str) -> str:
+    """The text with a `?` for each control character that a file name or a foreign file may hold; line breaks stay."""
+    return "".join("?" if unicodedata.category(sign) == "Cc" and sign != "\n" else sign for sign in text)
 
 
 def clip(text: str, width: int) -> str:
