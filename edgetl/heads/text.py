@@ -46,15 +46,15 @@ def rejection_text(report: RejectionReport) -> str:
     if report.code == "reliable":
         return f"Unknown objects: rejected reliably{measured}."
     if report.code == "unrelated-only":
-        few = f" on only {report.classes} classes" if report.reason == "few-classes" else ""
-        return f"Unknown objects: unrelated ones are rejected; similar ones were {'measured' if few else 'not measured'}{few}."
+        few = f" on {report.classes} classes" if report.reason == "few-classes" else ""
+        return f"Unknown objects: unrelated ones rejected; similar ones {'measured' if few else 'not measured'}{few}."
     if report.reason == "similar-accepted" and report.false_accept is not None:
         return f"Unknown objects: {100 * report.false_accept.value:.0f} % of similar ones get a label; do not rely on it."
     if report.reason == "few-photos":
         return f"Unknown objects: not rejected ({LEAST_KNOWN} photos needed, {report.photos} usable)."
     if report.reason in ("few-classes", "few-photos-per-class"):
         return f"Unknown objects: only very different ones are rejected ({LEAST_CLASSES} classes needed)."
-    return f"Unknown objects: only very different ones are rejected{measured}."
+    return f"Unknown objects: similar ones may get a label{measured}."
 
 
 def rejection_details(report: RejectionReport) -> list[str]:

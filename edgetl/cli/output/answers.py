@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edgetl.session.reports import EvalReport
 
 _LISTED, _SIMILAR, _LINES = 5, 3, 6
+_REJECTED = 0.1
+"""The share of rejected known photos above which `eval` advises what to do; `balanced` is meant to reject 5 %."""
 
 
 def predict(name: str, prediction: Prediction, *, single: bool, top: bool) -> str:
@@ -58,6 +60,8 @@ def evaluate(report: EvalReport, *, verbose: bool) -> list[str]:
         return [*lines, *_tables(report), *mistakes, *warnings, *failed(verbose=True)]
     lines += [f"Most frequent mistake: {mistakes[0]}."] if mistakes else []
     advice = ["next: -v shows every class, edgetl explain PHOTO why a photo gets its label."] if mistakes else []
+    if report.rejected.hits > _REJECTED * report.rejected.n:
+        advice = ["next: many are rejected: add some of them, or edgetl train --unknown lenient"]
     return [*lines, *warnings[:1], *failed(verbose=False), *advice][:_LINES]
 
 
