@@ -7,6 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgetl.cli.output.answers import evaluate
 from edgetl.session.evaluation import LabelledAnswer, count
 from edgetl.stats import Proportion
 from edgetl.types import to_json
@@ -38,3 +39,10 @@ def test_a_known_photo_that_is_rejected_as_unknown_is_not_correct() -> None:
     photos = [answer for answer, number in counts.items() for _ in range(number)]
     report = count(photos, KNOWN, REJECTS, [], 0)
     assert (report.accuracy.hits, report.best_guess.hits, report.rejected.hits, report.wrong.hits) == (563, 567, 4, 33)
+
+
+def test_eval_advises_what_to_do_only_if_many_known_photos_are_rejected() -> None:
+    for rejected, advised in ((1, False), (30, True)):
+        photos = [LabelledAnswer("cup", "cup", number < rejected) for number in range(40)]
+        lines = evaluate(count(photos, KNOWN, REJECTS, [], 0), verbose=False)
+        assert any("--unknown lenient" in line for line in lines) == advised
