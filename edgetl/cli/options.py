@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,8 +50,27 @@ PHOTOS = click.argument("photos", nargs=-1, required=True, type=click.Path())
 @contextmanager
 def opened(model: dict[str, Any], *, read_only: bool = False) -> Iterator[Classifier]:
     """The classifier that the options of MODEL name."""
-    with Classifier.open(**model, read_only=read_only) as classifier:
+    with _without_library_notes():
+        classifier = Classifier.open(**model, read_only=read_only)
+    with classifier:
         yield classifier
+
+
+@contextmanager
+def _without_library_notes() -> Iterator[None]:
+    """Keeps lines that begin with `INFO:` off stderr: LiteRT writes one whenever it opens a model, and has no switch for it."""
+    with tempfile.TemporaryFile() as notes:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            notes.seek(0)
+            os.write(2, b"".join(line for line in notes if not line.startswith(b"INFO:")))
 
 
 @contextmanager
