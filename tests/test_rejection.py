@@ -453,7 +453,7 @@ def test_the_store_keeps_the_bundles_background_and_one_class_is_enough_to_train
         assert (report.calibration, report.candidates, report.warnings) == (None, {}, ())
     photos = [str(folder / colour / "0.jpg") for colour in ("red", "blue")]
     shown = CliRunner().invoke(main, ["predict", "-m", str(brought), "-s", str(path), *photos])
-    assert shown.stdout.splitlines() == [f"{photos[0]}  red", f"{photos[1]}  unknown  unknown-object"]
+    assert shown.stdout.splitlines() == [f"{photos[0]}  red", f"{photos[1]}  unknown"]
     with Classifier.open(brought, path) as classifier:
         assert classifier.predict(folder / "red" / "0.jpg").label == "red"
         assert classifier.predict(folder / "blue" / "0.jpg").label is None

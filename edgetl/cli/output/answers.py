@@ -21,7 +21,7 @@ _REJECTED = 0.1
 
 
 def predict(name: str, prediction: Prediction, *, single: bool, top: bool) -> str:
-    """One line: name, label and probability; for a rejected photo `unknown` and the code of the reason.
+    """One line: name, label and probability; `unknown` for a rejected photo, with the reject class that it looks like, if any.
 
     Args:
         name: of the photo.
@@ -30,10 +30,11 @@ def predict(name: str, prediction: Prediction, *, single: bool, top: bool) -> st
         top: print every class of `prediction.top`.
     """
     ranked = [f"{label} {probability:.3f}" for label, probability in prediction.top]
+    unknown = f"unknown ({prediction.top[0][0]})" if prediction.code == "reject-class" else "unknown"
     if single:
-        cells = [prediction.label or f"unknown  {prediction.code}"]
+        cells = [prediction.label or unknown]
     elif prediction.label is None:
-        cells = [f"unknown  {prediction.code}", *(ranked if top else [])]
+        cells = [unknown, *(ranked if top else [])]
     else:
         cells = ranked if top else ranked[:1]
     if prediction.candidates is not None and not single:
