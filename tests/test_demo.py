@@ -17,7 +17,7 @@ import pytest
 
 from edgetl import Prediction, Proportion, bench, demo, machine
 from edgetl.demo import cells, console, report, speed
-from edgetl.demo.record import Example, Figure, Latency, Record, Step, merged, subset
+from edgetl.demo.record import DemoRecord, Example, Figure, Latency, Step, merged, subset
 from edgetl.errors import EdgetlError, ExportError, PhotoError
 from edgetl.runtimes import fake
 from edgetl.session.reports import EvalReport
@@ -222,7 +222,7 @@ def test_a_missing_package_is_named(package: str, error: type[EdgetlError], monk
     assert (caught.value.code, caught.value.values) == ("demo-part-missing", {"package": package})
 
 
-def made_up() -> Record:
+def made_up() -> DemoRecord:
     confusion = ((8, 1, 1, 0, 0), (2, 18, 0, 0, 0), (0, 0, 3, 2, 0), (0, 1, 3, 5, 1))
     labels = ("mono defective", "mono functional", "poly defective", "poly functional")
     per_class = {label: Proportion(row[i], sum(row)) for i, (label, row) in enumerate(zip(labels, confusion))}
@@ -234,7 +234,7 @@ def made_up() -> Record:
     step = Step("bench", "<b>bold</b>", "words & <script>alert(1)</script>", "more <words>", ("a", "b"), (("x", "1.5 ms"),), 1.25, {}, 1)
     latency = Latency("tflite-int8", "a library 1", 2, 5.5, None, None, 9, None, None, None)
     example = Example(str(cells.cells()[0].path), "<i>mono</i>", Prediction("poly", 0.5, (("poly", 0.5),)))
-    return Record("edgetl demo", demo.QUICK, "net", "tflite-int8", "a library 1", (Figure("1", "one", "n 1"),), (step,), evaluation,
+    return DemoRecord("edgetl demo", demo.QUICK, "net", "tflite-int8", "a library 1", (Figure("1", "one", "n 1"),), (step,), evaluation,
                   (latency,), (example,), machine.describe(), 3.0)  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from edgetl.bundle.bundle import Bundle
 from edgetl.demo import cells, report, speed, steps
 from edgetl.demo.cells import Cell
 from edgetl.demo.console import bar, show
-from edgetl.demo.record import Figure, Latency, Plan, Record, Step, merged
+from edgetl.demo.record import DemoRecord, Figure, Latency, Plan, Step, merged
 from edgetl.errors import ExportError
 from edgetl.session.reports import EvalReport
 from edgetl.stats import Proportion
@@ -101,7 +101,7 @@ class _Screen:
         show(step, len(self.steps), self._echo, verbose=self._verbose)
 
 
-def _tour(folder: Path, photos: DemoPhotos, plan: Plan, own: Path | None, tell: _Screen) -> Record:
+def _tour(folder: Path, photos: DemoPhotos, plan: Plan, own: Path | None, tell: _Screen) -> DemoRecord:
     """Goes through the steps; command and seconds are the caller's to fill in."""
     bundle, exporting = _bundle(own, folder, plan)
     tell(steps.export(bundle, exporting, exported=own is None))
@@ -121,7 +121,7 @@ def _tour(folder: Path, photos: DemoPhotos, plan: Plan, own: Path | None, tell: 
     measured, step = _measure(bundle, folder, plan)
     tell(step)
     latencies = speed.latencies(measured)
-    return Record(
+    return DemoRecord(
         command="",
         plan=plan,
         backbone=str(bundle.backbone["name"]),

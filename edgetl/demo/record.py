@@ -115,7 +115,7 @@ class Figure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
+class DemoRecord:
     """The whole demo.
 
     Attributes:

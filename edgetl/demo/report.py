@@ -11,7 +11,7 @@ from types import ModuleType
 from PIL import Image
 
 from edgetl.demo.cells import CREDIT
-from edgetl.demo.record import Example, Record
+from edgetl.demo.record import DemoRecord, Example
 from edgetl.demo.speed import milliseconds
 from edgetl.errors import ExportError
 from edgetl.session.reports import EvalReport
@@ -33,7 +33,7 @@ def check_installed() -> ModuleType:
         raise ExportError(message, code="demo-part-missing", package="jinja2") from error
 
 
-def render(record: Record) -> str:
+def render(record: DemoRecord) -> str:
     """The page as text; every number in it is the record's."""
     jinja2 = check_installed()
     environment = jinja2.Environment(
@@ -71,7 +71,7 @@ def _photo(example: Example) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def _machine(record: Record) -> list[tuple[str, str]]:
+def _machine(record: DemoRecord) -> list[tuple[str, str]]:
     """What the reader needs to compare, without what could not be read."""
     here = record.machine
     shown = {
