@@ -58,7 +58,7 @@ RECORDS = click.argument("records", nargs=-1, required=True, type=click.Path())
     "--require",
     type=Finite(0),
     metavar="PERCENT",
-    help="Exit code 3 unless every such number of BEFORE is in AFTER too, and its ratio known to ±PERCENT.",
+    help="Exit code 3 unless every such number of BEFORE is in AFTER too, and its ratio is known to ±PERCENT.",
 )
 @click.option("--other-machine", is_flag=True, help="Compare records of different machines anyway.")
 @click.option("--junit", type=click.Path(), help="Also write the verdicts as JUnit XML to this file, in every case.")
@@ -132,7 +132,7 @@ def pick(records: tuple[str, ...], as_json: bool, **limits: Any) -> None:
 @RECORDS
 @click.option("--md", "form", flag_value="md", help="As a Markdown table: format, size, top-1, ms, FPS.")
 @click.option("--csv", "form", flag_value="csv", help="As comma-separated values, every column.")
-@click.option("--scenario", help="With --md and --csv: whose latency; predict-file or the most telling one when not given.")
+@click.option("--scenario", help="With --md and --csv: whose latency; default: predict-file if it was measured.")
 def show(records: tuple[str, ...], form: str | None, scenario: str | None) -> None:
     """Print records again: as `bench` does, or as a table to paste."""
     from edgetl.bench import paste, table

@@ -80,7 +80,7 @@ _MATRIX = options(
     "--openvino-recipe",
     default="auto",
     show_default=True,
-    help="The same for OpenVINO: openvino-u8s8 (auto) or openvino-u8u8.",
+    help="The int8 recipe for OpenVINO: openvino-u8s8 (auto) or openvino-u8u8.",
 )
 @click.option("--seed", default=0, show_default=True, help="Chooses the calibration photos.")
 @_OWN

@@ -91,7 +91,7 @@ def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: 
     if (label is None) == (photo is None):
         raise click.UsageError("give either --label CLASS or --photo PHOTO")
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError("nothing was changed: pass --yes to forget without a terminal to ask on")
+        raise click.UsageError("not a terminal: pass --yes. Nothing was changed")
     if not yes:
         click.confirm(f"forget {label or photo}? Its embeddings cannot be brought back.", abort=True, err=True)
     with Classifier.open_store(store) as classifier:
@@ -105,7 +105,7 @@ def forget(store: str, label: str | None, photo: str | None, yes: bool, vacuum: 
 @click.command()
 @click.argument("folder", required=False, type=click.Path())
 @MODEL
-@click.option("--kind", type=click.Choice(("auto", *KINDS)), default="auto", show_default=True, help="Which adapter.")
+@click.option("--kind", type=click.Choice(("auto", *KINDS)), default="auto", show_default=True, help="The adapter to try; auto tries all.")
 @click.option("--labelled", type=click.Path(), help="A folder ROOT/CLASS/PHOTO instead: its labels only check the adapted head.")
 @click.option("--same-balance", is_flag=True, help="You confirm that these photos have the classes in the same balance as the training.")
 @VERBOSE
@@ -121,7 +121,7 @@ def adapt(folder: str | None, kind: Any, labelled: str | None, same_balance: boo
         print_json(report)
     else:
         show(training.adapt(report, verbose=verbose), brief=not verbose)
-    if report.kind is None:
+    if report.kind is None and report.code != "no-gain":  # nothing needs adapting: not an error
         sys.exit(1)
 
 

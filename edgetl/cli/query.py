@@ -46,7 +46,7 @@ def predict(
             if as_json:
                 continue
             if isinstance(prediction, PhotoError):
-                show([f"error: {prediction}"])
+                show([f"{'warning' if len(paths) > 1 else 'error'}: {prediction}"])
                 continue
             show([answers.predict(path, prediction, single=single, top=verbose or top is not None)])
             if verbose and prediction.label is None:
@@ -55,6 +55,8 @@ def predict(
     if as_json:
         print_json({"predictions": {path: result for path, result in results.items() if path not in failed}, "failed": failed})
     if failed and len(failed) == len(results):
+        if len(paths) > 1 and not as_json:
+            show(["error: no photo could be used."])
         sys.exit(1)
 
 

@@ -22,6 +22,8 @@ def active(info: HeadInfo) -> list[str]:
 
 def heads(history: Sequence[HeadInfo]) -> list[str]:
     """A row per head; `*` is the active one, `saved` was never activated."""
+    if not history:
+        return ["No head was trained yet.", "next: edgetl train"]
     rows = [
         (
             "*" if info.active else "saved" if info.not_activated_because else "",
@@ -48,6 +50,8 @@ def converted(path: str, head: TrainerHead) -> list[str]:
 
 def events(log: Sequence[Event]) -> list[str]:
     """A row per entry of the log."""
+    if not log:
+        return ["The log is empty."]
     rows = [(event.id, when(event.clock), event.who, event.what, event.head_id or "", event.why) for event in log]
     return [render(("event", "when", "who", "what", "head", "why"), rows)]
 

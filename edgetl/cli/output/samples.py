@@ -97,6 +97,8 @@ def doctor(report: Diagnosis, *, label_errors: int, verbose: bool) -> list[str]:
     """What may be wrong with the photos and labels of a store."""
     classes = number(len(report.classes), "class", "classes")
     labels = f"{number(len(report.label_errors), 'label')} may be wrong" if report.label_errors else "no label looks wrong"
+    if not report.photos:
+        return ["The store is empty.", "next: edgetl add PHOTOS -l CLASS"]
     lines = [f"{number(report.photos, 'photo')} of {classes}: {labels}."]
     if verbose:
         lines += ["", render(("class", "photos", "views"), [(health.label, health.photos, health.groups) for health in report.classes])]

@@ -140,6 +140,8 @@ def adapt(report: AdaptReport, *, verbose: bool) -> list[str]:
         lines += [render(("adapter", "", "answers changed", *PROPORTION[1:], "why"), rows)]
         lines += warnings_in_full(list(map(describe_warning, report.warnings)))
     result = describe_report(report)
+    if report.code == "no-gain":
+        return [*lines, f"{result[0].upper()}{result[1:]}."]
     if report.kind is None:
         return [*lines, f"error: {result}.", f"next: {advise_report(report)}; -v shows what was tried."]
     undo = "next: `edgetl rollback` undoes it; the next training begins without it."
