@@ -23,7 +23,7 @@ from edgetl.diagnostics.regression import RegressionCode
 from edgetl.diagnostics.text import describe_finding
 from edgetl.embedding.embedder import Embedder
 from edgetl.heads import Fit, Learner
-from edgetl.heads.linalg.normalisation import power_normalised
+from edgetl.heads.linalg.normalisation import power_normalise
 from edgetl.inputs.photo.capture import measure
 from edgetl.inputs.photo.folders import labelled_photos_in
 from edgetl.inputs.photo.preprocess import tensor
@@ -304,7 +304,7 @@ def test_scores_are_the_product_of_head_and_neighbours() -> None:
     truth = [label for label in ("mug", "pot", "pan") for _ in range(15)]
     labels, _ = changed(truth, 0.2, seed=3)
     photos = batch(np.stack([embedding(label, i, 1.0) for i, label in enumerate(truth)]), labels)
-    fit, x = fitted(photos), power_normalised(photos.embeddings)
+    fit, x = fitted(photos), power_normalise(photos.embeddings)
     rows, looks_like, score = rank_label_errors(fit)
     assert sorted(rows.tolist()) == list(range(len(labels)))
     p = np.exp(fit.held / fit.head.temperature)

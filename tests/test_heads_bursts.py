@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
 from edgetl.heads import Learner, bursts
-from edgetl.heads.bursts import Bursts, rooted
+from edgetl.heads.bursts import Bursts, take_roots
 from edgetl.stats import Proportion, per_class_accuracy
 
 NEVER = np.nan
@@ -15,7 +15,7 @@ NEVER = np.nan
 
 def oracle(x: np.ndarray, taken: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Every pair in float64, scipy's components, numbered by their smallest ids."""
-    roots = rooted(x).astype(np.float64)
+    roots = take_roots(x).astype(np.float64)
     gap = np.square(roots[:, None] - roots).sum(2)
     second = np.floor(taken)
     moved = len(np.unique(second[np.isfinite(second)])) > 1

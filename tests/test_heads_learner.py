@@ -14,7 +14,7 @@ from edgetl.errors import LabelError, TrainError
 from edgetl.heads import Fit, Learner
 from edgetl.heads import learner as learner_module
 from edgetl.heads.linalg import whitening
-from edgetl.heads.linalg.normalisation import power_normalised
+from edgetl.heads.linalg.normalisation import power_normalise
 from edgetl.heads.samples import choose_judged
 from edgetl.heads.text import choice_text, warning_text
 from edgetl.heads.warnings import TrainingWarning
@@ -325,9 +325,9 @@ def test_auto_is_no_worse_than_scikit_learn_at_as_many_samples_as_values(dim: in
     x, y = near_the_width(dim, 10, 10)
     head = trained(x, [f"{k:02d}" for k in y]).fit().head
     ours = float((head.logits(tests).argmax(1) == truth).mean())
-    unit = power_normalised(x).astype(np.float64)
+    unit = power_normalise(x).astype(np.float64)
     others = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto"), NearestCentroid()
-    theirs = [float((model.fit(unit, y).predict(power_normalised(tests)) == truth).mean()) for model in others]
+    theirs = [float((model.fit(unit, y).predict(power_normalise(tests)) == truth).mean()) for model in others]
     assert ours > max(theirs) - 0.005, (ours, theirs)
 
 

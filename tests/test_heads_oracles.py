@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestCentroid
 from edgetl.heads import Learner, open_set, training_set
 from edgetl.heads.algorithms import lda, ncm, ridge
 from edgetl.heads.confidence.calibration import brier_scores, fit_temperature
-from edgetl.heads.linalg.normalisation import power_normalised
+from edgetl.heads.linalg.normalisation import power_normalise
 from edgetl.heads.linalg.whitening import Scatter, Spectrum, Whitening
 from edgetl.heads.training_set import TrainingSet
 
@@ -23,7 +23,7 @@ ALPHAS = (0.3, 0.03, 0.003)
 def data(seed: int, n: int, d: int, c: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     y = np.concatenate([np.arange(c), np.arange(c), rng.integers(0, c, n - 2 * c)])
-    return power_normalised((rng.standard_normal((c, d))[y] + 2 * rng.standard_normal((n, d)) + 1).astype(np.float32)), y
+    return power_normalise((rng.standard_normal((c, d))[y] + 2 * rng.standard_normal((n, d)) + 1).astype(np.float32)), y
 
 
 def view(x: np.ndarray, y: np.ndarray, space: Whitening, bursts: np.ndarray | None = None) -> TrainingSet:
@@ -152,7 +152,7 @@ def test_held_out_logits_are_those_of_a_refit_without_the_burst(
         bursts[y == 1] = bursts[0]
     if rng.random() < 0.5:  # frames of a burst are nearly the same photo
         first = np.array([np.flatnonzero(bursts == burst)[0] for burst in bursts])
-        x = power_normalised(x[first] + np.float32(0.01) * rng.standard_normal(x.shape).astype(np.float32))
+        x = power_normalise(x[first] + np.float32(0.01) * rng.standard_normal(x.shape).astype(np.float32))
     expected = np.full((n, 3), -np.inf)
     for burst in np.unique(bursts):
         out = bursts == burst

@@ -10,12 +10,12 @@ from sklearn.linear_model import Ridge
 from edgetl.errors import TrainError
 from edgetl.heads import Learner
 from edgetl.heads.algorithms import textbook
-from edgetl.heads.linalg.normalisation import power_normalised
+from edgetl.heads.linalg.normalisation import power_normalise
 from edgetl.types import Array
 
 LABELS = [f"class {i % 4}" for i in range(90)]
 NAMES = sorted(set(LABELS))
-X: Array = power_normalised(np.random.default_rng(0).random((90, 30), np.float32) + np.eye(4, 30, dtype=np.float32)[np.arange(90) % 4])
+X: Array = power_normalise(np.random.default_rng(0).random((90, 30), np.float32) + np.eye(4, 30, dtype=np.float32)[np.arange(90) % 4])
 
 
 def blocks() -> list[tuple[Array, list[str]]]:
@@ -34,7 +34,7 @@ def test_a_fit_of_the_learner_is_the_textbooks(kind) -> None:
     learner = Learner(30)
     learner.add(np.arange(90), X, LABELS)
     fit = learner.fit(kind)
-    x = power_normalised(X)
+    x = power_normalise(X)
     weight, bias = textbook.fit(kind, fit.alpha, fit.head.labels, [(x, LABELS)])
     scale = np.abs(x @ weight.T + bias).max()
     np.testing.assert_allclose(fit.head.logits(X), x @ weight.T + bias, atol=1e-5 * scale)

@@ -164,7 +164,7 @@ class Manifest:
         if unknown := {proof.variant for proof in self.proofs} - set(names):
             raise ValueError(f"it lists proofs of {', '.join(sorted(unknown))}, which it does not hold")
         if SELF_TEST not in (file.path for file in self.self_test):
-            raise ValueError(f"it does not list {SELF_TEST}")
+            raise ValueError(f"self_test does not list the file {SELF_TEST}")
 
 
 class Bundle:
@@ -349,7 +349,7 @@ def _damaged(path: Path, file: str, message: str, *, code: str, **values: object
 
 
 def _integer(text: str) -> int:
-    """An integer that arithmetic with floats can take: a stranger's manifest may hold one of any length."""
+    """An integer of at most 64 bits: a manifest may hold one of any length, which a float cannot take."""
     if len(text) > len(str(-(2**63))):
         raise ValueError(f"a number of {len(text)} digits")
     return int(text)

@@ -15,7 +15,7 @@ from edgetl.diagnostics.photo_check import judge
 from edgetl.diagnostics.photo_history import PhotoHistory
 from edgetl.heads import Fit
 from edgetl.heads.bursts import Bursts
-from edgetl.heads.linalg.normalisation import power_normalised
+from edgetl.heads.linalg.normalisation import power_normalise
 from edgetl.store import SampleBatch
 from edgetl.types import Array, Embeddings
 
@@ -104,7 +104,7 @@ class _Photos:
         self.unmeasured += sum(capture is None for capture in batch.captures)
         if with_units:
             self._taken.append(batch.taken)
-            self._units.append(power_normalised(batch.embeddings))
+            self._units.append(power_normalise(batch.embeddings))
 
     def find_groups(self, fit: Fit | None) -> Array:
         """The near-duplicate group of each photo, int [m], numbered from 0."""

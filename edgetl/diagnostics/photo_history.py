@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgetl.heads.bursts import ROOTED, rooted
-from edgetl.heads.linalg.normalisation import power_normalised
+from edgetl.heads.bursts import ROOTED, take_roots
+from edgetl.heads.linalg.normalisation import power_normalise
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.store import SampleBatch, Store
 from edgetl.types import Array, Capture, Embeddings
@@ -49,7 +49,7 @@ class PhotoComparison(NamedTuple):
         measures: brightness, contrast, sharpness and warmth of the capture; the embedding's L2 norm, and its L1 norm divided by the L1 norm
             of a constant embedding with the same L2 norm; the cosine of its roots to the nearest kept photo that is not in the same
             near-duplicate group. NaN if unknown. float64 [7].
-        unit: the embedding power-normalised and rooted (:func:`edgetl.heads.bursts.rooted`), float32 [d].
+        unit: the embedding power-normalised and rooted (:func:`edgetl.heads.bursts.take_roots`), float32 [d].
         cosines: of it to each kept photo, float32 [RECENT + SPREAD]; 0 for an empty place.
     """
 
@@ -118,7 +118,7 @@ class PhotoHistory:
         whole, real = np.frombuffer(content, "<i8"), np.frombuffer(content, "<f8")
         at = number + 2 * measures
         batch = store.select({sample for sample in whole[:number].tolist() if sample})
-        units, rows = rooted(power_normalised(batch.embeddings)), {int(sample): row for row, sample in enumerate(batch.ids)}
+        units, rows = take_roots(power_normalise(batch.embeddings)), {int(sample): row for row, sample in enumerate(batch.ids)}
         for place, sample in enumerate(whole[:number].tolist()):
             if (row := rows.get(sample)) is not None:
                 self._put(place, KeptPhoto(batch.sources[row], batch.labels[row]), _second(batch.captures[row]), units[row], sample)
@@ -156,7 +156,7 @@ class PhotoHistory:
             embedding: float32 [d], of any length.
         """
         x = np.asarray(embedding, np.float32)[None]
-        unit = rooted(power_normalised(x))[0]
+        unit = take_roots(power_normalise(x))[0]
         length, density = (float(values[0]) for values in _shape(x))
         return self._compare(label, capture, length, density, unit, self._units @ unit)
 
@@ -183,7 +183,7 @@ class PhotoHistory:
         The products of all photos of the batch with the kept ones, and with each other, are computed at once.
         """
         x = batch.embeddings
-        units, column = rooted(power_normalised(x)), np.arange(len(self._units))
+        units, column = take_roots(power_normalise(x)), np.arange(len(self._units))
         with single_thread():
             cosines = units @ np.concatenate([self._units, units]).T
         lengths, densities = (values.tolist() for values in _shape(x))

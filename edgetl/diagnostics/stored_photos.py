@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
-from edgetl.heads.bursts import ROOTED, Bursts, compared, rooted
-from edgetl.heads.linalg.normalisation import power_normalise_int8, power_normalised
+from edgetl.heads.bursts import ROOTED, Bursts, select_values, take_roots
+from edgetl.heads.linalg.normalisation import power_normalise, power_normalise_int8
 from edgetl.heads.linalg.threads import single_thread
 from edgetl.store import SampleBatch
 from edgetl.store.captures import LAYOUT
@@ -107,7 +107,7 @@ class StoredPhotos:
 
     def find_nearest(self, embedding: Embeddings, k: int, itself: int | None = None) -> tuple[Neighbour, ...]:
         """The `k` photos most similar to an embedding float32 [d], each once, the most similar first; without the sample `itself`."""
-        query = power_normalised(np.asarray(embedding, np.float32)[None])[0]
+        query = power_normalise(np.asarray(embedding, np.float32)[None])[0]
         cosines = np.concatenate([np.empty(0, np.float32), *(x @ query for _, x in self.blocks())])
         order = np.argsort(-cosines, kind="stable")
         others = order[self.ids[order] != (-1 if itself is None else itself)][:k]
@@ -154,7 +154,7 @@ def _nearest_other(photos: StoredPhotos, row: int, cosines: Array, rows: Array) 
 
 def _is_linked(x: Embeddings, taken: Array, itself: int) -> bool:
     """Whether any other photo can be in the group of photo `itself`; a photo without a link of its own is alone."""
-    alike = rooted(compared(x))
+    alike = take_roots(select_values(x))
     near = (alike @ alike[itself] > ROOTED - _ROUNDING) | (np.floor(taken) == np.floor(taken[itself])) | ~x.any(1)
     near[itself] = False
     return bool(near.any())

@@ -61,14 +61,14 @@ class Bursts:
         if len(fresh):
             self._alike[fresh] = self._next + np.arange(len(fresh))
             self._next += len(fresh)
-            some = compared(x)
+            some = select_values(x)
             if len(x) > EXACT:
                 self._rooted = None
                 _link_in_cells(self._alike, some, ids, fresh)
             else:
                 if self._rooted is None:
                     self._rooted = GrowingRows(np.empty((0, some.shape[1]), np.float32))
-                self._rooted.append(rooted(some[len(self._rooted.array) :]))
+                self._rooted.append(take_roots(some[len(self._rooted.array) :]))
                 _link(self._alike, self._rooted.array, fresh)
         bursts = self._alike.copy()
         _join(bursts, *_same_second(taken))
@@ -79,12 +79,12 @@ class Bursts:
         return group
 
 
-def compared(x: Embeddings) -> Embeddings:
+def select_values(x: Embeddings) -> Embeddings:
     """The values of power-normalised embeddings [m, d] by which photos are compared, a view of them."""
     return x[:, :: max(1, x.shape[1] // _ENOUGH)]
 
 
-def rooted(x: Embeddings) -> Embeddings:
+def take_roots(x: Embeddings) -> Embeddings:
     """Roots of the values, with their signs, of each power-normalised row of `x` float32 [n, d], L2-normalised; a zero row stays zero.
 
     Of the embedding itself these are the fourth roots.
@@ -119,18 +119,18 @@ def _link(numbers: Array, x: Embeddings, fresh: Array) -> None:
 def _link_in_cells(numbers: Array, x: Embeddings, ids: Array, fresh: Array) -> None:
     """The same for many photos, whose power-normalised embeddings are `x`: see EXACT. A few fresh ones are compared with all."""
     if len(fresh) <= _BLOCK:
-        asked, pairs_by_block = rooted(x[fresh]), []
+        asked, pairs_by_block = take_roots(x[fresh]), []
         for start in range(0, len(x), _MOST):
-            some = np.concatenate([asked, rooted(x[start : start + _MOST])])
+            some = np.concatenate([asked, take_roots(x[start : start + _MOST])])
             pairs = _near(some, np.arange(len(asked)), some[len(asked) :], np.arange(len(asked), len(some)))
             pairs_by_block.append((fresh[pairs[0]], start + pairs[1] - len(asked)))
         _join(numbers, *map(np.concatenate, zip(*pairs_by_block)))
         return
     drawn = np.random.default_rng(0).permutation(len(x))[: max(_CELLS, len(x) // _SHARE)]
-    centres = rooted(x[np.argsort(ids)[drawn]])
+    centres = take_roots(x[np.argsort(ids)[drawn]])
     cells = np.empty((len(x), _CELLS), np.int32)
     for start in range(0, len(x), _MOST):
-        cosines = rooted(x[start : start + _MOST]) @ centres.T
+        cosines = take_roots(x[start : start + _MOST]) @ centres.T
         cells[start : start + _MOST] = np.argpartition(-cosines, _CELLS - 1, axis=1)[:, :_CELLS]
     order = np.argsort(cells.reshape(-1), kind="stable")
     bounds = np.searchsorted(cells.reshape(-1)[order], np.arange(len(centres) + 1))
@@ -140,7 +140,7 @@ def _link_in_cells(numbers: Array, x: Embeddings, ids: Array, fresh: Array) -> N
         rows = order[start:stop] // _CELLS
         if is_fresh[rows].any():
             local = np.arange(len(rows))
-            _link(local, rooted(x[rows]), local.copy())
+            _link(local, take_roots(x[rows]), local.copy())
             links.append(np.stack([rows, rows[local]])[:, local != np.arange(len(rows))])
     _join(numbers, *np.concatenate(links, axis=1))
 

@@ -87,7 +87,7 @@ class Learner:
 
     Every fit reads all samples in coordinates made once for each regularisation (:func:`edgetl.heads.linalg.whitening.decompose`). Samples
     that come or go are signed rows beside them, until those are too many; then the coordinates are made again. Labels are not in them, so
-    relabelling is free. Nothing drifts: class sums are exact (:func:`edgetl.heads.linalg.normalisation.unit`).
+    relabelling is free. Nothing drifts: class sums are exact (:func:`edgetl.heads.linalg.normalisation.normalise_rows`).
 
     To judge a head, whole near-duplicate groups (:mod:`edgetl.heads.bursts`) are left out.
 

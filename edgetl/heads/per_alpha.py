@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from edgetl.heads.linalg.normalisation import unit
+from edgetl.heads.linalg.normalisation import normalise_rows
 from edgetl.heads.linalg.whitening import Whitening, decompose
 from edgetl.heads.selection import list_alphas
 from edgetl.heads.training_set import TrainingSet
@@ -31,7 +31,7 @@ class SampleRows:
 
     def keep_last(self, width: int) -> SampleRows:
         """The same with the last `width` values of each embedding only."""
-        return dataclasses.replace(self, x=unit(np.ascontiguousarray(self.x[:, -width:])))
+        return dataclasses.replace(self, x=normalise_rows(np.ascontiguousarray(self.x[:, -width:])))
 
     def by_alpha(self, number: int, asked: Array) -> PerAlpha:
         """The training set of `number` classes at every alpha, judged by the rows `asked`, for embeddings that no learner keeps."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from edgetl.errors import TrainError
-from edgetl.heads.linalg.normalisation import power_normalised
+from edgetl.heads.linalg.normalisation import power_normalise
 from edgetl.heads.linalg.rows import GrowingRows
 from edgetl.types import Array, Embeddings
 
@@ -17,7 +17,7 @@ _LONG = 64
 class LabelledEmbeddings:
     """Rows in the order they came, power-normalised; an all-zero embedding stays zero.
 
-    A class's sum is exact (:func:`edgetl.heads.linalg.normalisation.unit`), so it is the same after any changes as of one batch.
+    A class's sum is exact (:func:`edgetl.heads.linalg.normalisation.normalise_rows`), so it is the same after any changes as of one batch.
 
     Attributes:
         ids: the photos, int64 [n].
@@ -26,7 +26,12 @@ class LabelledEmbeddings:
     """
 
     def __init__(self, dim: int, rooted: int | None = None) -> None:
-        """Begins with no row; heads read roots of the last `rooted` of `dim` values, None of all."""
+        """Makes an empty set of samples.
+
+        Args:
+            dim: values of an embedding.
+            rooted: heads take roots of this many of its last values; None of all.
+        """
         self._rooted = rooted
         self.ids = np.empty(0, np.int64)
         self._x = GrowingRows(np.empty((0, dim), np.float32))
@@ -66,7 +71,7 @@ class LabelledEmbeddings:
         photos = ids.tolist()
         if len(set(photos)) < len(photos) or not self._rows.keys().isdisjoint(photos):
             raise TrainError("a photo with the same id was added before; remove it first", code="id-known")
-        normal = power_normalised(x, self._rooted)
+        normal = power_normalise(x, self._rooted)
         if not np.isfinite(normal.sum()):
             broken = int(ids[~np.isfinite(normal).all(1)][0])
             message = f"the embedding of sample {broken} has a NaN or an infinity; forget that photo and add it again"

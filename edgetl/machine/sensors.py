@@ -127,7 +127,7 @@ def _grown(before: Mapping[str, Any], after: Mapping[str, Any], name: str) -> An
 
 
 def _jiffies(root: Path) -> dict[str, int] | None:
-    """Guest time is part of user time already (proc(5)), so these five add up to all time."""
+    """CPU time of all cores since boot, in jiffies. Guest time is left out: user time includes it (proc(5))."""
     match = re.match(r"cpu" + r"\s+(\d{1,20})" * len(_CPU), text(root / "proc/stat") or "")
     if not match:
         return None

@@ -51,7 +51,7 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
 
 
 def release(name: str) -> str:
-    """A kernel's release: its numbers, and of its suffix the words of known flavours; the builder of a kernel may write any name there."""
+    """A kernel's release without its builder's own suffix: the numbers, and the names of known flavours such as `generic`."""
     first, *parts = re.split(r"(?=[-+_.])", name)
     return first + "".join(part for part in parts if _FLAVOUR.fullmatch(part[1:]))
 

@@ -36,7 +36,7 @@ def describe(folder: Path, root: Path = ROOT) -> dict[str, Any] | None:
 
 
 def _mount(folder: Path, root: Path) -> tuple[str, str, str, list[str]] | None:
-    """Device numbers, type, source and options of the innermost mount (proc_pid_mountinfo(5)); of two at one point the later covers."""
+    """Device numbers, type, source and options of the mount that holds a folder (proc_pid_mountinfo(5)); the later of two at one point."""
     mounts = []
     for order, line in enumerate((text(root / "proc/self/mountinfo") or "").splitlines()):
         front, _, back = line.partition(" - ")

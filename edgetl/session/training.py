@@ -150,24 +150,24 @@ def distance(session: Session) -> float:
     The other head is solved by :mod:`edgetl.heads.algorithms.textbook` with the regularisation that the training chose; nothing of the
     learner is used, unless that regularisation is unknown. Both heads are float32, as heads are stored, so rounding makes no difference.
     """
-    from edgetl.heads.linalg.normalisation import power_normalised
+    from edgetl.heads.linalg.normalisation import power_normalise
     from edgetl.heads.linalg.threads import single_thread
 
     head, again = session.trained(), _retrained(session)
     with single_thread():
-        rows = (power_normalised(batch.embeddings, head.rooted) for batch in session.store.batches())
+        rows = (power_normalise(batch.embeddings, head.rooted) for batch in session.store.batches())
         return max(float(np.abs(head.linear(x) - again.linear(x)).max()) for x in rows)
 
 
 def _retrained(session: Session) -> Head:
     from edgetl.heads import Learner
     from edgetl.heads.algorithms import textbook
-    from edgetl.heads.linalg.normalisation import power_normalised
+    from edgetl.heads.linalg.normalisation import power_normalise
 
     store, head, active = session.store, session.trained(), session.store.active()
     alpha = None if active is None else store.head_report(active.id).get("alpha")
     if head.kind in textbook.KINDS and alpha is not None:
-        samples = ((power_normalised(batch.embeddings, head.rooted), batch.labels) for batch in store.batches())
+        samples = ((power_normalise(batch.embeddings, head.rooted), batch.labels) for batch in store.batches())
         weight, bias = textbook.fit(head.kind, alpha, head.labels, samples)
         return dataclasses.replace(head, weight=weight.astype(np.float32), bias=bias.astype(np.float32))
     learner = Learner(store.fingerprint.dim, store.fingerprint.levels)

@@ -20,7 +20,7 @@ def read(db: sqlite3.Connection, name: str) -> tuple[int, bytes] | None:
 
 
 def write(db: sqlite3.Connection, name: str, last: int, content: bytes) -> None:
-    """Keeps a content that was computed from all samples up to the number `last`."""
+    """Saves what was computed from all samples up to the id `last`."""
     db.execute("INSERT OR REPLACE INTO derived VALUES (?, ?, ?, ?)", (name, last, content, checksum(last, name.encode(), content)))
 
 

@@ -213,7 +213,7 @@ def row(db: sqlite3.Connection, path: Path, sample: int) -> RawRow | None:
 
 
 def ids(db: sqlite3.Connection, after: int) -> npt.NDArray[np.int64]:
-    """The numbers of all samples above `after`, ascending; of all of them read from the index alone."""
+    """The ids of all samples above `after`, ascending. Without `after` only the index is read."""
     rows = (
         db.execute("SELECT id FROM sample WHERE id > ?", (after,)) if after else db.execute("SELECT id FROM sample INDEXED BY sample_label")
     )

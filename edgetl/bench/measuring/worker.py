@@ -78,7 +78,7 @@ def energy(job: BenchJob) -> JobAnswer:
 
 
 def _keep(answer: JobAnswer, job: BenchJob) -> None:
-    """Leaves an answer where the parent finds it; one that is not complete is what remains if the process dies."""
+    """Writes the answer for the parent; an incomplete one is what the parent gets if this process dies."""
     write(answer, Path(job.folder) / ANSWER)
 
 

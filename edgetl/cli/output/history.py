@@ -51,7 +51,7 @@ def converted(path: str, head: TrainerHead) -> list[str]:
 def events(log: Sequence[Event]) -> list[str]:
     """A row per entry of the log."""
     if not log:
-        return ["The log is empty."]
+        return ["The log is empty.", "next: edgetl add PHOTOS -l CLASS -m BUNDLE -s STORE"]
     rows = [(event.id, when(event.clock), event.who, event.what, event.head_id or "", event.why) for event in log]
     return [render(("event", "when", "who", "what", "head", "why"), rows)]
 

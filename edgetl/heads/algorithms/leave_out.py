@@ -1,4 +1,4 @@
-"""Near-duplicate groups left out at once, and what a class loses with one."""
+"""Leaves out whole near-duplicate groups, and says how many photos of a class go with one."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _ROOTS = np.copysign(
 """The signed root of each int8, by its bits."""
 
 
-def power_normalised(x: Embeddings, rooted: int | None = None) -> Embeddings:
+def power_normalise(x: Embeddings, rooted: int | None = None) -> Embeddings:
     """sign(z) |z|^1/2 of each value, each row then L2-normalised (Perronnin, Sanchez and Mensink 2010, sections 3.1 and 3.2, alpha = 1/2).
 
     Few large values no longer outweigh the many small ones (docs/evidence/normalisation.md).
@@ -23,13 +23,13 @@ def power_normalised(x: Embeddings, rooted: int | None = None) -> Embeddings:
         rooted: of how many of the last values roots are taken; None for all. See :func:`signed_roots`.
 
     Returns:
-        As :func:`unit`.
+        As :func:`normalise_rows`.
     """
-    return unit(signed_roots(x, x.shape[1] if rooted is None else rooted))
+    return normalise_rows(signed_roots(x, x.shape[1] if rooted is None else rooted))
 
 
 def power_normalise_int8(codes: Array) -> Embeddings:
-    """What :func:`power_normalised` gives for int8 rows [n, d], within float32's rounding: for products, not for exact sums.
+    """What :func:`power_normalise` gives for int8 rows [n, d], within float32's rounding: for products, not for exact sums.
 
     It takes a quarter of the time: the roots come from a table, and the squares of those are the values themselves.
     """
@@ -57,7 +57,7 @@ def signed_roots(x: Embeddings, rooted: int) -> Embeddings:
     return normalised
 
 
-def unit(x: Array) -> Embeddings:
+def normalise_rows(x: Array) -> Embeddings:
     """Rows of `x` float32 [n, d] divided by their L2 norm; zero rows stay zero, and rows with a NaN or an infinity get NaN.
 
     Values are rounded to multiples of 2^-30, which is finer than float32 holds of a row's larger values. A float64 holds every sum of

@@ -122,7 +122,7 @@ def decoding(name: str) -> Iterator[None]:
     except (PhotoError, MemoryError):
         raise
     except Exception as error:
-        message = f"{name}: corrupt or truncated ({error}). Take or copy the photo again."
+        message = f"{name}: cannot be decoded ({error}). Take or copy the photo again."
         raise PhotoError(message, code="photo-corrupt", photo=name, reason=str(error)) from error
 
 

@@ -18,7 +18,7 @@ FREE = -1
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """A new graph of a model, which will be a function by name.
+    """A new graph of a model that programs call by its name (a TFLite signature).
 
     Attributes:
         graph: the graph.

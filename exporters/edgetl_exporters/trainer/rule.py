@@ -49,7 +49,7 @@ def add_train(model: Any, dim: int, rooted: int, slots: int, alpha: float) -> No
     """
     signature = Signature.add(model, "train", slots)
     embedding, target, state = signature.tensor("embedding", (1, dim)), signature.tensor("target", (FREE,)), _state(signature, dim)
-    x, chosen = _power_normalised(embedding, rooted), target.magnitude() * signature.constant([1.0] * slots).first(target)
+    x, chosen = _power_normalise(embedding, rooted), target.magnitude() * signature.constant([1.0] * slots).first(target)
     n, sign = (chosen * state["counts"]).sum(0), target.sum(0)
     mean = (chosen.reshape(FREE, 1) * state["sums"]).sum(0) / n.at_least(1)
     apart = x - mean
@@ -84,7 +84,7 @@ def add_predict(model: Any, dim: int, rooted: int, slots: int, alpha: float, tem
     signature = Signature.add(model, "predict", slots)
     embedding, state = signature.tensor("embedding", (1, dim)), _state(signature, dim)
     counts = state["counts"]
-    x = _power_normalised(embedding, rooted)
+    x = _power_normalise(embedding, rooted)
     solved = x - x.times(state["within"])
     along = solved.times(state["sums"]).reshape(FREE) / counts.at_least(1)
     logits = (along - state["squares"] * 0.5) * (counts.sum(0) * (1 / (alpha * temperature)))
@@ -99,8 +99,8 @@ def _state(signature: Signature, dim: int) -> State:
     return {name: signature.tensor(name, shape) for name, shape in shapes.items()}
 
 
-def _power_normalised(x: Tensor, rooted: int) -> Tensor:
-    """:func:`edgetl.heads.linalg.normalisation.power_normalised` of one embedding [1, d]; a zero embedding stays zero."""
+def _power_normalise(x: Tensor, rooted: int) -> Tensor:
+    """:func:`edgetl.heads.linalg.normalisation.power_normalise` of one embedding [1, d]; a zero embedding stays zero."""
     dim = x.shape[1]
     last = x if rooted == dim else x.part(dim - rooted, dim)
     roots = last / last.magnitude().at_least(_TINY).root()
