@@ -87,6 +87,35 @@ def test_predict_reports_each_bad_photo_and_fails_if_all_are_bad(trained: Run, f
     assert trained("predict", bad).exit_code == 1
 
 
+def test_a_folder_where_one_photo_is_expected_is_an_error(trained: Run, folder: Path) -> None:
+    assert error_code(trained("explain", folder, "--json")) == "photo-is-folder"
+
+
+def test_a_store_without_photos_is_a_result_and_not_an_error(trained: Run, bundle: Path, tmp_path: Path) -> None:
+    for label in ("red", "green", "blue"):
+        assert trained("forget", "--label", label, "--yes").exit_code == 0
+    Classifier.open(bundle, tmp_path / "new.db").close()
+    for store in ("parts.db", "new.db"):
+        for verb in (["doctor"], ["head", "list"], ["store", "log"]):
+            done = trained(*verb, "-s", tmp_path / store, "--json")
+            assert done.exit_code == 0, done.output
+    assert parsed(trained("store", "log", "-s", tmp_path / "new.db", "--json")) == []
+
+
+def test_what_is_not_adapted_leaves_the_head_and_is_no_error_if_nothing_needs_it(trained: Run, folder: Path, tmp_path: Path) -> None:
+    for label in ("red", "green", "blue"):
+        (new := tmp_path / "new" / label).mkdir(parents=True)
+        for seed in range(100, 115):
+            (new / f"{seed}.jpg").write_bytes(coloured(label, seed))
+            (folder / label / f"{seed}.jpg").write_bytes(coloured(label, seed + 100))
+    assert trained("add", folder).exit_code == trained("train").exit_code == 0
+    active = parsed(trained("head", "list", "--json"))
+    done = trained("adapt", "--labelled", tmp_path / "new", "--json")
+    assert parsed(done)["kind"] is None
+    assert done.exit_code == (parsed(done)["code"] != "no-gain")
+    assert parsed(trained("head", "list", "--json")) == active
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -127,7 +127,7 @@ def test_a_photo_of_just_under_24_mpx_is_taken_and_a_larger_array_is_not() -> No
         ([[1, 2], [3, 4]], "photo-type", {"type": "list"}),
         ("no such file.jpg", "photo-unreadable", {"photo": "no such file.jpg", "reason": "No such file or directory"}),
         ("nul\0.jpg", "photo-unreadable", {"photo": "nul\0.jpg"}),
-        (".", "photo-unreadable", {"photo": ".", "reason": "Is a directory"}),
+        (".", "photo-is-folder", {"photo": "."}),
     ],
 )
 def test_what_is_not_a_photo_is_an_error_with_its_values(photo: object, code: str, values: dict[str, object]) -> None:

@@ -63,7 +63,6 @@ def check_target(path: str | os.PathLike[str]) -> None:
         message = f"{target}: already exists and is not a bundle. Choose another name with -o."
         raise BundleError(message, code="target-exists", path=str(target))
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent):
             pass
     except OSError as error:

@@ -10,7 +10,7 @@ import click
 
 from edgetl.bundle import bundle as bundles
 from edgetl.cli.group import Ordered
-from edgetl.cli.options import BUNDLE, JSON, progress_bar
+from edgetl.cli.options import BUNDLE, JSON, VERBOSE, progress_bar
 from edgetl.cli.output import bundles as texts
 from edgetl.cli.output import print_json, show
 from edgetl.types import to_json
@@ -23,8 +23,9 @@ def bundle() -> None:
 
 @bundle.command()
 @BUNDLE
+@VERBOSE
 @JSON
-def inspect(bundle: str, as_json: bool) -> None:
+def inspect(bundle: str, verbose: bool, as_json: bool) -> None:
     """Show what a bundle holds, and check every byte of it."""
     opened = bundles.Bundle.open(bundle)
     files = opened.verify()
@@ -37,7 +38,7 @@ def inspect(bundle: str, as_json: bool) -> None:
                      "calibration": opened.calibration,
                      "variants": variants, "proofs": opened.proofs, "files_checked": files})  # fmt: skip
     else:
-        show([*texts.bundle(opened), f"All checksums match ({files} files)."])
+        show([*texts.bundle(opened, verbose=verbose), f"All checksums match ({files} files)."])
 
 
 @bundle.command()

@@ -107,7 +107,7 @@ def export(formats: str | None, precisions: str | None, calibrate: str | None, o
         click.echo("\n".join(report.summary(result)))
         if verbose:
             click.echo("")
-            show(texts.bundle(bundles.Bundle.open(output)))
+            show(texts.bundle(bundles.Bundle.open(output), verbose=True))
             click.echo("\n".join(report.details(result)))
     if failed := [f"{row.target} {row.variant}" for row in result.proofs if row.kind == "failed"]:
         click.echo(f"error: failed on {', '.join(failed)}. The bundle is written; edgetl bundle inspect -m {output} shows why.", err=True)

@@ -143,8 +143,8 @@ def load(photo: Photo, *, color: ColorOrder = "rgb") -> PhotoSource:
         color: the channel order of pixels; `bgr` is for arrays only (OpenCV's order), since every file states its own.
 
     Raises:
-        PhotoError: a missing or unreadable file (`photo-unreadable`), another type (`photo-type`), an array of another dtype
-            (`array-dtype`) or shape (`array-shape`), or a colour order that cannot be (`color-order`).
+        PhotoError: a missing or unreadable file (`photo-unreadable`), a folder (`photo-is-folder`), another type (`photo-type`), an
+            array of another dtype (`array-dtype`) or shape (`array-shape`), or a colour order that cannot be (`color-order`).
     """
     if isinstance(photo, np.ndarray):
         return PhotoSource("array", _rgb(photo, color))
@@ -170,6 +170,8 @@ def _read(path: Path) -> bytes:
             return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, IsADirectoryError):
+            raise PhotoError(f"{path} is a folder; give one of its photos", code="photo-is-folder", photo=str(path)) from error
         raise PhotoError(f"{path}: {reason}", code="photo-unreadable", photo=str(path), reason=reason) from error
     message = f"{path}: larger than {MAX_BYTES // 2**20} MiB. Scale the photo down before adding it."
     raise PhotoError(message, code="photo-too-large", photo=str(path), most=MAX_BYTES)

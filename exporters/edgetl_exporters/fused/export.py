@@ -145,7 +145,7 @@ def _write(files: Mapping[str, bytes], folder: Path) -> None:
     """Writes all files or none, so that no program opens half of one."""
     new = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".edgetl-", dir=folder) as draft:
             for name, content in files.items():
                 (Path(draft) / name).write_bytes(content)
