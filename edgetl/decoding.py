@@ -18,8 +18,8 @@ def decode(kind: type[T], content: Any, where: str = "") -> T:
     """Makes a dataclass from what :func:`edgetl.types.to_json` made of one.
 
     Args:
-        kind: the dataclass. Its fields may be dataclasses, `tuple[X, ...]`, fixed tuples, mappings by name, literals, unions with None,
-            str, int, float, bool and Any.
+        kind: the dataclass. Its fields may be dataclasses, `tuple[X, ...]`, fixed tuples, mappings by name or by int, literals,
+            unions with None, str, int, float, bool and Any.
         content: parsed JSON.
         where: its name in messages.
 
@@ -56,12 +56,21 @@ def _value(hint: Any, content: Any, where: str) -> Any:
     if origin is tuple and isinstance(content, list):
         return _tuple(parts, content, where)
     if origin in (dict, Mapping) and isinstance(content, dict):
-        return {name: _value(parts[1], value, f"{where}[{name!r}]") for name, value in content.items()}
+        return {_key(parts[0], name, where): _value(parts[1], value, f"{where}[{name!r}]") for name, value in content.items()}
     if origin is typing.Literal and content in parts:
         return content
     if type(content) is hint or (hint is float and type(content) is int):
         return content
     raise ValueError(f"{where} is {_short(content)}, expected {_name(hint)}")
+
+
+def _key(hint: Any, name: str, where: str) -> Any:
+    """The key of a mapping; JSON has integers as text."""
+    if hint is not int:
+        return name
+    if not name.removeprefix("-").isdecimal():
+        raise ValueError(f"{where} has the key {_short(name)}, expected an integer")
+    return int(name)
 
 
 def _tuple(parts: tuple[Any, ...], content: list[Any], where: str) -> tuple[Any, ...]:

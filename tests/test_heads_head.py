@@ -37,7 +37,7 @@ def whole(c: int = 3, d: int = 8) -> Head:
     return dataclasses.replace(head(c, d), rejection=rejection, conformal=Conformal(scores, (20,) * c))
 
 
-@pytest.mark.parametrize("rooted", [8, 3, 0])
+@pytest.mark.parametrize("rooted", [8, 3, 1])
 def test_logits_are_those_of_the_normalised_embedding_for_one_row_and_for_many(rooted: int) -> None:
     """The last level is rooted and keeps its length beside the others."""
     trained, x = dataclasses.replace(head(), rooted=rooted), RNG.standard_normal((5, 8)).astype(np.float32)
@@ -138,7 +138,7 @@ HOSTILE = {
     "no checksum": safetensors(arrays(), stated()),
     "another checksum": safetensors(arrays(), stated() | {"crc": "7"}),
     "no number of roots": save(arrays(), {name: value for name, value in stated().items() if name != "rooted"}),
-    **{f"{roots} roots": save(arrays(), stated() | {"rooted": roots}) for roots in ("5", "-1", "2.5", "true", "all")},
+    **{f"{roots} roots": save(arrays(), stated() | {"rooted": roots}) for roots in ("5", "0", "-1", "2.5", "true", "all")},
     "an unknown kind": save(arrays(), stated() | {"kind": "forest"}),
     "three labels for two rows": save(arrays(), stated() | {"labels": '["a", "b", "c"]'}),
     "the same label twice": save(arrays(), stated() | {"labels": '["a", "a"]'}),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgetl.decoding import decode
 from edgetl.diagnostics.regression import RegressionCheck, compare
 from edgetl.diagnostics.text import advise_regression, describe_regression
 from edgetl.diagnostics.training_record import TrainingRecord
@@ -46,6 +47,25 @@ labels = st.sampled_from("abcd")
 photos = st.dictionaries(st.integers(1, 60), st.tuples(labels, labels, st.integers(0, 12)), max_size=40)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"labels": 3},
+        {"photos": "4"},
+        {"last": None},
+        {"runs": [[1]]},
+        {"runs": [[1, 0.5]]},
+        {"missed": {"x": 0}},
+        {"missed": {"1": "a"}},
+        {"more": 1},
+    ],
+)
+def test_a_stored_record_of_other_types_is_an_error(damage: dict[str, object]) -> None:
+    stored = to_json(TrainingRecord.from_fit(FIT))
+    with pytest.raises(ValueError):
+        decode(TrainingRecord, stored | damage)
+
+
 @settings(max_examples=100, deadline=None)
 @given(photos, photos, st.floats(0, 1))
 def test_a_check_is_what_counting_photo_by_photo_and_group_by_group_gives(then, now, allow):
@@ -54,7 +74,7 @@ def test_a_check_is_what_counting_photo_by_photo_and_group_by_group_gives(then, 
     now = {sample: row for sample, row in now.items() if sample in then or sample > last}
     before = fit([(sample, *row) for sample, row in then.items()])
     after = fit([(sample, *row) for sample, row in now.items()])
-    record = TrainingRecord.from_json(json.loads(json.dumps(to_json(TrainingRecord.from_fit(before)))))
+    record = decode(TrainingRecord, json.loads(json.dumps(to_json(TrainingRecord.from_fit(before)))))
     assert record == TrainingRecord.from_fit(before)
     check = compare(record, after, allow)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -43,17 +42,6 @@ class TrainingRecord:
             if predicted != truth:
                 missed[sample] = number[predicted]
         return cls(fit.head.labels, len(fit.ids), int(fit.ids.max(initial=-1)), tuple(runs), missed)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> TrainingRecord:
-        """The inverse of :func:`edgetl.types.to_json`."""
-        return cls(
-            tuple(value["labels"]),
-            value["photos"],
-            value["last"],
-            tuple((first, label) for first, label in value["runs"]),
-            {int(sample): label for sample, label in value["missed"].items()},
-        )
 
     def answers(self, samples: Array) -> list[tuple[str, str] | None]:
         """(true, predicted) label of each sample id, int64 [m], in that training; None for photos that were added later."""

@@ -33,7 +33,8 @@ class Head:
         weight: float32 [c, d].
         bias: float32 [c].
         temperature: the logits are divided by this before the softmax; fitted on held-out logits.
-        rooted: of how many of the last values of an embedding it reads roots (:func:`edgetl.heads.linalg.normalisation.signed_roots`).
+        rooted: of how many of the last values of an embedding it reads roots, at least 1: the last level's, or all
+            (:func:`edgetl.heads.linalg.normalisation.signed_roots`).
         counts: training photos per class; empty if unknown.
         fingerprint: digest of the embeddings' fingerprint; empty if unknown.
         rejection: how it rejects unknown objects; None with too few training photos.
@@ -86,8 +87,7 @@ class Head:
         if x.ndim not in (1, 2) or x.shape[-1] != self.weight.shape[1]:
             message = f"this head reads embeddings of {self.weight.shape[1]} values, not an array of shape {list(x.shape)}"
             raise HeadError(message, code="embedding-shape", shape=list(x.shape), expected=self.weight.shape[1])
-        if self.rooted:
-            x = signed_roots(x, self.rooted)
+        x = signed_roots(x, self.rooted)
         if x.ndim == 2:
             norms = np.sqrt(np.einsum("nd,nd->n", x, x))
             _check_norm(float(norms.sum()))
@@ -246,8 +246,8 @@ def _check(head: Head) -> None:
         raise HeadError(f"{classes} class names, {len(known)} of them different; expected at least one and no name twice")
     if head.weight.ndim != 2 or len(head.weight) != classes or not head.weight.shape[1] or head.bias.shape != (classes,):
         raise HeadError(f"weight {list(head.weight.shape)} and bias {list(head.bias.shape)} do not fit {classes} classes")
-    if type(head.rooted) is not int or not 0 <= head.rooted <= head.weight.shape[1]:
-        raise HeadError(f"roots of {head.rooted!r} of {head.weight.shape[1]} values; expected a number from 0 to all of them")
+    if type(head.rooted) is not int or not 1 <= head.rooted <= head.weight.shape[1]:
+        raise HeadError(f"roots of {head.rooted!r} of {head.weight.shape[1]} values; expected the length of the last level, or all of them")
     if head.weight.dtype != np.float32 or head.bias.dtype != np.float32:
         raise HeadError(f"weight is {head.weight.dtype} and bias {head.bias.dtype}; expected float32")
     if not (np.isfinite(head.weight).all() and np.isfinite(head.bias).all()):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from edgetl.decoding import decode
 from edgetl.errors import TrainError
 from edgetl.heads import Head
 from edgetl.heads.warnings import TrainingWarning
@@ -211,7 +212,7 @@ def _change(session: Session, fit: Fit, allow_loss: float | None) -> RegressionC
     record = None if active is None else session.store.head_report(active.id).get("record")
     if record is None:
         return None
-    return regression.compare(TrainingRecord.from_json(record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
+    return regression.compare(decode(TrainingRecord, record), fit, ALLOWED_LOSS if allow_loss is None else allow_loss)
 
 
 def _trained_before(session: Session, requested: Mapping[str, str | None]) -> int | None:
