@@ -76,7 +76,7 @@ def test_the_neighbours_have_the_highest_cosines():
     photo = embeddings(np.random.default_rng(9), "tea", 1)[0]
     shown = explain(SURE, photo, None, known, 7).neighbours
     roots = np.sign(photo) * np.sqrt(np.abs(photo))
-    cosines = known.normalised(slice(None)).astype(np.float64) @ roots / np.linalg.norm(roots)
+    cosines = known.normalise(slice(None)).astype(np.float64) @ roots / np.linalg.norm(roots)
     order = np.argsort(-cosines)[:7]
     assert [photo.sample for photo in shown] == (order + 1).tolist()
     assert [photo.cosine for photo in shown] == pytest.approx(cosines[order], abs=1e-6)

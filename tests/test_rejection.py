@@ -358,7 +358,7 @@ def test_three_photos_of_one_class_do_not_reject_most_others_and_the_points_diff
         assert head.rejection is not None
         strict, balanced, lenient = head.rejection.limits
         assert strict > balanced > lenient
-        known = head.normalised(drawn(centres[0], rng, 100))
+        known = head.normalise(drawn(centres[0], rng, 100))
         shares.append([np.mean([head.rejection.measure(x) >= head.rejection.limit(point) for x in known]) for point in POINTS])
     assert np.min(shares, 0)[1] > 0.5
     assert np.mean(shares, 0)[1] > 0.85

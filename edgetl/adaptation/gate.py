@@ -157,7 +157,7 @@ def adapt(
             adapter=kind,
             known=["auto", *KINDS],
         )
-    new = head.normalised(target)
+    new = head.normalise(target)
     _check(new, labels)
     with single_thread():
         gate = _Gate(head, fit, new, labels, same_balance)

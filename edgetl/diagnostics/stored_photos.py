@@ -84,7 +84,7 @@ class StoredPhotos:
         with single_thread():
             return dataclasses.replace(photos, usual=_usual_cosines(photos))
 
-    def normalised(self, rows: Array | slice) -> Embeddings:
+    def normalise(self, rows: Array | slice) -> Embeddings:
         """Rows, power-normalised, float32 [k, d]."""
         return power_normalise_int8(self.codes[rows])
 
@@ -92,7 +92,7 @@ class StoredPhotos:
         """All rows, power-normalised, a block at a time."""
         for start in range(0, len(self.codes), _BLOCK):
             block = slice(start, start + _BLOCK)
-            yield block, self.normalised(block)
+            yield block, self.normalise(block)
 
     def count_groups(self, label: str, enough: int) -> int:
         """Near-duplicate groups of a class; no longer exact from `enough` on."""
@@ -100,7 +100,7 @@ class StoredPhotos:
         for some in (rows[:_COUNTED], rows):
             finder = Bursts()
             finder.add(len(some))
-            count = int(finder.find(self.normalised(some), self.taken[some], self.ids[some]).max(initial=-1)) + 1
+            count = int(finder.find(self.normalise(some), self.taken[some], self.ids[some]).max(initial=-1)) + 1
             if count >= enough:
                 break
         return count
@@ -122,7 +122,7 @@ def _usual_cosines(photos: StoredPhotos) -> Array:
     """
     count = len(photos.ids)
     queries = np.linspace(0, count - 1, min(count, _QUERIES)).astype(np.intp) if count else np.empty(0, np.intp)
-    x = photos.normalised(queries)
+    x = photos.normalise(queries)
     best, where = np.full((len(queries), 0), -np.inf, np.float32), np.zeros((len(queries), 0), np.intp)
     for block, others in photos.blocks():
         cosines = x @ others.T
@@ -143,7 +143,7 @@ def _nearest_other(photos: StoredPhotos, row: int, cosines: Array, rows: Array) 
     if near.any():
         samples = np.unique(np.append(ids, sample))
         first, itself = np.searchsorted(photos.ids, samples), int(np.searchsorted(samples, sample))
-        x, taken = photos.normalised(first), photos.taken[first]
+        x, taken = photos.normalise(first), photos.taken[first]
         if _is_linked(x, taken, itself):
             finder = Bursts()
             finder.add(len(samples))

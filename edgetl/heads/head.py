@@ -58,7 +58,7 @@ class Head:
         Raises:
             HeadError: embeddings of another length, or with a NaN or an infinity inside.
         """
-        return self.linear(self.normalised(embeddings))
+        return self.linear(self.normalise(embeddings))
 
     def probabilities(self, embeddings: Array) -> Embeddings:
         """Softmax of `logits / temperature`, float32, same shape and errors as :meth:`logits`."""
@@ -74,15 +74,15 @@ class Head:
         Raises:
             HeadError: as :meth:`logits`, or an unknown operating point.
         """
-        x = self.normalised(embedding)
+        x = self.normalise(embedding)
         probabilities = self._odds(self.linear(x))
         best = self.labels[int(probabilities.argmax())]
         if is_reject_class(best):
             return probabilities, Rejected("reject-class")
         return probabilities, None if self.rejection is None else self.rejection.reject(x, unknown)
 
-    def normalised(self, embeddings: Array) -> Embeddings:
-        """Embeddings as the weights read them, float32, with the shape and the errors of :meth:`logits`; a zero row stays zero."""
+    def normalise(self, embeddings: Array) -> Embeddings:
+        """Makes embeddings what the weights read, float32, with the shape and the errors of :meth:`logits`; a zero row stays zero."""
         x = np.asarray(embeddings, np.float32)
         if x.ndim not in (1, 2) or x.shape[-1] != self.weight.shape[1]:
             message = f"this head reads embeddings of {self.weight.shape[1]} values, not an array of shape {list(x.shape)}"
@@ -99,7 +99,7 @@ class Head:
         return row
 
     def linear(self, x: Embeddings) -> Embeddings:
-        """Scores float32 [n, c] or [c] of embeddings that are normalised already, as :meth:`normalised` gives them."""
+        """Scores float32 [n, c] or [c] of embeddings that are normalised already, as :meth:`normalise` gives them."""
         scores: Embeddings = x @ self.weight.T + self.bias
         return scores
 

@@ -77,7 +77,7 @@ def calibrate(
     number = {label: i for i, label in enumerate(fit.head.labels)}
     classes = np.array([number[label] for label in fit.truth])
     with single_thread():
-        strange = None if background is None or not len(background) else fit.head.normalised(background)
+        strange = None if background is None or not len(background) else fit.head.normalise(background)
         rejection, report = reject(prepare(fit), fit.head.labels, strange, point)
         heat = fit.head.temperature * _correction(fit)
         sets = make_conformal(fit.held, classes, fit.bursts, heat)

@@ -1,4 +1,4 @@
-"""Leaves out whole near-duplicate groups, and says how many photos of a class go with one."""
+"""Scores each near-duplicate group by a head that was trained without it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from edgetl.types import Array
 def leave_out(
     held: Array, view: TrainingSet, groups: Iterable[tuple[Array, ...]], without: Callable[..., Array], refit: Callable[[Array], Array]
 ) -> None:
-    """Puts the logits of each group's rows, from a head that never saw them, into `held` [m, c], in place.
+    """Writes the logits of each group's rows, from a head trained without that group, into `held`.
 
-    If all rows are one group nothing is left of any class. Taking a group of g rows out of a head costs O(g^3), a head of the rest
-    O(g r^2 + r^3), and all groups together O(n r^2): 10,000 near-duplicates among 11,000 photos of 1280 values take a second.
+    A small group of g rows is taken out of the finished head, in O(g^3). For a large one a head of the rest is fitted, in O(g r^2 + r^3);
+    all groups together cost O(n r^2) (docs/evidence/near-duplicates.md). If all rows are one group, nothing is left to train from and
+    every logit is -inf.
 
     Args:
-        held: float64 [m, c].
+        held: float64 [m, c], one row for each of `view.asked`; overwritten.
         view: the samples.
-        groups: groups of one size, of up to `view.most` rows: their places among `view.asked`, int [b, g], and what else `without` takes.
+        groups: batches of b groups of g rows, g at most `view.most`: their places in `view.asked`, int [b, g], then `without`'s
+            other arguments.
         without: an item of `groups` -> float64 [b, g, c].
         refit: places of the rows of a larger group, int [g] -> float64 [g, c].
     """

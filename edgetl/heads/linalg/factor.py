@@ -17,10 +17,10 @@ class Factor(Protocol):
     """A linear map P [r, d]."""
 
     def whiten(self, points: Array) -> Array:
-        """P z for each row z of `points` [n, d], in their dtype."""
+        """Applies P to each row of `points` [n, d]: points P^T, [n, r], in their dtype."""
 
     def lift(self, weights: Array) -> Array:
-        """w P for each row w of `weights` [m, r]."""
+        """Takes weights [m, r] of whitened values to weights of the values themselves: weights P, [m, d]."""
 
     def beyond(self, points: Array, inside: Array) -> Array:
         """The part of each row z of `points` [n, d] in the null space of P, [n, d], given P z [n, r]; [n, 0] if P has none."""
