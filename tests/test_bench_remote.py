@@ -247,6 +247,7 @@ def board(server: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
 @pytest.mark.slow
 def test_the_command_passes_every_option_on_and_shows_the_record(board: Board, tmp_path: Path) -> None:
     place = tmp_path / "a place"
+    place.mkdir()
     bundle = fake.write_bundle(str(place / "bündel"), encoded(picture(seed=9))).path
     photos = place / "photos ☃"
     for label in ("red", "green"):

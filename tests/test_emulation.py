@@ -110,10 +110,10 @@ def test_all_three_runtimes_pass_the_suite_on_a_cortex_a72(tiny: Path):
 
 @pytest.mark.slow
 def test_the_int8_variants_of_a_real_backbone_conform_on_a_cortex_a72(lite0: Path):
-    # OpenVINO computes integers in float there, 10 s a photo under QEMU: its charts alone.
-    done = suite("aarch64", lite0, "onnx-int8 or tflite-int8 or (self_test and openvino-int8)")
+    # A photo takes 10 s under QEMU where OpenVINO computes integers in float: the self-test alone, as of ONNX Runtime.
+    done = suite("aarch64", lite0, "tflite-int8 or (self_test and (onnx-int8 or openvino-int8))")
     passed, ran = outcome(done.stdout)
-    assert passed == TESTS * 2 + 1
+    assert passed == TESTS + 2
     assert set(ran) == {"onnx-int8", "tflite-int8", "openvino-int8"}
     assert all(cosine >= 0.999 for _, _, cosine in ran.values()), ran
 
