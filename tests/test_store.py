@@ -574,3 +574,24 @@ def test_20000_samples_come_back_within_the_loss_and_bytes_documented(path):
         kept = store.samples()
     assert np.abs(kept.embeddings - rows).max() <= np.abs(rows).max() / 254 * 1.001
     assert path.stat().st_size < 20_000 * 1500
+
+
+def posix_locks(path: Path) -> int:
+    """Locks that processes hold on a file."""
+    inode = f":{path.stat().st_ino} "
+    return sum(inode in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+def test_looking_for_traces_and_opening_again_keep_the_locks_of_sqlite(store: Store) -> None:
+    store.add([sample(0), sample(1)])
+    before = posix_locks(store.path)
+    assert before > 0
+    removed = store.remove(digest=sample(0).digest)
+    assert store.purge(removed) == 0
+    assert posix_locks(store.path) == before
+    Store.open(store.path, None, read_only=True).close()
+    assert posix_locks(store.path) == before
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        store.traces(removed)
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors

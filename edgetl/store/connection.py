@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgetl.errors import StoreCorrupt, StoreError, StoreLocked
+from edgetl.store import raw
 from edgetl.store.checksum import RESTORE
 
 JOURNAL_LIMIT = 4 * 2**20
@@ -64,10 +65,16 @@ class Connection:
         self._closed = False
         self._erasing = not read_only and self._journal() > 0  # what another process left there may have been deleted since
         self._lock = threading.RLock()
+        self._version: object = None
+        try:
+            self._file = raw.opened(path)
+        except OSError as error:
+            raise failure(error, path, "opening it") from error
         try:
             uri = f"{path.as_uri()}?{_mode(path, read_only)}"
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
+            raw.closed(self._file)
             raise failure(error, path, "opening it") from error
         self._db.text_factory = bytes  # a flipped bit may leave text that is not UTF-8: the checksum must find that, not the decoder
         try:
@@ -75,6 +82,7 @@ class Connection:
                 self._db.execute(f"PRAGMA {name}={value}")
         except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: SQLite quotes a damaged table definition
             self._db.close()
+            raw.closed(self._file)
             raise failure(error, path, "opening it") from error
 
     @contextlib.contextmanager
@@ -127,6 +135,22 @@ class Connection:
             if outermost:
                 self._fold_journal()
 
+    def changed_elsewhere(self) -> bool:
+        """Whether another process has changed the file since the last call; a few microseconds, and True at first.
+
+        Raises:
+            StoreError: the store is closed (`store-closed`), or the disk fails.
+        """
+        with self._lock:
+            self._check_open("reading it")
+            try:
+                ((version,),) = self._db.execute("PRAGMA data_version").fetchall()  # an open statement would keep the old state
+            except sqlite3.Error as error:
+                raise self._poisoned(error, "reading it") from error
+            changed = bool(version != self._version)
+            self._version = version
+        return changed
+
     def erase(self) -> None:
         """Asks the transaction under way to leave no copy of deleted rows in the journal either."""
         self._erasing = True
@@ -169,13 +193,29 @@ class Connection:
             self._fold_journal()
             return max(0, before - self.path.stat().st_size)
 
+    def save_copy(self, path: str) -> None:
+        """Writes a copy of the file (SQLite's VACUUM INTO).
+
+        Raises:
+            StoreError: a transaction is under way, the target exists, or the disk has no room; this store stays usable.
+        """
+        with self._lock:
+            self._check_open("copying it")
+            self.check_no_transaction("copying it")
+            try:
+                self._db.execute("VACUUM INTO ?", (path,))
+            except sqlite3.Error as error:
+                raise failure(error, self.path, "copying it") from error
+
     def close(self) -> None:
         """Folds the journal into the file and closes it; a second call does nothing."""
         with self._lock:
             if not self._db_in_transaction():
                 self.finish_erasing()
-            self._closed = True
             self._db.close()
+            if not self._closed:
+                raw.closed(self._file)
+            self._closed = True
 
     def _db_in_transaction(self) -> bool:
         return not self._closed and self._db.in_transaction

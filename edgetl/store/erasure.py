@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edgetl.store import raw
+
 PIECE, SPACING, KEY = 32, 512, 8
 BLOCK = 4 * 2**20
 CHUNK = 256
@@ -98,11 +100,10 @@ class _Needles:
 def _blocks(path: Path) -> Iterator[bytes]:
     """A file's content in blocks that overlap by less than a piece."""
     if path.exists():
-        with path.open("rb") as file:
-            tail = b""
-            while block := file.read(BLOCK):
-                yield tail + block
-                tail = block[1 - PIECE :]
+        tail = b""
+        for block in raw.read(path, BLOCK):
+            yield tail + block
+            tail = block[1 - PIECE :]
 
 
 def _hashes(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edgetl.decoding import decode
 from edgetl.errors import FingerprintMismatch, StoreCorrupt, StoreError
+from edgetl.store import raw
 from edgetl.store.checksum import RESTORE, checksum, damaged, matches
 from edgetl.store.connection import Connection, failure
 from edgetl.types import Fingerprint, to_json
@@ -112,8 +113,8 @@ def recognise(path: Path) -> None:
             (`store-unreadable`).
     """
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
+        with contextlib.closing(raw.read(path, 100)) as blocks:
+            header = next(blocks, b"")
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}"
         raise StoreError(message, code="store-unreadable", path=str(path), reason=error.strerror) from error
