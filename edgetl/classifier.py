@@ -59,7 +59,7 @@ class Classifier(StoredClassifier):
                 :meth:`Embedder.open`).
             variant: a variant's name; an error if it does not work here.
             threads: how many threads the runtime may use; None is every core, at most 4.
-            read_only: predict only; works beside another process that writes.
+            read_only: predict only; works beside another process that writes, and uses the head that it trains from the next prediction on.
 
         Raises:
             BundleError: as :meth:`Bundle.open`, or the self-test fails here.
@@ -212,9 +212,8 @@ class Classifier(StoredClassifier):
         """
         from edgetl.session import prediction
 
-        return prediction.predict_many(
-            self.embedder, self.session.trained(), photos, top, color=color, confidence=confidence, unknown=unknown
-        )
+        self.session.trained()
+        return prediction.predict_many(self.session, self.embedder, photos, top, color=color, confidence=confidence, unknown=unknown)
 
     def explain(self, photo: Photo, *, k: int = 5, color: ColorOrder = "rgb") -> Explanation:
         """Explains a prediction: the stored photos most like the photo, margins, and possible problems with the photo.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -599,3 +602,28 @@ def test_after_any_changes_the_head_is_that_of_what_is_left(examples: int, tmp_p
         max_examples=examples, stateful_step_count=20, deadline=None, phases=phases, suppress_health_check=list(HealthCheck)
     )
     machine().runTest()
+
+
+def test_a_reader_uses_the_head_that_another_process_trains(classifier: Classifier, bundle: Path, tmp_path: Path, folder: Path) -> None:
+    classifier.add_many(folder)
+    classifier.train("ncm")
+    code = (
+        "import sys; from edgetl import Classifier\n"
+        "with Classifier.open_store(sys.argv[1]) as other:\n"
+        "    other.forget(label='blue') if sys.argv[2] == 'forget' else other.rollback()"
+    )
+    photo = next((folder / "blue").iterdir())
+    with Classifier.open(bundle, tmp_path / "parts.db", read_only=True) as reader:
+        assert reader.predict(photo).label == "blue"
+        live = reader.predict_many(itertools.repeat(photo))
+        assert next(live).top[0][0] == "blue"
+        before = reader.session.head
+        classifier.add(coloured("red", 999), "red")  # a change that is not a head
+        reader.predict(photo)
+        assert reader.session.head is before
+        classifier.close()
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "parts.db"), "forget"], check=True)
+        assert "blue" not in dict(reader.predict(photo).top)
+        assert "blue" not in dict(next(live).top)
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "parts.db"), "rollback"], check=True)
+        assert dict(reader.predict(photo).top).keys() == {"red", "green", "blue"}

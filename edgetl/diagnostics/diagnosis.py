@@ -80,7 +80,7 @@ def diagnose(batches: Iterable[SampleBatch], fit: Fit | None = None) -> Diagnosi
         len(photos.ids),
         tuple(ClassHealth(label, counts[label], groups[label]) for label in sorted(counts)),
         (*findings, *check_classes(photos.labels, bursts, photos.sources)),
-        () if fit is None else _label_errors(fit, dict(zip(photos.ids, photos.sources))),
+        () if fit is None else find_label_errors(fit, dict(zip(photos.ids, photos.sources))),
         tuple(_notes(len(photos.ids), len(counts), fit, photos.unmeasured)),
     )
 
@@ -120,7 +120,13 @@ class _Photos:
         return finder.find(np.concatenate(self._units), np.concatenate(self._taken), ids)
 
 
-def _label_errors(fit: Fit, sources: Mapping[int, str]) -> tuple[LikelyLabelError, ...]:
+def find_label_errors(fit: Fit, sources: Mapping[int, str]) -> tuple[LikelyLabelError, ...]:
+    """Photos that look like another class than their own, the most likely error first.
+
+    Args:
+        fit: a training on all samples.
+        sources: where each sample came from, by its id.
+    """
     ids = fit.ids.tolist()
     ranked = zip(*(array.tolist() for array in rank_label_errors(fit)))
     return tuple(

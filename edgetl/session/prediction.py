@@ -45,8 +45,8 @@ def predict(
 
 
 def predict_many(
+    session: Session,
     embedder: Embedder,
-    head: Head,
     photos: Iterable[Photo],
     top: int,
     *,
@@ -63,7 +63,7 @@ def predict_many(
     owned = (photo.copy() if isinstance(photo, np.ndarray) else photo for photo in photos)
     for _, _, result in embedder.embed_many(owned, read):
         if isinstance(result, np.ndarray):
-            yield predict(head, result, top, confidence, unknown)
+            yield predict(session.trained(), result, top, confidence, unknown)
         else:
             yield result if isinstance(result, PhotoError) else PhotoError(str(result))
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import c
     from edgetl.diagnostics import Diagnosis
     from edgetl.heads.confidence.rejection import OperatingPoint
     from edgetl.session.reports import AssessReport, ForgetReport, TrainReport
+    from edgetl.session.review import Review
     from edgetl.session.workspace import Session
     from edgetl.store import Event, Store
 
@@ -44,6 +45,31 @@ class StoredClassifier:
 
         with self.session.steady():
             return training.assess(self.session, kind)
+
+    def review(self) -> Review:
+        """Judges every stored photo by a head that never saw it: accuracy, confusions, likely label errors. Changes nothing.
+
+        Raises:
+            TrainError: no sample, or a single class.
+        """
+        from edgetl.session import review
+
+        return review.review(self.session)
+
+    def relabel(self, sample: int, label: str) -> str:
+        """Moves a stored photo to another class; the next training uses it. Returns the class it had.
+
+        Args:
+            sample: its sample id.
+            label: the class; a new one needs nothing else.
+
+        Raises:
+            LabelError: the label is not allowed.
+            StoreError: there is no such sample (`sample-missing`).
+        """
+        from edgetl.session import editing
+
+        return editing.relabel(self.session, sample, label)
 
     def train(self, kind: HeadKind = "auto", *, allow_loss: float = ALLOWED_LOSS, unknown: OperatingPoint | None = None) -> TrainReport:
         """Trains a head from the stored embeddings and makes it active; no photo is read.

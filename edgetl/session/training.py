@@ -109,7 +109,7 @@ def _fit(session: Session, kind: HeadKind, unknown: OperatingPoint) -> _Fitted:
             code="background-too-similar", label=calibrated.labels[0], near=rejection.near, background=len(background),
         )  # fmt: skip
     head = dataclasses.replace(calibrated, fingerprint=session.store.fingerprint.digest)
-    judged = _judge(session, fit)
+    judged = judge(session, fit)
     # A single class is always named: what can be wrong is that a photo of it is rejected.
     accuracy = rejection.coverage if single else judged.accuracy
     per_class = {label: accuracy if single else row.accuracy for label, row in judged.assessment.per_class.items()}
@@ -142,7 +142,7 @@ def assess(session: Session, kind: HeadKind) -> AssessReport:
     Raises:
         TrainError: no sample, or a single class.
     """
-    return _judge(session, session.learner().fit(kind))
+    return judge(session, session.learner().fit(kind))
 
 
 def distance(session: Session) -> float:
@@ -177,7 +177,8 @@ def _retrained(session: Session) -> Head:
     return learner.fit(cast(HeadKind, head.kind), single=True).head
 
 
-def _judge(session: Session, fit: Fit) -> AssessReport:
+def judge(session: Session, fit: Fit) -> AssessReport:
+    """The accuracy per class that a training shows, and what to photograph next."""
     from edgetl.diagnostics import check_classes, forecast
 
     assessment = forecast.assess(fit)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from edgetl.errors import HeadError, NotTrained, StoreCorrupt, StoreError
 from edgetl.heads import Head
-from edgetl.store import NewSample, Removed, Store
+from edgetl.store import NewSample, Removed, Store, TakenSamples
 from edgetl.types import HeadKind
 
 if TYPE_CHECKING:  # diagnostics and reports are loaded when the first photo is added, the learner for the first training
@@ -60,6 +60,7 @@ class Session:
         self._learner: Learner | None = None
         self._seen = 0
         self._history: PhotoHistory | None = None
+        self._head_id: int | None = None
         self.head = self._readable_head()
 
     @contextmanager
@@ -81,11 +82,13 @@ class Session:
             yield
 
     def trained(self) -> Head:
-        """The active head.
+        """The active head; on a store that is open for reading, the one that another process activated a moment ago.
 
         Raises:
             NotTrained: there is none.
         """
+        if self.store.read_only and self.store.changed_elsewhere() and self.store.active_id() != self._head_id:
+            self.head = self._readable_head()
         if self.head is None:
             raise NotTrained(
                 f"{self.store.path}: no head is active. Train one: edgetl train -s {self.store.path}", path=str(self.store.path)
@@ -177,6 +180,37 @@ class Session:
         self._history = None
         return removed
 
+    def relabel(self, sample: int, label: str) -> str:
+        """Gives a photo another class in store and learner; returns the class it had.
+
+        Raises:
+            StoreError: there is no such sample (`sample-missing`).
+        """
+        previous = self.store.label(sample)
+        if previous != label:
+            self.store.relabel(sample, label)
+            if self._learner is not None and sample <= self._seen:
+                self._learner.relabel(sample, label)
+            self._history = None  # it knows photos by their classes
+        return previous
+
+    def take(self, samples: Sequence[int]) -> TakenSamples:
+        """Removes photos from store and learner, and returns them; ids without a photo are ignored."""
+        taken = self.store.take(samples)
+        if self._learner is not None:
+            self._learner.remove([sample for sample in taken.ids if sample <= self._seen])
+        self._history = None
+        return taken
+
+    def put_back(self, taken: TakenSamples) -> None:
+        """Brings back what :meth:`take` removed; the next training reads the store again.
+
+        Raises:
+            StoreError: one of the photos is in the store again (`photo-known`).
+        """
+        self.store.put_back(taken)
+        self._learner, self._seen, self._history = None, 0, None
+
     def use_active(self) -> None:
         """Reads the head that the store calls active.
 
@@ -186,8 +220,8 @@ class Session:
         self.head = self._active_head()
 
     def _active_head(self) -> Head | None:
-        active = self.store.active()
-        return None if active is None else Head.from_bytes(self.store.head_bytes(active.id))
+        self._head_id = self.store.active_id()
+        return None if self._head_id is None else Head.from_bytes(self.store.head_bytes(self._head_id))
 
     def _readable_head(self) -> Head | None:
         """The active head; None, with a warning, if its bytes are damaged: the photos are not, so a training repairs it."""

@@ -7,7 +7,7 @@ is verified when the row is read, because SQLite's own `integrity_check` does no
 from edgetl.store.batches import SampleBatch, StoredSamples
 from edgetl.store.erasure import Removed
 from edgetl.store.events import Event
-from edgetl.store.samples import NewSample, Sample
+from edgetl.store.samples import NewSample, Sample, TakenSamples
 from edgetl.store.store import Store
 
-__all__ = ["Event", "NewSample", "Removed", "Sample", "SampleBatch", "Store", "StoredSamples"]
+__all__ = ["Event", "NewSample", "Removed", "Sample", "SampleBatch", "Store", "StoredSamples", "TakenSamples"]

@@ -73,6 +73,32 @@ class SampleRow(NamedTuple):
     measured: bytes
 
 
+@dataclasses.dataclass(frozen=True)
+class TakenSamples:
+    """Samples that were taken out of a store, complete: :meth:`edgetl.store.Store.put_back` brings them back as they were.
+
+    Attributes:
+        rows: each as the table held it.
+        previews: of each; empty if none was kept.
+    """
+
+    rows: tuple[SampleRow, ...]
+    previews: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def ids(self) -> list[int]:
+        """Their sample ids."""
+        return [row.id for row in self.rows]
+
+    @property
+    def labels(self) -> list[str]:
+        """The class of each."""
+        return [row.label.decode() for row in self.rows]
+
+
 # A row as SQLite returns it: naming the fields of 20,000 rows would add 4 % to reading them.
 RawRow = tuple[int, int, bytes, bytes, bytes, bytes, bytes]
 
@@ -148,6 +174,15 @@ def source(db: sqlite3.Connection, path: Path, sample: int) -> str:
     return _present(db, path, sample).source.decode()
 
 
+def label(db: sqlite3.Connection, path: Path, sample: int) -> str:
+    """The class of a sample.
+
+    Raises:
+        StoreError: there is no such sample (`sample-missing`).
+    """
+    return _present(db, path, sample).label.decode()
+
+
 def preview(db: sqlite3.Connection, path: Path, sample: int) -> bytes:
     """A sample's preview, empty if none is kept.
 
@@ -183,6 +218,56 @@ def remove(db: sqlite3.Connection, label: str | None, digest: bytes | None) -> R
     if labels:
         derived.clear(db)
     return Removed(labels, frozenset(left))
+
+
+def take(db: sqlite3.Connection, path: Path, ids: Sequence[int]) -> TakenSamples:
+    """Deletes the samples with these numbers and returns them; numbers without a sample are ignored.
+
+    Raises:
+        StoreCorrupt: a row fails its check.
+    """
+    rows = [row for sample in dict.fromkeys(ids) if (row := _row(db, path, "id", sample)) is not None]
+    taken = TakenSamples(tuple(rows), tuple(captures.preview(db, path, row.id, row.measured) for row in rows))
+    for row in rows:
+        remove(db, None, row.digest)
+    return taken
+
+
+def put_back(db: sqlite3.Connection, path: Path, taken: TakenSamples) -> None:
+    """Writes taken samples again under their numbers.
+
+    Raises:
+        StoreError: a photo, or its number, is in the store (`photo-known`).
+    """
+    for row, preview in zip(taken.rows, taken.previews):
+        try:
+            write(db, row, preview)
+        except sqlite3.IntegrityError as error:
+            message = f"{path}: sample {row.id} is in the store again; nothing was brought back"
+            raise StoreError(message, code="photo-known", path=str(path), sample=row.id) from error
+    derived.clear(db)
+
+
+def copy(db: sqlite3.Connection, source: sqlite3.Connection, path: Path) -> list[int]:
+    """Writes every sample of another store whose photo is not here yet, under new numbers; returns these.
+
+    Args:
+        db: of this store.
+        source: of the other one.
+        path: of the other one, for messages.
+
+    Raises:
+        StoreCorrupt: a row of the other store fails its check.
+    """
+    number, ids = next_id(db, "sample"), []
+    for chunk in chunks(source, path, 0):
+        for raw in chunk:
+            row = SampleRow(*raw)
+            if db.execute("SELECT 1 FROM sample WHERE digest = ?", (row.digest,)).fetchone() is None:
+                write(db, row._replace(id=number), captures.preview(source, path, row.id, row.measured))
+                ids.append(number)
+                number += 1
+    return ids
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:

@@ -20,7 +20,7 @@ from edgetl.store.connection import Connection
 from edgetl.store.erasure import Removed
 from edgetl.store.events import Event
 from edgetl.store.lock import WriterLock
-from edgetl.store.samples import NewSample, Sample
+from edgetl.store.samples import NewSample, Sample, TakenSamples
 from edgetl.types import Embeddings, Fingerprint, HeadInfo
 
 NAMED = 5
@@ -126,6 +126,15 @@ class Store:
         with self._connection.reading() as db:
             return samples.find(db, self.path, digest)
 
+    def label(self, sample: int) -> str:
+        """The class of a sample.
+
+        Raises:
+            StoreError: there is no such sample (`sample-missing`).
+        """
+        with self._connection.reading() as db:
+            return samples.label(db, self.path, int(sample))
+
     def preview(self, sample: int) -> bytes:
         """What a person is shown of a sample: a photo's thumbnail, a JPEG; empty if none is kept.
 
@@ -162,6 +171,43 @@ class Store:
             removed = samples.remove(db, label, digest)
             self._connection.erase()
         return removed
+
+    def take(self, ids: Iterable[int]) -> TakenSamples:
+        """Removes the samples with these numbers and returns them, complete; numbers without a sample are ignored."""
+        with self._connection.transaction("taking photos out") as db:
+            taken = samples.take(db, self.path, [int(sample) for sample in ids])
+            self._connection.erase()
+        return taken
+
+    def put_back(self, taken: TakenSamples) -> None:
+        """Brings back what :meth:`take` removed, under the same numbers.
+
+        Raises:
+            StoreError: one of the photos is in the store again (`photo-known`); none is brought back.
+        """
+        with self._connection.transaction("bringing photos back") as db:
+            samples.put_back(db, self.path, taken)
+
+    def copy_samples(self, other: Store) -> list[int]:
+        """Adds every sample of another store whose photo is not here yet; returns their numbers here.
+
+        Raises:
+            FingerprintMismatch: it holds another model's embeddings.
+            StoreCorrupt: a row of the other store fails its check; nothing was added.
+        """
+        schema.check_fingerprint(other.path, other.fingerprint, self.fingerprint)
+        with other._connection.reading() as source, self._connection.transaction("copying photos") as db:
+            ids = samples.copy(db, source, other.path)
+            events.insert(db, "merge", f"{len(ids)} photos of {other.path.name}", None)
+        return ids
+
+    def save_copy(self, path: str | os.PathLike[str]) -> None:
+        """Writes the whole store as it is now to a new file, without its free pages.
+
+        Raises:
+            StoreError: the file exists, or the disk has no room.
+        """
+        self._connection.save_copy(os.fspath(path))
 
     def traces(self, removed: Removed) -> int:
         """How many pieces of removed photos are still in the store's file or journal, and in no row that remains.
@@ -329,6 +375,15 @@ class Store:
         with self._connection.reading() as db:
             head = heads.active_id(db, self.path)
             return None if head is None else heads.info(db, self.path, head)
+
+    def changed_elsewhere(self) -> bool:
+        """Whether another process has changed the file since the last call; a few microseconds, and True at first."""
+        return self._connection.changed_elsewhere()
+
+    def active_id(self) -> int | None:
+        """The number of the active head; None if no head is active."""
+        with self._connection.reading() as db:
+            return heads.active_id(db, self.path)
 
     def head_bytes(self, head: int) -> bytes:
         """One head's file.
