@@ -1,0 +1,350 @@
+"""Cameras: every kind gives frames in order, ends when it is closed, comes back when it was lost, and names its errors."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pictures import COLOURS, coloured, encoded, picture
+from PIL import Image
+from raising import raises
+
+from edgetl import camera
+from edgetl.camera import Camera, CameraEvent, Frame
+from edgetl.camera.address import parse
+from edgetl.camera.camera import Camera as OpenCamera
+from edgetl.camera.health import Health
+from edgetl.camera.sources.stdin import JpegSplitter, StdinSource
+from edgetl.camera.sources.web import PartSplitter
+from edgetl.errors import CameraError
+
+PHOTOS = [coloured(label, seed) for seed in range(3) for label in COLOURS]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, content in enumerate(PHOTOS):
+        (folder / f"{number:02}.jpg").write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'edgetl[camera]'")
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 80, "yuv420p"
+        for number in range(len(PHOTOS)):
+            pixels = np.full((80, 96, 3), 20 * number, np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+class Web:
+    """An HTTP camera; `answer` writes what it says."""
+
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.requests.append(dict(self.headers))
+                with contextlib.suppress(OSError):
+                    answer(self)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.requests: list[dict[str, str]] = []
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def web() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], Web]]:
+    servers: list[Web] = []
+
+    def serve(answer: Callable[[BaseHTTPRequestHandler], None]) -> Web:
+        servers.append(Web(answer))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.close()
+
+
+def say(handler: BaseHTTPRequestHandler, kind: str, *chunks: bytes, status: int = 200) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Type", kind)
+    handler.end_headers()
+    for chunk in chunks:
+        handler.wfile.write(chunk)
+
+
+def stream(handler: BaseHTTPRequestHandler, *, length: bool = True, times: int = 10_000, between: float = 0.01) -> None:
+    say(handler, "multipart/x-mixed-replace; boundary=--cut")
+    for number in range(times):
+        content = PHOTOS[number % len(PHOTOS)]
+        size = f"Content-Length: {len(content)}\r\n" if length else ""
+        handler.wfile.write(f"--cut\r\nContent-Type: image/jpeg\r\n{size}\r\n".encode() + content + b"\r\n")
+        time.sleep(between)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def threads() -> int:
+    return sum(thread.name.startswith("edgetl-camera") for thread in threading.enumerate())
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture(params=["fake", "mjpeg", "snapshots", "stdin"])
+def live(request: pytest.FixtureRequest, photos: Path, web: Callable[..., Web]) -> Iterator[Camera]:
+    """One camera of each kind that goes on without end."""
+    kind = request.param
+    if kind == "fake":
+        yield camera.open(f"fake://{photos}?fps=100")
+    elif kind == "mjpeg":
+        yield camera.open(f"http://127.0.0.1:{web(stream).port}/video")
+    elif kind == "snapshots":
+        yield camera.open(f"http://127.0.0.1:{web(lambda handler: say(handler, 'image/jpeg', PHOTOS[0])).port}/shot.jpg")
+    else:
+        read, write = os.pipe()
+        stop = threading.Event()
+
+        def feed() -> None:
+            with contextlib.suppress(OSError):
+                while not stop.is_set():
+                    os.write(write, PHOTOS[0])
+                    time.sleep(0.01)
+
+        thread = threading.Thread(target=feed)
+        thread.start()
+        yield OpenCamera(StdinSource(read), "-")
+        stop.set()
+        thread.join()
+        os.close(read)
+        os.close(write)
+
+
+def test_frames_come_in_order_with_their_time(live: Camera) -> None:
+    with live:
+        frames = [next(live) for _ in range(3)]
+    assert all(isinstance(frame, Frame) and Image.open(io.BytesIO(frame.jpeg())).size == (96, 80) for frame in frames)
+    assert frames[0].sequence < frames[1].sequence < frames[2].sequence
+    assert frames[0].monotonic <= frames[2].monotonic
+    assert abs(frames[0].time - time.time()) < 3600
+
+
+def test_closing_from_another_thread_ends_the_wait_and_leaves_nothing(live: Camera) -> None:
+    next(live)
+    frames: list[Frame] = []
+    reader = threading.Thread(target=lambda: frames.extend(live))
+    reader.start()
+    live.close()
+    reader.join(30)
+    assert not reader.is_alive()
+    live.close()
+    assert threads() == 0
+    assert next(live, None) is None
+
+
+def test_a_slow_reader_gets_the_newest_frame(photos: Path) -> None:
+    with camera.open(f"fake://{photos}?fps=200") as source:
+        first = next(source)
+        wait_for(lambda: source._sequence > first.sequence + 20)  # type: ignore[attr-defined]  # what was read meanwhile
+        assert next(source).sequence > first.sequence + 15
+    with camera.open(f"fake://{photos}?fps=0.001") as source:
+        assert source.latest(0.01) is None
+
+
+def test_a_folder_and_a_video_are_read_once_and_whole(photos: Path, video: Path) -> None:
+    for uri in (str(photos), f"file://{photos}"):
+        with camera.open(uri) as source:
+            frames = []
+            for frame in source:
+                frames.append(frame.photo)
+                time.sleep(0.002)
+        assert frames == PHOTOS
+    with camera.open(str(video)) as source:
+        means = [float(np.mean(frame.photo)) for frame in source]
+    assert means == pytest.approx([20 * number for number in range(len(PHOTOS))], abs=4)
+    assert threads() == 0
+
+
+def test_a_stream_with_and_without_lengths_gives_the_same_photos(web: Callable[..., Web]) -> None:
+    for length in (True, False):
+        server = web(lambda handler, length=length: stream(handler, length=length, between=0.03))
+        with camera.open(f"http://127.0.0.1:{server.port}/") as source:
+            assert all(next(source).photo in PHOTOS for _ in range(8))
+
+
+def test_a_lost_camera_comes_back_and_both_are_events(web: Callable[..., Web], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgetl.camera.camera.FIRST_WAIT_S", 0.01)
+    events: list[CameraEvent] = []
+    server = web(lambda handler: stream(handler, times=3))
+    with camera.open(f"http://user:secret@127.0.0.1:{server.port}/", on_event=events.append) as source:
+        wait_for(lambda: [event.code for event in events].count("connected") == 2)
+        assert next(source).sequence > 0
+    codes = [event.code for event in events if event.code in ("connected", "disconnected")]
+    assert codes[:3] == ["connected", "disconnected", "connected"]
+    assert server.requests[0]["Authorization"].startswith("Basic ")
+    assert "secret" not in repr(events) + source.uri
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda handler: say(handler, "text/html", b"<p>hello"),
+        lambda handler: say(handler, "image/jpeg", b"no jpeg"),
+        lambda handler: say(handler, "multipart/x-mixed-replace", b"--x\r\n\r\n"),
+        lambda handler: say(handler, "text/plain", status=404),
+        lambda handler: say(handler, "text/plain", status=401),
+        lambda handler: say(handler, "multipart/x-mixed-replace; boundary=x", b"--x\r\n\r\n" + b"y" * (20 * 2**20)),
+        lambda handler: handler.wfile.write(b"not http"),
+    ],
+)
+def test_what_is_not_a_camera_is_reported_and_tried_again(answer: Callable[..., None], web: Callable[..., Web]) -> None:
+    events: list[CameraEvent] = []
+    with camera.open(f"http://127.0.0.1:{web(answer).port}/", on_event=events.append):
+        wait_for(lambda: events)
+    assert events[0].code == "disconnected"
+    assert events[0].values["seconds"] > 0
+
+
+def test_nobody_at_the_address_is_an_event_with_a_growing_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgetl.camera.camera.FIRST_WAIT_S", 0.001)
+    events: list[CameraEvent] = []
+    with camera.open("http://127.0.0.1:9/", on_event=events.append):
+        wait_for(lambda: len(events) > 4)
+    waits = [event.values["seconds"] for event in events[:5]]
+    assert waits == sorted(waits)
+    assert waits[4] == pytest.approx(16 * waits[0])
+
+
+@pytest.mark.parametrize(
+    ("uri", "code"),
+    [
+        ("nonsense://x", "camera-uri"),
+        ("http://[", "camera-uri"),
+        ("csi://x", None),
+        ("/no/such/folder", "camera-unavailable"),
+        ("file:///no/such.mp4", "camera-unavailable"),
+        (__file__, "camera-uri"),
+    ],
+)
+def test_a_bad_uri_is_an_error(uri: str, code: str | None) -> None:
+    with pytest.raises(CameraError) as caught:
+        camera.open(uri)
+    assert code is None or caught.value.code == code
+    assert threads() == 0
+
+
+def test_a_missing_device_an_empty_folder_and_a_broken_video_are_errors(tmp_path: Path) -> None:
+    with raises(CameraError, "camera-unavailable"):
+        camera.open(str(tmp_path))
+    with raises(CameraError, "camera-uri", option="fps"):
+        (tmp_path / "a.jpg").write_bytes(PHOTOS[0])
+        camera.open(f"fake://{tmp_path}?fps=-1")
+    pytest.importorskip("av", reason="PyAV is not installed: pip install 'edgetl[camera]'")
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with camera.open(str(tmp_path / "broken.mp4")) as source, raises(CameraError, "camera-unavailable"):
+        next(source)
+    events: list[CameraEvent] = []
+    with camera.open("/dev/video97", on_event=events.append):
+        wait_for(lambda: events)
+    assert events[0].code == "disconnected"
+
+
+def test_a_password_is_never_shown() -> None:
+    assert parse("rtsp://user:secret@host:554/stream?x=1").shown == "rtsp://host:554/stream?x=1"
+
+
+def test_a_frozen_a_covered_and_a_dark_camera_are_events() -> None:
+    health, now = Health(), 0.0
+
+    def look(photo: bytes, seconds: float) -> list[str]:
+        nonlocal now
+        codes = []
+        for _ in range(round(10 * seconds)):
+            now += 0.1
+            change = health.check(photo, now)
+            codes += [] if change is None else [change[0]]
+        return codes
+
+    assert look(PHOTOS[0], 4) == []
+    assert look(PHOTOS[0], 3) == ["frozen"]
+    assert look(PHOTOS[1], 2) == ["normal"]
+    assert look(encoded(Image.new("RGB", (96, 80), (2, 2, 2))), 2) == ["covered"]
+    assert look(encoded(picture(seed=3).point(lambda value: value // 5)), 2) == ["night"]
+    assert look(PHOTOS[2], 2) == ["normal"]
+    assert look(b"\xff\xd8no jpeg", 2) == []
+
+
+@given(
+    cuts=st.lists(st.integers(0, sum(map(len, PHOTOS[:3]))), max_size=12),
+    between=st.binary(max_size=8).filter(lambda junk: b"\xff" not in junk),
+)
+def test_jpegs_come_out_of_any_chunks(cuts: list[int], between: bytes) -> None:
+    thumbnailed = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010E] = "\xff\xd8 in a description"
+    Image.open(io.BytesIO(PHOTOS[0])).save(thumbnailed, "JPEG", exif=exif)
+    jpegs = [thumbnailed.getvalue(), *PHOTOS[1:3]]
+    whole = between.join([b"", *jpegs])
+    edges = sorted({0, len(whole), *(min(cut, len(whole)) for cut in cuts)})
+    splitter = JpegSplitter()
+    assert [jpeg for start, end in itertools.pairwise(edges) for jpeg in splitter.feed(whole[start:end])] == jpegs
+
+
+@given(cuts=st.lists(st.integers(0, 30_000), max_size=12), lengths=st.booleans(), dashes=st.sampled_from(["", "--"]))
+def test_parts_come_out_of_any_chunks(cuts: list[int], lengths: bool, dashes: str) -> None:
+    whole = b""
+    for photo in PHOTOS[:3]:
+        size = b"content-length: %d\r\n" % len(photo) if lengths else b""
+        whole += b"--cut\r\nContent-Type: image/jpeg\r\n" + size + b"\r\n" + photo + b"\r\n"
+    whole += b"--cut\r\n"
+    edges = sorted({0, len(whole), *(min(cut, len(whole)) for cut in cuts)})
+    splitter = PartSplitter(f"{dashes}cut")
+    assert [part for start, end in itertools.pairwise(edges) for part in splitter.feed(whole[start:end])] == PHOTOS[:3]
+
+
+def test_a_thousand_frames_leave_no_descriptor_and_no_thread(photos: Path, web: Callable[..., Web]) -> None:
+    server = web(lambda handler: stream(handler, between=0))
+    before = descriptors()
+    for _ in range(3):
+        with camera.open(f"http://127.0.0.1:{server.port}/") as source:
+            for _ in range(300):
+                next(source)
+    wait_for(lambda: descriptors() <= before + 1)
+    assert threads() == 0
