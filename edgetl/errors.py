@@ -17,6 +17,9 @@ Each class also refines the builtin that a caller who does not know edgetl would
     │   └── OutOfMemory (MemoryError)           a training needs more memory than there is
     ├── HeadError (ValueError)                  a head file that is not one, or an embedding that no head can read
     ├── NotTrained (LookupError)                no head is active
+    ├── CameraError (OSError)                   a camera that cannot be opened or gives no frames
+    ├── InboxError (OSError)                    the inbox cannot do what was asked
+    ├── ServeError (ValueError)                 a request that the field station does not answer
     ├── BenchError (RuntimeError)               a measurement that failed
     │   ├── RecordError (ValueError)            a bench record that cannot be read, or compared with another
     │   └── RemoteError (ConnectionError)       another machine that cannot be measured from here
@@ -137,6 +140,24 @@ class NotTrained(EdgetlError, LookupError):
     """No head is active, so there is nothing to predict with."""
 
     code = "not-trained"
+
+
+class CameraError(EdgetlError, OSError):
+    """A camera that cannot be opened, or gives no frames."""
+
+    code = "camera-unavailable"
+
+
+class InboxError(EdgetlError, OSError):
+    """The inbox cannot do what was asked: damaged, full disk, or no such frame."""
+
+    code = "inbox-failed"
+
+
+class ServeError(EdgetlError, ValueError):
+    """A request that the field station does not answer, or a field station that cannot start."""
+
+    code = "request-rejected"
 
 
 class BenchError(EdgetlError, RuntimeError):

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from edgetl.cli import main
 
 ROOT = Path(__file__).parent.parent
-TOP = ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doctor", "demo", "export", "bench")
+TOP = ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doctor", "serve", "demo", "export", "bench")
 GROUPS = {
     "bundle": ["inspect", "choose", "add"],
     "head": ["list", "activate", "export", "import"],

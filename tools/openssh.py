@@ -7,18 +7,12 @@ as a user that the machine does not have.
 from __future__ import annotations
 
 import dataclasses
-import platform
-import shutil
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-import debian
 import sysroot
+import unpacked
 
-_SUITE = "bookworm"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # libc6 is the machine's own; the others are programs and their settings, which maintainer scripts would set up.
 _WITHOUT = ("libc6", "adduser", "debconf", "libpam-modules", "libpam-runtime", "lsb-base", "openssh-client", "openssh-sftp-server",
             "procps", "ucf", "runit-helper")  # fmt: skip
@@ -47,34 +41,13 @@ def ready() -> Server:
         debian.Damaged: a package does not arrive or is not what it should be.
         sysroot.Failed: it does not run on this machine.
     """
-    folder = _unpacked()
-    libraries = [path for pattern in ("usr/lib/*-linux-gnu", "lib/*-linux-gnu") for path in folder.glob(pattern)]
-    wrapper = next(path for library in libraries for path in library.glob("libnss_wrapper.so"))
-    server = Server(folder / "usr/sbin/sshd", {"LD_LIBRARY_PATH": ":".join(map(str, libraries))}, wrapper)
+    folder = unpacked.unpack("openssh", ["openssh-server", "libnss-wrapper"], _WITHOUT, _wanted)
+    wrapper = next(path for path in folder.glob("**/libnss_wrapper.so"))
+    server = Server(folder / "usr/sbin/sshd", unpacked.environment(folder), wrapper)
     words = subprocess.run([server.program, "-?"], env=server.env, capture_output=True, text=True).stderr
     if "OpenSSH" not in words:
         raise sysroot.Failed(f"{server.program} does not run here: {words.strip()}")
     return server
-
-
-def _unpacked() -> Path:
-    architecture = _ARCHITECTURES.get(platform.machine())
-    if sys.platform != "linux" or architecture is None:
-        raise sysroot.Failed(f"sshd is unpacked on Linux, on {', '.join(_ARCHITECTURES)}; this is {sys.platform} on {platform.machine()}")
-    folder = sysroot.cache() / "openssh" / f"{_SUITE}-{architecture}"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
-        try:
-            index = debian.Index(_SUITE, architecture)
-            for package in index.closure(["openssh-server", "libnss-wrapper"], without=_WITHOUT):
-                index.unpack(package, partial, _wanted)
-            partial.chmod(0o755)  # the server may run as another user
-            if not folder.exists():  # another process may have been faster
-                partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
 def _wanted(path: str) -> bool:

@@ -1,0 +1,387 @@
+"""What the page and the HTTP interface do: one classifier, its camera, its background training, and a way back for every step."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgetl.camera import CameraEvent, Frame
+from edgetl.camera.text import describe_event
+from edgetl.classifier import Classifier
+from edgetl.errors import PhotoError, ServeError
+from edgetl.inbox import Inbox
+from edgetl.inputs.photo.source import load
+from edgetl.serve import carry, views
+from edgetl.serve.hub import Hub
+from edgetl.serve.live import Answer, Live
+from edgetl.serve.trainer import BackgroundTrainer
+from edgetl.serve.undo import Steps
+from edgetl.session import editing, prediction
+from edgetl.session.reports import Added, FailedPhoto, TrainReport
+from edgetl.session.review import Review
+from edgetl.types import TOP, HeadInfo, Photo, Prediction, check_label, to_json
+
+_PROPOSED = 10
+"""Frames that the inbox proposes to label next."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Captured:
+    """One photo that was labelled on the page.
+
+    Attributes:
+        id: its sample id.
+        added: what became of it.
+    """
+
+    id: int
+    added: Added
+
+
+class Station:
+    """The field station; safe to call from several threads, each change complete when its call returns.
+
+    Attributes:
+        classifier: the classifier it trains.
+        hub: sends what happens to the pages.
+        inbox: the frames that the camera was unsure of.
+        live: the device's camera.
+        trainer: trains in the background.
+        steps: what can be taken back.
+        cameras: URIs of the device's cameras.
+    """
+
+    def __init__(self, classifier: Classifier, hub: Hub, inbox: Inbox, cameras: Sequence[str] = ()) -> None:
+        """Takes over an open classifier and inbox, and closes them at the end.
+
+        Args:
+            classifier: open for writing.
+            hub: sends what happens.
+            inbox: of the classifier's store.
+            cameras: URIs that the page may switch to; :meth:`start` opens the first.
+        """
+        self.classifier, self.hub, self.inbox, self.cameras = classifier, hub, inbox, tuple(cameras)
+        self.steps = Steps()
+        self._changing = threading.RLock()
+        self._review: tuple[str, Review] | None = None
+        self.trainer = BackgroundTrainer(self._train, self._training_changed)
+        self.live = Live(self._classify_frame, self._show, self._camera_event, lambda: hub.closed)
+        self.live.watched = lambda: hub.listeners > 0
+
+    def start(self) -> None:
+        """Opens the first camera, if any.
+
+        Raises:
+            CameraError: it cannot be opened.
+        """
+        if self.cameras:
+            self.live.open(self.cameras[0])
+
+    def switch_camera(self, number: int | None) -> None:
+        """Shows another of the device's cameras; None shows none.
+
+        Raises:
+            ServeError: there is no such camera (`camera-unknown`).
+            CameraError: it cannot be opened.
+        """
+        if number is not None and not 0 <= number < len(self.cameras):
+            raise ServeError(f"there is no camera {number}", code="camera-unknown", number=number)
+        self.live.open(None if number is None else self.cameras[number])
+        self.publish()
+
+    def close(self) -> None:
+        """Ends camera and training, and closes classifier and inbox."""
+        self.live.close()
+        self.trainer.close()
+        self.inbox.close()
+        self.classifier.close()
+
+    def state(self) -> dict[str, Any]:
+        """What the page shows; JSON-able."""
+        return views.state(self)
+
+    def classify(self, photos: Sequence[tuple[str, bytes]]) -> list[Prediction | PhotoError]:
+        """Classifies photos; the error of a photo that cannot be used in its place.
+
+        Raises:
+            NotTrained: no head is active.
+        """
+        return list(self.classifier.predict_many((content for _, content in photos), top=TOP))
+
+    def add(self, label: str, photos: Sequence[tuple[str, Photo]]) -> tuple[list[Captured], list[FailedPhoto]]:
+        """Adds labelled photos, durable when it returns, and trains soon after.
+
+        Args:
+            label: their class; a new one needs nothing else.
+            photos: (name, photo) of each.
+
+        Raises:
+            LabelError: the label is not allowed.
+            StoreError: they could not be made durable; none was added.
+        """
+        label = check_label(label)
+        with self._changing:
+            captured, failed = self._add(label, photos)
+            self._remember(label, captured)
+        self._changed()
+        return captured, failed
+
+    def capture(self, label: str) -> list[Captured]:
+        """Adds the frame that the device's camera shows.
+
+        Raises:
+            ServeError: there is no camera, or no frame yet (`camera-off`).
+        """
+        answer = self.live.answer
+        if answer is None:
+            raise ServeError("the camera shows nothing. Start it with --camera, or use this device's own.", code="camera-off")
+        captured, failed = self.add(label, [(f"frame {answer.frame.sequence}", answer.frame.jpeg())])
+        if failed:
+            raise PhotoError(failed[0].reason, code=failed[0].code)
+        return captured
+
+    def relabel(self, sample: int, label: str) -> None:
+        """Moves a stored photo to another class.
+
+        Raises:
+            LabelError: the label is not allowed.
+            StoreError: there is no such sample.
+        """
+        label = check_label(label)
+        with self._changing:
+            previous = editing.relabel(self.classifier.session, sample, label)
+            if previous != label:
+                self.steps.push(f"Move a photo from {previous} to {label}", lambda: self._relabel(sample, previous))
+        self._changed()
+
+    def discard(self, samples: Sequence[int], text: str | None = None) -> int:
+        """Removes stored photos; undo brings them back until the server ends.
+
+        Returns:
+            How many there were.
+        """
+        with self._changing:
+            taken = editing.take(self.classifier.session, samples)
+            if taken:
+                session = self.classifier.session
+                count = f"{len(taken)} photo" + ("" if len(taken) == 1 else "s")
+                self.steps.push(text or f"Delete {count}", lambda: editing.put_back(session, taken))
+        self._changed()
+        return len(taken)
+
+    def discard_class(self, label: str) -> int:
+        """Removes a class; undo brings it back until the server ends.
+
+        Raises:
+            ServeError: there is no such class (`class-unknown`).
+        """
+        samples = editing.samples_of(self.classifier.session, label)
+        if not samples:
+            raise ServeError(f"there is no class {label!r}", code="class-unknown", label=label)
+        return self.discard(samples, f"Delete the class {label}")
+
+    def upload(self, path: Path, name: str) -> dict[str, Any]:
+        """Adds the photos of a zip, and reports the progress as events.
+
+        Args:
+            path: the zip.
+            name: as it was uploaded.
+
+        Returns:
+            How many were added, known or moved, and those that failed; JSON-able.
+
+        Raises:
+            ServeError: the zip cannot be used.
+        """
+
+        def report(done: int, total: int) -> None:
+            self.hub.publish("progress", {"doing": f"Adding the photos of {name}", "done": done, "total": total})
+
+        with self._changing:
+            before = set(self.classifier.store.ids().tolist())
+            result = self.classifier.add_many(carry.photos_in_zip(path, name), progress=report)
+            new = sorted(set(self.classifier.store.ids().tolist()) - before)
+            self._remember_new(new, f"Add {len(new)} photos of {name}")
+        self._changed()
+        return {
+            **{status: result.number(status) for status in ("added", "known", "relabelled")},
+            "failed": [to_json(failed) for failed in result.failed],
+            "undo": self.steps.newest,
+        }
+
+    def merge(self, path: Path, name: str) -> dict[str, Any]:
+        """Adds the photos of another device's store.
+
+        Raises:
+            StoreError: the file is not a store, damaged, or of another model.
+        """
+        with self._changing:
+            new = carry.merge(self.classifier, path)
+            self._remember_new(new, f"Add {len(new)} photos of {name}")
+        self._changed()
+        return {"added": len(new), "undo": self.steps.newest}
+
+    def train(self) -> None:
+        """Asks for a training; returns at once."""
+        self.trainer.request()
+        self.publish()
+
+    def activate(self, head_id: int) -> HeadInfo:
+        """Makes a head of the history the active one.
+
+        Raises:
+            StoreError: there is no such head.
+        """
+        with self._changing:
+            before = self.classifier.store.active()
+            info = self.classifier.activate(head_id)
+            if before is not None and before.id != head_id:
+                self.steps.push(f"Activate head {head_id}", lambda: self._activate(before.id))
+        self.publish()
+        return info
+
+    def rollback(self) -> HeadInfo:
+        """Makes the head active that was active before.
+
+        Raises:
+            NotTrained: there is none.
+        """
+        with self._changing:
+            before = self.classifier.store.active()
+            info = self.classifier.rollback()
+            if before is not None:
+                self.steps.push(f"Go back to head {info.id}", lambda: self._activate(before.id))
+        self.publish()
+        return info
+
+    def undo(self) -> str:
+        """Takes the newest step back; returns what it was.
+
+        Raises:
+            ServeError: there is nothing to undo (`nothing-to-undo`).
+        """
+        with self._changing:
+            step = self.steps.pop()
+            if step is None:
+                raise ServeError("there is nothing to undo", code="nothing-to-undo")
+            try:
+                step.revert()
+            except BaseException:
+                self.steps.push(step.text, step.revert)
+                raise
+        self._changed()
+        return step.text
+
+    def label_inbox(self, ids: Sequence[int], label: str) -> tuple[list[Captured], list[FailedPhoto]]:
+        """Labels frames of the inbox: they become training photos.
+
+        Raises:
+            LabelError: the label is not allowed.
+            InboxError: there is no such frame.
+        """
+        label = check_label(label)
+        photos = [(f"inbox {number}", self.inbox.photo(number)) for number in ids]
+        with self._changing:
+            captured, failed = self._add(label, photos)
+            self.inbox.remove(ids)
+            self._remember(label, captured, lambda: self.inbox.restore(ids))
+        self._changed()
+        return captured, failed
+
+    def inbox_view(self) -> dict[str, Any]:
+        """The frames of the inbox, grouped by likeness and ordered by what teaches most; JSON-able."""
+        items, head = self.inbox.items(), self.classifier.session.head
+        return views.inbox(items, self.inbox.groups(items), [] if head is None else self.inbox.ranked(items, head, _PROPOSED))
+
+    def empty_inbox(self, ids: Sequence[int]) -> None:
+        """Removes frames of the inbox."""
+        with self._changing:
+            self.inbox.remove(ids)
+            self.steps.push(f"Delete {len(ids)} from the inbox", lambda: self.inbox.restore(ids))
+        self.publish()
+
+    def review(self) -> Review:
+        """How good the classes are; measured once for each state of the store.
+
+        Raises:
+            TrainError: no photo, or a single class.
+        """
+        key = self.classifier.store.digest()
+        if self._review is None or self._review[0] != key:
+            self._review = (key, self.classifier.review())
+        return self._review[1]
+
+    def publish(self) -> None:
+        """Sends the state to the pages."""
+        self.hub.publish("state", self.state())
+
+    def _changed(self) -> None:
+        self.trainer.request()
+        self.publish()
+
+    def _add(self, label: str, photos: Sequence[tuple[str, Photo]]) -> tuple[list[Captured], list[FailedPhoto]]:
+        captured: list[Captured] = []
+        failed: list[FailedPhoto] = []
+        for name, photo in photos:
+            try:
+                source = load(photo)
+                report = self.classifier.add(photo, label)
+            except PhotoError as error:
+                failed.append(FailedPhoto.from_error(name, error))
+                continue
+            sample = self.classifier.store.find(source.digest)
+            if sample is not None:
+                captured.append(Captured(sample.id, report.photos[0]))
+        return captured, failed
+
+    def _remember(self, label: str, captured: Sequence[Captured], also: Callable[[], object] = lambda: None) -> None:
+        """Makes a step of photos that were added or moved; `also` takes back what else was done."""
+        new = [each.id for each in captured if each.added.status == "added"]
+        moved = {each.id: each.added.previous for each in captured if each.added.status == "relabelled" and each.added.previous}
+        session, count = self.classifier.session, len(new) + len(moved)
+
+        def revert() -> None:
+            editing.take(session, new)
+            for sample, previous in moved.items():
+                editing.relabel(session, sample, previous)
+            also()
+
+        if count:
+            self.steps.push(f"Add {count} photo{'' if count == 1 else 's'} to {label}", revert)
+
+    def _remember_new(self, samples: Sequence[int], text: str) -> None:
+        if samples:
+            self.steps.push(text, lambda: editing.take(self.classifier.session, samples))
+
+    def _relabel(self, sample: int, label: str) -> None:
+        editing.relabel(self.classifier.session, sample, label)
+
+    def _activate(self, head_id: int) -> None:
+        self.classifier.activate(head_id)
+
+    def _train(self) -> TrainReport:
+        with self._changing:
+            return self.classifier.train()
+
+    def _training_changed(self) -> None:
+        error, report = self.trainer.error, self.trainer.report
+        self.hub.publish("training", {"running": self.trainer.running, "error": None if error is None else error.to_json()})
+        if not self.trainer.running and error is None and report is not None and report.not_activated_because:
+            self.hub.publish("warning", {"code": "not-activated", "message": report.not_activated_because})
+        self.publish()
+
+    def _classify_frame(self, frame: Frame) -> Prediction:
+        head, embedder = self.classifier.session.trained(), self.classifier.embedder
+        embedding = embedder.embed(load(frame.photo))
+        predicted = prediction.predict(head, embedding, TOP)
+        self.inbox.offer(frame.jpeg, embedding, predicted, taken=frame.time, camera=self.live.uri or "")
+        return predicted
+
+    def _show(self, answer: Answer) -> None:
+        self.hub.publish("answer", views.answer(answer))
+
+    def _camera_event(self, event: CameraEvent) -> None:
+        self.hub.publish("camera", {"code": event.code, "message": describe_event(event)})

@@ -1,0 +1,349 @@
+"""The field station through its HTTP interface: teaching, undo, the live picture, and requests that cost too much."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import socket
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pages
+import pytest
+from field_station import Client, Reply, running, wait_for
+from pictures import COLOURS, coloured, encoded, picture
+
+pytest.importorskip("starlette", reason="the extra serve is not installed: pip install 'edgetl[serve]'")
+
+from edgetl import Classifier
+from edgetl.runtimes import fake
+from edgetl.serve import limits
+from edgetl.serve.app import ROUTES
+from edgetl.serve.hub import Hub
+
+
+@pytest.fixture
+def station(bundle: Path, tmp_path: Path) -> Iterator[Client]:
+    with running(bundle, tmp_path / "parts.db") as client:
+        yield client
+
+
+def teach(client: Client, label: str, seeds: range = range(4)) -> list[int]:
+    """Adds photos of a class and returns their sample ids."""
+    return [client.post(f"/v1/classes/{label}/photos", coloured(label, seed))["photos"][0]["id"] for seed in seeds]
+
+
+def counts(client: Client) -> dict[str, int]:
+    return {each["label"]: each["count"] for each in client.get("/v1/state")["classes"]}
+
+
+def test_a_photo_is_durable_before_the_answer_and_a_head_is_trained(station: Client, tmp_path: Path) -> None:
+    for label in ("red", "green"):
+        teach(station, label)
+        with Classifier.open_store(tmp_path / "parts.db", read_only=True) as reader:
+            assert reader.counts[label] == 4
+    state = station.settled()
+    assert state["head"]["labels"] == ["green", "red"]
+    (prediction,) = station.post("/v1/classify", coloured("red", 9))["predictions"]
+    assert prediction["label"] == "red"
+    added = teach(station, "blue")
+    assert station.settled()["head"]["labels"] == ["blue", "green", "red"]
+    assert len(set(added)) == 4
+
+
+def test_each_step_is_undone_in_turn(station: Client) -> None:
+    red = teach(station, "red")
+    teach(station, "green")
+    before = station.server.station.classifier.store.digest()
+    station.post(f"/v1/samples/{red[0]}/label", {"label": "green"})
+    assert counts(station) == {"green": 5, "red": 3}
+    assert station.send("DELETE", f"/v1/samples/{red[1]}").status == 200
+    assert station.send("DELETE", "/v1/classes/green").status == 200
+    station.post("/v1/classes/blue/photos", coloured("blue", 0))
+    assert counts(station) == {"blue": 1, "red": 2}
+    for expected in ({"red": 2}, {"green": 5, "red": 2}, {"green": 5, "red": 3}, {"green": 4, "red": 4}):
+        station.post("/v1/undo")
+        assert counts(station) == expected
+    assert station.server.station.classifier.store.digest() == before
+    for _ in range(8):
+        station.post("/v1/undo")
+    assert counts(station) == {}
+    assert station.send("POST", "/v1/undo").code == "nothing-to-undo"
+
+
+def test_heads_are_activated_rolled_back_and_undone(station: Client) -> None:
+    teach(station, "red")
+    teach(station, "green")
+    first = station.settled()["head"]["id"]
+    teach(station, "blue")
+    second = station.settled()["head"]["id"]
+    assert station.post("/v1/rollback")["id"] < second
+    station.post("/v1/undo")
+    assert station.settled()["head"]["labels"] == ["blue", "green", "red"]
+    assert station.post(f"/v1/heads/{first}/activate")["id"] == first
+    assert station.send("POST", "/v1/heads/999/activate").code == "head-missing"
+
+
+def test_the_accuracy_view_names_the_photos_behind_each_number(station: Client) -> None:
+    for label in ("red", "green", "blue"):
+        teach(station, label, range(6))
+    wrong = teach(station, "yellow", range(6, 7)), station.post("/v1/classes/red/photos", coloured("blue", 77))["photos"][0]["id"]
+    worth = station.get("/v1/worth")
+    labels, rows = worth["confusion"]["labels"], worth["confusion"]["counts"]
+    for label, row in zip(labels, rows):
+        for answer, count in zip(labels, row):
+            assert len(station.get(f"/v1/confusion/{label}/{answer}")["samples"]) == count
+    assert sum(map(sum, rows)) == 20
+    assert [suspect["id"] for suspect in worth["suspects"]] == [wrong[1]]
+    assert worth["suspects"][0]["looks_like"] == "blue"
+
+
+def test_a_form_with_several_photos_reports_each(station: Client) -> None:
+    parts = [("a.jpg", coloured("red", 0)), ("broken.jpg", b"\xff\xd8no photo"), ("b.jpg", coloured("red", 1))]
+    body = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="photo"; filename="%s"\r\n\r\n%s\r\n' % (name.encode(), content)
+        for name, content in parts
+    )
+    headers = {**station.bearer, "content-type": "multipart/form-data; boundary=x"}
+    answer = station.send("POST", "/v1/classes/red/photos", body + b"--x--\r\n", headers).json
+    assert [photo["status"] for photo in answer["photos"]] == ["added", "added"]
+    assert [failed["source"] for failed in answer["failed"]] == ["broken.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        (b"", "image/jpeg", "upload-empty"),
+        (b"x", "text/plain", "upload-type"),
+        (b"not a form", "multipart/form-data; boundary=x", None),
+        (b"--x--\r\n", "multipart/form-data; boundary=x", "upload-empty"),
+    ],
+)
+def test_what_is_not_a_photo_is_an_error(station: Client, body: bytes, kind: str, code: str | None) -> None:
+    reply = station.send("POST", "/v1/classify", body, {**station.bearer, "content-type": kind})
+    assert 400 <= reply.status < 500
+    assert code is None or reply.code == code
+
+
+def test_bad_fields_and_bad_labels_are_errors(station: Client) -> None:
+    (red, *_) = teach(station, "red")
+    assert station.send("POST", f"/v1/samples/{red}/label", {"label": 3}).code == "field-wrong"
+    assert station.send("POST", f"/v1/samples/{red}/label", {"label": " red"}).code == "label-blank"
+    assert station.send("POST", "/v1/samples/999/label", {"label": "x"}).code == "sample-missing"
+    assert station.send("POST", "/v1/inbox/delete", {"ids": ["1"]}).code == "field-wrong"
+    assert station.send("POST", "/v1/camera", {"number": 7}).code == "camera-unknown"
+    assert station.send("DELETE", "/v1/classes/nothing").code == "class-unknown"
+    assert station.send("POST", "/v1/classify", coloured("red", 5)).code == "not-trained"
+
+
+def test_names_are_text_and_never_markup(station: Client) -> None:
+    label = "<img src=x onerror=alert(1)>"
+    station.post("/v1/classes/%3Cimg%20src=x%20onerror=alert(1)%3E/photos", coloured("red", 0))
+    assert counts(station) == {label: 1}
+    page = station.send("GET", "/", headers={})
+    assert b"onerror" not in page.content
+
+
+def test_what_is_too_large_is_not_read_to_its_end(station: Client) -> None:
+    headers = {**station.bearer, "content-type": "image/jpeg", "content-length": str(limits.PHOTO_BYTES + 1)}
+    assert station.send("POST", "/v1/classify", b"x", headers).code == "upload-too-large"
+    with socket.create_connection(("127.0.0.1", station.port)) as endless:
+        lines = ["POST /v1/classify HTTP/1.1", f"Host: 127.0.0.1:{station.port}", f"Authorization: {station.bearer['authorization']}",
+                 "Content-Type: image/jpeg", "Transfer-Encoding: chunked", "", ""]  # fmt: skip
+        endless.sendall("\r\n".join(lines).encode())
+        sent = 0
+        try:
+            while sent < 4 * limits.PHOTO_BYTES:
+                endless.sendall(b"100000\r\n" + b"x" * 2**20 + b"\r\n")
+                sent += 2**20
+        except OSError:
+            pass
+        assert sent < 4 * limits.PHOTO_BYTES
+    assert station.get("/healthz") == {"ok": True}
+
+
+def test_a_picture_of_too_many_pixels_is_an_error_of_that_photo(station: Client) -> None:
+    teach(station, "red")
+    bomb = encoded(picture(8, 8).resize((9000, 9000)), "PNG")
+    answer = station.send("POST", "/v1/classes/red/photos", bomb, {**station.bearer, "content-type": "image/png"}).json
+    assert [failed["code"] for failed in answer["failed"]] == ["photo-too-large"]
+
+
+def test_events_arrive_as_they_happen(station: Client) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", station.port, timeout=60)
+    connection.request("GET", "/v1/events", headers=station.bearer)
+    response = connection.getresponse()
+    assert response.headers["content-type"].startswith("text/event-stream")
+    teach(station, "red", range(1))
+    names, photos = [], 0
+    while photos < 1:
+        line = response.readline().decode()
+        if line.startswith("event: "):
+            names.append(line.removeprefix("event: ").strip())
+        elif line.startswith("data: ") and names[-1] == "state":
+            photos = json.loads(line.removeprefix("data: "))["photos"]
+    assert names[0] == "state"
+    connection.close()
+
+
+def test_a_slow_listener_gets_the_newest_answer_and_every_warning() -> None:
+    import asyncio
+
+    async def listen() -> str:
+        hub = Hub()
+        events = hub.listen()
+        assert (await events.__anext__()).startswith("retry:")
+        for number in range(5):
+            hub.publish("answer", {"number": number})
+            hub.publish("warning", {"number": number})
+        text = await events.__anext__()
+        await events.aclose()
+        assert hub.listeners == 0
+        return text
+
+    text = asyncio.run(listen())
+    assert text.count("event: answer") == 1
+    assert '{"number":4}' in text.split("event: answer")[1]
+    assert text.count("event: warning") == 5
+
+
+def test_the_document_of_the_interface_names_every_route() -> None:
+    import edgetl.serve.app as app
+
+    document = json.loads((Path(app.__file__).parent / "openapi.json").read_text("utf-8"))
+    documented = {(method.upper(), path) for path, operations in document["paths"].items() for method in operations}
+    assert documented == {(method, path) for method, path, _ in ROUTES}
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, label in enumerate(COLOURS):
+        (folder / f"{number}.jpg").write_bytes(coloured(label, 50 + number))
+    return folder
+
+
+def test_the_live_picture_shows_the_frames_that_were_classified(bundle: Path, tmp_path: Path, frames: Path) -> None:
+    with running(bundle, tmp_path / "parts.db", cameras=(f"fake://{frames}?fps=20&loop=1",)) as client:
+        wait_for(lambda: client.server.station.live.answer is not None)
+        shown = [path.read_bytes() for path in sorted(frames.iterdir())]
+        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
+        connection.request("GET", "/v1/stream", headers=client.bearer)
+        response = connection.getresponse()
+        for _ in range(3):
+            assert response.readline().strip() == b"--edgetl-frame"
+            headers = dict(line.decode().strip().lower().split(": ") for line in iter(response.readline, b"\r\n"))
+            assert response.read(int(headers["content-length"])) in shown
+            response.readline()
+        connection.close()
+        captured = client.post("/v1/classes/red/photos?from=camera")
+        assert [photo["status"] for photo in captured["photos"]] == ["added"]
+        assert client.get("/v1/state")["camera"]["uri"].startswith("fake://")
+        client.post("/v1/camera", {"number": None})
+        assert client.send("POST", "/v1/classes/red/photos?from=camera").code == "camera-off"
+        client.post("/v1/camera", {"number": 0})
+        assert client.get("/v1/state")["camera"] is not None
+
+
+def zipped(*photos: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in photos:
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def upload(station: Client, content: bytes, name: str, path: str = "/v1/upload") -> Reply:
+    return station.send("POST", f"{path}?name={name}", content, {**station.bearer, "content-type": "application/zip"})
+
+
+def test_a_zip_of_class_folders_and_one_of_teachable_machine_become_photos(station: Client) -> None:
+    folders = zipped(
+        *((f"set/{label}/{seed}.jpg", coloured(label, seed)) for label in ("red", "green") for seed in range(3)),
+        ("set/red/broken.jpg", b"no photo"),
+        ("__MACOSX/set/red/._0.jpg", b"x"),
+        ("../../etc/0.jpg", coloured("blue", 0)),
+    )
+    reply = upload(station, folders, "set.zip").json
+    assert (reply["added"], [failed["code"] for failed in reply["failed"]]) == (6, ["photo-format-unknown"])
+    assert counts(station) == {"green": 3, "red": 3}
+    plain = zipped(*((f"{seed}.jpg", coloured("yellow", seed)) for seed in range(2)))
+    assert upload(station, plain, "Class%201-samples.zip").json["added"] == 2
+    assert counts(station)["Class 1"] == 2
+    station.post("/v1/undo")
+    assert "Class 1" not in counts(station)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"no zip", "archive-unusable"),
+        (zipped(("readme.txt", b"x")), "archive-empty"),
+        (zipped(("a/0.jpg", b"\0" * 30_000_000), method=zipfile.ZIP_DEFLATED), "upload-too-large"),
+        (zipped(("a/0.jpg", coloured("red", 0)))[:-40], "archive-unusable"),
+        (b"", "upload-empty"),
+    ],
+)
+def test_a_bad_zip_is_an_error_and_leaves_no_file(station: Client, content: bytes, code: str, tmp_path: Path) -> None:
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert upload(station, content, "x.zip").code == code
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert counts(station) == {}
+
+
+def test_another_devices_store_is_merged_and_undone(station: Client, bundle: Path, tmp_path: Path) -> None:
+    teach(station, "red")
+    with Classifier.open(bundle, tmp_path / "other.db") as other:
+        other.add(coloured("red", 0), "red")
+        for seed in range(3):
+            other.add(coloured("green", seed), "green")
+    reply = upload(station, (tmp_path / "other.db").read_bytes(), "other.db", "/v1/merge").json
+    assert reply["added"] == 3
+    assert counts(station) == {"green": 3, "red": 4}
+    assert station.settled()["head"]["labels"] == ["green", "red"]
+    station.post("/v1/undo")
+    assert counts(station) == {"red": 4}
+    assert upload(station, b"x" * 5000, "other.db", "/v1/merge").code == "not-a-store"
+    strange = fake.write_bundle(str(tmp_path / "strange.edgetl"), encoded(picture(seed=9)), seed=1).path
+    with Classifier.open(strange, tmp_path / "strange.db") as other:
+        other.add(coloured("blue", 0), "blue")
+    assert upload(station, (tmp_path / "strange.db").read_bytes(), "strange.db", "/v1/merge").code == "model-mismatch"
+
+
+def test_the_store_and_the_head_are_downloaded_whole(station: Client, bundle: Path, tmp_path: Path) -> None:
+    assert station.send("GET", "/v1/download/head").code == "not-trained"
+    for label in ("red", "green"):
+        teach(station, label)
+    station.settled()
+    (tmp_path / "copy.db").write_bytes(station.send("GET", "/v1/download/store").content)
+    (tmp_path / "head").write_bytes(station.send("GET", "/v1/download/head").content)
+    with Classifier.open(bundle, tmp_path / "copy.db") as copy:
+        assert copy.counts == {"green": 4, "red": 4}
+        assert copy.predict(coloured("red", 30)).label == "red"
+        copy.import_head(tmp_path / "head")
+    assert station.send("GET", "/v1/download/everything").code == "download-unknown"
+
+
+def test_metrics_are_prometheus_text(station: Client) -> None:
+    teach(station, "red")
+    teach(station, "green")
+    station.settled()
+    lines = station.send("GET", "/metrics").content.decode().splitlines()
+    assert 'edgetl_photos{class="red"} 4.0' in lines
+    assert "edgetl_training 0.0" in lines
+    assert "edgetl_inferences_total 8.0" in lines
+
+
+def test_the_commands_of_the_documentation_work(station: Client, tmp_path: Path) -> None:
+    pages.lay_out(tmp_path)
+    (block,) = [block["code"] for block in pages.blocks("docs/how-to/field-station.md") if "curl" in block["code"]]
+    environment = {**os.environ, "URL": station.server.address.url.rstrip("/")}
+    done = subprocess.run(["bash", "-euc", block], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert station.settled()["photos"] == 3
+    assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")

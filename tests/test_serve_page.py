@@ -1,0 +1,285 @@
+"""The field station in a real browser: the whole story, every view, small and large, light and dark, by touch and by keyboard."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from field_station import Client, running
+from pictures import COLOURS, coloured
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+import browser
+import debian
+import sysroot
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
+pytest.importorskip("starlette", reason="the extra serve is not installed: pip install 'edgetl[serve]'")
+
+pytestmark = pytest.mark.slow
+VIEWS = ("live", "inbox", "accuracy", "history", "files")
+SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    try:
+        program = browser.ready()
+    except (debian.Unreachable, sysroot.Failed) as error:
+        pytest.skip(f"no browser: {error}")
+    with sync_api.sync_playwright() as playwright:
+        frames = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+        opened = playwright.chromium.launch(executable_path=str(program), args=["--no-sandbox", *frames])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def cameras(tmp_path: Path) -> tuple[str, ...]:
+    """One camera per colour, each showing different frames of it."""
+    for label in COLOURS:
+        (tmp_path / label).mkdir()
+        for seed in range(40):
+            (tmp_path / label / f"{seed:02}.jpg").write_bytes(coloured(label, 1000 + seed))
+    return tuple(f"fake://{tmp_path / label}?fps=12" for label in COLOURS)
+
+
+@pytest.fixture
+def station(bundle: Path, tmp_path: Path, cameras: tuple[str, ...]) -> Iterator[Client]:
+    with running(bundle, tmp_path / "parts.db", cameras=cameras) as client:
+        yield client
+
+
+class Page:
+    """A page that has entered the code; it fails on any error in the console and on any request to another host."""
+
+    def __init__(self, chromium: Any, station: Client, size: str = "phone", scheme: str = "light") -> None:
+        width, height = SIZES[size]
+        self.context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=size == "phone")
+        self.page = self.context.new_page()
+        self.problems: list[str] = []
+        self.taps = 0
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("console", lambda message: self._note(message))
+        self.page.on("request", lambda request: self._check(request.url, station))
+        self.page.goto(f"{station.server.address.url}#code={station.server.access.code}")
+        self.page.wait_for_selector("#buttons", state="attached")
+        self.page.wait_for_selector("#views:not([hidden])")
+
+    def _note(self, message: Any) -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):  # the page shows these itself
+            self.problems.append(message.text)
+
+    def _check(self, url: str, station: Client) -> None:
+        if not url.startswith((station.server.address.url, "blob:", "data:")):
+            self.problems.append(f"a request to {url}")
+
+    def tap(self, selector: str) -> None:
+        self.page.click(selector)
+        self.taps += 1
+
+    def text(self, selector: str) -> str:
+        return str(self.page.inner_text(selector))
+
+    def wait(self, expression: str) -> None:
+        """Waits until an expression is true; not by Playwright's own way, which the page's content security policy forbids."""
+        end = time.monotonic() + 60
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, expression
+            self.page.wait_for_timeout(20)
+
+    def look_at(self, colour: str) -> None:
+        self.page.select_option("#source", f"device {list(COLOURS).index(colour)}")
+        self.wait("document.querySelector('#stream').naturalWidth > 0")
+
+    def new_class(self, label: str) -> None:
+        self.page.fill("#new-label", label)
+        self.tap("#new-class button")
+
+    def capture(self, label: str, times: int) -> None:
+        """Taps a class button, and waits until each photo is acknowledged."""
+        for _ in range(times):
+            before = self.count(label)
+            self.page.wait_for_timeout(150)  # the camera's next frame
+            self.tap(f'.class[data-label="{label}"]')
+            self.wait(f"{COUNT}('{label}') > {before}")
+
+    def count(self, label: str) -> int:
+        return int(self.page.evaluate(f"{COUNT}('{label}')"))
+
+    def close(self) -> None:
+        assert self.problems == []
+        self.context.close()
+
+
+COUNT = "(label => parseInt(document.querySelector(`.class[data-label=\"${label}\"] small`)?.textContent ?? '0', 10))"
+
+
+@pytest.fixture
+def page(chromium: Any, station: Client) -> Iterator[Page]:
+    opened = Page(chromium, station)
+    yield opened
+    opened.close()
+
+
+def test_the_whole_story(page: Page, station: Client, tmp_path: Path) -> None:
+    page.wait("document.querySelector('#answer-label').textContent === 'Not trained yet'")
+    for colour in ("red", "green"):
+        page.look_at(colour)
+        page.new_class(colour)
+        page.capture(colour, 5)
+    page.wait("document.querySelector('#answer-label').textContent === 'green'")
+    page.tap("[data-view=accuracy]")
+    page.page.wait_for_selector("#accuracy-body table")
+    assert "Accuracy: 100 %" in page.text("#accuracy-body")
+    page.tap("[data-view=live]")
+
+    page.look_at("blue")
+    taps = page.taps
+    page.new_class("blue")
+    page.capture("blue", 10)
+    page.wait("document.querySelector('#answer-label').textContent === 'blue'")
+    assert page.taps - taps <= 15
+
+    page.look_at("yellow")
+    page.new_class("yellow")
+    page.capture("yellow", 5)
+    page.capture("red", 1)  # a yellow photo under the wrong label
+    assert page.count("red") == 6
+    station.settled()
+    page.tap("[data-view=accuracy]")
+    page.page.wait_for_selector("#accuracy-body .photo")
+    assert "red → yellow?" in page.text("#accuracy-body")
+    page.tap("#accuracy-body .photo")
+    page.page.wait_for_selector("#dialog[open]")
+    assert page.page.eval_on_selector("#dialog select", "select => select.value") == "yellow"
+    page.tap("#dialog .card button:has-text('Move')")
+    page.wait("!document.querySelector('#accuracy-body .photo')")
+    page.tap("#dialog form button")
+    page.tap("#undo")
+    page.wait("document.querySelector('#accuracy-body .photo')")
+
+    page.tap("[data-view=live]")
+    page.tap("#undo")
+    page.wait(f"{COUNT}('red') === 5")
+    station.settled()
+    page.tap("[data-view=history]")
+    heads = page.page.locator("#history-body tbody tr").count()
+    assert heads > 2
+    page.tap("#history-body button:has-text('Roll back')")
+    page.wait("document.querySelector('#undo').textContent.includes('Go back')")
+    page.tap("#undo")
+
+    page.tap("[data-view=files]")
+    with page.page.expect_download() as download:
+        page.tap("#files-body button:has-text('Store')")
+    download.value.save_as(tmp_path / "copy.db")
+    assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")
+
+
+def test_keys_take_photos_and_undo_them(page: Page, station: Client) -> None:
+    page.look_at("red")
+    page.new_class("red")
+    page.page.keyboard.press("1")
+    page.wait(f"{COUNT}('red') >= 1")
+    page.page.keyboard.press("z")
+    page.wait(f"{COUNT}('red') === 0")
+    page.page.keyboard.press("n")
+    assert page.page.evaluate("document.activeElement.id") == "new-label"
+    page.page.keyboard.type("1z green")
+    assert page.page.input_value("#new-label") == "1z green"
+
+
+def test_holding_a_button_keeps_only_frames_that_differ(page: Page) -> None:
+    page.look_at("green")
+    page.new_class("green")
+    box = page.page.locator(".class").bounding_box()
+    page.page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.page.mouse.down()
+    page.wait(f"{COUNT}('green') >= 3")
+    page.page.mouse.up()
+    page.page.wait_for_timeout(600)
+    count = page.count("green")
+    page.page.wait_for_timeout(600)
+    assert page.count("green") == count
+
+
+def test_the_browsers_own_camera_is_classified_and_trains(page: Page, station: Client) -> None:
+    page.page.select_option("#source", "browser")
+    page.wait("document.querySelector('#video').videoWidth > 0")
+    for label in ("one", "two"):
+        page.new_class(label)
+        page.capture(label, 3)
+    station.settled()
+    page.wait("['one', 'two', 'unknown'].includes(document.querySelector('#answer-label').textContent)")
+    assert "fps" in page.text("#speed")
+
+
+def test_two_browsers_see_each_others_photos(chromium: Any, page: Page, station: Client) -> None:
+    other = Page(chromium, station, "desktop", "dark")
+    page.look_at("red")
+    page.new_class("red")
+    page.capture("red", 2)
+    other.wait(f"{COUNT}('red') === 2")
+    other.new_class("green")
+    other.capture("green", 2)
+    page.wait(f"{COUNT}('green') === 2")
+    other.close()
+
+
+def test_no_label_becomes_markup(page: Page, station: Client) -> None:
+    label = "<img src=x onerror=document.title='hacked'>"
+    station.server.station.add(label, [("x", coloured("red", 0))])
+    page.wait("document.querySelectorAll('.class').length === 1")
+    for view in VIEWS:
+        page.tap(f"[data-view={view}]")
+    assert label in page.page.inner_html("#buttons").replace("&lt;", "<").replace("&gt;", ">")
+    assert page.page.title() == "edgetl field station"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_fits_and_is_accessible(chromium: Any, station: Client, size: str, scheme: str, shots: Callable[[str], Path]) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-core is not installed: pip install axe-playwright-python"
+    )
+    for label in ("red", "green", "a class with a rather long name, as people give them"):
+        for seed in range(9):
+            station.server.station.add(label, [("photo", coloured(("red", "green", "blue")[seed % 3] if label[0] == "a" else label, seed))])
+    station.settled()
+    page = Page(chromium, station, size, scheme)
+    page.look_at("green")
+    for view in VIEWS:
+        page.tap(f"[data-view={view}]")
+        page.page.wait_for_timeout(500)
+        page.page.screenshot(path=shots(f"{view}-{size}-{scheme}.png"), full_page=True)
+        assert page.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), view
+        violations = axe.Axe().run(page.page).response["violations"]
+        assert [each["id"] for each in violations if each["impact"] in ("serious", "critical")] == [], view
+    page.close()
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Callable[[str], Path]:
+    """Where a picture of a page is saved: in the folder that EDGETL_SHOTS names, to look at, or in one that is deleted."""
+    import os
+
+    folder = Path(os.environ.get("EDGETL_SHOTS", tmp_path / "shots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return lambda name: folder / name
+
+
+def test_the_page_is_small_and_needs_nothing_else() -> None:
+    folder = Path(browser.__file__).parent.parent / "edgetl/serve/page"
+    files = list(folder.iterdir())
+    assert sum(path.stat().st_size for path in files) <= 150_000
+    assert {path.suffix for path in files} <= {".html", ".css", ".js", ".svg"}
+    assert not [
+        path.name
+        for path in files
+        if b"http://" in path.read_bytes().replace(b"http://www.w3.org/", b"") or b"https://" in path.read_bytes()
+    ]
