@@ -7,7 +7,6 @@ import html
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import warnings
@@ -17,6 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+import browser as chromium
+import debian
+import sysroot
 
 from edgetl.bench import files, report
 from edgetl.bench.method import QUICK
@@ -308,10 +312,10 @@ def test_text_and_marks_have_contrast_in_light_and_dark(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> str:
-    answer = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-    if answer is None:
-        pytest.skip("neither chromium nor google-chrome is installed: nothing here can look at the page")
-    return answer
+    try:
+        return str(chromium.ready())
+    except (debian.Unreachable, sysroot.Failed) as error:
+        pytest.skip(f"no browser to look at the page: {error}")
 
 
 def look(browser: str, page: Path, profile: Path, *options: str) -> str:
