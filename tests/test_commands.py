@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from edgetl.cli import main
 
 ROOT = Path(__file__).parent.parent
-TOP = ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doctor", "serve", "demo", "export", "bench")
+TOP = ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doctor", "serve", "watch", "demo", "export", "bench")
 GROUPS = {
     "bundle": ["inspect", "choose", "add"],
     "head": ["list", "activate", "export", "import"],
@@ -74,7 +74,7 @@ def test_an_option_means_the_same_wherever_it_is() -> None:
 
 def test_every_verb_that_prints_a_result_prints_it_as_json() -> None:
     without = [path for path, command in EVERY.items() if not any(p.name == "as_json" for p in command.params)]
-    pages = [("demo",), ("bench", "report"), ("bench", "show")]
+    pages = [("demo",), ("bench", "report"), ("bench", "show"), ("watch",)]
     assert sorted(path for path in without if not isinstance(EVERY[path], click.Group)) == sorted(pages)
 
 

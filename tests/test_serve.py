@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import json
 import os
+import shutil
 import socket
+import ssl
+import stat
 import subprocess
+import sys
+import threading
 import zipfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pages
 import pytest
+from click.testing import CliRunner
 from field_station import Client, Reply, running, wait_for
 from pictures import COLOURS, coloured, encoded, picture
 
 pytest.importorskip("starlette", reason="the extra serve is not installed: pip install 'edgetl[serve]'")
 
 from edgetl import Classifier
+from edgetl.cli import main
 from edgetl.runtimes import fake
 from edgetl.serve import limits
 from edgetl.serve.app import ROUTES
 from edgetl.serve.hub import Hub
+from edgetl.serve.server import Server, Settings
+from edgetl.store import Store
 
 
 @pytest.fixture
@@ -347,3 +359,70 @@ def test_the_commands_of_the_documentation_work(station: Client, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert station.settled()["photos"] == 3
     assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")
+
+
+@pytest.mark.slow
+def test_no_acknowledged_photo_is_lost_when_the_server_is_killed(bundle: Path, tmp_path: Path) -> None:
+    store = tmp_path / "parts.db"
+    command = [sys.executable, "-m", "edgetl", "serve", "-m", str(bundle), "-s", str(store), "--port", "0", "--json"]
+    for start in (0, 100, 200):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            text = ""
+            while not text.endswith("}\n") and (line := process.stdout.readline()):
+                text += line
+            address = urlsplit(json.loads(text)["url"])
+            token = (tmp_path / "parts.db.token").read_text().strip()
+            acknowledged = []
+            killer = threading.Timer(0.5, process.kill)
+            killer.start()
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                for seed in range(start, start + 100_000):
+                    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+                    photo = coloured(("red", "green")[seed % 2], seed)
+                    headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/jpeg"}
+                    connection.request("POST", f"/v1/classes/{('red', 'green')[seed % 2]}/photos", photo, headers)
+                    if connection.getresponse().status == 200:
+                        acknowledged.append(sha256(photo).digest())
+                    connection.close()
+            process.kill()
+        with Store.open(store, None) as after:
+            assert acknowledged
+            assert all(after.find(digest) is not None for digest in acknowledged)
+
+
+def test_a_store_in_use_or_of_another_bundle_is_an_error_at_the_start(station: Client, bundle: Path, tmp_path: Path) -> None:
+    def code(*words: str) -> str:
+        done = CliRunner().invoke(main, ["serve", "--port", "0", "--json", *words])
+        assert done.exit_code == 1
+        return str(json.loads(done.stdout)["error"]["code"])
+
+    assert code("-m", str(bundle), "-s", str(tmp_path / "parts.db")) == "store-locked"
+    strange = fake.write_bundle(str(tmp_path / "strange.edgetl"), encoded(picture(seed=9)), seed=1).path
+    Classifier.open(strange, tmp_path / "strange.db").close()
+    assert code("-m", str(bundle), "-s", str(tmp_path / "strange.db")) == "model-mismatch"
+    assert code("-m", str(bundle), "-s", str(tmp_path / "new.db"), "--port", str(station.port)) == "port-taken"
+    assert code("-m", str(bundle), "-s", str(tmp_path / "new.db"), "--camera", "nonsense") == "camera-unavailable"
+
+
+def test_tls_shows_the_fingerprint_of_a_certificate_that_is_made_once(bundle: Path, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: it makes the certificate")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    prints = []
+    for _ in range(2):
+        server = Server(Classifier.open(bundle, tmp_path / "parts.db"), Settings(port=0, tls=True))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        port = urlsplit(server.address.url).port
+        with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=context)) as connection:
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().status == 200
+            certificate = connection.sock.getpeercert(binary_form=True)
+        prints.append(":".join(f"{byte:02X}" for byte in sha256(certificate).digest()))
+        assert server.address.fingerprint == prints[-1]
+        server.stop()
+        thread.join(60)
+    assert prints[0] == prints[1]
+    assert stat.S_IMODE((tmp_path / "parts.db.key").stat().st_mode) == 0o600

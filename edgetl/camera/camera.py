@@ -28,11 +28,12 @@ class Camera:
 
     Attributes:
         uri: its URI without a password.
+        ends: whether it is a file, folder or pipe that is read once, every frame.
     """
 
     def __init__(self, source: Source, uri: str, on_event: Listener = lambda event: None) -> None:
         """Use :func:`open`."""
-        self.uri = uri
+        self.uri, self.ends = uri, source.ends
         self._source, self._on_event = source, on_event
         self._stop = threading.Event()
         self._changed = threading.Condition()

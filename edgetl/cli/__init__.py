@@ -7,7 +7,7 @@ from importlib import metadata
 
 import click
 
-from edgetl.cli import bench, bench_records, bundle, deploy, export, head, learn, query, serve, store
+from edgetl.cli import bench, bench_records, bundle, deploy, export, head, learn, query, serve, store, watch
 from edgetl.cli.group import Main
 
 
@@ -23,6 +23,7 @@ def main() -> None:
 
 for _verb in (
     *(learn.add, learn.train, query.predict, query.evaluate, query.explain, learn.forget, head.rollback, query.doctor, serve.serve),
+    watch.watch,
     *(bundle.demo, export.export, bench.bench),
     *(bundle.bundle, head.head, store.store, deploy.deploy, learn.adapt),
 ):

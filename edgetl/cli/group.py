@@ -14,9 +14,8 @@ from edgetl.errors import EdgetlError
 AS_JSON = "edgetl.json"
 """In the context's `meta` if `--json` was given: an error is printed as JSON too."""
 SECTIONS = (
-    ("Train and classify:", ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doctor", "serve")),
-    ("Try everything, make a bundle, measure:", ("demo", "export", "bench")),
-    ("More:", ("bundle", "head", "store", "deploy", "adapt")),
+    ("Train and classify:", ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doctor", "serve", "watch")),
+    ("Try everything, make a bundle, measure, and more:", ("demo", "export", "bench", "bundle", "head", "store", "deploy", "adapt")),
 )
 """Heading and verbs, in the order in which `edgetl --help` shows them."""
 

@@ -72,9 +72,10 @@ class Server:
     """
 
     def __init__(self, classifier: Classifier, settings: Settings) -> None:
-        """Binds the port.
+        """Binds the port and opens the first camera.
 
         Raises:
+            CameraError: it cannot be opened.
             ServeError: the port is taken (`port-taken`), the extra is missing (`serve-needs-extra`), or no certificate can be made.
         """
         try:
@@ -104,6 +105,12 @@ class Server:
             limit_concurrency=CONNECTIONS, timeout_keep_alive=15, timeout_graceful_shutdown=2, h11_max_incomplete_event_size=32 * 2**10,
             ssl_certfile=certificate, ssl_keyfile=key,
         )  # fmt: skip
+        try:
+            self.station.start()
+        except BaseException:
+            self._socket.close()
+            self.station.close()
+            raise
         hub = self.station.hub
 
         class EndingServer(uvicorn.Server):
@@ -116,7 +123,6 @@ class Server:
     def run(self) -> None:
         """Serves until SIGINT or SIGTERM, or :meth:`stop`."""
         with self._announced():
-            self.station.start()
             try:
                 self._server.run(sockets=[self._socket])
             finally:
@@ -152,6 +158,7 @@ def _bind(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # a program that reads the address can connect at once
     except OSError as error:
         listening.close()
         raise ServeError(

@@ -13,13 +13,14 @@ from edgetl.camera.text import describe_event
 from edgetl.classifier import Classifier
 from edgetl.errors import PhotoError, ServeError
 from edgetl.inbox import Inbox
+from edgetl.inbox.sorting import classify
 from edgetl.inputs.photo.source import load
 from edgetl.serve import carry, views
 from edgetl.serve.hub import Hub
 from edgetl.serve.live import Answer, Live
 from edgetl.serve.trainer import BackgroundTrainer
 from edgetl.serve.undo import Steps
-from edgetl.session import editing, prediction
+from edgetl.session import editing
 from edgetl.session.reports import Added, FailedPhoto, TrainReport
 from edgetl.session.review import Review
 from edgetl.types import TOP, HeadInfo, Photo, Prediction, check_label, to_json
@@ -374,11 +375,7 @@ class Station:
         self.publish()
 
     def _classify_frame(self, frame: Frame) -> Prediction:
-        head, embedder = self.classifier.session.trained(), self.classifier.embedder
-        embedding = embedder.embed(load(frame.photo))
-        predicted = prediction.predict(head, embedding, TOP)
-        self.inbox.offer(frame.jpeg, embedding, predicted, taken=frame.time, camera=self.live.uri or "")
-        return predicted
+        return classify(self.classifier, self.inbox, frame.photo, jpeg=frame.jpeg, taken=frame.time, camera=self.live.uri or "")
 
     def _show(self, answer: Answer) -> None:
         self.hub.publish("answer", views.answer(answer))

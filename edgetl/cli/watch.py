@@ -1,0 +1,72 @@
+"""`watch`: a camera as a sensor, whose changes are lines of JSON."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from edgetl.cli.options import MODEL, VERBOSE, opened
+from edgetl.types import to_json
+
+
+def _region(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        x, y, width, height = map(float, value.split(","))
+    except ValueError:
+        raise click.BadParameter("expected X,Y,WIDTH,HEIGHT as shares, e.g. 0.25,0.25,0.5,0.5") from None
+    if not (0 <= x < x + width <= 1 and 0 <= y < y + height <= 1):
+        raise click.BadParameter("the region must lie in the picture: shares from 0 to 1")
+    return x, y, width, height
+
+
+def _agree(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, int]:
+    agree, _, of = value.partition("/")
+    if not (agree.isdigit() and of.isdigit() and int(of) / 2 < int(agree) <= int(of)):
+        raise click.BadParameter("expected K/N with K more than half of N, e.g. 3/5")
+    return int(agree), int(of)
+
+
+@click.command()
+@MODEL
+@click.option("--camera", "uri", required=True, metavar="URI", help="A camera, e.g. /dev/video0, a video, or - for JPEGs on stdin.")
+@click.option("--every", type=click.FloatRange(0), default=0.2, show_default=True, help="Seconds between two classified frames.")
+@click.option("--region", callback=_region, metavar="X,Y,W,H", help="The part of the picture that counts, as shares.")
+@click.option("--motion", type=click.FloatRange(0), default=0.0, help="Classify only what moved: gray levels, e.g. 3.")
+@click.option("--agree", callback=_agree, default="3/5", show_default=True, metavar="K/N", help="K of the last N answers change the state.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.0, help="Less probable answers count as unknown.")
+@click.option("--dwell", type=click.FloatRange(0), default=0.0, help="Seconds that a state lasts at least.")
+@click.option("--frames", is_flag=True, help="A line for every classified frame too.")
+@VERBOSE
+def watch(uri: str, every: float, region: Any, motion: float, agree: tuple[int, int], threshold: float, dwell: float, frames: bool,
+          verbose: bool, **model: Any) -> None:  # fmt: skip
+    """Report what a camera sees, one line of JSON per change."""
+    from edgetl import camera
+    from edgetl.inbox import Inbox
+    from edgetl.watch import WatchSettings
+    from edgetl.watch.watch import camera_event
+    from edgetl.watch.watch import watch as watch_camera
+
+    def tell(kind: str, values: Mapping[str, Any]) -> None:
+        click.echo(json.dumps({"event": kind, **to_json(values)}, ensure_ascii=False))
+
+    settings = WatchSettings(every, region, motion, *agree, threshold, dwell)
+    with opened(model, read_only=True) as classifier:
+        classifier.session.trained()
+        inbox = Inbox.open(classifier.store.path, classifier.store.fingerprint)
+        with camera.open(uri, on_event=camera_event(tell)) as source:
+            signal.signal(signal.SIGTERM, lambda *_: source.close())
+            started = time.monotonic()
+            try:
+                count = watch_camera(classifier, source, inbox, settings, tell, frames=frames)
+            except KeyboardInterrupt:
+                return
+            finally:
+                inbox.close()
+        tell("end", {"time": time.time(), "classified": count, "seconds": time.monotonic() - started})
