@@ -1,4 +1,4 @@
-"""A camera as a sensor: when the state changes, what is told, and that a frame is decoded and embedded once."""
+"""A camera as a sensor: when the state changes, what is events, and that a frame is decoded and embedded once."""
 
 from __future__ import annotations
 
@@ -92,16 +92,16 @@ def box(trained: Classifier) -> Iterator[Inbox]:
 
 
 def run(classifier: Classifier, inbox: Inbox, uri: Path, **settings: Any) -> tuple[list[tuple[str, Any]], int]:
-    told: list[tuple[str, Any]] = []
+    events: list[tuple[str, Any]] = []
     with camera.open(str(uri)) as source:
-        count = watch(classifier, source, inbox, WatchSettings(**settings), lambda kind, values: told.append((kind, values)))
-    return told, count
+        count = watch(classifier, source, inbox, WatchSettings(**settings), lambda kind, values: events.append((kind, values)))
+    return events, count
 
 
 def test_each_change_is_told_and_each_frame_embedded_once(trained: Classifier, box: Inbox, scene: Path) -> None:
     passes = trained.embedder.passes
-    told, count = run(trained, box, scene, agree=2, of=3)
-    assert [(kind, values["label"], values["previous"]) for kind, values in told] == [("state", "red", None), ("state", "green", "red")]
+    events, count = run(trained, box, scene, agree=2, of=3)
+    assert [(kind, values["label"], values["previous"]) for kind, values in events] == [("state", "red", None), ("state", "green", "red")]
     assert count == trained.embedder.passes - passes == 12
 
 
@@ -109,9 +109,9 @@ def test_only_what_moved_is_classified(trained: Classifier, box: Inbox, scene: P
     for path in sorted(scene.iterdir())[1:6]:
         path.write_bytes((scene / "00.jpg").read_bytes())
     passes = trained.embedder.passes
-    told, count = run(trained, box, scene, agree=1, of=1, motion=1.0)
+    events, count = run(trained, box, scene, agree=1, of=1, motion=1.0)
     assert count == trained.embedder.passes - passes == 7
-    assert [values["label"] for _, values in told] == ["red", "green"]
+    assert [values["label"] for _, values in events] == ["red", "green"]
 
 
 def test_a_damaged_frame_is_passed_over(trained: Classifier, box: Inbox, scene: Path) -> None:
