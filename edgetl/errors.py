@@ -19,6 +19,7 @@ Each class also refines the builtin that a caller who does not know edgetl would
     ├── NotTrained (LookupError)                no head is active
     ├── CameraError (OSError)                   a camera that cannot be opened or gives no frames
     ├── InboxError (OSError)                    the inbox cannot do what was asked
+    ├── MqttError (ValueError)                  a broker that cannot be named like this
     ├── ServeError (ValueError)                 a request that the field station does not answer
     ├── BenchError (RuntimeError)               a measurement that failed
     │   ├── RecordError (ValueError)            a bench record that cannot be read, or compared with another
@@ -152,6 +153,12 @@ class InboxError(EdgetlError, OSError):
     """The inbox cannot do what was asked: damaged, full disk, or no such frame."""
 
     code = "inbox-failed"
+
+
+class MqttError(EdgetlError, ValueError):
+    """A broker's address that is not one, or a missing library."""
+
+    code = "mqtt-uri"
 
 
 class ServeError(EdgetlError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -42,31 +43,51 @@ def _agree(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int
 @click.option("--agree", callback=_agree, default="3/5", show_default=True, metavar="K/N", help="K of the last N answers change the state.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.0, help="Less probable answers count as unknown.")
 @click.option("--dwell", type=click.FloatRange(0), default=0.0, help="Seconds that a state lasts at least.")
+@click.option("--mqtt", metavar="URI", help="Publish to a broker, e.g. mqtt://USER:PASSWORD@HOST; Home Assistant finds it.")
+@click.option("--name", help="The camera's name on the broker; default: the store's name.")
 @click.option("--frames", is_flag=True, help="A line for every classified frame too.")
 @VERBOSE
-def watch(uri: str, every: float, region: Any, motion: float, agree: tuple[int, int], threshold: float, dwell: float, frames: bool,
-          verbose: bool, **model: Any) -> None:  # fmt: skip
+def watch(
+    uri: str,
+    every: float,
+    region: Any,
+    motion: float,
+    agree: tuple[int, int],
+    threshold: float,
+    dwell: float,
+    mqtt: str | None,
+    name: str | None,
+    frames: bool,
+    verbose: bool,
+    **model: Any,
+) -> None:
     """Report what a camera sees, one line of JSON per change."""
     from edgetl import camera
     from edgetl.inbox import Inbox
+    from edgetl.publish.mqtt import MqttPublisher
     from edgetl.watch import WatchSettings
     from edgetl.watch.watch import camera_event
     from edgetl.watch.watch import watch as watch_camera
 
-    def tell(kind: str, values: Mapping[str, Any]) -> None:
-        click.echo(json.dumps({"event": kind, **to_json(values)}, ensure_ascii=False))
-
     settings = WatchSettings(every, region, motion, *agree, threshold, dwell)
-    with opened(model, read_only=True) as classifier:
+    with contextlib.ExitStack() as stack:
+        classifier = stack.enter_context(opened(model, read_only=True))
         classifier.session.trained()
-        inbox = Inbox.open(classifier.store.path, classifier.store.fingerprint)
-        with camera.open(uri, on_event=camera_event(tell)) as source:
-            signal.signal(signal.SIGTERM, lambda *_: source.close())
-            started = time.monotonic()
-            try:
-                count = watch_camera(classifier, source, inbox, settings, tell, frames=frames)
-            except KeyboardInterrupt:
-                return
-            finally:
-                inbox.close()
+        inbox = stack.enter_context(contextlib.closing(Inbox.open(classifier.store.path, classifier.store.fingerprint)))
+        publisher = None
+        if mqtt is not None:
+            publisher = stack.enter_context(contextlib.closing(MqttPublisher(mqtt, name or classifier.store.path.stem)))
+
+        def tell(kind: str, values: Mapping[str, Any]) -> None:
+            click.echo(json.dumps({"event": kind, **to_json(values)}, ensure_ascii=False))
+            if publisher is not None and kind in ("state", "camera"):
+                publisher.publish(kind, to_json(values))
+
+        source = stack.enter_context(camera.open(uri, on_event=camera_event(tell)))
+        signal.signal(signal.SIGTERM, lambda *_: source.close())
+        started = time.monotonic()
+        try:
+            count = watch_camera(classifier, source, inbox, settings, tell, frames=frames)
+        except KeyboardInterrupt:
+            return
         tell("end", {"time": time.time(), "classified": count, "seconds": time.monotonic() - started})

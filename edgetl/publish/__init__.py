@@ -1,0 +1,1 @@
+"""Publishes what a camera sees, for other programs."""
