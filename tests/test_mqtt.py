@@ -113,10 +113,10 @@ def test_what_is_published_is_retained_and_found_by_home_assistant(broker: Broke
     messages = broker.retained()
     assert messages["edgetl/gate-1/state"] == {"label": "mug ☕", "probability": 0.9}
     assert messages["edgetl/gate-1/availability"] == "online"
-    found = messages["homeassistant/device/edgetl-gate-1/config"]
-    assert found["device"]["name"] == "gate 1"
-    assert found["availability_topic"] == "edgetl/gate-1/availability"
-    assert {part["state_topic"] for part in found["components"].values()} == {"edgetl/gate-1/state", "edgetl/gate-1/camera"}
+    discovery = messages["homeassistant/device/edgetl-gate-1/config"]
+    assert discovery["device"]["name"] == "gate 1"
+    assert discovery["availability_topic"] == "edgetl/gate-1/availability"
+    assert {part["state_topic"] for part in discovery["components"].values()} == {"edgetl/gate-1/state", "edgetl/gate-1/camera"}
 
 
 @pytest.mark.slow

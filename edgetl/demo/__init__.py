@@ -86,7 +86,7 @@ def run(
     page = folder / "report.html"
     page.write_text(report.render(record), encoding="utf-8")
     echo(f"\nDone in {record.seconds:.0f} s. The report: {page}")
-    echo(f"Go on in a browser: edgetl serve -m {bundle or folder / 'lite0.edgetl'} -s {folder / 'cells.db'}")
+    echo(f"In a browser: edgetl serve -m {bundle or folder / 'lite0.edgetl'} -s {folder / 'cells.db'}")
     return page
 
 
