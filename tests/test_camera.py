@@ -8,6 +8,7 @@ import itertools
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -257,6 +258,9 @@ def test_nobody_at_the_address_is_an_event_with_a_growing_wait(monkeypatch: pyte
     [
         ("nonsense://x", "camera-uri"),
         ("http://[", "camera-uri"),
+        ("http://", "camera-uri"),
+        ("rtsp://host:port/", "camera-uri"),
+        ("file://[", "camera-uri"),
         ("csi://x", None),
         ("/no/such/folder", "camera-unavailable"),
         ("file:///no/such.mp4", "camera-unavailable"),
@@ -287,7 +291,24 @@ def test_a_missing_device_an_empty_folder_and_a_broken_video_are_errors(tmp_path
 
 
 def test_a_password_is_never_shown() -> None:
-    assert parse("rtsp://user:secret@host:554/stream?x=1").shown == "rtsp://host:554/stream?x=1"
+    address = parse("rtsp://user:secret@host:554/stream?x=1")
+    assert address.shown == "rtsp://host:554/stream?x=1"
+    assert address.target == "rtsp://user:secret@host:554/stream?x=1"
+    assert "secret" not in repr(address)
+
+
+@pytest.mark.parametrize(
+    "password", ["secret/x", "12/34secret", "secret#x", "secret?x", "x@secret", "[secret", "secret]", ":secret:", "%secret"]
+)
+@pytest.mark.parametrize("scheme", ["http", "RTSP"])
+def test_a_password_with_any_character_is_never_shown(password: str, scheme: str) -> None:
+    texts = []
+    try:
+        texts.append(repr(parse(f"{scheme}://user:{password}@host:80/stream")))
+    except CameraError as error:
+        texts += [*traceback.format_exception(error), repr(error.to_json())]
+    assert texts
+    assert "secret" not in "".join(texts)
 
 
 def test_a_frozen_a_covered_and_a_dark_camera_are_events() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edgetl.errors import CameraError
 
+_NETWORK = ("http", "https", "rtsp", "rtsps")
 VIDEOS = frozenset({".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".h264", ".mjpeg", ".mjpg"})
 
 
@@ -25,7 +26,7 @@ class Address:
     """
 
     scheme: str
-    target: str
+    target: str = dataclasses.field(repr=False)  # it may hold a password
     options: Mapping[str, str]
     shown: str
 
@@ -56,15 +57,13 @@ def parse(uri: str) -> Address:
         return Address("v4l2", uri, {}, uri)
     if "://" not in uri:
         return _path(uri, uri, {})
+    if uri.partition("://")[0].lower() in _NETWORK:
+        return _network(uri)
     try:
         parts = urlsplit(uri)
-        shown = uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else uri
-        _ = parts.port
     except ValueError as error:
-        raise CameraError(f"a camera's URI cannot be read: {error}", code="camera-uri") from error
-    options = dict(parse_qsl(parts.query))
-    if parts.scheme in ("http", "https", "rtsp", "rtsps"):
-        return Address("http" if parts.scheme.startswith("http") else "rtsp", uri, {}, shown)
+        raise CameraError(f"{uri}: not a camera's URI: {error}", code="camera-uri", uri=uri) from error
+    options, shown = dict(parse_qsl(parts.query)), uri
     path = unquote(parts.netloc + parts.path)
     if parts.scheme == "file":
         return _path(path, shown, options)
@@ -76,6 +75,23 @@ def parse(uri: str) -> Address:
         return Address("csi", path or "0", options, shown)
     known = "/dev/video0, v4l2://, csi://0, rtsp://, http://, file://, fake://, a folder, a video, or -"
     raise CameraError(f"{shown}: not a camera. Expected {known}", code="camera-uri", uri=shown)
+
+
+def _network(uri: str) -> Address:
+    """An HTTP or RTSP address. What stands before the last @ is taken for a user and password, also if a character there is not encoded."""
+    scheme, _, rest = uri.partition("://")
+    before, at, after = rest.rpartition("@")
+    shown = f"{scheme}://{after}"
+    try:
+        if re.search(r"[/?#]", before):
+            # Either a password that is not encoded, or an @ in the path: nothing of it is shown.
+            raise CameraError(f"{shown}: write / ? # and @ as %2F %3F %23 and %40 in a password or path", code="camera-uri", uri=shown)
+        parts = urlsplit(shown)
+        if not parts.hostname or (parts.port is not None and not parts.port):
+            raise CameraError(f"{shown}: it names no host", code="camera-uri", uri=shown)
+    except ValueError as error:
+        raise CameraError(f"{shown}: host or port cannot be read ({error})", code="camera-uri", uri=shown) from None
+    return Address("http" if scheme.lower().startswith("http") else "rtsp", f"{scheme.lower()}://{before}{at}{after}", {}, shown)
 
 
 def _path(path: str, shown: str, options: Mapping[str, str]) -> Address:
