@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from edgetl.errors import CameraError
 from edgetl.types import Pixels
 
 _TIMEOUT_S = 10.0
+_DAMAGED = 300
+"""Packets in a row that cannot be decoded until the camera is given up: 10 s at 30 per second, the usual distance of key frames."""
 
 
 class VideoSource:
@@ -36,29 +38,48 @@ class VideoSource:
         self._address = address
         self.ends = address.scheme == "video"
 
-    def frames(self, stop: threading.Event) -> Generator[Pixels, None, None]:
-        """Yields each frame; see :class:`edgetl.camera.sources.Source`."""
+    def frames(self, stop: threading.Event) -> Generator[bytes | Pixels, None, None]:
+        """Yields each frame; see :class:`edgetl.camera.sources.Source`. Motion JPEG is handed on as it is, not decoded."""
         shown = self._address.shown
         try:
             with self._av.open(self._address.target, timeout=_TIMEOUT_S, **self._options()) as container:
                 stream = container.streams.video[0]
-                stream.thread_type = "AUTO"
-                for frame in container.decode(stream):
-                    if stop.is_set():
-                        return
-                    yield frame.to_ndarray(format="rgb24")
+                # Threads that each decode a frame of their own delay a live picture by as many frames.
+                stream.thread_type = "AUTO" if self.ends else "SLICE"
+                yield from self._decode(container, stream, stop)
         except IndexError as error:
             raise CameraError(f"{shown}: it holds no video", code="camera-unavailable", uri=shown) from error
         except (self._av.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise CameraError(f"{shown}: {reason}", code="camera-unavailable", uri=shown, reason=reason) from error
+            reason = getattr(error, "strerror", None) or type(error).__name__  # its whole text names the URI with the password
+            raise CameraError(f"{shown}: {reason}", code="camera-unavailable", uri=shown, reason=reason) from None
+
+    def _decode(self, container: Any, stream: Any, stop: threading.Event) -> Iterator[bytes | Pixels]:
+        whole, damaged = stream.codec_context.name == "mjpeg", 0
+        for packet in container.demux(stream):
+            if stop.is_set():
+                return
+            if whole and packet.size:
+                yield bytes(packet)
+                continue
+            try:
+                frames = packet.decode()
+            except self._av.error.InvalidDataError:
+                # A live stream is joined between two key frames, and a network loses packets.
+                damaged += 1
+                if damaged >= _DAMAGED:
+                    raise
+                continue
+            for frame in frames:
+                damaged = 0
+                yield frame.to_ndarray(format="rgb24")
 
     def close(self) -> None:
         """A read ends by itself: with the next frame, or after a timeout."""
 
     def _options(self) -> dict[str, Any]:
         if self._address.scheme == "rtsp":
-            return {"options": {"rtsp_transport": "tcp", "fflags": "nobuffer"}}
+            # Not nobuffer: it throws away the first key frame, and what follows cannot be decoded without it.
+            return {"options": {"rtsp_transport": "tcp"}}
         if self._address.scheme == "v4l2":
             if not Path(self._address.target).exists():
                 message = f"{self._address.shown}: no such device. List them with: ls /dev/video*"
