@@ -6,12 +6,15 @@ import contextlib
 import io
 import itertools
 import os
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -332,6 +335,139 @@ def test_a_frozen_a_covered_and_a_dark_camera_are_events() -> None:
     assert look(b"\xff\xd8no jpeg", 2) == []
 
 
+class Failing:
+    """A live source whose driver fails after each frame."""
+
+    ends = False
+
+    def frames(self, stop: threading.Event) -> Generator[bytes, None, None]:
+        yield PHOTOS[0]
+        raise RuntimeError("the driver")
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_driver_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgetl.camera.camera.FIRST_WAIT_S", 0.001)
+    events: list[CameraEvent] = []
+    with OpenCamera(Failing(), "x", events.append) as source:
+        assert next(source).sequence < next(source).sequence
+        wait_for(lambda: len(events) > 3)
+    assert [event.code for event in events[:4]] == ["connected", "disconnected"] * 2
+    assert "RuntimeError" in events[1].values["reason"]
+
+
+def test_what_the_listener_raises_reaches_who_waits_for_a_frame(photos: Path) -> None:
+    def listen(event: CameraEvent) -> None:
+        raise KeyError(event.code)
+
+    with camera.open(f"fake://{photos}?fps=100", on_event=listen) as source, pytest.raises(KeyError):
+        for _ in source:
+            pass
+    assert threads() == 0
+
+
+def test_motion_jpeg_in_a_file_is_handed_on_undecoded(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'edgetl[camera]'")
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 80, "yuvj420p"
+        for photo in PHOTOS:
+            frame = av.VideoFrame.from_image(Image.open(io.BytesIO(photo)))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with camera.open(str(path)) as source:
+        frames = [frame.photo for frame in source]
+    assert len(frames) == len(PHOTOS)
+    for frame, photo in zip(frames, PHOTOS, strict=True):
+        assert isinstance(frame, bytes)
+        assert mean_colour(frame) == pytest.approx(mean_colour(photo), abs=6)
+
+
+def mean_colour(jpeg: bytes) -> list[float]:
+    return [float(value) for value in np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).mean((0, 1))]
+
+
+def test_a_damaged_packet_does_not_end_a_video(video: Path) -> None:
+    content = bytearray(video.read_bytes())
+    start = content.index(b"mdat") + 4
+    content[start + len(content) // 4 : start + len(content) // 4 + 24] = bytes(24)
+    video.write_bytes(content)
+    with camera.open(str(video)) as source:
+        assert len(list(source)) >= len(PHOTOS) // 2
+
+
+class FakePicamera2(types.ModuleType):
+    """Stands in for the library that only a Raspberry Pi has; its arrays are as libcamera names the formats."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__("picamera2")
+        self.open = 0
+        outer = self
+
+        class Picamera2:
+            def __init__(self, number: int) -> None:
+                if number > 0:
+                    raise IndexError("list index out of range")
+                outer.open += 1
+
+            def create_video_configuration(self, main: dict[str, Any]) -> dict[str, Any]:
+                return main
+
+            def configure(self, main: dict[str, Any]) -> None:
+                self._main = main
+
+            def start(self) -> None:
+                pass
+
+            def capture_array(self, name: str) -> Any:
+                time.sleep(0.01)
+                width, height = self._main["size"]
+                red = (255, 0, 0) if self._main["format"] == "BGR888" else (0, 0, 255)
+                return np.full((height, width, 3), red, np.uint8)
+
+            def close(self) -> None:
+                outer.open -= 1
+
+        self.Picamera2 = Picamera2
+        monkeypatch.setitem(sys.modules, "picamera2", self)
+
+
+def test_a_csi_camera_gives_rgb_and_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakePicamera2(monkeypatch)
+    with camera.open("csi://0") as source:
+        photo = next(source).photo
+    assert isinstance(photo, np.ndarray)
+    assert photo[0, 0].tolist() == [255, 0, 0]
+    assert library.open == 0
+    events: list[CameraEvent] = []
+    with camera.open("csi://1", on_event=events.append):
+        wait_for(lambda: events)
+    assert events[0].code == "disconnected"
+    with raises(CameraError, "camera-uri"):
+        camera.open("csi://front")
+    monkeypatch.setitem(sys.modules, "picamera2", None)
+    with raises(CameraError, "camera-needs-extra"):
+        camera.open("csi://0")
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"\xff\xd8\xff\xe0\x00\x02Z" * 9000,
+        b"\xff\xd8\xff" * 20_000,
+        b"\xff" * 60_000,
+        b"\xff\xd8\xff\xe0\x00\x00" * 9000 + b"Z",
+        bytes(60_000),
+    ],
+)
+def test_a_jpeg_comes_out_after_noise(noise: bytes) -> None:
+    splitter = JpegSplitter()
+    assert [jpeg for chunk in (noise, b"Z", *[PHOTOS[0]] * 3) for jpeg in splitter.feed(chunk)][-1] == PHOTOS[0]
+
+
 @given(
     cuts=st.lists(st.integers(0, sum(map(len, PHOTOS[:3]))), max_size=12),
     between=st.binary(max_size=8).filter(lambda junk: b"\xff" not in junk),
@@ -346,6 +482,15 @@ def test_jpegs_come_out_of_any_chunks(cuts: list[int], between: bytes) -> None:
     edges = sorted({0, len(whole), *(min(cut, len(whole)) for cut in cuts)})
     splitter = JpegSplitter()
     assert [jpeg for start, end in itertools.pairwise(edges) for jpeg in splitter.feed(whole[start:end])] == jpegs
+
+
+@given(keep=st.integers(0, len(PHOTOS[0]) - 1))
+def test_half_a_jpeg_is_dropped_and_the_next_ones_come_out(keep: int) -> None:
+    later = [*PHOTOS, *PHOTOS] * (2**16 // sum(map(len, PHOTOS)) + 1)  # a cut length field swallows 64 KiB at most
+    jpegs = list(JpegSplitter().feed(PHOTOS[0][:keep] + b"".join(later)))
+    assert jpegs[-8:] == later[-8:]
+    in_scan = keep > PHOTOS[0].index(b"\xff\xda") + 14
+    assert not in_scan or jpegs == later
 
 
 @given(cuts=st.lists(st.integers(0, 30_000), max_size=12), lengths=st.booleans(), dashes=st.sampled_from(["", "--"]))

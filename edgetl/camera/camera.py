@@ -40,7 +40,7 @@ class Camera:
         self._frame: Frame | None = None
         self._sequence = 0
         self._ended = False
-        self._error: CameraError | None = None
+        self._error: Exception | None = None
         self._health = Health()
         self._thread = threading.Thread(target=self._run, name="edgetl-camera-read", daemon=True)
         self._thread.start()
@@ -54,6 +54,7 @@ class Camera:
         Raises:
             StopIteration: the file or folder is at its end, or the camera was closed.
             CameraError: a camera that is read once failed.
+            Exception: what `on_event` raised; the camera is read no further then.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._frame is not None or self._ended)
@@ -99,18 +100,14 @@ class Camera:
 
     def _run(self) -> None:
         try:
-            self._read_once() if self._source.ends else self._read_again_and_again()
+            self._read() if self._source.ends else self._read_again_and_again()
+        except Exception as error:  # of the listener: who waits for a frame gets it
+            self._error = error
         finally:
             self._source.close()
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
-
-    def _read_once(self) -> None:
-        try:
-            self._read()
-        except CameraError as error:
-            self._error = error
 
     def _read_again_and_again(self) -> None:
         wait = FIRST_WAIT_S
@@ -130,7 +127,7 @@ class Camera:
     def _read(self) -> None:
         connected = False
         with contextlib.closing(self._source.frames(self._stop)) as photos:
-            for photo in photos:
+            while (photo := self._next_photo(photos)) is not None:
                 if self._stop.is_set():
                     return
                 if not connected:
@@ -139,6 +136,20 @@ class Camera:
                 self._put(photo)
                 if not self._source.ends and (change := self._health.check(photo, time.monotonic())):
                     self._tell(change[0], **change[1])
+
+    def _next_photo(self, photos: Iterator[bytes | Pixels]) -> bytes | Pixels | None:
+        """The next photo of the source; None at its end.
+
+        Raises:
+            CameraError: the source failed; a driver's own exceptions become this too, so that the camera is tried again.
+        """
+        try:
+            return next(photos, None)
+        except CameraError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise CameraError(f"{self.uri}: {reason}", uri=self.uri, reason=reason) from error
 
     def _put(self, photo: bytes | Pixels) -> None:
         with self._changed:

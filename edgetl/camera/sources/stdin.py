@@ -68,13 +68,8 @@ class JpegSplitter:
     def _walk(self) -> int | None:
         """Where the JPEG at the start of the buffer ends; None if more bytes are needed."""
         buffer = self._buffer
-        if self._at == 0:
-            start = buffer.find(b"\xff\xd8\xff")
-            if start < 0:
-                del buffer[: max(0, len(buffer) - 2)]
-                return None
-            del buffer[:start]
-            self._at = 2
+        if self._at == 0 and not self._find_start(0):
+            return None
         while self._at + 1 < len(buffer):
             if self._in_scan:
                 mark = buffer.find(b"\xff", self._at)
@@ -85,16 +80,17 @@ class JpegSplitter:
                 self._in_scan = buffer[mark + 1] == 0 or 0xD0 <= buffer[mark + 1] <= 0xD7
                 self._at += 2 if self._in_scan else 0
                 continue
-            if buffer[self._at] != 0xFF:  # damaged: look for the next JPEG
-                del buffer[: self._at]
-                self._at = 0
-                return self._walk()
             marker = buffer[self._at + 1]
+            # Damaged: bytes between segments, or a marker that has no place here (table B.1); an SOI begins the next JPEG.
+            if buffer[self._at] != 0xFF or marker == 0x00 or 0x02 <= marker <= 0xBF or marker == 0xD8:
+                if not self._find_start(self._at):
+                    return None
+                continue
             if marker == 0xD9:
                 return self._at + 2
             if marker == 0xFF:
                 self._at += 1
-            elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
+            elif marker == 0x01 or 0xD0 <= marker <= 0xD7:
                 self._at += 2
             elif self._at + 3 >= len(buffer):
                 return None
@@ -105,3 +101,10 @@ class JpegSplitter:
                 self._at += 2 + length
                 self._in_scan = marker == 0xDA
         return None
+
+    def _find_start(self, begin: int) -> bool:
+        """Drops what lies before the next JPEG, at `begin` or behind it; whether there is one."""
+        start = self._buffer.find(b"\xff\xd8\xff", begin)
+        del self._buffer[: max(begin, len(self._buffer) - 2) if start < 0 else start]
+        self._at = 0 if start < 0 else 2
+        return start >= 0
