@@ -117,6 +117,22 @@ def stream(handler: BaseHTTPRequestHandler, *, length: bool = True, times: int =
         time.sleep(between)
 
 
+def challenge(handler: BaseHTTPRequestHandler, scheme: str) -> None:
+    """Asks for a password."""
+    handler.send_response(401)
+    handler.send_header("WWW-Authenticate", f'{scheme} realm="camera", nonce="abc", qop="auth"')
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+def parts(handler: BaseHTTPRequestHandler, boundary: str, contents: list[bytes], between: bytes = b"--cut\r\n\r\n") -> None:
+    """An endless stream of these parts."""
+    say(handler, f"multipart/x-mixed-replace{boundary}")
+    for content in itertools.cycle(contents):
+        handler.wfile.write(between + content + b"\r\n")
+        time.sleep(0.005)
+
+
 def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -216,14 +232,93 @@ def test_a_stream_with_and_without_lengths_gives_the_same_photos(web: Callable[.
 def test_a_lost_camera_comes_back_and_both_are_events(web: Callable[..., Web], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgetl.camera.camera.FIRST_WAIT_S", 0.01)
     events: list[CameraEvent] = []
-    server = web(lambda handler: stream(handler, times=3))
+    server = web(lambda handler: stream(handler, times=3) if "Authorization" in handler.headers else challenge(handler, "Basic"))
     with camera.open(f"http://user:secret@127.0.0.1:{server.port}/", on_event=events.append) as source:
         wait_for(lambda: [event.code for event in events].count("connected") == 2)
         assert next(source).sequence > 0
     codes = [event.code for event in events if event.code in ("connected", "disconnected")]
     assert codes[:3] == ["connected", "disconnected", "connected"]
-    assert server.requests[0]["Authorization"].startswith("Basic ")
+    assert server.requests[1]["Authorization"].startswith("Basic ")
     assert "secret" not in repr(events) + source.uri
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "Digest"])
+def test_a_password_is_given_to_the_camera_that_asks_and_to_no_other(scheme: str, web: Callable[..., Web]) -> None:
+    def protected(handler: BaseHTTPRequestHandler) -> None:
+        answers = handler.headers.get("Authorization", "").startswith(scheme)
+        say(handler, "image/jpeg", PHOTOS[0]) if answers else challenge(handler, scheme)
+
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        if "Authorization" not in handler.headers:
+            return challenge(handler, scheme)
+        handler.send_response(302)
+        handler.send_header("Location", f"http://127.0.0.1:{other.port}/")
+        return handler.end_headers()
+
+    other = web(lambda handler: challenge(handler, scheme))
+    with camera.open(f"http://user:secret@127.0.0.1:{web(protected).port}/shot.jpg") as source:
+        assert next(source).photo == PHOTOS[0]
+    events: list[CameraEvent] = []
+    with camera.open(f"http://user:secret@127.0.0.1:{web(redirect).port}/", on_event=events.append):
+        wait_for(lambda: events)
+    assert events[0].code == "disconnected"
+    assert other.requests
+    assert all("Authorization" not in headers for headers in other.requests)
+    with camera.open(f"http://user:secret@127.0.0.1:{other.port}/", on_event=events.append):
+        wait_for(lambda: len(events) > 1)
+    assert "secret" not in repr(events)
+
+
+@pytest.mark.parametrize("boundary", ["; boundary=other", "; boundary=a-much-longer-boundary-than-the-line-has", "", '; boundary="--cut"'])
+def test_a_wrong_or_missing_boundary_is_corrected(boundary: str, web: Callable[..., Web]) -> None:
+    with camera.open(f"http://127.0.0.1:{web(lambda handler: parts(handler, boundary, PHOTOS)).port}/") as source:
+        assert all(next(source).photo in PHOTOS for _ in range(5))
+
+
+def test_half_photos_among_whole_ones_are_left_out(web: Callable[..., Web]) -> None:
+    contents = [PHOTOS[0][:900], PHOTOS[1], b"", b"\x89PNG", PHOTOS[2] + bytes(100)]
+    with camera.open(f"http://127.0.0.1:{web(lambda handler: parts(handler, '; boundary=cut', contents)).port}/") as source:
+        photos = [next(source).photo for _ in range(6)]
+    assert all(photo in (PHOTOS[1], PHOTOS[2] + bytes(100)) for photo in photos)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda handler: parts(handler, "; boundary=cut", [PHOTOS[0][:900]]),
+        lambda handler: parts(handler, "; boundary=cut", [b"\x89PNG"]),
+        lambda handler: parts(handler, "; boundary=cut", [b"drip"], between=b""),
+        lambda handler: parts(handler, "", [b"drip"], between=b""),
+        lambda handler: parts(handler, "; boundary=cut", [b"--cut\r\nContent-Length: 100000\r\n\r\n", *[b"drip"] * 10_000], between=b""),
+        lambda handler: say(handler, "image/jpeg", *itertools.repeat(b"\xff\xd8" + bytes(1000), 10**5)),
+    ],
+)
+def test_a_stream_without_photos_is_given_up_and_tried_again(
+    answer: Callable[..., None], web: Callable[..., Web], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgetl.camera.sources.web._TIMEOUT_S", 0.3)
+    monkeypatch.setattr("edgetl.camera.camera.FIRST_WAIT_S", 0.01)
+    events: list[CameraEvent] = []
+    server = web(answer)
+    with camera.open(f"http://127.0.0.1:{server.port}/", on_event=events.append) as source:
+        wait_for(lambda: len(server.requests) > 1)
+        assert source.latest(0) is None
+    assert {event.code for event in events} == {"disconnected"}
+
+
+def test_a_photo_that_breaks_off_is_not_a_frame(web: Callable[..., Web]) -> None:
+    def half(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "image/jpeg")
+        handler.send_header("Content-Length", str(len(PHOTOS[0])))
+        handler.end_headers()
+        handler.wfile.write(PHOTOS[0][:900])
+
+    events: list[CameraEvent] = []
+    with camera.open(f"http://127.0.0.1:{web(half).port}/", on_event=events.append) as source:
+        wait_for(lambda: events)
+        assert source.latest(0) is None
+    assert events[0].code == "disconnected"
 
 
 @pytest.mark.parametrize(

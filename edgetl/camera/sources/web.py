@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.client
 import re
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator, Iterator
@@ -22,11 +22,13 @@ _HEADERS = 4096
 _CHUNK = 2**14
 _TIMEOUT_S = 10.0
 _SNAPSHOT_S = 0.2
-_JPEG = b"\xff\xd8"
+_PADDING = 4096
+_LINE = re.compile(rb"\s*(--[^\r\n]+)\r?\n")
+_BEGUN_LINE = re.compile(rb"\s*(-?|--[^\r\n]*\r?)")
 
 
 class WebSource:
-    """An HTTP camera; it follows redirects and answers Basic authentication with the URI's user and password.
+    """An HTTP camera; it follows redirects, and answers Basic and Digest authentication with the URI's user and password.
 
     Attributes:
         ends: never: a stream that ends is connected again.
@@ -37,12 +39,17 @@ class WebSource:
     def __init__(self, address: Address) -> None:
         """Takes the address; nothing is opened yet."""
         parts = urlsplit(address.target)
+        host = parts.netloc.rpartition("@")[2]
         self._shown = address.shown
-        self._url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        self._headers = {"User-Agent": "edgetl"}
+        self._url = urlunsplit(parts._replace(netloc=host))
+        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        self._has_user = parts.username is not None
         if parts.username is not None:
-            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self._headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
+            # For this host only: a redirect to another one must not take the password along.
+            passwords.add_password(None, f"{parts.scheme}://{host}/", unquote(parts.username), unquote(parts.password or ""))
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPDigestAuthHandler(passwords), urllib.request.HTTPBasicAuthHandler(passwords)
+        )
         self._response: http.client.HTTPResponse | None = None
 
     def frames(self, stop: threading.Event) -> Generator[bytes, None, None]:
@@ -57,13 +64,13 @@ class WebSource:
                         return
                     if kind != "image/jpeg":
                         raise self._error(f"it answers with {kind}, expected multipart/x-mixed-replace or image/jpeg")
-                    content = response.read(LARGEST + 1)
+                    content = _read(response)
                 except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:  # the latter two: closed meanwhile
                     if stop.is_set():
                         return
                     raise self._error(str(error) or type(error).__name__) from error
-            if not content.startswith(_JPEG) or len(content) > LARGEST:
-                raise self._error("it answers with something else than a JPEG")
+            if not _is_whole(content) or len(content) > LARGEST:
+                raise self._error("it answers with something else than a whole JPEG")
             yield content
             stop.wait(_SNAPSHOT_S)
 
@@ -75,12 +82,15 @@ class WebSource:
                 socket.socket.shutdown(response.fp.raw._sock, socket.SHUT_RDWR)  # type: ignore[attr-defined]  # a file's socket
 
     def _open(self) -> http.client.HTTPResponse:
-        request = urllib.request.Request(self._url, headers=self._headers)
+        request = urllib.request.Request(self._url, headers={"User-Agent": "edgetl"})
         try:
-            response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+            response: http.client.HTTPResponse = self._opener.open(request, timeout=_TIMEOUT_S)
         except urllib.error.HTTPError as error:
             error.close()
-            hint = ". Write user and password into the URI: http://USER:PASSWORD@HOST/" if error.code == 401 else ""
+            hint = ""
+            if error.code == 401:
+                missing = ". Write user and password into the URI: http://USER:PASSWORD@HOST/"
+                hint = ". Check user and password" if self._has_user else missing
             raise self._error(f"it answers {error.code} {error.reason}{hint}", status=error.code) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
@@ -89,27 +99,49 @@ class WebSource:
 
     def _stream(self, response: http.client.HTTPResponse, stop: threading.Event) -> Iterator[bytes]:
         boundary = response.headers.get_param("boundary")
-        if not isinstance(boundary, str) or not boundary.strip("-"):
-            raise self._error("its stream has no boundary")
-        splitter = PartSplitter(boundary)
+        splitter = PartSplitter(boundary if isinstance(boundary, str) else "")
+        last = time.monotonic()
         while not stop.is_set():
             chunk = response.read1(_CHUNK)
             if not chunk:
                 return
             for part in splitter.feed(chunk):
-                if part.startswith(_JPEG):
+                if _is_whole(part):
                     yield part
+                    last = time.monotonic()
+            if time.monotonic() - last > _TIMEOUT_S:
+                raise self._error(f"its stream held no whole JPEG for {_TIMEOUT_S:.0f} s")
 
     def _error(self, reason: str, **values: object) -> CameraError:
         return CameraError(f"{self._shown}: {reason}", code="camera-unavailable", uri=self._shown, **values)
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether it begins as a JPEG and ends as one; some cameras write zeros behind it."""
+    return content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9", -_PADDING) >= 0
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """The body up to a byte more than :data:`LARGEST`.
+
+    Raises:
+        TimeoutError: it does not end.
+    """
+    content, begun = bytearray(), time.monotonic()
+    while len(content) <= LARGEST and (chunk := response.read1(_CHUNK)):
+        content += chunk
+        if time.monotonic() - begun > _TIMEOUT_S:
+            raise TimeoutError(f"its photo takes longer than {_TIMEOUT_S:.0f} s")
+    return bytes(content)
 
 
 class PartSplitter:
     """Cuts a multipart stream into its parts (RFC 2046, section 5.1), by their Content-Length where they have one."""
 
     def __init__(self, boundary: str) -> None:
-        """The boundary is taken as cameras write it: with or without its leading dashes."""
+        """Takes the boundary as cameras write it, with or without its leading dashes; the stream's first line corrects a wrong one."""
         self._boundary = b"--" + boundary.strip('"').lstrip("-").encode("latin-1", "replace")
+        self._is_first = True
         self._buffer = bytearray()
         self._length: int | None = None
         self._in_part = False
@@ -136,6 +168,15 @@ class PartSplitter:
 
     def _read_headers(self) -> bool:
         """Skips to the next part's content; whether its headers are complete."""
+        if self._is_first:
+            line = _LINE.match(self._buffer)
+            if line is None and len(self._buffer) < _HEADERS and _BEGUN_LINE.fullmatch(self._buffer):
+                return False
+            self._is_first = False
+            if line is not None and (self._boundary == b"--" or not line[1].startswith(self._boundary)):
+                self._boundary = line[1].rstrip()
+            if self._boundary == b"--":
+                raise CameraError("its stream has no boundary")
         start = self._buffer.find(self._boundary)
         if start < 0:
             del self._buffer[: max(0, len(self._buffer) - len(self._boundary))]
