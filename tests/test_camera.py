@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import itertools
 import os
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import tracemalloc
 import types
 from collections.abc import Callable, Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,7 +66,7 @@ def video(tmp_path: Path) -> Path:
 class Web:
     """An HTTP camera; `answer` writes what it says."""
 
-    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None], port: int = 0) -> None:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,7 +79,7 @@ class Web:
                 pass
 
         self.requests: list[dict[str, str]] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
@@ -240,6 +242,34 @@ def test_a_lost_camera_comes_back_and_both_are_events(web: Callable[..., Web], m
     assert codes[:3] == ["connected", "disconnected", "connected"]
     assert server.requests[1]["Authorization"].startswith("Basic ")
     assert "secret" not in repr(events) + source.uri
+
+
+def test_a_web_camera_that_is_switched_off_and_on_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgetl.camera.camera.FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("edgetl.camera.camera.LONGEST_WAIT_S", 0.1)
+    events: list[CameraEvent] = []
+    on = threading.Event()
+    on.set()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        say(handler, "multipart/x-mixed-replace; boundary=cut")
+        while on.is_set():
+            handler.wfile.write(b"--cut\r\n\r\n" + PHOTOS[0] + b"\r\n")
+            time.sleep(0.01)
+
+    first = Web(answer)
+    with camera.open(f"http://127.0.0.1:{first.port}/", on_event=events.append) as source:
+        before = next(source).sequence
+        first.close()
+        on.clear()
+        wait_for(lambda: sum(event.code == "disconnected" for event in events) >= 3)
+        on.set()
+        second = Web(answer, first.port)
+        wait_for(lambda: sum(event.code == "connected" for event in events) == 2)
+        assert next(source).sequence > before
+        on.clear()
+        second.close()
+    assert [event.code for event in events[:4]] == ["connected", "disconnected", "disconnected", "disconnected"]
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Digest"])
@@ -608,4 +638,34 @@ def test_a_thousand_frames_leave_no_descriptor_and_no_thread(photos: Path, web: 
             for _ in range(300):
                 next(source)
     wait_for(lambda: descriptors() <= before + 1)
+    assert threads() == 0
+
+
+def test_memory_stays_flat_over_thousands_of_frames(photos: Path) -> None:
+    def memory() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    with camera.open(f"fake://{photos}?fps=100000") as source:
+        tracemalloc.start()
+        try:
+            for _ in range(200):
+                next(source)
+            before, files = memory(), descriptors()
+            for _ in range(3000):
+                next(source)
+            assert memory() - before < 2**17
+            assert descriptors() <= files + 1  # a photo may be open
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_video_opened_again_and_again_leaves_no_descriptor(video: Path) -> None:
+    with camera.open(str(video)) as source:
+        next(source)
+    before = descriptors()
+    for _ in range(20):
+        with camera.open(str(video)) as source:
+            next(source)
+    assert descriptors() == before
     assert threads() == 0
