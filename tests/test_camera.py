@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.machinery
 import io
 import itertools
 import os
@@ -31,6 +32,7 @@ from edgetl.camera import Camera, CameraEvent, Frame
 from edgetl.camera.address import parse
 from edgetl.camera.camera import Camera as OpenCamera
 from edgetl.camera.health import Health
+from edgetl.camera.sources.jetson import JetsonSource
 from edgetl.camera.sources.stdin import JpegSplitter, StdinSource
 from edgetl.camera.sources.web import PartSplitter
 from edgetl.errors import CameraError
@@ -576,6 +578,52 @@ def test_a_csi_camera_gives_rgb_and_is_released(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "picamera2", None)
     with raises(CameraError, "camera-needs-extra"):
         camera.open("csi://0")
+
+
+class FakeJetsonUtils(types.ModuleType):
+    """Stands in for the library that only a Jetson has: one buffer that is filled again and again, in GPU memory there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__("jetson_utils")
+        self.__spec__ = importlib.machinery.ModuleSpec("jetson_utils", None)
+        self.open, self.frames_left, self.uris = 0, 3, list[str]()
+        outer, buffer = self, np.zeros((48, 64, 3), np.uint8)
+
+        class VideoSource:
+            def __init__(self, uri: str) -> None:
+                outer.uris.append(uri)
+                if uri != "csi://0":
+                    raise Exception("failed to create videoSource device")
+                outer.open += 1
+
+            def Capture(self, format: str, timeout: int) -> Any:
+                assert format == "rgb8"
+                if not outer.frames_left:
+                    return None
+                outer.frames_left -= 1
+                buffer[:] = 10 * outer.frames_left + 50
+                return buffer
+
+            def Close(self) -> None:
+                outer.open -= 1
+
+        self.videoSource, self.cudaToNumpy, self.cudaDeviceSynchronize = VideoSource, lambda image: image, lambda: None
+        monkeypatch.setitem(sys.modules, "jetson_utils", self)
+
+
+def test_a_jetson_camera_gives_frames_of_their_own_and_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeJetsonUtils(monkeypatch)
+    source = JetsonSource(parse("csi://0"))
+    photos = []
+    with raises(CameraError, "camera-unavailable"):
+        photos.extend(source.frames(threading.Event()))
+    assert [int(photo[0, 0, 0]) for photo in photos] == [70, 60, 50]
+    assert library.open == 0
+    events: list[CameraEvent] = []
+    with camera.open("csi://1", on_event=events.append):
+        wait_for(lambda: events)
+    assert events[0].code == "disconnected"
+    assert library.uris[-1] == "csi://1"
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,9 @@ def make(address: Address) -> Source:
 
         return StdinSource()
     if address.scheme == "csi":
-        from edgetl.camera.sources.csi import CsiSource
+        from edgetl.camera.sources import csi, jetson
 
-        return CsiSource(address)
+        return jetson.JetsonSource(address) if jetson.is_installed() else csi.CsiSource(address)
     from edgetl.camera.sources.video import VideoSource
 
     return VideoSource(address)
