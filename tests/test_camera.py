@@ -8,6 +8,7 @@ import importlib.machinery
 import io
 import itertools
 import os
+import socket
 import sys
 import threading
 import time
@@ -460,6 +461,36 @@ def test_a_frozen_a_covered_and_a_dark_camera_are_events() -> None:
     assert look(encoded(picture(seed=3).point(lambda value: value // 5)), 2) == ["night"]
     assert look(PHOTOS[2], 2) == ["normal"]
     assert look(b"\xff\xd8no jpeg", 2) == []
+
+
+@pytest.mark.parametrize(("level", "code"), [(30, "night"), (12, "covered")])
+def test_light_that_flickers_about_a_limit_is_one_event(level: int, code: str) -> None:
+    health, codes = Health(), []
+    for second in range(20):
+        gray = np.full((80, 96, 3), level - 1 + 2 * (second % 2), np.uint8)
+        change = health.check(gray, float(second))
+        codes += [] if change is None else [change[0]]
+    assert codes == [code]
+
+
+def test_closing_does_not_wait_for_a_camera_that_is_mute() -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        events: list[CameraEvent] = []
+        source = camera.open(f"http://127.0.0.1:{mute.getsockname()[1]}/", on_event=events.append)
+        with mute.accept()[0] as connection:
+            connection.recv(1)
+            source.close()
+            assert threads() == 0
+        assert events == []  # it did not time out
+
+
+def test_a_video_without_the_library_is_an_error(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    for uri in (str(video), "rtsp://host/", "/dev/video0"):
+        with raises(CameraError, "camera-needs-extra"):
+            camera.open(uri)
 
 
 class Failing:

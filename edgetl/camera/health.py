@@ -16,6 +16,7 @@ EVERY_S = 1.0
 """Between two looks at the light: a look decodes the frame at an eighth of its size."""
 NIGHT, COVERED, FLAT = 30.0, 12.0, 4.0
 """Gray levels: it is night if the mean luma is below NIGHT; the lens is covered if it is below COVERED with a deviation below FLAT."""
+MARGIN = 1.25
 
 
 class Health:
@@ -43,7 +44,7 @@ class Health:
         values: dict[str, Any] = {}
         if now - self._looked >= EVERY_S:
             self._looked = now
-            self._light, values = _judge_light(photo)
+            self._light, values = _judge_light(photo, self._light)
         code = self._light
         if now - self._since >= FROZEN_S:
             code, values = "frozen", {"seconds": now - self._since}
@@ -53,16 +54,21 @@ class Health:
         return code, values
 
 
-def _judge_light(photo: bytes | Pixels) -> tuple[EventCode, dict[str, Any]]:
-    """`normal`, `night` or `covered`, with brightness and contrast; a frame that cannot be decoded is normal."""
+def _judge_light(photo: bytes | Pixels, before: EventCode) -> tuple[EventCode, dict[str, Any]]:
+    """`normal`, `night` or `covered`, with brightness and contrast; a frame that cannot be decoded is normal.
+
+    Light near a limit must not make an event every second: a state is left only :data:`MARGIN` above its limits.
+    """
     gray = _gray(photo)
     if gray is None:
         return "normal", {}
     brightness, contrast = float(gray.mean()), float(gray.std())
     values = {"brightness": brightness, "contrast": contrast}
-    if brightness < COVERED and contrast < FLAT:
+    covered = MARGIN if before == "covered" else 1.0
+    if brightness < COVERED * covered and contrast < FLAT * covered:
         return "covered", values
-    return ("night" if brightness < NIGHT else "normal"), values
+    night = 1.0 if before == "normal" else MARGIN
+    return ("night" if brightness < NIGHT * night else "normal"), values
 
 
 def _gray(photo: bytes | Pixels) -> Pixels | None:

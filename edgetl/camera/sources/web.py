@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from edgetl.camera.address import Address
@@ -48,15 +48,15 @@ class WebSource:
             # For this host only: a redirect to another one must not take the password along.
             passwords.add_password(None, f"{parts.scheme}://{host}/", unquote(parts.username), unquote(parts.password or ""))
         self._opener = urllib.request.build_opener(
-            urllib.request.HTTPDigestAuthHandler(passwords), urllib.request.HTTPBasicAuthHandler(passwords)
+            _Connector(self._hold), urllib.request.HTTPDigestAuthHandler(passwords), urllib.request.HTTPBasicAuthHandler(passwords)
         )
-        self._response: http.client.HTTPResponse | None = None
+        self._socket: socket.socket | None = None
+        self._is_closed = False
 
     def frames(self, stop: threading.Event) -> Generator[bytes, None, None]:
         """Yields each frame; see :class:`edgetl.camera.sources.Source`."""
         while not stop.is_set():
             with contextlib.closing(self._open()) as response:
-                self._response = response
                 kind = response.headers.get_content_type()
                 try:
                     if kind.startswith("multipart/"):
@@ -76,10 +76,15 @@ class WebSource:
 
     def close(self) -> None:
         """Ends a read that waits."""
-        response = self._response
-        if response is not None and response.fp is not None:
-            with contextlib.suppress(OSError, AttributeError, ValueError):
-                socket.socket.shutdown(response.fp.raw._sock, socket.SHUT_RDWR)  # type: ignore[attr-defined]  # a file's socket
+        self._is_closed = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # of the connection, also below TLS
+
+    def _hold(self, connected: socket.socket) -> None:
+        self._socket = connected
+        if self._is_closed:
+            self.close()
 
     def _open(self) -> http.client.HTTPResponse:
         request = urllib.request.Request(self._url, headers={"User-Agent": "edgetl"})
@@ -114,6 +119,30 @@ class WebSource:
 
     def _error(self, reason: str, **values: object) -> CameraError:
         return CameraError(f"{self._shown}: {reason}", code="camera-unavailable", uri=self._shown, **values)
+
+
+class _Connector(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """Connects by HTTP and HTTPS, and passes each connection's socket to `hold`."""
+
+    def __init__(self, hold: Callable[[socket.socket], None]) -> None:
+        super().__init__()
+        self._hold = hold
+
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._held(http.client.HTTPConnection), request)
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._held(http.client.HTTPSConnection), request)
+
+    def _held(self, kind: type[http.client.HTTPConnection]) -> type[http.client.HTTPConnection]:
+        hold = self._hold
+
+        class Connection(kind):  # type: ignore[valid-type, misc]  # either class
+            def connect(self) -> None:
+                super().connect()
+                hold(self.sock)
+
+        return Connection
 
 
 def _is_whole(content: bytes) -> bool:
