@@ -42,8 +42,8 @@ def port() -> int:
 
 
 @contextlib.contextmanager
-def serving(program: rtsp.Server, port: int, encoder: str, user: str = "", password: str = "") -> Iterator[subprocess.Popen[bytes]]:
-    server = subprocess.Popen([*program.command, str(port), encoder, user, password], env={**os.environ, **program.env})
+def serving(program: rtsp.Server, port: int, elements: str, user: str = "", password: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    server = subprocess.Popen([*program.command, str(port), elements, user, password], env={**os.environ, **program.env})
     try:
         for _ in range(600):
             assert server.poll() is None
@@ -72,7 +72,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 def test_a_stream_whose_frames_build_on_each_other_is_decoded(program: rtsp.Server, port: int) -> None:
     events: list[CameraEvent] = []
-    with serving(program, port, "vp8"), camera.open(f"rtsp://127.0.0.1:{port}/camera", on_event=events.append) as source:
+    with serving(program, port, rtsp.VP8), camera.open(f"rtsp://127.0.0.1:{port}/camera", on_event=events.append) as source:
         frames = [frame_of(source) for _ in range(20)]
     assert "disconnected" not in [event.code for event in events]
     assert all(isinstance(frame.photo, np.ndarray) and frame.photo.shape == (240, 320, 3) for frame in frames)
@@ -81,8 +81,31 @@ def test_a_stream_whose_frames_build_on_each_other_is_decoded(program: rtsp.Serv
     assert sequences == sorted(set(sequences))
 
 
+def test_a_stream_of_h264_is_decoded(program: rtsp.Server, port: int, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=15)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 320, 240, "yuv420p", 30
+        for number in range(600):
+            pixels = np.full((240, 320, 3), 60, np.uint8)
+            pixels[:, number % 300 : number % 300 + 20] = 200
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    events: list[CameraEvent] = []
+    with (
+        serving(program, port, rtsp.launch_h264(path)),
+        camera.open(f"rtsp://127.0.0.1:{port}/camera", on_event=events.append) as source,
+    ):
+        frames = [frame_of(source) for _ in range(10)]
+    assert [event.code for event in events] == ["connected"]
+    for frame in frames:
+        assert isinstance(frame.photo, np.ndarray)
+        assert np.mean(frame.photo) == pytest.approx(60 + 140 * 20 / 320, abs=4)  # nothing is smeared
+
+
 def test_a_stream_of_jpegs_is_handed_on_undecoded(program: rtsp.Server, port: int) -> None:
-    with serving(program, port, "jpeg"), camera.open(f"rtsp://127.0.0.1:{port}/camera") as source:
+    with serving(program, port, rtsp.JPEG), camera.open(f"rtsp://127.0.0.1:{port}/camera") as source:
         photo = frame_of(source).photo
     assert isinstance(photo, bytes)
     assert photo.startswith(b"\xff\xd8")
@@ -95,11 +118,11 @@ def test_a_server_that_is_killed_and_started_again_is_found_again(program: rtsp.
     def codes() -> list[str]:
         return [event.code for event in events if event.code in ("connected", "disconnected")]
 
-    with serving(program, port, "vp8") as server, camera.open(f"rtsp://127.0.0.1:{port}/camera", on_event=events.append) as source:
+    with serving(program, port, rtsp.VP8) as server, camera.open(f"rtsp://127.0.0.1:{port}/camera", on_event=events.append) as source:
         before = frame_of(source).sequence
         server.kill()
         wait_for(lambda: "disconnected" in codes())
-        with serving(program, port, "vp8"):
+        with serving(program, port, rtsp.VP8):
             wait_for(lambda: codes().count("connected") == 2)
             assert frame_of(source).sequence > before
             reached = codes()
@@ -109,7 +132,7 @@ def test_a_server_that_is_killed_and_started_again_is_found_again(program: rtsp.
 
 def test_a_wrong_password_is_an_event_that_does_not_show_it(program: rtsp.Server, port: int, capfd: pytest.CaptureFixture[str]) -> None:
     events: list[CameraEvent] = []
-    with serving(program, port, "jpeg", "viewer", "the secret"):
+    with serving(program, port, rtsp.JPEG, "viewer", "the secret"):
         with camera.open(f"rtsp://viewer:other%20secret@127.0.0.1:{port}/camera", on_event=events.append) as source:
             wait_for(lambda: events)
             assert events[0].code == "disconnected"

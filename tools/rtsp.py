@@ -1,6 +1,7 @@
 """A real RTSP server for the tests: GStreamer's (libgstrtspserver), Debian's, unpacked without root into the cache. Standard library only.
 
-`python rtsp.py PORT ENCODER USER PASSWORD` serves `rtsp://127.0.0.1:PORT/camera`: a ball that moves. User and password may be empty.
+`python rtsp.py PORT LAUNCH USER PASSWORD` serves `rtsp://127.0.0.1:PORT/camera`: what GStreamer's elements LAUNCH give, whose last one is
+named pay0. User and password may be empty.
 """
 
 from __future__ import annotations
@@ -48,11 +49,29 @@ _WITHOUT = (
 )
 _PLUGINS = frozenset(
     f"libgst{name}.so"
-    for name in ("coreelements", "videotestsrc", "videoconvertscale", "vpx", "jpeg", "rtp", "rtpmanager", "udp", "tcp", "rtsp", "app")
+    for name in (
+        "coreelements",
+        "isomp4",
+        "videotestsrc",
+        "videoconvertscale",
+        "vpx",
+        "jpeg",
+        "rtp",
+        "rtpmanager",
+        "udp",
+        "tcp",
+        "rtsp",
+        "app",
+    )
 )
 _SOURCE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=15/1"
-ENCODERS = {"vp8": "vp8enc deadline=1 keyframe-max-dist=10 ! rtpvp8pay name=pay0 pt=96", "jpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26"}
-"""Name -> GStreamer's elements that encode the picture and put it into packets."""
+VP8 = f"{_SOURCE} ! vp8enc deadline=1 keyframe-max-dist=10 ! rtpvp8pay name=pay0 pt=96"
+JPEG = f"{_SOURCE} ! jpegenc ! rtpjpegpay name=pay0 pt=26"
+
+
+def launch_h264(path: Path) -> str:
+    """An MP4 file of H.264, played in real time."""
+    return f'filesrc location="{path}" ! qtdemux ! rtph264pay name=pay0 pt=96 config-interval=1'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +79,7 @@ class Server:
     """How to start it.
 
     Attributes:
-        command: to be completed by port, encoder, user and password.
+        command: to be completed by port, elements, user and password.
         env: what it needs.
     """
 
@@ -87,7 +106,7 @@ def ready() -> Server:
         "GST_REGISTRY_1_0": str(folder / "registry.bin"),
     }
     server = Server((sys.executable, __file__), env)
-    done = subprocess.run([*server.command, "0", "vp8", "", ""], env={**os.environ, **env}, capture_output=True, text=True)
+    done = subprocess.run([*server.command, "0", VP8, "", ""], env={**os.environ, **env}, capture_output=True, text=True)
     if done.returncode:
         raise sysroot.Failed(f"{folder}: GStreamer's RTSP server does not run here: {done.stderr.strip()[-300:]}")
     return server
@@ -106,7 +125,7 @@ def _load(name: str, **results: object) -> ctypes.CDLL:
     return library
 
 
-def _serve(port: str, encoder: str, user: str, password: str) -> None:
+def _serve(port: str, elements: str, user: str, password: str) -> None:
     """Serves until it is killed; port 0 only checks that every element is there."""
     pointer, text = ctypes.c_void_p, str.encode
     glib = _load("libglib-2.0.so.0", g_main_loop_new=pointer)
@@ -115,7 +134,7 @@ def _serve(port: str, encoder: str, user: str, password: str) -> None:
     names = ("server_new", "server_get_mount_points", "media_factory_new", "auth_new", "token_new_empty", "auth_make_basic")
     rtsp = _load("libgstrtspserver-1.0.so.0", **{f"gst_rtsp_{name}": pointer for name in names})
     gst.gst_init(None, None)
-    launch = f"( {_SOURCE} ! {ENCODERS[encoder]} )"
+    launch = f"( {elements} )"
     if port == "0":
         error = pointer()
         if not gst.gst_parse_launch(text(launch), ctypes.byref(error)) or error:

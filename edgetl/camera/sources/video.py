@@ -78,7 +78,7 @@ class VideoSource:
 
     def _options(self) -> dict[str, Any]:
         if self._address.scheme == "rtsp":
-            # Not nobuffer: it throws away the first key frame, and what follows cannot be decoded without it.
+            # Not nobuffer: it throws away the first key frame, and VP8 cannot be decoded without it.
             return {"options": {"rtsp_transport": "tcp"}}
         if self._address.scheme == "v4l2":
             if not Path(self._address.target).exists():
