@@ -25,11 +25,13 @@ import pytest
 from click.testing import CliRunner
 from field_station import Client, Reply, running, wait_for
 from pictures import COLOURS, coloured, encoded, picture
+from raising import raises
 
 pytest.importorskip("starlette", reason="the extra serve is not installed: pip install 'edgetl[serve]'")
 
 from edgetl import Classifier
 from edgetl.cli import main
+from edgetl.errors import StoreLocked
 from edgetl.runtimes import fake
 from edgetl.serve import limits
 from edgetl.serve.app import ROUTES
@@ -183,6 +185,15 @@ def test_a_picture_of_too_many_pixels_is_an_error_of_that_photo(station: Client)
     bomb = encoded(picture(8, 8).resize((9000, 9000)), "PNG")
     answer = station.send("POST", "/v1/classes/red/photos", bomb, {**station.bearer, "content-type": "image/png"}).json
     assert [failed["code"] for failed in answer["failed"]] == ["photo-too-large"]
+
+
+def test_a_phones_photo_is_taken_and_a_video_or_heic_is_an_error_of_that_file(station: Client) -> None:
+    phone = encoded(picture(400, 300).resize((4000, 3000)))
+    assert [photo["status"] for photo in station.post("/v1/classes/red/photos", phone)["photos"]] == ["added"]
+    for content in (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200), b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(200)):
+        failed = station.send("POST", "/v1/classes/red/photos", content).json["failed"]
+        assert [each["code"] for each in failed] == ["photo-format-unknown"]
+    assert counts(station) == {"red": 1}
 
 
 def test_events_arrive_as_they_happen(station: Client) -> None:
@@ -398,6 +409,8 @@ def test_a_store_in_use_or_of_another_bundle_is_an_error_at_the_start(station: C
         return str(json.loads(done.stdout)["error"]["code"])
 
     assert code("-m", str(bundle), "-s", str(tmp_path / "parts.db")) == "store-locked"
+    with raises(StoreLocked, pid=os.getpid(), url=station.server.address.url):
+        Store.open(tmp_path / "parts.db", None)
     strange = fake.write_bundle(str(tmp_path / "strange.edgetl"), encoded(picture(seed=9)), seed=1).path
     Classifier.open(strange, tmp_path / "strange.db").close()
     assert code("-m", str(bundle), "-s", str(tmp_path / "strange.db")) == "model-mismatch"

@@ -231,6 +231,23 @@ def test_two_browsers_see_each_others_photos(chromium: Any, page: Page, station:
     other.close()
 
 
+def test_the_page_reconnects_to_a_server_that_was_restarted(chromium: Any, bundle: Path, tmp_path: Path, cameras: tuple[str, ...]) -> None:
+    with running(bundle, tmp_path / "parts.db", cameras=cameras) as station:
+        port = station.port
+        page = Page(chromium, station)
+        page.look_at("red")
+        page.new_class("red")
+        page.capture("red", 2)
+        page.page.fill("#new-label", "half typed")
+    page.wait("document.querySelector('#connection').textContent !== ''")
+    with running(bundle, tmp_path / "parts.db", cameras=cameras, port=port):
+        page.wait("document.querySelector('#connection').textContent === ''")
+        assert page.page.input_value("#new-label") == "half typed"
+        page.capture("red", 1)
+        page.wait(f"{COUNT}('red') === 3")
+        page.context.close()
+
+
 def test_no_label_becomes_markup(page: Page, station: Client) -> None:
     label = "<img src=x onerror=document.title='hacked'>"
     station.server.station.add(label, [("x", coloured("red", 0))])

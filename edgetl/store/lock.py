@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 from pathlib import Path
 
@@ -35,9 +36,11 @@ class WriterLock:
             pid = os.pread(self._file, 32, 0).strip().decode("ascii", "replace")
             holder = "this process" if pid == str(os.getpid()) else f"another process (pid {pid or 'unknown'})"
             # From Python: read_only=True. On the command line the verbs that only read do so.
-            message = f"{store} is open for writing in {holder}. Close it there, or wait; reading (read_only=True) works beside it."
+            url = server_of(store)
+            cure = "Close it there, or wait; reading (read_only=True) works beside it."
+            message = f"{store} is open for writing in {holder}. {f'It is the field station: {url}' if url else cure}"
             os.close(self._file)
-            raise StoreLocked(message, path=str(store), pid=int(pid) if pid.isdigit() else None) from None
+            raise StoreLocked(message, path=str(store), pid=int(pid) if pid.isdigit() else None, url=url) from None
         with contextlib.suppress(OSError):  # the number only informs, and a full disk must not stop photos from being forgotten
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
@@ -45,3 +48,12 @@ class WriterLock:
     def release(self) -> None:
         """Lets the next writer in."""
         os.close(self._file)
+
+
+def server_of(store: Path) -> str | None:
+    """The address of the field station that has a store open, from `NAME.serve`, which it leaves beside the store; None without one."""
+    try:
+        url = json.loads(store.with_name(store.name + ".serve").read_text("utf-8"))["url"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return url if isinstance(url, str) else None
