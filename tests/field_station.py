@@ -82,7 +82,8 @@ class Client:
 @contextlib.contextmanager
 def running(bundle: Path, store: Path, **settings: Any) -> Iterator[Client]:
     """A server on a bundle and a store."""
-    server = Server(Classifier.open(bundle, store), Settings(**{"port": 0, **settings}))
+    variant = settings.pop("variant", None)
+    server = Server(Classifier.open(bundle, store, variant=variant), Settings(**{"port": 0, **settings}))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -439,3 +439,18 @@ def test_tls_shows_the_fingerprint_of_a_certificate_that_is_made_once(bundle: Pa
         thread.join(60)
     assert prints[0] == prints[1]
     assert stat.S_IMODE((tmp_path / "parts.db.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.slow
+def test_frigates_folder_and_a_classifier_are_downloaded(lite0: Path, cell_photos: list[Path], tmp_path: Path) -> None:
+    with running(lite0, tmp_path / "parts.db", variant="tflite-int8") as client:
+        headers = {**client.bearer, "content-type": "image/png"}
+        for number, photo in enumerate(cell_photos[:24]):
+            client.send("POST", f"/v1/classes/{('even', 'odd')[number % 2]}/photos", photo.read_bytes(), headers)
+        client.settled()
+        for kind, suffixes in (("frigate", {".tflite", ".txt"}), ("classifier", None)):
+            reply = client.send("GET", f"/v1/download/{kind}")
+            assert reply.status == 200, reply
+            names = zipfile.ZipFile(io.BytesIO(reply.content)).namelist()
+            assert names
+            assert suffixes is None or {Path(name).suffix for name in names} >= suffixes, names

@@ -181,6 +181,26 @@ def test_the_whole_story(page: Page, station: Client, tmp_path: Path) -> None:
     assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")
 
 
+def test_one_tap_labels_a_group_of_the_inbox(page: Page, station: Client) -> None:
+    for label in ("red", "green"):
+        for seed in range(6):
+            station.server.station.add(label, [("photo", coloured(label, seed))])
+    station.settled()
+    page.look_at("blue")
+    page.wait("parseInt(document.querySelector('#inbox-count').textContent.slice(1) || '0', 10) >= 1")
+    page.tap("[data-view=inbox]")
+    page.page.wait_for_selector("#inbox-groups .photo")
+    page.page.locator("#inbox-groups button:has-text('Choose all')").first.click()
+    chosen = page.page.locator("#inbox-groups .photo[aria-pressed=true]").count()
+    page.page.fill("#inbox-actions input", "blue")
+    page.tap("#inbox-actions button:has-text('Add class')")
+    page.wait(f"{COUNT}('blue') > 0")
+    assert 0 < page.count("blue") <= chosen
+    assert station.settled()["head"]["labels"] == ["blue", "green", "red"]
+    page.tap("#undo")
+    page.wait(f"{COUNT}('blue') === 0")
+
+
 def test_keys_take_photos_and_undo_them(page: Page, station: Client) -> None:
     page.look_at("red")
     page.new_class("red")

@@ -13,8 +13,8 @@ from edgetl.types import TOP, Photo, Prediction
 
 def classify(
     classifier: Classifier, inbox: Inbox, photo: Photo, *, jpeg: Callable[[], bytes], taken: float, camera: str = ""
-) -> Prediction:
-    """What the active head says of a frame; one decode and one inference.
+) -> tuple[Prediction, int | None]:
+    """What the active head says of a frame, and its number in the inbox if it was kept; one decode and one inference.
 
     Args:
         classifier: embeds and predicts.
@@ -31,5 +31,4 @@ def classify(
     head = classifier.session.trained()
     embedding = classifier.embedder.embed(load(photo))
     predicted = prediction.predict(head, embedding, TOP)
-    inbox.offer(jpeg, embedding, predicted, taken=taken, camera=camera)
-    return predicted
+    return predicted, inbox.offer(jpeg, embedding, predicted, taken=taken, camera=camera)

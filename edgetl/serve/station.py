@@ -375,7 +375,11 @@ class Station:
         self.publish()
 
     def _classify_frame(self, frame: Frame) -> Prediction:
-        return classify(self.classifier, self.inbox, frame.photo, jpeg=frame.jpeg, taken=frame.time, camera=self.live.uri or "")
+        uri = self.live.uri or ""
+        predicted, kept = classify(self.classifier, self.inbox, frame.photo, jpeg=frame.jpeg, taken=frame.time, camera=uri)
+        if kept is not None:
+            self.publish()
+        return predicted
 
     def _show(self, answer: Answer) -> None:
         self.hub.publish("answer", views.answer(answer))

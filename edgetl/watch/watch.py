@@ -73,7 +73,7 @@ def watch(classifier: Classifier, camera: Camera, inbox: Inbox, settings: WatchS
             photo = frame.photo if settings.region is None else crop(frame, settings.region)
             if not still.check(photo) or last is None:
                 jpeg = frame.jpeg if settings.region is None else Frame(photo, frame.sequence, frame.time, frame.monotonic).jpeg
-                last = classify(classifier, inbox, photo, jpeg=jpeg, taken=frame.time, camera=camera.uri)
+                last, _ = classify(classifier, inbox, photo, jpeg=jpeg, taken=frame.time, camera=camera.uri)
                 count += 1
         except PhotoError:  # a damaged frame: the next one comes
             continue
