@@ -130,6 +130,47 @@ def test_frames_of_another_model_are_deleted(store: Path) -> None:
     other.close()
 
 
+def test_a_process_with_another_model_neither_reads_nor_writes(store: Path) -> None:
+    old = Inbox.open(store, MODEL)
+    offer(old, 1)
+    new = Inbox.open(store, Fingerprint("11" * 32, ImageSpec(32, 32, 36), "fake", "fp32", 16))
+    assert offer(old, 2) is None
+    assert old.items() == new.items() == []
+    assert offer(new, 3) is not None
+    old.close()
+    new.close()
+
+
+def test_a_photo_larger_than_the_inbox_is_not_kept_and_empties_nothing(store: Path) -> None:
+    box = Inbox.open(store, MODEL, most_bytes=2 * len(JPEG))
+    offer(box, 1)
+    assert offer(box, 2, photo=bytes(3 * len(JPEG))) is None
+    assert len(box) == 1
+    box.close()
+
+
+def test_a_view_kept_before_a_restart_is_not_kept_again(store: Path) -> None:
+    box = Inbox.open(store, MODEL)
+    offer(box, 1)
+    box.close()
+    box = Inbox.open(store, MODEL)
+    assert offer(box, 1) is None
+    assert box.offer(lambda: JPEG, vector(2), UNKNOWN, taken=float("nan")) is not None
+    box.close()
+
+
+@pytest.mark.parametrize("change", ["label = 'cup'", "probability = 0.1", "time = 5", "id = 77"])
+def test_any_changed_value_of_a_frame_is_noticed(store: Path, change: str) -> None:
+    box = Inbox.open(store, MODEL)
+    offer(box, 1)
+    box._db.execute(f"UPDATE frame SET {change}")
+    assert box.items() == []
+    (number,) = box._db.execute("SELECT id FROM frame").fetchone()
+    with raises(InboxError, "frame-damaged", frame=number):
+        box.photo(number)
+    box.close()
+
+
 def test_a_damaged_file_is_an_error_and_a_damaged_frame_is_left_out(store: Path) -> None:
     box = Inbox.open(store, MODEL)
     ids = [offer(box, seed) for seed in range(3)]
@@ -152,8 +193,10 @@ def test_a_damaged_file_is_an_error_and_a_damaged_frame_is_left_out(store: Path)
     with sqlite3.connect(other) as db:
         db.execute("CREATE TABLE x (y)")
     db.close()
+    before = other.read_bytes()
     with raises(InboxError, "inbox-damaged"):
         Inbox.open(store.with_name("other.db"), MODEL)
+    assert other.read_bytes() == before
 
 
 def test_a_full_disk_keeps_no_frame_and_stops_nothing(opened: Inbox) -> None:

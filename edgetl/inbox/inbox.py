@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from edgetl.heads import Head
 from edgetl.heads.linalg.normalisation import power_normalise
 from edgetl.inbox import grouping, ranking
 from edgetl.inbox.grouping import Group
+from edgetl.store.checksum import checksum, next_id
 from edgetl.types import Embeddings, Fingerprint, Prediction
 
 APPLICATION_ID = int.from_bytes(b"EdIn", "big")
@@ -33,6 +34,7 @@ ALIKE = 0.97
 BETWEEN_S = 0.5
 """Between two kept frames at least."""
 _RECENT = 64
+_LOCKED_S = 1.0
 _DAY_S = 86400.0
 _TABLES = """
     CREATE TABLE inbox (fingerprint TEXT NOT NULL);
@@ -51,7 +53,7 @@ _TABLES = """
     );
 """
 
-_COLUMNS = "time, camera, label, probability, code, size, crc, embedding, photo"
+_COLUMNS = "id, time, camera, label, probability, code, size, crc, embedding, photo"
 
 log = logging.getLogger("edgetl")
 
@@ -86,12 +88,13 @@ class Inbox:
     acknowledged to anybody, so a power failure may lose the latest.
     """
 
-    def __init__(self, db: sqlite3.Connection, path: Path, most: int, most_bytes: int) -> None:
+    def __init__(self, db: sqlite3.Connection, path: Path, model: str, most: int, most_bytes: int) -> None:
         """Use :meth:`open`."""
         self.path = path
-        self._db, self._most, self._most_bytes = db, most, most_bytes
+        self._db, self._model, self._most, self._most_bytes = db, model, most, most_bytes
         self._lock = threading.RLock()
-        self._recent: list[Embeddings] = []
+        latest = db.execute("SELECT embedding FROM frame ORDER BY id DESC LIMIT ?", (_RECENT,)).fetchall()
+        self._recent = [_units(_unpack(packed)[None])[0] for (packed,) in reversed(latest)]
         self._last = -np.inf
         self._full = False
 
@@ -112,23 +115,16 @@ class Inbox:
         """
         path = Path(f"{os.fspath(store)}.inbox")
         try:
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_LOCKED_S)
+            _recognise(db, path)
             for setting in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON"):
                 db.execute(f"PRAGMA {setting}")
             with _writing(db):
-                (application,), (version,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
-                if (application, version) == (0, 0) and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                    for statement in _TABLES.split(";")[:-1]:
-                        db.execute(statement)
-                    db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-                    db.execute(f"PRAGMA user_version={VERSION}")
-                elif (application, version) != (APPLICATION_ID, VERSION):
-                    raise InboxError(f"{path} is not an inbox of this version. Delete it.", code="inbox-damaged", path=str(path))
                 _adopt(db, path, fingerprint)
                 db.execute("DELETE FROM frame WHERE removed < ?", (time.time() - _DAY_S,))
         except sqlite3.Error as error:
             raise _failed(path, error) from error
-        return cls(db, path, most, most_bytes)
+        return cls(db, path, fingerprint.digest, most, most_bytes)
 
     def __len__(self) -> int:
         """How many frames wait."""
@@ -159,13 +155,18 @@ class Inbox:
         if self._recent and float((np.stack(self._recent) @ unit).max()) > ALIKE:
             return None
         content, packed = photo(), embedding.astype("<f2").tobytes()
-        values = (taken, camera, prediction.label, prediction.probability, prediction.code, len(content))
+        if len(content) > self._most_bytes:
+            return None
+        seconds = float(taken) if math.isfinite(taken) else time.time()
+        values = (seconds, camera, prediction.label, float(prediction.probability), prediction.code, len(content))
         try:
             with self._lock, _writing(self._db):
-                row = self._db.execute(
-                    f"INSERT INTO frame ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*values, crc32(packed, crc32(content)), packed, content),
-                )
+                if not self._is_own():
+                    return None
+                number = next_id(self._db, "frame")
+                crc = _checksum(number, values[:-1], packed, content)
+                row = (number, *values, crc, packed, content)
+                self._db.execute(f"INSERT INTO frame ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
                 self._make_room()
         except sqlite3.Error as error:
             if not self._full:
@@ -174,35 +175,39 @@ class Inbox:
             return None
         self._full, self._last = False, time.monotonic()
         self._recent = [*self._recent[1 - _RECENT :], unit]
-        return int(row.lastrowid or 0)
+        return number
 
     def items(self) -> list[InboxItem]:
         """The frames that wait, oldest first; a damaged one is left out, with a warning in the log."""
         columns = "id, time, camera, label, probability, code, crc, embedding, photo"
         items = []
         with self._reading() as db:
-            for number, taken, camera, label, probability, code, crc, packed, photo in db.execute(
-                f"SELECT {columns} FROM frame WHERE removed IS NULL ORDER BY id"
-            ):
-                if crc != crc32(packed, crc32(photo)):
+            if not self._is_own():
+                return []
+            for number, *values, crc, packed, photo in db.execute(f"SELECT {columns} FROM frame WHERE removed IS NULL ORDER BY id"):
+                if crc != _checksum(number, values, packed, photo):
                     log.warning("warning: %s: frame %d is damaged and left out", self.path, number)
                     continue
-                embedding = np.frombuffer(packed, "<f2").astype(np.float32)
-                items.append(InboxItem(number, taken, camera, label, probability, code, embedding))
+                seconds, camera, label, probability, code = values
+                items.append(InboxItem(number, seconds, camera, label, probability, code, _unpack(packed)))
         return items
 
     def photo(self, number: int) -> bytes:
         """A frame's JPEG, also of a removed one that can still be restored.
 
         Raises:
-            InboxError: there is no such frame (`frame-missing`).
+            InboxError: there is no such frame (`frame-missing`), or it is damaged (`frame-damaged`).
         """
+        columns = "time, camera, label, probability, code, crc, embedding, photo"
         with self._reading() as db:
-            row = db.execute("SELECT photo FROM frame WHERE id = ?", (number,)).fetchone()
+            row = db.execute(f"SELECT {columns} FROM frame WHERE id = ?", (number,)).fetchone()
         if row is None:
             raise InboxError(f"{self.path}: frame {number} does not exist", code="frame-missing", path=str(self.path), frame=number)
-        content: bytes = row[0]
-        return content
+        *values, crc, packed, content = row
+        if crc != _checksum(number, values, packed, content):
+            raise InboxError(f"{self.path}: frame {number} is damaged. Delete it.", code="frame-damaged", path=str(self.path), frame=number)
+        photo: bytes = content
+        return photo
 
     def remove(self, ids: Sequence[int]) -> None:
         """Removes frames; :meth:`restore` brings them back. Unknown ids are ignored."""
@@ -251,6 +256,11 @@ class Inbox:
                 gone.append((number,))
         self._db.executemany("DELETE FROM frame WHERE id = ?", gone)
 
+    def _is_own(self) -> bool:
+        """Whether the file is still this model's: another process may have opened it with another one."""
+        row = self._db.execute("SELECT fingerprint FROM inbox").fetchone()
+        return row is not None and row[0] == self._model
+
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -275,6 +285,35 @@ def _writing(db: sqlite3.Connection) -> Iterator[None]:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+def _recognise(db: sqlite3.Connection, path: Path) -> None:
+    """Makes the tables in an empty file.
+
+    Raises:
+        InboxError: another program's file, or of another version (`inbox-damaged`); it is left as it was.
+    """
+    kinds = [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+    if kinds == [APPLICATION_ID, VERSION]:
+        return
+    with _writing(db):
+        if db.execute("SELECT 1 FROM sqlite_master").fetchone() or (kinds != [0, 0]):
+            if [db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")] == [APPLICATION_ID, VERSION]:
+                return  # another process made it a moment ago
+            raise InboxError(f"{path} is not an inbox of this version. Delete it.", code="inbox-damaged", path=str(path))
+        for statement in _TABLES.split(";")[:-1]:
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version={VERSION}")
+
+
+def _checksum(number: int, values: Sequence[object], packed: bytes, content: bytes) -> int:
+    """Of a frame's number, its values as text, its embedding and its photo."""
+    return checksum(number, repr(tuple(values)).encode(), packed, content)
+
+
+def _unpack(packed: bytes) -> Embeddings:
+    return np.frombuffer(packed, "<f2").astype(np.float32)
 
 
 def _adopt(db: sqlite3.Connection, path: Path, fingerprint: Fingerprint) -> None:
