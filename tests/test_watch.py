@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from edgetl import Classifier, camera
 from edgetl.camera import Frame
 from edgetl.cli import main
 from edgetl.inbox import Inbox
+from edgetl.machine import systemd
 from edgetl.watch import Decision, WatchSettings, watch
 from edgetl.watch.watch import Stillness, crop
 
@@ -160,6 +163,27 @@ def test_a_missing_camera_and_an_untrained_store_are_errors(
     assert command("--camera", tmp_path / "nowhere").exit_code == 1
     Classifier.open(bundle, tmp_path / "new.db").close()
     assert command("--camera", scene, "-s", tmp_path / "new.db").exit_code == 1
+
+
+def test_systemd_hears_that_it_is_ready_and_alive(
+    command: Callable[..., Result], scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        def listen() -> None:
+            while not heard or heard[-1] != b"end":
+                heard.append(manager.recv(100))
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        assert command("--camera", scene).exit_code == 0
+        systemd.notify("end")
+        listener.join()
+    assert heard[:2] == [b"READY=1", b"WATCHDOG=1"]
+    assert heard.count(b"WATCHDOG=1") >= 12
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from edgetl.cli.options import MODEL, VERBOSE, opened
+from edgetl.machine import systemd
 from edgetl.types import to_json
 
 
@@ -85,9 +86,10 @@ def watch(
 
         source = stack.enter_context(camera.open(uri, on_event=camera_event(tell)))
         signal.signal(signal.SIGTERM, lambda *_: source.close())
+        systemd.notify("READY=1")
         started = time.monotonic()
         try:
-            count = watch_camera(classifier, source, inbox, settings, tell, frames=frames)
+            count = watch_camera(classifier, source, inbox, settings, tell, frames=frames, alive=lambda: systemd.notify("WATCHDOG=1"))
         except KeyboardInterrupt:
             return
         tell("end", {"time": time.time(), "classified": count, "seconds": time.monotonic() - started})

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edgetl.classifier import Classifier
 from edgetl.errors import ServeError
+from edgetl.machine import systemd
 from edgetl.serve.access import Access, load_token
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -124,6 +125,7 @@ class Server:
         """Serves until SIGINT or SIGTERM, or :meth:`stop`."""
         with self._announced():
             try:
+                systemd.notify("READY=1")  # the socket listens already
                 self._server.run(sockets=[self._socket])
             finally:
                 self.station.close()

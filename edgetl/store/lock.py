@@ -36,7 +36,7 @@ class WriterLock:
             pid = os.pread(self._file, 32, 0).strip().decode("ascii", "replace")
             holder = "this process" if pid == str(os.getpid()) else f"another process (pid {pid or 'unknown'})"
             # From Python: read_only=True. On the command line the verbs that only read do so.
-            url = server_of(store)
+            url = _server_of(store, pid)
             cure = "Close it there, or wait; reading (read_only=True) works beside it."
             message = f"{store} is open for writing in {holder}. {f'It is the field station: {url}' if url else cure}"
             os.close(self._file)
@@ -50,10 +50,10 @@ class WriterLock:
         os.close(self._file)
 
 
-def server_of(store: Path) -> str | None:
-    """The address of the field station that has a store open, from `NAME.serve`, which it leaves beside the store; None without one."""
+def _server_of(store: Path, pid: str) -> str | None:
+    """The address of the field station with this process id, from `NAME.serve`, which it leaves beside the store; None if it is not one."""
     try:
-        url = json.loads(store.with_name(store.name + ".serve").read_text("utf-8"))["url"]
+        server = json.loads(store.with_name(store.name + ".serve").read_text("utf-8"))
+        return str(server["url"]) if str(server["pid"]) == pid else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return url if isinstance(url, str) else None

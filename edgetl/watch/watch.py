@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from edgetl.watch.decision import Decision
 
 EventKind = Literal["state", "camera", "frame"]
 _MOTION_EVERY = 8
+_WAIT_S = 1.0
 
 Tell = Callable[[EventKind, Mapping[str, Any]], None]
 
@@ -47,7 +49,16 @@ class WatchSettings:
     dwell: float = 0.0
 
 
-def watch(classifier: Classifier, camera: Camera, inbox: Inbox, settings: WatchSettings, tell: Tell, *, frames: bool = False) -> int:
+def watch(
+    classifier: Classifier,
+    camera: Camera,
+    inbox: Inbox,
+    settings: WatchSettings,
+    tell: Tell,
+    *,
+    frames: bool = False,
+    alive: Callable[[], None] = lambda: None,
+) -> int:
     """Watches until the camera ends or is closed; returns how many frames were classified.
 
     Args:
@@ -57,6 +68,7 @@ def watch(classifier: Classifier, camera: Camera, inbox: Inbox, settings: WatchS
         settings: how.
         tell: called with `state` and its values at every change, and with `frame` for every classified frame if `frames`.
         frames: whether every classified frame is told.
+        alive: called with every frame, and every second while none comes.
 
     Raises:
         NotTrained: no head is active.
@@ -65,7 +77,7 @@ def watch(classifier: Classifier, camera: Camera, inbox: Inbox, settings: WatchS
     decision = Decision(settings.agree, settings.of, threshold=settings.threshold, dwell=settings.dwell)
     count, due, still = 0, -np.inf, Stillness(settings.motion)
     last: Prediction | None = None
-    for frame in camera:
+    for frame in _frames(camera, alive):
         if not camera.ends and frame.monotonic < due:
             continue
         due = frame.monotonic + settings.every
@@ -82,6 +94,14 @@ def watch(classifier: Classifier, camera: Camera, inbox: Inbox, settings: WatchS
         if change := decision.update(last.label, last.probability, frame.monotonic):
             tell("state", {**_values(frame), **dataclasses.asdict(change), "probability": last.probability})
     return count
+
+
+def _frames(camera: Camera, alive: Callable[[], None]) -> Iterator[Frame]:
+    with contextlib.suppress(StopIteration):
+        while True:
+            alive()
+            if (frame := camera.latest(_WAIT_S)) is not None:
+                yield frame
 
 
 def crop(frame: Frame, region: tuple[float, float, float, float]) -> Pixels:
