@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from edgetl.diagnostics.text import describe_action, describe_finding, describe_forecast, describe_reason, sentence
+from edgetl.diagnostics.text import describe_action, describe_finding, describe_forecast, describe_reason, describe_regression, sentence
 from edgetl.errors import EdgetlError, PhotoError
 from edgetl.heads.text import no_label_text, warning_text
 from edgetl.session.review import Review
@@ -41,6 +41,7 @@ def state(station: Station) -> dict[str, Any]:
             "waiting": trainer.waiting,
             "error": None if trainer.error is None else trainer.error.to_json(),
             "warnings": [] if report is None else [_sentence(warning_text(warning)) for warning in report.warnings],
+            "change": "" if report is None or report.change is None else _sentence(describe_regression(report.change)),
             "not_activated_because": "" if report is None else report.not_activated_because,
         },
         "next": _next(counts, report),

@@ -8,8 +8,10 @@ import * as inbox from "./inbox.js";
 import * as accuracy from "./accuracy.js";
 import * as history from "./history.js";
 import * as files from "./files.js";
+import { sparkline } from "./plots.js";
 
 const REASON_AFTER = { "not-trained": "Add photos of two classes." };
+const latencies = [];
 let state = null;
 let view = "live";
 
@@ -26,7 +28,11 @@ function showAnswer(answer) {
   const others = answer.top.slice(answer.label === null ? 0 : 1, 3).map(([name, value]) => `${name} ${percent(value)}`);
   find("answer-score").textContent = [answer.label === null ? "" : percent(answer.probability), others.join(", ")].filter(Boolean).join(" · ");
   find("answer-reason").textContent = REASON_AFTER[answer.code] ?? answer.reason ?? "";
-  find("speed").textContent = answer.latency_ms === null ? "" : `${answer.fps.toFixed(0)} fps · ${Math.round(answer.latency_ms)} ms`;
+  if (answer.latency_ms === null) { latencies.length = 0; fill(find("speed")); } else {
+    latencies.push(answer.latency_ms);
+    if (latencies.length > 60) latencies.shift();
+    fill(find("speed"), sparkline(latencies, `Latency of the last ${latencies.length} frames`), `${answer.fps.toFixed(0)} fps · ${Math.round(answer.latency_ms)} ms`);
+  }
   teach.showAnswer(answer.label);
 }
 
@@ -49,6 +55,7 @@ function showTraining() {
   if (training.running || training.waiting) lines.push(make("p", { textContent: "Training…" }), make("progress", { "aria-label": "Training" }));
   else if (training.error) lines.push(make("p", { className: "warning", textContent: training.error.message }));
   else if (head) lines.push(make("p", { textContent: `Head ${head.id}: ${interval(head.accuracy)}` }));
+  if (training.change && !training.running) lines.push(make("p", { className: "soft", textContent: training.change }));
   if (training.not_activated_because) lines.push(make("p", { className: "warning", textContent: training.not_activated_because }));
   fill(find("training"), ...lines);
   find("next").textContent = state.next ? `Next: ${state.next}` : "";
@@ -101,7 +108,7 @@ async function enter() {
     answer: (answer) => { if (camera.current() === "device") showAnswer(answer); },
     warning: (warning) => say(warning.message, "warning"),
     progress: files.progress,
-    camera: (event) => say(event.message, "warning"),
+    camera: (event) => say(event.message, ["connected", "normal"].includes(event.code) ? "" : "warning"),
   });
 }
 

@@ -33,6 +33,15 @@ export function curve(points, name, xLabel) {
   return svg;
 }
 
+// The last values as a line without axes.
+export function sparkline(values, name) {
+  const most = Math.max(...values, 1e-9);
+  const points = values.map((value, i) => `${((60 * i) / Math.max(values.length - 1, 1)).toFixed(1)},${(15 - (14 * value) / most).toFixed(1)}`);
+  const svg = shape("svg", { viewBox: "0 0 60 16", class: "spark", role: "img", "aria-label": name });
+  svg.append(shape("polyline", { points: points.join(" ") }));
+  return svg;
+}
+
 function titled(value) {
   const title = shape("title");
   title.textContent = value;
