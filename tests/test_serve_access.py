@@ -53,6 +53,10 @@ def test_a_code_opens_one_session_and_then_changes(access: Access) -> None:
     assert access.code != code
     with raises(ServeError, "code-wrong", left=5):
         access.open_session(code)
+    codes: list[str] = []
+    access.new_code = codes.append
+    access.open_session(access.code)
+    assert codes == [access.code]
 
 
 def test_six_wrong_codes_lock_the_right_one_out_for_a_while(access: Access, clock: Clock) -> None:

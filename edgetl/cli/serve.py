@@ -30,6 +30,7 @@ def serve(cameras: tuple[str, ...], port: int, lan: bool, tls: bool, verbose: bo
             print_json({**to_json(address), "link": address.link, "token": str(address.token)})
             server.run()
             return
+        server.access.new_code = lambda code: show([f"The next code: {code}"])
         lines = [f"Field station: {address.link}"]
         if lan:
             lines += [qr_code(address.link).rstrip(), f"Code: {address.code}"]

@@ -56,6 +56,7 @@ class Access:
         port: its port.
         scheme: `http` or `https`.
         token: for scripts.
+        new_code: called with the next code when one has been used.
     """
 
     def __init__(self, token: str, hosts: Iterable[str], port: int, scheme: str = "http", clock: Callable[[], float] = time.time) -> None:
@@ -63,6 +64,7 @@ class Access:
         self._clock, self._lock = clock, threading.Lock()
         self._code = _new_code()
         self._wrong: list[float] = []
+        self.new_code: Callable[[str], None] = lambda code: None
 
     @property
     def code(self) -> str:
@@ -145,6 +147,7 @@ class Access:
                 left = WRONG_CODES - len(self._wrong)
                 raise ServeError("this is not the code. It is printed where 'edgetl serve' runs.", code="code-wrong", left=left)
             self._code = _new_code()
+            self.new_code(self._code)
             expires, nonce = str(int(now) + LIFETIME_S), secrets.token_urlsafe(12)
         return self.identify({"cookie": f"{COOKIE}={expires}.{nonce}.{self._sign('session', expires, nonce)}"})
 

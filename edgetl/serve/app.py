@@ -195,6 +195,10 @@ def _session_response(access: Access, requester: Requester) -> Response:
     return JSONResponse({"csrf": requester.csrf, "expires": expires}, headers=headers)
 
 
+async def _code(request: Request, station: Station) -> Any:
+    return {"code": request.app.state.access.code}
+
+
 async def _state(request: Request, station: Station) -> Any:
     return await run_in_threadpool(station.state)
 
@@ -367,6 +371,7 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/openapi.json", _openapi),
     ("POST", "/v1/session", _open_session),
     ("GET", "/v1/session", _session),
+    ("GET", "/v1/code", _code),
     ("GET", "/v1/state", _state),
     ("GET", "/v1/events", _events),
     ("GET", "/v1/stream", _stream),

@@ -1,7 +1,7 @@
 // What goes in and out as a file.
 
 import { find, make, fill } from "./dom.js";
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 
 const DOWNLOADS = [
   ["store", "Store", "All photos' embeddings and every head, for another device or a backup."],
@@ -17,7 +17,16 @@ const UPLOADS = [
 export function show(say) {
   fill(find("files-body"),
     make("section", { className: "card" }, make("h3", { textContent: "Download" }), ...DOWNLOADS.map((row) => download(row, say))),
+    another(say),
     make("section", { className: "card" }, make("h3", { textContent: "Upload" }), ...UPLOADS.map((row) => upload(row, say)), make("div", { id: "upload-progress", role: "status" })));
+}
+
+function another(say) {
+  const text = make("p", { role: "status" });
+  const button = make("button", { textContent: "Show a code", onclick: async () => {
+    try { text.textContent = `Open ${location.origin} there and enter ${(await get("/v1/code")).code}. It works once.`; } catch (error) { say(error.message, "error"); }
+  } });
+  return make("section", { className: "card" }, make("h3", { textContent: "Another device" }), make("div", { className: "row" }, button, text));
 }
 
 export function progress({ doing, done, total }) {
