@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import stat
@@ -400,6 +401,32 @@ def test_no_acknowledged_photo_is_lost_when_the_server_is_killed(bundle: Path, t
         with Store.open(store, None) as after:
             assert acknowledged
             assert all(after.find(digest) is not None for digest in acknowledged)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_server_in_order(bundle: Path, tmp_path: Path, number: signal.Signals) -> None:
+    store = tmp_path / "parts.db"
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from edgetl.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve", "-m", str(bundle), "-s", str(store), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        text = ""
+        while not text.endswith("}\n") and (line := process.stdout.readline()):
+            text += line
+        url = urlsplit(json.loads(text)["url"])
+        wait_for(lambda: _answers(url.port or 0))
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert not [path.name for path in tmp_path.iterdir() if path.name.endswith((".serve", "-wal"))]
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    return False
 
 
 def test_a_store_in_use_or_of_another_bundle_is_an_error_at_the_start(station: Client, bundle: Path, tmp_path: Path) -> None:

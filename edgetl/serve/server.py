@@ -7,8 +7,10 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -123,7 +125,7 @@ class Server:
 
     def run(self) -> None:
         """Serves until SIGINT or SIGTERM, or :meth:`stop`."""
-        with self._announced():
+        with self._announced(), _signals_that_only_end_the_server():
             try:
                 systemd.notify("READY=1")  # the socket listens already
                 self._server.run(sockets=[self._socket])
@@ -142,6 +144,20 @@ class Server:
             yield
         finally:
             self._running.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _signals_that_only_end_the_server() -> Iterator[None]:
+    """Lets SIGINT and SIGTERM end the server and nothing else: uvicorn raises them again afterwards, before anything is closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def qr_code(text: str) -> str:
