@@ -83,7 +83,7 @@ def test_a_session_of_another_key_is_not_one(access: Access, clock: Clock) -> No
         Access("u" * 40, access.hosts, 8765, clock=clock).identify(cookie(access))
 
 
-@given(text=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=80), at=st.integers(0, 200))
+@given(text=st.text("0123456789abcdefABCDEF._-=", max_size=80), at=st.integers(0, 200))
 def test_no_altered_cookie_and_no_invented_one_is_a_session(text: str, at: int) -> None:
     access = Access(TOKEN, ("localhost",), 1)
     session = access.open_session(access.code).session
