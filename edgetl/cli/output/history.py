@@ -23,7 +23,7 @@ def active(info: HeadInfo) -> list[str]:
 def heads(history: Sequence[HeadInfo]) -> list[str]:
     """A row per head; `*` is the active one, `saved` was never activated."""
     if not history:
-        return ["No head was trained yet.", "next: edgetl train"]
+        return ["No head was trained yet.", "next: edgetl add PHOTOS -l CLASS, then edgetl train"]
     rows = [
         (
             "*" if info.active else "saved" if info.not_activated_because else "",
@@ -51,7 +51,7 @@ def converted(path: str, head: TrainerHead) -> list[str]:
 def events(log: Sequence[Event]) -> list[str]:
     """A row per entry of the log."""
     if not log:
-        return ["The log is empty.", "next: edgetl add PHOTOS -l CLASS -m BUNDLE -s STORE"]
+        return ["The log is empty.", "next: edgetl add PHOTOS -l CLASS"]
     rows = [(event.id, when(event.clock), event.who, event.what, event.head_id or "", event.why) for event in log]
     return [render(("event", "when", "who", "what", "head", "why"), rows)]
 
