@@ -263,6 +263,7 @@ def test_the_page_reconnects_to_a_server_that_was_restarted(chromium: Any, bundl
     with running(bundle, tmp_path / "parts.db", cameras=cameras, port=port):
         page.wait("document.querySelector('#connection').textContent === ''")
         assert page.page.input_value("#new-label") == "half typed"
+        page.look_at("green")  # frames that are not stored yet
         page.capture("red", 1)
         page.wait(f"{COUNT}('red') === 3")
         page.context.close()

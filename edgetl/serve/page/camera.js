@@ -100,7 +100,7 @@ export async function jpeg() {
 // Gray levels of the picture that is shown now, to tell whether two frames differ.
 export function glance() {
   const context = small.getContext("2d", { willReadFrequently: true });
-  context.drawImage(shown, 0, 0, small.width, small.height);
+  try { context.drawImage(shown, 0, 0, small.width, small.height); } catch { return null; } // the stream is just connecting again
   const { data } = context.getImageData(0, 0, small.width, small.height);
   const gray = new Float32Array(data.length / 4);
   for (let i = 0; i < gray.length; i += 1) gray[i] = 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2];

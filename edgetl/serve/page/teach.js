@@ -95,10 +95,8 @@ async function capture(label, hold = null) {
   if (!camera.available()) { say("Choose a camera first.", "error"); return; }
   try {
     if (hold) hold.last = camera.glance();
-    const picture = await camera.jpeg();
-    const answer = camera.current() === "device"
-      ? await send("POST", `${photosPath(label)}?from=camera`)
-      : await post(photosPath(label), picture, "image/jpeg");
+    const picture = camera.current() === "device" ? null : await camera.jpeg(); // the server has the device's frame
+    const answer = picture === null ? await send("POST", `${photosPath(label)}?from=camera`) : await post(photosPath(label), picture, "image/jpeg");
     pending.delete(label);
     for (const failed of answer.failed) say(failed.reason, "error");
     for (const photo of answer.photos) list(photo, picture);
@@ -110,7 +108,7 @@ async function capture(label, hold = null) {
 }
 
 function list(photo, picture) {
-  const address = URL.createObjectURL(picture);
+  const address = picture === null ? `/v1/samples/${photo.id}/thumbnail` : URL.createObjectURL(picture);
   const text = photo.status === "known" ? `${photo.label}: this photo is there already`
     : photo.status === "relabelled" ? `moved from ${photo.previous} to ${photo.label}` : photo.label;
   const row = make("li", {},
