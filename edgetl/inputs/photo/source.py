@@ -171,7 +171,9 @@ def _read(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         if isinstance(error, IsADirectoryError):
-            raise PhotoError(f"{path} is a folder. Give one of its photos; edgetl predict takes folders too.", code="photo-is-folder", photo=str(path)) from error
+            raise PhotoError(
+                f"{path} is a folder. Give one of its photos; edgetl predict takes folders too.", code="photo-is-folder", photo=str(path)
+            ) from error
         raise PhotoError(f"{path}: {reason}", code="photo-unreadable", photo=str(path), reason=reason) from error
     message = f"{path}: larger than {MAX_BYTES // 2**20} MiB. Scale the photo down before adding it."
     raise PhotoError(message, code="photo-too-large", photo=str(path), most=MAX_BYTES)
