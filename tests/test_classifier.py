@@ -25,6 +25,7 @@ from edgetl.heads import Head
 from edgetl.heads.warnings import TrainingWarning
 from edgetl.inputs.photo.source import PhotoSource
 from edgetl.runtimes import fake
+from edgetl.session import training
 from edgetl.session.workspace import Session
 from edgetl.stats import Proportion
 from edgetl.types import Embeddings, Photo, Pixels
@@ -419,6 +420,30 @@ def test_the_same_photo_from_many_threads_is_added_once(classifier: Classifier) 
         thread.join()
     assert sorted(results) == ["added"] + ["known"] * 7
     assert classifier.counts == {"red": 1}
+
+
+def test_photos_are_added_and_moved_while_a_training_runs(classifier: Classifier) -> None:
+    add_photos(classifier, "red", "green")
+    classifier.train()
+    moved = coloured("green", 3)
+    with classifier.session.learning():  # what a training holds while it computes
+        inputs = classifier.session.inputs()[1]
+        adder = threading.Thread(target=lambda: [classifier.add(coloured("red", 20), "red"), classifier.add(moved, "red")])
+        adder.start()
+        adder.join(60)
+        assert not adder.is_alive()
+        forgetter = threading.Thread(target=lambda: classifier.forget(label="green"))
+        forgetter.start()
+        forgetter.join(0.2)
+        assert forgetter.is_alive()  # the head in the making knows its photos
+        assert classifier.counts == {"red": 6, "green": 3}
+    forgetter.join(60)
+    assert classifier.counts == {"red": 6}
+    add_photos(classifier, "blue")
+    report = classifier.train()
+    assert report.inputs != inputs
+    assert {label: row.photos for label, row in report.assessment.per_class.items()} == {"red": 6, "blue": 4}
+    assert training.distance(classifier.session) <= 1e-5
 
 
 def test_a_photo_forgotten_while_it_is_added_is_an_error_and_can_be_added_again(

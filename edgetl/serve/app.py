@@ -227,9 +227,9 @@ async def _classify(request: Request, station: Station) -> Any:
 async def _add(request: Request, station: Station) -> Any:
     label = request.path_params["label"]
     if request.query_params.get("from") == "camera":
-        return views.captured(await run_in_threadpool(station.capture, label), (), station.steps.newest)
-    captured, failed = await run_in_threadpool(station.add, label, await limits.photos(request))
-    return views.captured(captured, failed, station.steps.newest)
+        return views.added(await run_in_threadpool(station.capture, label), (), station.steps.newest)
+    added, failed = await run_in_threadpool(station.add, label, await limits.photos(request))
+    return views.added(added, failed, station.steps.newest)
 
 
 async def _delete_class(request: Request, station: Station) -> Any:
@@ -304,8 +304,8 @@ async def _inbox_photo(request: Request, station: Station) -> Response:
 
 async def _inbox_label(request: Request, station: Station) -> Any:
     values = await limits.fields(request, ids=list, label=str)
-    captured, failed = await run_in_threadpool(station.label_inbox, _ids(values["ids"]), str(values["label"]))
-    return views.captured(captured, failed, station.steps.newest)
+    added, failed = await run_in_threadpool(station.label_inbox, _ids(values["ids"]), str(values["label"]))
+    return views.added(added, failed, station.steps.newest)
 
 
 async def _inbox_delete(request: Request, station: Station) -> Any:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +13,17 @@ from edgetl.classifier import Classifier
 from edgetl.errors import PhotoError, ServeError
 from edgetl.inbox import Inbox
 from edgetl.inbox.sorting import classify
-from edgetl.inputs.photo.source import load
 from edgetl.serve import carry, views
 from edgetl.serve.hub import Hub
 from edgetl.serve.live import Answer, Live
 from edgetl.serve.trainer import BackgroundTrainer
-from edgetl.serve.undo import Steps
-from edgetl.session import editing
-from edgetl.session.reports import Added, FailedPhoto, TrainReport
+from edgetl.session import editing, undo
+from edgetl.session.reports import Added, FailedPhoto
 from edgetl.session.review import Review
 from edgetl.types import TOP, HeadInfo, Photo, Prediction, check_label, to_json
 
 _PROPOSED = 10
 """Frames that the inbox proposes to label next."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Captured:
-    """One photo that was labelled on the page.
-
-    Attributes:
-        id: its sample id.
-        added: what became of it.
-    """
-
-    id: int
-    added: Added
 
 
 class Station:
@@ -65,10 +49,10 @@ class Station:
             cameras: URIs that the page may switch to; :meth:`start` opens the first.
         """
         self.classifier, self.hub, self.inbox, self.cameras = classifier, hub, inbox, tuple(cameras)
-        self.steps = Steps()
+        self.steps = undo.Steps()
         self._changing = threading.RLock()
         self._review: tuple[str, Review] | None = None
-        self.trainer = BackgroundTrainer(self._train, self._training_changed)
+        self.trainer = BackgroundTrainer(classifier.train, self._training_changed)
         self.live = Live(self._classify_frame, self._show, self._camera_event, lambda: hub.closed)
         self.live.watched = lambda: hub.listeners > 0
 
@@ -112,7 +96,7 @@ class Station:
         """
         return list(self.classifier.predict_many((content for _, content in photos), top=TOP))
 
-    def add(self, label: str, photos: Sequence[tuple[str, Photo]]) -> tuple[list[Captured], list[FailedPhoto]]:
+    def add(self, label: str, photos: Sequence[tuple[str, Photo]]) -> tuple[list[Added], list[FailedPhoto]]:
         """Adds labelled photos, durable when it returns, and trains soon after.
 
         Args:
@@ -124,13 +108,12 @@ class Station:
             StoreError: they could not be made durable; none was added.
         """
         label = check_label(label)
-        with self._changing:
-            captured, failed = self._add(label, photos)
-            self._remember(label, captured)
+        added, failed = self._add(label, photos)
+        self.steps.push_added(_adding(added, label), added)
         self._changed()
-        return captured, failed
+        return added, failed
 
-    def capture(self, label: str) -> list[Captured]:
+    def capture(self, label: str) -> list[Added]:
         """Adds the frame that the device's camera shows.
 
         Raises:
@@ -139,10 +122,10 @@ class Station:
         answer = self.live.answer
         if answer is None:
             raise ServeError("the camera shows nothing. Start it with --camera, or use this device's own.", code="camera-off")
-        captured, failed = self.add(label, [(f"frame {answer.frame.sequence}", answer.frame.jpeg())])
+        added, failed = self.add(label, [(f"frame {answer.frame.sequence}", answer.frame.jpeg())])
         if failed:
             raise PhotoError(failed[0].reason, code=failed[0].code)
-        return captured
+        return added
 
     def relabel(self, sample: int, label: str) -> None:
         """Moves a stored photo to another class.
@@ -155,7 +138,7 @@ class Station:
         with self._changing:
             previous = editing.relabel(self.classifier.session, sample, label)
             if previous != label:
-                self.steps.push(f"Move a photo from {previous} to {label}", lambda: self._relabel(sample, previous))
+                self.steps.push(f"Move a photo from {previous} to {label}", lambda stored: stored.relabel(sample, previous))
         self._changed()
 
     def discard(self, samples: Sequence[int], text: str | None = None) -> int:
@@ -167,9 +150,7 @@ class Station:
         with self._changing:
             taken = editing.take(self.classifier.session, samples)
             if taken:
-                session = self.classifier.session
-                count = f"{len(taken)} photo" + ("" if len(taken) == 1 else "s")
-                self.steps.push(text or f"Delete {count}", lambda: editing.put_back(session, taken))
+                self.steps.push(text or f"Delete {undo.photos(len(taken))}", lambda stored: editing.put_back(stored.session, taken))
         self._changed()
         return len(taken)
 
@@ -201,11 +182,8 @@ class Station:
         def report(done: int, total: int) -> None:
             self.hub.publish("progress", {"doing": f"Adding the photos of {name}", "done": done, "total": total})
 
-        with self._changing:
-            before = set(self.classifier.store.ids().tolist())
-            result = self.classifier.add_many(carry.photos_in_zip(path, name), progress=report)
-            new = sorted(set(self.classifier.store.ids().tolist()) - before)
-            self._remember_new(new, f"Add {len(new)} photos of {name}")
+        result = self.classifier.add_many(carry.photos_in_zip(path, name), progress=report)
+        self.steps.push_added(_adding(result.photos, name), result.photos)
         self._changed()
         return {
             **{status: result.number(status) for status in ("added", "known", "relabelled")},
@@ -221,7 +199,8 @@ class Station:
         """
         with self._changing:
             new = carry.merge(self.classifier, path)
-            self._remember_new(new, f"Add {len(new)} photos of {name}")
+            if new:
+                self.steps.push(f"Add {undo.photos(len(new))} of {name}", lambda stored: editing.take(stored.session, new))
         self._changed()
         return {"added": len(new), "undo": self.steps.newest}
 
@@ -240,7 +219,7 @@ class Station:
             before = self.classifier.store.active()
             info = self.classifier.activate(head_id)
             if before is not None and before.id != head_id:
-                self.steps.push(f"Activate head {head_id}", lambda: self._activate(before.id))
+                self.steps.push(f"Activate head {head_id}", lambda stored: stored.activate(before.id))
         self.publish()
         return info
 
@@ -254,7 +233,7 @@ class Station:
             before = self.classifier.store.active()
             info = self.classifier.rollback()
             if before is not None:
-                self.steps.push(f"Go back to head {info.id}", lambda: self._activate(before.id))
+                self.steps.push(f"Go back to head {info.id}", lambda stored: stored.activate(before.id))
         self.publish()
         return info
 
@@ -262,21 +241,14 @@ class Station:
         """Takes the newest step back; returns what it was.
 
         Raises:
-            ServeError: there is nothing to undo (`nothing-to-undo`).
+            StoreError: there is nothing to undo (`nothing-to-undo`).
         """
         with self._changing:
-            step = self.steps.pop()
-            if step is None:
-                raise ServeError("there is nothing to undo", code="nothing-to-undo")
-            try:
-                step.revert()
-            except BaseException:
-                self.steps.push(step.text, step.revert)
-                raise
+            text = self.steps.undo(self.classifier)
         self._changed()
-        return step.text
+        return text
 
-    def label_inbox(self, ids: Sequence[int], label: str) -> tuple[list[Captured], list[FailedPhoto]]:
+    def label_inbox(self, ids: Sequence[int], label: str) -> tuple[list[Added], list[FailedPhoto]]:
         """Labels frames of the inbox: they become training photos.
 
         Raises:
@@ -284,13 +256,11 @@ class Station:
             InboxError: there is no such frame.
         """
         label = check_label(label)
-        photos = [(f"inbox {number}", self.inbox.photo(number)) for number in ids]
-        with self._changing:
-            captured, failed = self._add(label, photos)
-            self.inbox.remove(ids)
-            self._remember(label, captured, lambda: self.inbox.restore(ids))
+        added, failed = self._add(label, [(f"inbox {number}", self.inbox.photo(number)) for number in ids])
+        self.inbox.remove(ids)
+        self.steps.push_added(_adding(added, label), added, lambda: self.inbox.restore(ids))
         self._changed()
-        return captured, failed
+        return added, failed
 
     def inbox_view(self) -> dict[str, Any]:
         """The frames of the inbox, grouped by likeness and ordered by what teaches most; JSON-able."""
@@ -301,7 +271,7 @@ class Station:
         """Removes frames of the inbox."""
         with self._changing:
             self.inbox.remove(ids)
-            self.steps.push(f"Delete {len(ids)} from the inbox", lambda: self.inbox.restore(ids))
+            self.steps.push(f"Delete {len(ids)} from the inbox", lambda stored: self.inbox.restore(ids))
         self.publish()
 
     def review(self) -> Review:
@@ -323,49 +293,15 @@ class Station:
         self.trainer.request()
         self.publish()
 
-    def _add(self, label: str, photos: Sequence[tuple[str, Photo]]) -> tuple[list[Captured], list[FailedPhoto]]:
-        captured: list[Captured] = []
+    def _add(self, label: str, photos: Sequence[tuple[str, Photo]]) -> tuple[list[Added], list[FailedPhoto]]:
+        added: list[Added] = []
         failed: list[FailedPhoto] = []
         for name, photo in photos:
             try:
-                source = load(photo)
-                report = self.classifier.add(photo, label)
+                added += self.classifier.add(photo, label).photos
             except PhotoError as error:
                 failed.append(FailedPhoto.from_error(name, error))
-                continue
-            sample = self.classifier.store.find(source.digest)
-            if sample is not None:
-                captured.append(Captured(sample.id, report.photos[0]))
-        return captured, failed
-
-    def _remember(self, label: str, captured: Sequence[Captured], also: Callable[[], object] = lambda: None) -> None:
-        """Makes a step of photos that were added or moved; `also` takes back what else was done."""
-        new = [each.id for each in captured if each.added.status == "added"]
-        moved = {each.id: each.added.previous for each in captured if each.added.status == "relabelled" and each.added.previous}
-        session, count = self.classifier.session, len(new) + len(moved)
-
-        def revert() -> None:
-            editing.take(session, new)
-            for sample, previous in moved.items():
-                editing.relabel(session, sample, previous)
-            also()
-
-        if count:
-            self.steps.push(f"Add {count} photo{'' if count == 1 else 's'} to {label}", revert)
-
-    def _remember_new(self, samples: Sequence[int], text: str) -> None:
-        if samples:
-            self.steps.push(text, lambda: editing.take(self.classifier.session, samples))
-
-    def _relabel(self, sample: int, label: str) -> None:
-        editing.relabel(self.classifier.session, sample, label)
-
-    def _activate(self, head_id: int) -> None:
-        self.classifier.activate(head_id)
-
-    def _train(self) -> TrainReport:
-        with self._changing:
-            return self.classifier.train()
+        return added, failed
 
     def _training_changed(self) -> None:
         error, report = self.trainer.error, self.trainer.report
@@ -386,3 +322,7 @@ class Station:
 
     def _camera_event(self, event: CameraEvent) -> None:
         self.hub.publish("camera", {"code": event.code, "message": describe_event(event)})
+
+
+def _adding(added: Sequence[Added], to: str) -> str:
+    return f"Add {undo.photos(sum(each.status != 'known' for each in added))} to {to}"

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from edgetl.diagnostics.explanation import Explanation
     from edgetl.inbox import Group, InboxItem
     from edgetl.serve.live import Answer
-    from edgetl.serve.station import Captured, Station
-    from edgetl.session.reports import FailedPhoto, TrainReport
+    from edgetl.serve.station import Station
+    from edgetl.session.reports import Added, FailedPhoto, TrainReport
     from edgetl.stats import Proportion
 
 HISTORY = 50
@@ -112,16 +112,16 @@ def answer(shown: Answer) -> dict[str, Any]:
     }
 
 
-def captured(photos: Sequence[Captured], failed: Sequence[FailedPhoto], undo: str | None) -> dict[str, Any]:
+def added(photos: Sequence[Added], failed: Sequence[FailedPhoto], undo: str | None) -> dict[str, Any]:
     """What became of labelled photos."""
     return {
         "photos": [
             {
-                "id": each.id,
-                "label": each.added.label,
-                "status": each.added.status,
-                "previous": each.added.previous,
-                "findings": [{"code": finding.code, "message": _sentence(describe_finding(finding))} for finding in each.added.findings],
+                "id": each.sample,
+                "label": each.label,
+                "status": each.status,
+                "previous": each.previous,
+                "findings": [{"code": finding.code, "message": _sentence(describe_finding(finding))} for finding in each.findings],
             }
             for each in photos
         ],

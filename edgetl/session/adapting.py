@@ -71,7 +71,7 @@ def adapt_head(
         TrainError: too few photos, new ones or in the store.
     """
     requested, unknown = session.requested_kind(), session.operating_point()
-    fit = session.learner().fit(requested)
+    fit = session.inputs()[0].fit(requested)
     calibrated = open_set.calibrate(fit, session.store.background(), unknown)[0]
     adaptation = gate.adapt(calibrated, fit, target, kind=kind, labels=labels, same_balance=same_balance)
     report = adaptation.report

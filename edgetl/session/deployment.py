@@ -271,7 +271,7 @@ def _start(
 
     with Store.open(store, None, read_only=True) as reader:
         chosen = exporters.choose(bundle, variant, reader.fingerprint)
-        fit = Session(reader).learner().fit("lda")
+        fit = Session(reader).inputs()[0].fit("lda")
         head, view = open_set.calibrate(fit)[0], fit.whole.view
     if len(head.labels) > slots:
         raise ExportError(

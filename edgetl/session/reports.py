@@ -29,6 +29,7 @@ class Added:
         status: `added`; `known` (the same bytes under the same label: nothing was computed); or `relabelled`.
         previous: the label it had before, when `relabelled`.
         findings: possible problems, when `added`.
+        sample: its sample id.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Added:
     status: Literal["added", "known", "relabelled"]
     previous: str | None = None
     findings: tuple[Finding, ...] = ()
+    sample: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,8 +43,8 @@ def review(session: Session) -> Review:
     Raises:
         TrainError: no sample, or a single class.
     """
-    with session.steady():
-        fit = session.learner().fit(session.requested_kind())
+    with session.learning():
+        fit = session.inputs()[0].fit(session.requested_kind())
         report = training.judge(session, fit)
         sources = dict(zip(fit.ids.tolist(), session.store.sources(fit.ids.tolist())))
         label_errors = find_label_errors(fit, sources)

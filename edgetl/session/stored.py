@@ -43,8 +43,7 @@ class StoredClassifier:
         """
         from edgetl.session import training
 
-        with self.session.steady():
-            return training.assess(self.session, kind)
+        return training.assess(self.session, kind)
 
     def review(self) -> Review:
         """Judges every stored photo by a head that never saw it: accuracy, confusions, likely label errors. Changes nothing.
@@ -87,8 +86,7 @@ class StoredClassifier:
         """
         from edgetl.session import training
 
-        with self.session.changing("training"):
-            return training.train(self.session, kind, allow_loss, "requested", unknown or self.session.operating_point())
+        return training.train(self.session, kind, allow_loss, "requested", unknown or self.session.operating_point())
 
     def forget(self, *, label: str | None = None, photo: Photo | None = None, vacuum: bool = False) -> ForgetReport:
         """Removes a class or one photo, exactly: the next head is the one that never saw it, and the report proves it.
@@ -178,7 +176,7 @@ class StoredClassifier:
 
         with self.session.steady():
             try:
-                fit = self.session.learner().fit()
+                fit = self.session.inputs()[0].fit()
             except TrainError:
                 fit = None
             return diagnose(self.store.batches(), fit)

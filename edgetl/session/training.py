@@ -33,7 +33,7 @@ FEW = 8
 
 
 def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, unknown: OperatingPoint = "balanced") -> TrainReport:
-    """Trains a head; it becomes active unless it makes an earlier class worse. Within a change of the session.
+    """Trains a head; it becomes active unless it makes an earlier class worse. Photos that are added meanwhile are not part of it.
 
     If the active head was trained from the same inputs, it stays; the training then only makes the report.
 
@@ -54,12 +54,14 @@ def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, 
     from edgetl.diagnostics.text import advise_regression, describe_regression
 
     started = time.perf_counter()
-    fitted = _fit(session, kind, unknown)
-    requested = {"asked": kind, "unknown": unknown, "inputs": fitted.inputs, "version": libraries.distribution("edgetl")}
-    change = _change(session, fitted.fit, allow_loss)
-    unchanged = _trained_before(session, requested)
-    is_worse = unchanged is None and change is not None and allow_loss is not None and bool(change.worse)
-    head_id = _save(session, fitted, requested, change if is_worse else None, why) if unchanged is None else unchanged
+    with session.learning():
+        fitted = _fit(session, kind, unknown)
+        requested = {"asked": kind, "unknown": unknown, "inputs": fitted.inputs, "version": libraries.distribution("edgetl")}
+        with session.changing("training"):
+            change = _change(session, fitted.fit, allow_loss)
+            unchanged = _trained_before(session, requested)
+            is_worse = unchanged is None and change is not None and allow_loss is not None and bool(change.worse)
+            head_id = _save(session, fitted, requested, change if is_worse else None, why) if unchanged is None else unchanged
     return TrainReport(
         code="unchanged" if unchanged is not None else "not-activated" if is_worse else "trained",
         head_id=head_id,
@@ -98,8 +100,8 @@ class _Fitted:
 def _fit(session: Session, kind: HeadKind, unknown: OperatingPoint) -> _Fitted:
     from edgetl.heads import open_set
 
-    background, inputs = session.store.background(), session.store.digest()
-    fit = session.learner().fit(kind, single=len(background) > 0)
+    background, (learner, inputs) = session.store.background(), session.inputs()
+    fit = learner.fit(kind, single=len(background) > 0)
     calibrated, rejection, calibration = open_set.calibrate(fit, background, unknown)
     single = len(calibrated.labels) == 1
     if single and rejection.code == "cannot-measure":
@@ -142,7 +144,8 @@ def assess(session: Session, kind: HeadKind) -> AssessReport:
     Raises:
         TrainError: no sample, or a single class.
     """
-    return judge(session, session.learner().fit(kind))
+    with session.learning():
+        return judge(session, session.inputs()[0].fit(kind))
 
 
 def distance(session: Session) -> float:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -56,30 +56,49 @@ class Session:
     def __init__(self, store: Store) -> None:
         """Reads the active head; the samples are read for the first training."""
         self.store = store
-        self._lock = threading.RLock()
+        self._learning = threading.RLock()
+        self._lock = threading.RLock()  # whoever takes both takes this one last
         self._learner: Learner | None = None
         self._seen = 0
+        self._moved: dict[int, str] = {}
         self._history: PhotoHistory | None = None
         self._head_id: int | None = None
         self.head = self._readable_head()
 
     @contextmanager
+    def learning(self) -> Iterator[None]:
+        """Until it ends no other thread trains, removes a photo or changes the head; photos may be added and moved."""
+        with self._learning:
+            yield
+
+    @contextmanager
     def changing(self, doing: str) -> Iterator[None]:
         """One change of store, learner and head: durable when it ends, or none of it happened, in memory neither."""
+        with self._learning, self._storing(doing):
+            yield
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """No other thread changes anything until it ends."""
+        with self._learning, self._lock:
+            yield
+
+    @contextmanager
+    def _storing(self, doing: str) -> Iterator[None]:
+        """As :meth:`changing`, also while another thread trains."""
         with self._lock:
             try:
                 with self.store.transaction(doing):
                     yield
             except BaseException:
-                self._learner, self._seen, self._history = None, 0, None
+                self._reset()
                 self.head = self._readable_head()
                 raise
 
-    @contextmanager
-    def steady(self) -> Iterator[None]:
-        """No other thread changes anything until it ends."""
-        with self._lock:
-            yield
+    def _reset(self) -> None:
+        """The next training reads the store again."""
+        self._learner, self._seen, self._history = None, 0, None
+        self._moved.clear()
 
     def trained(self) -> Head:
         """The active head; on a store that is open for reading, the one that another process activated a moment ago.
@@ -105,12 +124,20 @@ class Session:
         active = self.store.active()
         return "balanced" if active is None else cast("OperatingPoint", self.store.head_report(active.id).get("unknown", "balanced"))
 
-    def learner(self) -> Learner:
-        """The learner with every sample of the store, as rounded there.
+    def inputs(self) -> tuple[Learner, str]:
+        """The learner with every sample of the store, as rounded there, and the digest of those samples. Within :meth:`learning`.
 
         Raises:
             OutOfMemory: a training from all of them does not fit.
         """
+        with self._lock:
+            try:
+                return self._read_samples(), self.store.digest()
+            except BaseException:
+                self._reset()
+                raise
+
+    def _read_samples(self) -> Learner:
         if self._learner is None:
             from edgetl.heads import Learner
             from edgetl.session import capacity
@@ -119,6 +146,10 @@ class Session:
             capacity.check(self.store.path, sum(counts.values()), self.store.fingerprint.dim, len(counts))
             self._learner = Learner(self.store.fingerprint.dim, self.store.fingerprint.levels)
             self._learner.reserve(sum(counts.values()))
+        for sample, label in self._moved.items():
+            if sample <= self._seen:  # the others are read below
+                self._learner.relabel(sample, label)
+        self._moved.clear()
         for batch in self.store.batches(after=self._seen):
             self._learner.add(batch.ids, batch.embeddings, batch.labels, batch.taken)
             self._seen = int(batch.ids[-1])
@@ -153,31 +184,25 @@ class Session:
         return self._history
 
     def put(self, ready: Sequence[Ready]) -> list[Added]:
-        """Stores a batch in one transaction: all of it is durable on return, or none of it happened."""
+        """Stores a batch in one transaction: all of it is durable on return, or none of it happened. Does not wait for a training."""
         fresh: dict[bytes, NewSample] = {}
         moved: dict[int, str] = {}
-        with self.changing("adding photos"):
+        with self._storing("adding photos"):
             outcomes = [self._place(photo, fresh, moved) for photo in ready]
-            numbers = dict(zip(fresh, self.store.add(fresh.values())))
-            if self._history is not None and numbers:
-                self._history.assign_ids(numbers)
+            ids = dict(zip(fresh, self.store.add(fresh.values())))
+            if self._history is not None and ids:
+                self._history.assign_ids(ids)
                 self._history.save(self.store)
             for sample, label in moved.items():
-                self.store.relabel(sample, label)
-                if self._learner is not None and sample <= self._seen:
-                    self._learner.relabel(sample, label)
-            if moved:
-                self._history = None  # it knows photos by their classes
+                self._move(sample, label)
             for label, n in Counter(moved.values()).items():
                 self.store.log("relabel", f"{n} photo{'s are' if n > 1 else ' is'} {label!r} now")
-        return outcomes
+        return [dataclasses.replace(each, sample=ids.get(photo.digest, each.sample)) for photo, each in zip(ready, outcomes)]
 
     def remove(self, *, label: str | None = None, digest: bytes | None = None) -> Removed:
         """Removes a class or a photo from store and learner; returns the samples it removed, id to label."""
         removed = self.store.remove(label=label, digest=digest)
-        if self._learner is not None:
-            self._learner.remove([sample for sample in removed if sample <= self._seen])
-        self._history = None
+        self._drop(removed)
         return removed
 
     def relabel(self, sample: int, label: str) -> str:
@@ -188,18 +213,13 @@ class Session:
         """
         previous = self.store.label(sample)
         if previous != label:
-            self.store.relabel(sample, label)
-            if self._learner is not None and sample <= self._seen:
-                self._learner.relabel(sample, label)
-            self._history = None  # it knows photos by their classes
+            self._move(sample, label)
         return previous
 
     def take(self, samples: Sequence[int]) -> TakenSamples:
         """Removes photos from store and learner, and returns them; ids without a photo are ignored."""
         taken = self.store.take(samples)
-        if self._learner is not None:
-            self._learner.remove([sample for sample in taken.ids if sample <= self._seen])
-        self._history = None
+        self._drop(taken.ids)
         return taken
 
     def put_back(self, taken: TakenSamples) -> None:
@@ -209,7 +229,21 @@ class Session:
             StoreError: one of the photos is in the store again (`photo-known`).
         """
         self.store.put_back(taken)
-        self._learner, self._seen, self._history = None, 0, None
+        self._reset()
+
+    def _move(self, sample: int, label: str) -> None:
+        """Gives a photo another class; the learner hears of it when it is used next."""
+        self.store.relabel(sample, label)
+        self._moved[sample] = label
+        self._history = None  # it knows photos by their classes
+
+    def _drop(self, removed: Collection[int]) -> None:
+        """Removes photos from the learner that are no longer in the store."""
+        for sample in removed:
+            self._moved.pop(sample, None)
+        if self._learner is not None:
+            self._learner.remove([sample for sample in removed if sample <= self._seen])
+        self._history = None
 
     def use_active(self) -> None:
         """Reads the head that the store calls active.
@@ -236,7 +270,7 @@ class Session:
         from edgetl.session.reports import Added
 
         stored = self.store.find(photo.digest)
-        here = fresh.get(photo.digest)
+        here, sample = fresh.get(photo.digest), 0 if stored is None else stored.id
         if stored is None and here is None:
             if photo.embedded is None:
                 raise StoreError(
@@ -246,12 +280,12 @@ class Session:
             return Added(photo.name, photo.label, "added", findings=photo.findings)
         previous = here.label if here is not None else moved.get(stored.id, stored.label) if stored is not None else ""
         if previous == photo.label:
-            return Added(photo.name, photo.label, "known")
+            return Added(photo.name, photo.label, "known", sample=sample)
         if here is not None:
             fresh[photo.digest] = dataclasses.replace(here, label=photo.label)
         elif stored is not None:
             moved[stored.id] = photo.label
-        return Added(photo.name, photo.label, "relabelled", previous)
+        return Added(photo.name, photo.label, "relabelled", previous, sample=sample)
 
 
 def copy_background(embedder: Embedder, store: Store) -> None:
