@@ -117,6 +117,44 @@ def test_the_accuracy_view_names_the_photos_behind_each_number(station: Client) 
     assert worth["suspects"][0]["looks_like"] == "blue"
 
 
+def test_a_stored_photo_is_explained_and_each_class_has_a_history(station: Client) -> None:
+    red = teach(station, "red")
+    teach(station, "green")
+    first = station.settled()["head"]["id"]
+    teach(station, "red", range(4, 8))
+    last = station.settled()["head"]["id"]
+    history = {each["head"]: each["accuracy"]["n"] for each in station.get("/v1/worth")["classes"]["red"]["history"]}
+    assert (history[first], history[last]) == (4, 5)  # near-duplicates count once
+    explanation = station.get(f"/v1/samples/{red[0]}/explanation")
+    assert explanation["label"] == "red"
+    assert red[0] not in [each["id"] for each in explanation["neighbours"]]
+    assert {each["label"] for each in explanation["neighbours"]} == {"red"}
+    assert station.send("GET", "/v1/samples/999/explanation").code == "sample-missing"
+
+
+def test_a_newer_bundle_takes_the_place_of_the_old_one_and_undo_brings_it_back(bundle: Path, tmp_path: Path) -> None:
+    file = fake.write_bundle(str(tmp_path / "file.edgetl"), encoded(picture(seed=9))).path
+    newer = fake.write_bundle(str(tmp_path / "newer.edgetl"), encoded(picture(seed=10))).path.read_bytes()
+    other = fake.write_bundle(str(tmp_path / "other.edgetl"), encoded(picture(seed=9)), seed=1).path.read_bytes()
+    before = file.read_bytes()
+    headers = {"content-type": "application/octet-stream"}
+    with running(file, tmp_path / "parts.db") as station:
+        headers |= station.bearer
+        teach(station, "red")
+        teach(station, "green")
+        station.settled()
+        assert station.send("POST", "/v1/bundle", b"no bundle", headers).code == "bundle-damaged"
+        assert station.send("POST", "/v1/bundle", other, headers).code == "model-mismatch"
+        assert file.read_bytes() == before
+        assert station.send("POST", "/v1/bundle", newer, headers).status == 200
+        assert file.read_bytes() == newer
+        assert station.post("/v1/classify", coloured("red", 9))["predictions"][0]["label"] == "red"
+        station.post("/v1/undo")
+        assert file.read_bytes() == before
+        assert station.send("POST", "/v1/bundle", newer, headers).status == 200
+    assert sorted(path.name for path in tmp_path.glob("*file.edgetl*")) == ["file.edgetl"]
+
+
 def test_a_form_with_several_photos_reports_each(station: Client) -> None:
     parts = [("a.jpg", coloured("red", 0)), ("broken.jpg", b"\xff\xd8no photo"), ("b.jpg", coloured("red", 1))]
     body = b"".join(

@@ -201,6 +201,42 @@ def test_one_tap_labels_a_group_of_the_inbox(page: Page, station: Client) -> Non
     page.wait(f"{COUNT}('blue') === 0")
 
 
+def test_frames_that_show_none_of_the_classes_become_the_class_none(page: Page, station: Client) -> None:
+    for label in ("red", "green"):
+        for seed in range(6):
+            station.server.station.add(label, [("photo", coloured(label, seed))])
+    station.settled()
+    page.look_at("blue")
+    page.wait("parseInt(document.querySelector('#inbox-count').textContent.slice(1) || '0', 10) >= 1")
+    page.tap("[data-view=inbox]")
+    page.page.wait_for_selector("#inbox-groups .photo")
+    page.page.locator("#inbox-groups button:has-text('Choose all')").first.click()
+    page.tap("#inbox-actions button:has-text('None of these')")
+    page.wait(f"{COUNT}('none') > 0")
+    assert station.settled()["head"]["labels"] == ["green", "none", "red"]
+
+
+def test_a_folder_is_uploaded_class_by_class_and_its_photos_explained(page: Page, station: Client, folder: Path, bundle: Path) -> None:
+    (folder / "red" / ".hidden.jpg").write_bytes(coloured("red", 99))
+    (folder / "notes.txt").write_text("no photo")
+    page.tap("[data-view=files]")
+    page.page.set_input_files("#file-folder", folder)
+    page.wait("document.querySelector('#status').textContent.startsWith('18 photos added from photos')")
+    assert {each["label"]: each["count"] for each in station.settled()["classes"]} == {"blue": 6, "green": 6, "red": 6}
+    page.page.set_input_files("#file-v1-bundle", bundle)
+    page.wait("document.querySelector('#status').textContent === 'Now in use: fake.edgetl.'")
+
+    station.server.station.add("red", [("photo", coloured("red", 50 + seed)) for seed in range(9)])
+    station.settled()
+    page.tap("[data-view=accuracy]")
+    page.page.wait_for_selector("#accuracy-body figure")
+    assert page.page.locator("#accuracy-body figcaption").all_inner_texts() == ["blue", "green", "red"]
+    page.tap("#accuracy-body .confusion .right")
+    page.page.wait_for_selector("#dialog[open]")
+    page.page.locator("#dialog button:has-text('Why?')").first.click()
+    page.page.wait_for_selector("#dialog .why img")
+
+
 def test_keys_take_photos_and_undo_them(page: Page, station: Client) -> None:
     page.look_at("red")
     page.new_class("red")

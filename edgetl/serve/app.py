@@ -257,7 +257,7 @@ async def _rollback(request: Request, station: Station) -> Any:
 
 async def _worth(request: Request, station: Station) -> Any:
     review = await run_in_threadpool(station.review)
-    return views.worth(review, await run_in_threadpool(station.classifier.heads))
+    return views.worth(review, *await run_in_threadpool(station.history))
 
 
 async def _confusion(request: Request, station: Station) -> Any:
@@ -291,6 +291,10 @@ async def _discard(request: Request, station: Station) -> Any:
 async def _explain(request: Request, station: Station) -> Any:
     ((_, content), *_) = await limits.photos(request)
     return views.explanation(await run_in_threadpool(station.classifier.explain, content))
+
+
+async def _explain_sample(request: Request, station: Station) -> Any:
+    return views.explanation(await run_in_threadpool(station.classifier.explain_sample, _number(request)))
 
 
 async def _inbox(request: Request, station: Station) -> Any:
@@ -336,6 +340,14 @@ async def _merge(request: Request, station: Station) -> Any:
         return await run_in_threadpool(station.merge, path, name)
 
 
+async def _update(request: Request, station: Station) -> Any:
+    name = _file_name(request)
+    folder = station.classifier.embedder.bundle.path.parent
+    async with limits.upload(request, folder, "upload.edgetl") as path:
+        await run_in_threadpool(station.update_bundle, path, name)
+    return {"undo": station.steps.newest}
+
+
 def _file_name(request: Request) -> str:
     """The name that an upload has for people, of `?name=`; a body that is not a file is rejected."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -361,7 +373,7 @@ async def _openapi(request: Request, station: Station) -> Response:
     return FileResponse(Path(__file__).parent / "openapi.json", media_type="application/json")
 
 
-UPLOADS = frozenset({"/v1/upload", "/v1/merge"})
+UPLOADS = frozenset({"/v1/upload", "/v1/merge", "/v1/bundle"})
 """Routes whose body goes to the disk as it arrives."""
 
 ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
@@ -388,6 +400,7 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("POST", "/v1/samples/{id}/label", _relabel),
     ("DELETE", "/v1/samples/{id}", _discard),
     ("POST", "/v1/explain", _explain),
+    ("GET", "/v1/samples/{id}/explanation", _explain_sample),
     ("GET", "/v1/inbox", _inbox),
     ("GET", "/v1/inbox/{id}/photo", _inbox_photo),
     ("POST", "/v1/inbox/label", _inbox_label),
@@ -395,6 +408,7 @@ ROUTES: tuple[tuple[str, str, Endpoint], ...] = (
     ("GET", "/v1/download/{kind}", _download),
     ("POST", "/v1/upload", _upload),
     ("POST", "/v1/merge", _merge),
+    ("POST", "/v1/bundle", _update),
     ("POST", "/v1/camera", _camera),
     ("GET", "/metrics", _metrics),
 )

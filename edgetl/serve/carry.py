@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from edgetl.bundle.bundle import Bundle
 from edgetl.classifier import Classifier
+from edgetl.embedding.embedder import Embedder
 from edgetl.errors import ServeError
 from edgetl.inputs.photo.source import SUFFIXES
 from edgetl.serve import limits
@@ -56,6 +59,36 @@ def merge(classifier: Classifier, path: Path) -> list[int]:
     """
     with Store.open(path, None, read_only=True) as other:
         return classifier.store.copy_samples(other)
+
+
+def update_bundle(classifier: Classifier, path: Path, keep: Path | None = None) -> None:
+    """Moves a bundle file into the place of the one in use, and uses it from then on.
+
+    It is opened and passes its self-test before anything is moved. Predictions under way end with the old one.
+
+    Args:
+        classifier: the open classifier.
+        path: the new bundle, on the same disk.
+        keep: where the old one is kept.
+
+    Raises:
+        BundleError: it cannot be opened, fails its self-test, or its model is not the store's.
+        ServeError: the bundle in use is a folder (`bundle-is-folder`), or cannot be replaced (`bundle-not-writable`).
+    """
+    old = classifier.embedder
+    target, threads, fingerprint = old.bundle.path, old.runtime.threads, classifier.store.fingerprint
+    if target.is_dir():
+        raise ServeError(f"{target} is a folder; only a bundle in one file can be updated here", code="bundle-is-folder", path=str(target))
+    Embedder.open(Bundle.open(path), threads=threads, store=fingerprint).close()
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        if keep is not None:
+            os.link(target, keep)
+        path.replace(target)
+    except OSError as error:
+        raise ServeError(f"{target} cannot be replaced ({error.strerror})", code="bundle-not-writable", path=str(target)) from error
+    classifier.embedder = Embedder.open(Bundle.open(target), threads=threads, store=fingerprint)
 
 
 def write(classifier: Classifier, kind: str, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +18,10 @@ from edgetl.serve import carry, views
 from edgetl.serve.hub import Hub
 from edgetl.serve.live import Answer, Live
 from edgetl.serve.trainer import BackgroundTrainer
-from edgetl.session import editing, undo
+from edgetl.session import editing, review, undo
 from edgetl.session.reports import Added, FailedPhoto
 from edgetl.session.review import Review
+from edgetl.stats import Proportion
 from edgetl.types import TOP, HeadInfo, Photo, Prediction, check_label, to_json
 
 _PROPOSED = 10
@@ -52,6 +54,8 @@ class Station:
         self.steps = undo.Steps()
         self._changing = threading.RLock()
         self._review: tuple[str, Review] | None = None
+        self._kept: list[Path] = []
+        self._per_class: dict[int, dict[str, Proportion]] = {}
         self.trainer = BackgroundTrainer(classifier.train, self._training_changed)
         self.live = Live(self._classify_frame, self._show, self._camera_event, lambda: hub.closed)
         self.live.watched = lambda: hub.listeners > 0
@@ -83,6 +87,8 @@ class Station:
         self.trainer.close()
         self.inbox.close()
         self.classifier.close()
+        for bundle in self._kept:
+            bundle.unlink(missing_ok=True)
 
     def state(self) -> dict[str, Any]:
         """What the page shows; JSON-able."""
@@ -284,6 +290,33 @@ class Station:
         if self._review is None or self._review[0] != key:
             self._review = (key, self.classifier.review())
         return self._review[1]
+
+    def history(self) -> tuple[list[HeadInfo], list[dict[str, Proportion]]]:
+        """The newest heads, oldest first, and the accuracy per class that each had when it was trained."""
+        heads = self.classifier.heads()[-views.HISTORY :]
+        for info in heads:
+            if info.id not in self._per_class:
+                (self._per_class[info.id],) = review.per_class(self.classifier.session, [info])
+        return heads, [self._per_class[info.id] for info in heads]
+
+    def update_bundle(self, path: Path, name: str) -> None:
+        """Puts a newer bundle in the place of the one in use, and uses it; undo brings the old one back until the server ends.
+
+        Args:
+            path: the new bundle, on the same disk; it is moved.
+            name: as it was uploaded.
+
+        Raises:
+            BundleError: it cannot be used, or its model is not the store's.
+            ServeError: the bundle in use is a folder (`bundle-is-folder`).
+        """
+        with self._changing:
+            target = self.classifier.embedder.bundle.path
+            kept = target.with_name(f".{target.name}.{len(self._kept)}-{os.getpid()}")
+            carry.update_bundle(self.classifier, path, kept)
+            self._kept.append(kept)
+            self.steps.push(f"Update the bundle from {name}", lambda stored: carry.update_bundle(self.classifier, kept))
+        self.publish()
 
     def publish(self) -> None:
         """Sends the state to the pages."""

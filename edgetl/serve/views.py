@@ -130,8 +130,14 @@ def added(photos: Sequence[Added], failed: Sequence[FailedPhoto], undo: str | No
     }
 
 
-def worth(review: Review, history: Sequence[HeadInfo]) -> dict[str, Any]:
-    """How good the classes are, and what to do next."""
+def worth(review: Review, heads: Sequence[HeadInfo], per_class: Sequence[Mapping[str, Proportion]]) -> dict[str, Any]:
+    """How good the classes are, how that came about, and what to do next.
+
+    Args:
+        review: what leave-one-out says now.
+        heads: the newest, oldest first.
+        per_class: the accuracy that each class had with each of them.
+    """
     assessment = review.report.assessment
     return {
         "accuracy": proportion(review.report.accuracy),
@@ -141,6 +147,9 @@ def worth(review: Review, history: Sequence[HeadInfo]) -> dict[str, Any]:
                 "groups": row.groups,
                 "accuracy": proportion(row.accuracy),
                 "taken_for": None if row.taken_for is None else list(row.taken_for),
+                "history": [
+                    {"head": info.id, "accuracy": proportion(rows[label])} for info, rows in zip(heads, per_class) if label in rows
+                ],
             }
             for label, row in assessment.per_class.items()
         },
@@ -155,9 +164,6 @@ def worth(review: Review, history: Sequence[HeadInfo]) -> dict[str, Any]:
         "confusion": {"labels": list(review.labels), "counts": review.confusion.tolist()},
         "suspects": [
             {"id": each.sample, "label": each.label, "looks_like": each.looks_like, "score": each.score} for each in review.label_errors
-        ],
-        "history": [
-            {"id": info.id, "samples": info.samples, "accuracy": proportion(info.accuracy), "active": info.active} for info in history
         ],
     }
 

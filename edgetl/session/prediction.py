@@ -68,6 +68,19 @@ def predict_many(
             yield result if isinstance(result, PhotoError) else PhotoError(str(result))
 
 
+def explain_sample(session: Session, sample: int, k: int) -> Explanation:
+    """See :meth:`edgetl.StoredClassifier.explain_sample`."""
+    from edgetl.diagnostics import explanation
+    from edgetl.diagnostics.stored_photos import StoredPhotos
+
+    head = session.trained()
+    session.store.label(sample)  # an error if there is no such photo
+    with session.steady():
+        embedding = session.store.select([sample]).embeddings[0]
+        training_set = StoredPhotos.load(session.store.batches())
+    return explanation.explain(predict(head, embedding, len(head.labels)), embedding, None, training_set, k, sample)
+
+
 def explain(session: Session, embedder: Embedder, photo: Photo, k: int, color: ColorOrder) -> Explanation:
     """See :meth:`edgetl.Classifier.explain`."""
     from edgetl.diagnostics import explanation

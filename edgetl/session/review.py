@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from edgetl.decoding import decode
 from edgetl.diagnostics import LikelyLabelError
 from edgetl.diagnostics.diagnosis import find_label_errors
 from edgetl.session import training
 from edgetl.session.reports import AssessReport
 from edgetl.session.workspace import Session
-from edgetl.types import Array
+from edgetl.stats import Proportion
+from edgetl.types import Array, HeadInfo
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,3 +58,9 @@ def review(session: Session) -> Review:
         confusion[number[truth], number[answer]] += 1
         cells.setdefault((truth, answer), []).append(sample)
     return Review(report, labels, confusion, label_errors, {cell: tuple(samples) for cell, samples in cells.items()})
+
+
+def per_class(session: Session, heads: Sequence[HeadInfo]) -> list[dict[str, Proportion]]:
+    """The leave-one-out accuracy of each class when a head was trained; empty for a head that was not trained here."""
+    reports = (session.store.head_report(info.id).get("per_class", {}) for info in heads)
+    return [{label: decode(Proportion, value) for label, value in report.items()} for report in reports]

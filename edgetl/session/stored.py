@@ -10,6 +10,7 @@ from edgetl.types import ALLOWED_LOSS, HeadInfo, HeadKind, Photo
 
 if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import costs nothing of what a program does not use
     from edgetl.diagnostics import Diagnosis
+    from edgetl.diagnostics.explanation import Explanation
     from edgetl.heads.confidence.rejection import OperatingPoint
     from edgetl.session.reports import AssessReport, ForgetReport, TrainReport
     from edgetl.session.review import Review
@@ -180,6 +181,21 @@ class StoredClassifier:
             except TrainError:
                 fit = None
             return diagnose(self.store.batches(), fit)
+
+    def explain_sample(self, sample: int, *, k: int = 5) -> Explanation:
+        """Explains what the active head says of a stored photo, as :meth:`edgetl.Classifier.explain` does of any photo.
+
+        Args:
+            sample: its sample id.
+            k: how many other stored photos to show.
+
+        Raises:
+            StoreError: there is no such sample (`sample-missing`).
+            NotTrained: no head is active.
+        """
+        from edgetl.session import prediction
+
+        return prediction.explain_sample(self.session, sample, k)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -19,7 +19,7 @@ export async function show() {
       make("p", {}, make("b", { textContent: `Accuracy: ${interval(worth.accuracy)}` })),
       make("p", { textContent: worth.forecast.text }), make("p", { textContent: `Next: ${worth.next.text}` }),
       ...worth.warnings.map((text) => make("p", { className: "warning", textContent: text }))),
-    forecast(worth), classes(worth), suspects(worth, labels), confusion(worth, labels));
+    forecast(worth), classes(worth), curves(worth), suspects(worth, labels), confusion(worth, labels));
 }
 
 function forecast(worth) {
@@ -32,12 +32,27 @@ function forecast(worth) {
   return make("section", { className: "card" }, make("h3", { textContent: "With more photos" }), curve(points, "Expected accuracy", "photos"));
 }
 
+// The accuracy of each class with each of the newest heads, over the photos that it was measured on; near-duplicates count once.
+function curves(worth) {
+  const plots = Object.entries(worth.classes).map(([label, row]) => [label, row.history.filter((each) => each.accuracy)]).filter(([, history]) => history.length > 1)
+    .map(([label, history]) => make("figure", {}, make("figcaption", { textContent: label }), curve(history.map(({ head, accuracy }) => (
+      { x: accuracy.n, y: accuracy.value, low: accuracy.low, high: accuracy.high, title: `head ${head}, ${accuracy.n} photos: ${interval(accuracy)}` })), label, "photos")));
+  return plots.length ? make("section", { className: "card" }, make("h3", { textContent: "What each class gained from more photos" }), make("div", { className: "plots" }, ...plots)) : null;
+}
+
 function classes(worth) {
   const rows = Object.entries(worth.classes).map(([label, row]) => make("tr", {},
     make("th", { scope: "row", textContent: label }), make("td", { className: "number", textContent: row.photos }),
-    make("td", { textContent: range(row.accuracy) }), make("td", { textContent: row.taken_for ? `${row.taken_for[0]} (${row.taken_for[1]})` : "" })));
+    make("td", { textContent: range(row.accuracy) }), make("td", { textContent: before(row.history) }), make("td", { textContent: row.taken_for ? `${row.taken_for[0]} (${row.taken_for[1]})` : "" })));
   return make("section", { className: "card" }, make("h3", { textContent: "Classes" }), make("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Classes" },
-    make("table", {}, make("thead", {}, make("tr", {}, ...["Class", "Photos", "Accuracy", "Taken for"].map((name) => make("th", { scope: "col", textContent: name })))), make("tbody", {}, ...rows))));
+    make("table", {}, make("thead", {}, make("tr", {}, ...["Class", "Photos", "Accuracy", "Before", "Taken for"].map((name) => make("th", { scope: "col", textContent: name })))), make("tbody", {}, ...rows))));
+}
+
+// The accuracy with the head before the newest one.
+function before(history) {
+  if (history.length < 2) return "new";
+  const { accuracy } = history.at(-2);
+  return accuracy ? percent(accuracy.value) : "not measured";
 }
 
 function suspects(worth, labels) {

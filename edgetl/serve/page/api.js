@@ -37,7 +37,8 @@ export const get = async (path) => answered(await fetch(path));
 export async function send(method, path, body, type = "application/json") {
   const headers = { "x-edgetl-csrf": csrf };
   if (body !== undefined) headers["content-type"] = type;
-  const content = body === undefined || body instanceof Blob ? body : JSON.stringify(body);
+  if (body instanceof FormData) delete headers["content-type"]; // the browser adds it, with the boundary
+  const content = body === undefined || body instanceof Blob || body instanceof FormData ? body : JSON.stringify(body);
   for (;;) {
     let response;
     try {
@@ -55,6 +56,20 @@ export async function send(method, path, body, type = "application/json") {
 
 export const post = (path, body, type) => send("POST", path, body, type);
 export const photosPath = (label) => `/v1/classes/${encodeURIComponent(label)}/photos`;
+
+// A large file; `progress` is called with the share that has been sent, which fetch does not tell.
+export function upload(path, file, type, progress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.setRequestHeader("x-edgetl-csrf", csrf);
+    request.setRequestHeader("content-type", type);
+    request.upload.onprogress = (event) => progress(event.loaded / event.total);
+    request.onerror = () => reject(new ApiError(0, { code: "no-connection", message: "The server does not answer. Try again." }));
+    request.onload = () => answered(new Response(request.response, { status: request.status, headers: { "content-type": request.getResponseHeader("content-type") } })).then(resolve, reject);
+    request.send(file);
+  });
+}
 
 export function events(handlers) {
   const source = new EventSource("/v1/events");

@@ -1,7 +1,7 @@
 // What goes in and out as a file.
 
 import { find, make, fill } from "./dom.js";
-import { get, post } from "./api.js";
+import { get, post, photosPath, upload as send } from "./api.js";
 
 const DOWNLOADS = [
   ["store", "Store", "All photos' embeddings and every head, for another device or a backup."],
@@ -12,13 +12,15 @@ const DOWNLOADS = [
 const UPLOADS = [
   ["/v1/upload", "Photos in a zip", "Folders named by class, or a class from Teachable Machine.", ".zip,application/zip"],
   ["/v1/merge", "Another device's store", "Its photos are added to these.", ".db"],
+  ["/v1/bundle", "A newer bundle", "Of the same model: all photos and heads stay.", ".edgetl"],
 ];
+const BATCH = { photos: 16, bytes: 24 * 2 ** 20 }; // of one request
 
 export function show(say) {
   fill(find("files-body"),
     make("section", { className: "card" }, make("h3", { textContent: "Download" }), ...DOWNLOADS.map((row) => download(row, say))),
     another(say),
-    make("section", { className: "card" }, make("h3", { textContent: "Upload" }), ...UPLOADS.map((row) => upload(row, say)), make("div", { id: "upload-progress", role: "status" })));
+    make("section", { className: "card" }, make("h3", { textContent: "Upload" }), folder(say), ...UPLOADS.map((row) => upload(row, say)), make("div", { id: "file-progress", role: "status" })));
 }
 
 function another(say) {
@@ -30,7 +32,7 @@ function another(say) {
 }
 
 export function progress({ doing, done, total }) {
-  const box = find("upload-progress");
+  const box = find("file-progress");
   if (!box) return;
   const bar = make("progress", { "aria-label": doing, max: total || 1 });
   if (total) bar.value = done;
@@ -41,6 +43,7 @@ function download([kind, title, text], say) {
   const button = make("button", { textContent: title, onclick: async () => {
     button.disabled = true;
     say(`Preparing: ${title}…`);
+    fill(find("file-progress"), make("progress", { "aria-label": `Preparing: ${title}` }));
     try {
       const response = await fetch(`/v1/download/${kind}`);
       if (!response.ok) throw new Error((await response.json()).error.message);
@@ -50,6 +53,7 @@ function download([kind, title, text], say) {
       URL.revokeObjectURL(link.href);
       say(`Downloaded: ${link.download}.`);
     } catch (error) { say(error.message, "error"); }
+    fill(find("file-progress"));
     button.disabled = false;
   } });
   return make("div", { className: "row" }, button, make("p", { className: "soft", textContent: text }));
@@ -60,16 +64,72 @@ function upload([path, title, text, accept], say) {
     const [file] = input.files;
     if (!file) return;
     input.disabled = true;
-    say(`Uploading ${file.name}…`);
+    const doing = `Uploading ${file.name}`;
+    say(`${doing}…`);
     try {
       const kind = file.name.endsWith(".zip") ? "application/zip" : "application/octet-stream";
-      const answer = await post(`${path}?name=${encodeURIComponent(file.name)}`, file, kind);
-      const failed = answer.failed && answer.failed.length ? `, ${answer.failed.length} not usable: ${answer.failed[0].reason}` : "";
-      say(`${answer.added} photos added from ${file.name}${failed}.`, failed ? "warning" : "");
+      const answer = await send(`${path}?name=${encodeURIComponent(file.name)}`, file, kind, (share) => progress({ doing, done: Math.round(100 * share), total: 100 }));
+      if (path === "/v1/bundle") say(`Now in use: ${file.name}.`);
+      else report(answer.added, answer.failed || [], file.name, say);
     } catch (error) { say(error.message, "error"); }
-    fill(find("upload-progress"));
+    fill(find("file-progress"));
     input.disabled = false;
     input.value = "";
   } });
-  return make("div", { className: "row" }, make("label", { for: input.id, textContent: title }), input, make("p", { className: "soft", textContent: text }));
+  return field(input, title, text);
+}
+
+function report(added, failed, name, say) {
+  const problem = failed.length ? `, ${failed.length} not usable: ${failed[0].reason}` : "";
+  say(`${added} photo${added === 1 ? "" : "s"} added from ${name}${problem}.`, problem ? "warning" : "");
+}
+
+const field = (input, title, text) => make("div", { className: "row" }, make("label", { for: input.id, textContent: title }), input, make("p", { className: "soft", textContent: text }));
+
+// A folder with a folder per class, or of one class; a photo that is there already is not added again, so it may be sent twice.
+function folder(say) {
+  const input = make("input", { type: "file", webkitdirectory: true, multiple: true, id: "file-folder", onchange: async () => {
+    const photos = [...input.files].filter((file) => file.type.startsWith("image/") && !/(^|\/)\./.test(file.webkitRelativePath));
+    if (!photos.length) { say("The folder holds no photo.", "error"); return; }
+    const name = photos[0].webkitRelativePath.split("/")[0];
+    const failed = [];
+    let added = 0, done = 0;
+    input.disabled = true;
+    try {
+      for (const [label, files] of byClass(photos)) {
+        for (const batch of batches(files)) {
+          const form = new FormData();
+          for (const file of batch) form.append("photo", file, file.name);
+          const answer = await post(photosPath(label), form);
+          added += answer.photos.filter((photo) => photo.status === "added").length;
+          failed.push(...answer.failed);
+          progress({ doing: `Adding the photos of ${name}`, done: done += batch.length, total: photos.length });
+        }
+      }
+      report(added, failed, name, say);
+    } catch (error) { say(error.message, "error"); }
+    fill(find("file-progress"));
+    input.disabled = false;
+    input.value = "";
+  } });
+  return field(input, "A folder of photos", "Folders named by class.");
+}
+
+function byClass(photos) {
+  const classes = new Map();
+  for (const file of photos) {
+    const label = file.webkitRelativePath.split("/").at(-2);
+    classes.set(label, [...(classes.get(label) || []), file]);
+  }
+  return classes;
+}
+
+function* batches(files) {
+  let batch = [], bytes = 0;
+  for (const file of files) {
+    if (batch.length === BATCH.photos || (batch.length && bytes + file.size > BATCH.bytes)) { yield batch; batch = []; bytes = 0; }
+    batch.push(file);
+    bytes += file.size;
+  }
+  if (batch.length) yield batch;
 }

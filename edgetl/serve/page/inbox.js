@@ -3,6 +3,7 @@
 import { find, make, fill } from "./dom.js";
 import { get, post } from "./api.js";
 
+const NONE = "none"; // a class that is answered with "unknown"
 const chosen = new Set();
 let labels = [];
 let say = () => {};
@@ -49,7 +50,7 @@ function actions() {
     ...labels.map((label) => make("button", { textContent: label, disabled: off, onclick: () => label_(label) })),
     input,
     make("button", { textContent: "Add class", disabled: off, onclick: () => { if (input.value.trim()) label_(input.value.trim()); } }),
-    make("button", { textContent: "None of these", disabled: off, onclick: () => { chosen.clear(); mark(); } }),
+    make("button", { textContent: "None of these", disabled: off, onclick: () => label_(NONE) }),
     make("button", { textContent: "Delete", disabled: off, onclick: () => act("/v1/inbox/delete", {}) }));
 }
 

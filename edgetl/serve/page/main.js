@@ -8,6 +8,7 @@ import * as inbox from "./inbox.js";
 import * as accuracy from "./accuracy.js";
 import * as history from "./history.js";
 import * as files from "./files.js";
+import { reasons } from "./dialog.js";
 import { sparkline } from "./plots.js";
 
 const REASON_AFTER = { "not-trained": "Add photos of two classes." };
@@ -85,10 +86,7 @@ async function undo() {
 async function why() {
   try {
     const explanation = await api.post("/v1/explain", await camera.jpeg(), "image/jpeg");
-    fill(find("reasons"), ...explanation.reasons.map((text) => make("p", { textContent: text })),
-      make("div", { className: "grid" }, ...explanation.neighbours.map((each) => make("div", { className: "photo" },
-        make("img", { src: `/v1/samples/${each.id}/thumbnail`, alt: `${each.label}, similarity ${each.similarity.toFixed(2)}` }),
-        make("span", { textContent: `${each.label} ${each.similarity.toFixed(2)}` })))));
+    fill(find("reasons"), ...reasons(explanation));
   } catch (error) { say(error.message, "error"); }
 }
 
