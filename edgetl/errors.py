@@ -19,8 +19,11 @@ Each class also refines the builtin that a caller who does not know edgetl would
     ├── NotTrained (LookupError)                no head is active
     ├── CameraError (OSError)                   a camera that cannot be opened or gives no frames
     ├── InboxError (OSError)                    the inbox cannot do what was asked
+    ├── WatchError (ValueError)                 a command to a watched camera that cannot be carried out
     ├── MqttError (ValueError)                  a broker that cannot be named like this
     ├── ServeError (ValueError)                 a request that the field station does not answer
+    ├── ConfigError (ValueError)                an edgetl.toml that cannot be used
+    ├── ServiceError (OSError)                  a service that cannot be installed
     ├── BenchError (RuntimeError)               a measurement that failed
     │   ├── RecordError (ValueError)            a bench record that cannot be read, or compared with another
     │   └── RemoteError (ConnectionError)       another machine that cannot be measured from here
@@ -155,6 +158,12 @@ class InboxError(EdgetlError, OSError):
     code = "inbox-failed"
 
 
+class WatchError(EdgetlError, ValueError):
+    """A command to a watched camera cannot be carried out."""
+
+    code = "station-failed"
+
+
 class MqttError(EdgetlError, ValueError):
     """A broker's address that is not one, or a missing library."""
 
@@ -165,6 +174,18 @@ class ServeError(EdgetlError, ValueError):
     """A request that the field station does not answer, or a field station that cannot start."""
 
     code = "request-rejected"
+
+
+class ConfigError(EdgetlError, ValueError):
+    """An `edgetl.toml` cannot be used."""
+
+    code = "config-unreadable"
+
+
+class ServiceError(EdgetlError, OSError):
+    """A service cannot be installed."""
+
+    code = "systemd-failed"
 
 
 class BenchError(EdgetlError, RuntimeError):

@@ -21,6 +21,7 @@ GROUPS = {
     "head": ["list", "activate", "export", "import"],
     "store": ["merge", "log"],
     "deploy": ["classifier", "trainer"],
+    "service": ["install", "remove"],
 }
 
 

@@ -165,6 +165,82 @@ def test_watch_publishes_its_changes_and_says_goodbye(
     assert broker.retained()["edgetl/gate/state"]["label"] == "green"
 
 
+class Remote:
+    """Another client of the broker, such as Home Assistant: it sends commands and keeps what is answered."""
+
+    def __init__(self, broker: Broker, camera: str) -> None:
+        self.base, self.results, self.images = f"edgetl/{camera}", [], []
+        self.client = paho.Client(CallbackAPIVersion.VERSION2)
+        self.client.on_message = self._keep
+        self.client.connect("127.0.0.1", broker.port)
+        self.client.subscribe([(f"{self.base}/result", 1), (f"{self.base}/image", 1)])
+        self.client.loop_start()
+
+    def _keep(self, client: Any, data: Any, message: Any) -> None:
+        if message.topic.endswith("/image"):
+            self.images.append(message.payload)
+        else:
+            self.results.append(json.loads(message.payload))
+
+    def send(self, command: str, text: str = "PRESS", retain: bool = False) -> None:
+        self.client.publish(f"{self.base}/command/{command}", text, 1, retain=retain).wait_for_publish(60)
+
+    def ask(self, command: str, text: str = "PRESS") -> dict[str, Any]:
+        before = len(self.results)
+        self.send(command, text)
+        wait_for(lambda: len(self.results) > before)
+        return dict(self.results[-1])
+
+
+@pytest.mark.slow
+def test_commands_label_what_the_camera_sees_and_are_undone(
+    broker: Broker, open_classifier: Callable[..., Classifier], bundle: Path, folder: Path, tmp_path: Path
+) -> None:
+    with open_classifier() as classifier:
+        classifier.add_many(folder)
+        first = classifier.train().head_id
+    (scene := tmp_path / "scene").mkdir()
+    for number in range(3):
+        (scene / f"{number:02}.jpg").write_bytes(coloured("yellow", 700 + number))
+    store = tmp_path / "parts.db"
+    remote = Remote(broker, "gate")
+    remote.send("teach", "retained", retain=True)  # an old command that the broker sends again must not be carried out
+    words = ["-m", "edgetl", "watch", "-m", str(bundle), "-s", str(store), "--camera", f"fake://{scene}?fps=20&loop=1"]
+    watching = subprocess.Popen([sys.executable, *words, "--mqtt", broker.uri, "--name", "gate", "--commands"], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: broker.retained().get("edgetl/gate/state"))
+        wait_for(lambda: remote.send("image") or remote.images)
+        assert remote.images[0].startswith(b"\xff\xd8")
+        added = remote.ask("teach", "yellow")
+        assert (added["ok"], added["label"], added["status"]) == (True, "yellow", "added")
+        with Classifier.open_store(store, read_only=True) as reader:
+            assert reader.counts == {"blue": 6, "green": 6, "red": 6, "yellow": 1}
+        assert remote.ask("activate", str(first))["head"] == first
+        assert remote.ask("activate", "x")["error"]["code"] == "head-missing"
+        assert remote.ask("undo")["undone"] == f"Activate head {first}"
+        assert remote.ask("undo")["undone"] == "Add 1 photo to yellow"
+        assert remote.ask("undo")["error"]["code"] == "nothing-to-undo"
+        assert remote.ask("teach", " ")["error"]["code"].startswith("label")
+        with Classifier.open_store(store, read_only=True) as reader:
+            assert reader.counts == {"blue": 6, "green": 6, "red": 6}
+        from field_station import running
+
+        with running(bundle, store) as station:  # it has the store now, so it carries the commands out
+            assert remote.ask("teach", "yellow")["status"] == "added"
+            assert {each["label"]: each["count"] for each in station.get("/v1/state")["classes"]}["yellow"] == 1
+            assert remote.ask("teach", "")["ok"] is False
+            assert remote.ask("undo")["undone"] == "Add 1 photo to yellow"
+            assert remote.ask("activate", str(first))["head"] == first
+            assert remote.ask("activate", "999")["error"]["code"] == "head-missing"
+    finally:
+        watching.terminate()
+        watching.wait(60)
+    remote.client.disconnect()
+    components = broker.retained()["homeassistant/device/edgetl-gate/config"]["components"]
+    topics = {name: part["command_topic"] for name, part in components.items() if "command_topic" in part}
+    assert topics == {name: f"edgetl/gate/command/{name}" for name in ("image", "teach", "undo", "activate")}
+
+
 @pytest.mark.parametrize("uri", ["http://host", "mqtt://", "host", "mqtt://host:port"])
 def test_a_bad_broker_is_an_error(uri: str) -> None:
     with raises(MqttError, "mqtt-uri"):

@@ -20,12 +20,26 @@ NAMES = [
     *("import_trainer", "merge_stores"),
 ]
 STORED = [
-    *("activate", "assess", "close", "counts", "diagnose", "events", "export_head", "forget", "heads", "import_head", "relabel"),
-    *("review", "rollback", "train"),
+    *("activate", "assess", "close", "counts", "diagnose", "events", "explain_sample", "export_head", "forget", "heads"),
+    *("import_head", "relabel", "review", "rollback", "train"),
 ]
 VERBS = [
-    *("activate", "adapt", "add", "add_many", "assess", "close", "counts", "diagnose", "evaluate", "events", "explain", "export_head"),
-    *("forget", "heads", "import_head", "open", "open_store", "predict", "predict_many", "relabel", "review", "rollback", "train"),
+    *("activate", "adapt", "add", "add_many", "assess", "close", "counts", "diagnose", "evaluate", "events", "explain"),
+    *(
+        "explain_sample",
+        "export_head",
+        "forget",
+        "heads",
+        "import_head",
+        "open",
+        "open_store",
+        "predict",
+        "predict_many",
+        "relabel",
+        "review",
+        "rollback",
+        "train",
+    ),
 ]
 
 WORKSTATION = ["torch", "torchvision", "tensorflow", "onnx", "scipy", "sklearn", "nncf", "litert_torch", "ai_edge_quantizer", "pandas"]

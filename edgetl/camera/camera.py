@@ -17,6 +17,8 @@ from edgetl.types import Pixels
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 """Before a lost camera is tried again; doubled each time."""
+_CLOSE_S = 2.0
+"""How long :meth:`Camera.close` waits for a read that does not return: FFmpeg cannot be interrupted."""
 
 Listener = Callable[[CameraEvent], None]
 
@@ -81,7 +83,7 @@ class Camera:
             self._changed.notify_all()
         self._source.close()
         if threading.current_thread() is not self._thread:
-            self._thread.join(10)
+            self._thread.join(_CLOSE_S)
 
     def __enter__(self) -> Camera:
         return self

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 from importlib import metadata
+from pathlib import Path
 
 import click
 
-from edgetl.cli import bench, bench_records, bundle, deploy, export, head, learn, query, serve, store, watch
+from edgetl.cli import bench, bench_records, bundle, config, deploy, export, head, learn, query, serve, service, store, watch
 from edgetl.cli.group import Main
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(metadata.version("edgetl"), prog_name="edgetl")
-def main() -> None:
+@click.option("--config", "path", envvar="EDGETL_CONFIG", type=click.Path(path_type=Path), help="Options of serve and watch: edgetl.toml.")
+@click.pass_context
+def main(ctx: click.Context, path: Path | None) -> None:
     """Teach a camera new classes, on the device."""
+    if path is not None:
+        ctx.default_map = config.load(path, main.commands)
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("edgetl")
@@ -25,7 +30,7 @@ for _verb in (
     *(learn.add, learn.train, query.predict, query.evaluate, query.explain, learn.forget, head.rollback, query.doctor, serve.serve),
     watch.watch,
     *(bundle.demo, export.export, bench.bench),
-    *(bundle.bundle, head.head, store.store, deploy.deploy, learn.adapt),
+    *(bundle.bundle, head.head, store.store, deploy.deploy, learn.adapt, service.service),
 ):
     main.add_command(_verb)
 for _verb in (bench_records.compare, bench_records.pick, bench_records.report, bench_records.show, bench_records.trend):

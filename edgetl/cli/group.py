@@ -15,7 +15,10 @@ AS_JSON = "edgetl.json"
 """In the context's `meta` if `--json` was given: an error is printed as JSON too."""
 SECTIONS = (
     ("Train and classify:", ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doctor", "serve", "watch")),
-    ("Try everything, make a bundle, measure, and more:", ("demo", "export", "bench", "bundle", "head", "store", "deploy", "adapt")),
+    (
+        "Try everything, make a bundle, measure, and more:",
+        ("demo", "export", "bench", "bundle", "head", "store", "deploy", "service", "adapt"),
+    ),
 )
 """Heading and verbs, in the order in which `edgetl --help` shows them."""
 
@@ -48,8 +51,7 @@ class Main(click.Group):
         for heading, verbs in SECTIONS:
             lines += [heading, *(f"  {verb:<9} {self.commands[verb].get_short_help_str(68)}" for verb in verbs)]
         lines += [
-            "Options: -h, --help, --version. `edgetl COMMAND -h` explains a command.",
-            'Completion: eval "$(_EDGETL_COMPLETE=bash_source edgetl)", or zsh_source',
+            "Options: -h, --version, --config FILE. `edgetl COMMAND -h` explains a command.",
         ]
         formatter.write("\n".join(lines) + "\n")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edgetl.cli.options import MODEL, VERBOSE, opened
+from edgetl.cli.options import MODEL, opened
 from edgetl.machine import systemd
 from edgetl.types import to_json
 
@@ -46,8 +46,8 @@ def _agree(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int
 @click.option("--dwell", type=click.FloatRange(0), default=0.0, help="Seconds that a state lasts at least.")
 @click.option("--mqtt", metavar="URI", help="Publish to a broker, e.g. mqtt://USER:PASSWORD@HOST; Home Assistant finds it.")
 @click.option("--name", help="The camera's name on the broker; default: the store's name.")
+@click.option("--commands", "commanded", is_flag=True, help="Take commands from the broker: teach, undo, activate.")
 @click.option("--frames", is_flag=True, help="A line for every classified frame too.")
-@VERBOSE
 def watch(
     uri: str,
     every: float,
@@ -58,15 +58,16 @@ def watch(
     dwell: float,
     mqtt: str | None,
     name: str | None,
+    commanded: bool,
     frames: bool,
-    verbose: bool,
     **model: Any,
 ) -> None:
     """Report what a camera sees, one line of JSON per change."""
     from edgetl import camera
     from edgetl.inbox import Inbox
     from edgetl.publish.mqtt import MqttPublisher
-    from edgetl.watch import WatchSettings
+    from edgetl.watch import Commands, WatchSettings
+    from edgetl.watch.commands import COMMANDS
     from edgetl.watch.watch import camera_event
     from edgetl.watch.watch import watch as watch_camera
 
@@ -75,13 +76,24 @@ def watch(
         classifier = stack.enter_context(opened(model, read_only=True))
         classifier.session.trained()
         inbox = stack.enter_context(contextlib.closing(Inbox.open(classifier.store.path, classifier.store.fingerprint)))
-        publisher = None
+        publisher: MqttPublisher | None = None
+        commands = stack.enter_context(contextlib.closing(Commands(classifier, lambda result: tell("result", result))))
+
+        def request(command: str, text: str) -> None:
+            if command != "image":
+                commands.request(command, text)
+            elif publisher is not None and (jpeg := commands.newest) is not None:
+                publisher.answer("image", jpeg)
+
         if mqtt is not None:
-            publisher = stack.enter_context(contextlib.closing(MqttPublisher(mqtt, name or classifier.store.path.stem)))
+            offered = ("image", *(COMMANDS if commanded else ()))
+            publisher = stack.enter_context(contextlib.closing(MqttPublisher(mqtt, name or classifier.store.path.stem, offered, request)))
 
         def tell(kind: str, values: Mapping[str, Any]) -> None:
             click.echo(json.dumps({"event": kind, **to_json(values)}, ensure_ascii=False))
-            if publisher is not None and kind in ("state", "camera"):
+            if publisher is not None and kind == "result":
+                publisher.answer(kind, to_json(values))
+            elif publisher is not None and kind in ("state", "camera"):
                 publisher.publish(kind, to_json(values))
 
         source = stack.enter_context(camera.open(uri, on_event=camera_event(tell)))
@@ -89,7 +101,9 @@ def watch(
         systemd.notify("READY=1")
         started = time.monotonic()
         try:
-            count = watch_camera(classifier, source, inbox, settings, tell, frames=frames, alive=lambda: systemd.notify("WATCHDOG=1"))
+            count = watch_camera(
+                classifier, source, inbox, settings, tell, frames=frames, alive=lambda: systemd.notify("WATCHDOG=1"), saw=commands.saw
+            )
         except KeyboardInterrupt:
             return
         tell("end", {"time": time.time(), "classified": count, "seconds": time.monotonic() - started})

@@ -117,6 +117,11 @@ class Server:
         hub = self.station.hub
 
         class EndingServer(uvicorn.Server):
+            async def on_tick(self, counter: int) -> bool:
+                if counter % 10 == 0:  # every second, while requests are answered
+                    systemd.notify("WATCHDOG=1")
+                return await super().on_tick(counter)
+
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
                 hub.close()
                 await super().shutdown(sockets)

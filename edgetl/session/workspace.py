@@ -57,7 +57,7 @@ class Session:
         """Reads the active head; the samples are read for the first training."""
         self.store = store
         self._learning = threading.RLock()
-        self._lock = threading.RLock()  # whoever takes both takes this one last
+        self._lock = threading.RLock()  # if both are taken, this one last
         self._learner: Learner | None = None
         self._seen = 0
         self._moved: dict[int, str] = {}

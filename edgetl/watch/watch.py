@@ -58,6 +58,7 @@ def watch(
     *,
     frames: bool = False,
     alive: Callable[[], None] = lambda: None,
+    saw: Callable[[Callable[[], bytes]], None] = lambda jpeg: None,
 ) -> int:
     """Watches until the camera ends or is closed; returns how many frames were classified.
 
@@ -69,6 +70,7 @@ def watch(
         tell: called with `state` and its values at every change, and with `frame` for every classified frame if `frames`.
         frames: whether every classified frame is told.
         alive: called with every frame, and every second while none comes.
+        saw: called with every classified frame: a function that gives its JPEG, cut to the region.
 
     Raises:
         NotTrained: no head is active.
@@ -87,6 +89,7 @@ def watch(
                 jpeg = frame.jpeg if settings.region is None else Frame(photo, frame.sequence, frame.time, frame.monotonic).jpeg
                 last, _ = classify(classifier, inbox, photo, jpeg=jpeg, taken=frame.time, camera=camera.uri)
                 count += 1
+                saw(jpeg)
         except PhotoError:  # a damaged frame: the next one comes
             continue
         if frames:
