@@ -7,6 +7,7 @@ import http.client
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -19,6 +20,8 @@ import zipfile
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pages
@@ -37,7 +40,7 @@ from edgetl.runtimes import fake
 from edgetl.serve import limits
 from edgetl.serve.app import ROUTES
 from edgetl.serve.hub import Hub
-from edgetl.serve.server import Server, Settings
+from edgetl.serve.server import Address, Server, Settings
 from edgetl.store import Store
 
 
@@ -411,34 +414,67 @@ def test_the_commands_of_the_documentation_work(station: Client, tmp_path: Path)
     assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")
 
 
+@contextlib.contextmanager
+def started(bundle: Path, store: Path, **options: Any) -> Iterator[tuple[subprocess.Popen[str], Client]]:
+    """A server in a process of its own, and a client that knows its token."""
+    command = [sys.executable, "-m", "edgetl", "serve", "-m", str(bundle), "-s", str(store), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
+        assert process.stdout is not None
+        text = ""
+        while not text.endswith("}\n") and (line := process.stdout.readline()):
+            text += line
+        try:
+            server: Any = SimpleNamespace(address=Address(json.loads(text)["url"], "", store.with_name(store.name + ".token")))
+            yield process, Client(server)
+        finally:
+            process.kill()
+
+
 @pytest.mark.slow
 def test_no_acknowledged_photo_is_lost_when_the_server_is_killed(bundle: Path, tmp_path: Path) -> None:
     store = tmp_path / "parts.db"
-    command = [sys.executable, "-m", "edgetl", "serve", "-m", str(bundle), "-s", str(store), "--port", "0", "--json"]
     for start in (0, 100, 200):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            text = ""
-            while not text.endswith("}\n") and (line := process.stdout.readline()):
-                text += line
-            address = urlsplit(json.loads(text)["url"])
-            token = (tmp_path / "parts.db.token").read_text().strip()
+        with started(bundle, store) as (process, client):
             acknowledged = []
-            killer = threading.Timer(0.5, process.kill)
-            killer.start()
+            threading.Timer(0.5, process.kill).start()
             with contextlib.suppress(OSError, http.client.HTTPException):
                 for seed in range(start, start + 100_000):
-                    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
-                    photo = coloured(("red", "green")[seed % 2], seed)
-                    headers = {"Authorization": f"Bearer {token}", "Content-Type": "image/jpeg"}
-                    connection.request("POST", f"/v1/classes/{('red', 'green')[seed % 2]}/photos", photo, headers)
-                    if connection.getresponse().status == 200:
+                    label = ("red", "green")[seed % 2]
+                    photo = coloured(label, seed)
+                    if client.send("POST", f"/v1/classes/{label}/photos", photo).status == 200:
                         acknowledged.append(sha256(photo).digest())
-                    connection.close()
-            process.kill()
         with Store.open(store, None) as after:
             assert acknowledged
             assert all(after.find(digest) is not None for digest in acknowledged)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_an_error_and_what_was_acknowledged_stays(bundle: Path, tmp_path: Path) -> None:
+    store = tmp_path / "parts.db"
+    acknowledged, codes = [], []
+    limit = (600_000, 600_000)  # bytes of one file: as a full disk, writing fails
+    with started(bundle, store, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)) as (process, client):
+        for seed in range(2000):
+            label = ("red", "green")[seed % 2]
+            photo = coloured(label, seed)
+            reply = client.send("POST", f"/v1/classes/{label}/photos", photo)
+            if reply.status == 200:
+                acknowledged.append(sha256(photo).digest())
+                continue
+            assert reply.status == 507
+            codes.append(reply.code)
+            if len(codes) == 3:
+                break
+        assert set(codes) <= {"store-failed", "disk-failed-before"}
+        assert client.send("GET", "/healthz").status == 200
+        assert len(acknowledged) == client.get("/v1/state")["photos"] > 10
+        assert client.send("POST", "/v1/classify", coloured("red", 5)).status in (200, 409)
+        assert process.poll() is None
+    with started(bundle, store) as (_, client):  # there is room again
+        client.post("/v1/classes/red/photos", coloured("red", 5000))
+        assert client.get("/v1/state")["photos"] == len(acknowledged) + 1
+    with Store.open(store, None) as after:
+        assert all(after.find(digest) is not None for digest in acknowledged)
 
 
 @pytest.mark.slow

@@ -78,6 +78,15 @@ def test_a_session_outlives_a_restart_and_ends_in_time(access: Access, clock: Cl
         restarted.identify(headers)
 
 
+@pytest.mark.parametrize("jump", [-86400 * 365 * 50, 86400 * 365 * 50])
+def test_after_a_jump_of_the_clock_a_code_opens_a_new_session(access: Access, clock: Clock, jump: int) -> None:
+    for _ in range(access_module.WRONG_CODES):
+        with raises(ServeError, "code-wrong"):
+            access.open_session("wrong")
+    clock.now += jump
+    assert access.identify(cookie(access)).session
+
+
 def test_a_session_of_another_key_is_not_one(access: Access, clock: Clock) -> None:
     with raises(ServeError, "session-missing"):
         Access("u" * 40, access.hosts, 8765, clock=clock).identify(cookie(access))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import firefox
 import pytest
 from field_station import Client, running
 from pictures import COLOURS, coloured
@@ -275,6 +276,35 @@ def test_the_browsers_own_camera_is_classified_and_trains(page: Page, station: C
     assert "fps" in page.text("#speed")
 
 
+def test_firefox_trains_with_its_own_camera_and_shows_every_view(station: Client, tmp_path: Path) -> None:
+    try:
+        program = browser.ready("firefox-esr")
+    except (debian.Unreachable, sysroot.Failed) as error:
+        pytest.skip(f"no Firefox: {error}")
+    (tmp_path / "firefox").mkdir()
+    with firefox.running(program, tmp_path / "firefox") as page:
+        page.goto(f"{station.server.address.url}#code={station.server.access.code}")
+        page.wait("!document.querySelector('#views').hidden && document.querySelector('#stream').naturalWidth > 0")
+        for label, source in (("red", "device 0"), ("green", "device 1"), ("own", "browser")):
+            page.evaluate(f"(s => {{ s.value = '{source}'; s.dispatchEvent(new Event('change')); }})(document.querySelector('#source'))")
+            page.wait("document.querySelector('#stream').naturalWidth > 0 || document.querySelector('#video').videoWidth > 0")
+            page.type("#new-label", label)
+            page.click("#new-class button")
+            for count in (1, 2, 3):
+                time.sleep(0.3)  # the camera's next frame
+                page.click(f'.class[data-label="{label}"]')
+                page.wait(f"{COUNT}('{label}') >= {count}")
+        assert station.settled()["head"]["labels"] == ["green", "own", "red"]
+        page.wait("document.querySelector('#speed').textContent.includes('fps')")
+        for view in VIEWS:
+            page.click(f"[data-view={view}]")
+            page.wait(f"!document.querySelector('#{view}').hidden")
+        page.click("[data-view=accuracy]")
+        page.wait("document.querySelector('#accuracy-body table') !== null")
+        page.click("#undo")
+        page.wait(f"{COUNT}('own') === 2")
+
+
 def test_two_browsers_see_each_others_photos(chromium: Any, page: Page, station: Client) -> None:
     other = Page(chromium, station, "desktop", "dark")
     page.look_at("red")
@@ -303,6 +333,19 @@ def test_the_page_reconnects_to_a_server_that_was_restarted(chromium: Any, bundl
         page.capture("red", 1)
         page.wait(f"{COUNT}('red') === 3")
         page.context.close()
+
+
+def test_a_camera_that_is_unplugged_says_so_and_comes_back(page: Page, station: Client, tmp_path: Path) -> None:
+    page.look_at("red")
+    (tmp_path / "red").rename(tmp_path / "unplugged")
+    page.wait("document.querySelector('#status').className === 'warning'")
+    assert station.get("/v1/state")["camera"]["event"] == "disconnected"
+    page.new_class("red")
+    page.capture("red", 1)  # the last frame, which is still shown
+    (tmp_path / "unplugged").rename(tmp_path / "red")
+    page.wait("document.querySelector('#status').textContent === 'The camera is connected.'")
+    page.look_at("green")
+    page.capture("red", 1)
 
 
 def test_no_label_becomes_markup(page: Page, station: Client) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edgetl.cli.options import MODEL, opened
+from edgetl.cli.options import MODEL, VERBOSE, opened
 from edgetl.machine import systemd
 from edgetl.types import to_json
 
@@ -48,6 +48,7 @@ def _agree(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int
 @click.option("--name", help="The camera's name on the broker; default: the store's name.")
 @click.option("--commands", "commanded", is_flag=True, help="Take commands from the broker: teach, undo, activate.")
 @click.option("--frames", is_flag=True, help="A line for every classified frame too.")
+@VERBOSE
 def watch(
     uri: str,
     every: float,
@@ -60,6 +61,7 @@ def watch(
     name: str | None,
     commanded: bool,
     frames: bool,
+    verbose: bool,
     **model: Any,
 ) -> None:
     """Report what a camera sees, one line of JSON per change."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from starlette.datastructures import UploadFile
@@ -91,10 +92,14 @@ async def body(request: Request, most: int = PHOTO_BYTES) -> bytes:
     """
     _check_length(request, most)
     content = bytearray()
-    async for chunk in _chunks(request):
-        content += chunk
-        if len(content) > most:
-            raise too_large(most)
+    try:
+        async for chunk in _chunks(request):
+            content += chunk
+            if len(content) > most:
+                raise too_large(most)
+    except BaseException:
+        content.clear()  # the error's traceback keeps this function's variables for a while
+        raise
     if not content:
         raise ServeError("the request is empty. Send a photo as its body.", code="upload-empty")
     return bytes(content)
@@ -159,19 +164,34 @@ async def upload(request: Request, folder: Path, name: str) -> AsyncIterator[Pat
         ServeError: as :func:`body`, or `disk-full`.
     """
     _check_length(request, UPLOAD_BYTES)
-    with tempfile.TemporaryDirectory(prefix=".edgetl-upload-", dir=folder) as scratch:
+    with _scratch(folder) as scratch:
         path, size, room = Path(scratch) / name, 0, shutil.disk_usage(folder).free - FREE_BYTES
-        with path.open("wb") as file:
-            async for chunk in _chunks(request):
-                size += len(chunk)
-                if size > UPLOAD_BYTES:
-                    raise too_large(UPLOAD_BYTES)
-                if size > room:
-                    raise ServeError(f"the disk has no room: {FREE_BYTES // 2**20} MiB must stay free", code="disk-full", most=max(room, 0))
-                await asyncio.to_thread(file.write, chunk)
+        try:
+            with path.open("wb") as file:
+                async for chunk in _chunks(request):
+                    size += len(chunk)
+                    if size > UPLOAD_BYTES:
+                        raise too_large(UPLOAD_BYTES)
+                    if size > room:
+                        message = f"the disk has no room: {FREE_BYTES // 2**20} MiB must stay free"
+                        raise ServeError(message, code="disk-full", most=max(room, 0))
+                    await asyncio.to_thread(file.write, chunk)
+        except OSError as error:
+            raise ServeError(f"the upload cannot be written ({error.strerror})", code="disk-full", most=max(room, 0)) from error
         if not size:
             raise ServeError("the request is empty", code="upload-empty")
         yield path
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[str]:
+    try:
+        made = tempfile.TemporaryDirectory(prefix=".edgetl-upload-", dir=folder)
+    except OSError as error:
+        message = f"{folder}: an upload cannot be written here ({error.strerror})"
+        raise ServeError(message, code="disk-full" if error.errno == errno.ENOSPC else "not-writable", path=str(folder)) from error
+    with made as scratch:
+        yield scratch
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
