@@ -186,11 +186,11 @@ async def upload(request: Request, folder: Path, name: str) -> AsyncIterator[Pat
 @contextmanager
 def _scratch(folder: Path) -> Iterator[str]:
     try:
-        made = tempfile.TemporaryDirectory(prefix=".edgetl-upload-", dir=folder)
+        opened = tempfile.TemporaryDirectory(prefix=".edgetl-upload-", dir=folder)
     except OSError as error:
         message = f"{folder}: an upload cannot be written here ({error.strerror})"
         raise ServeError(message, code="disk-full" if error.errno == errno.ENOSPC else "not-writable", path=str(folder)) from error
-    with made as scratch:
+    with opened as scratch:
         yield scratch
 
 
