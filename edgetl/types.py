@@ -21,8 +21,23 @@ Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
 Embeddings = npt.NDArray[np.float32]
 
-Photo = Union[str, "os.PathLike[str]", bytes, "PillowImage.Image", Pixels]
-"""A photo as a path, encoded bytes (JPEG, PNG, ...), a PIL image, or uint8 pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]."""
+
+@dataclasses.dataclass(frozen=True)
+class NamedPhoto:
+    """An encoded photo with a name for messages and for the store.
+
+    Attributes:
+        name: where it came from.
+        content: JPEG, PNG, ...
+    """
+
+    name: str
+    content: bytes
+
+
+Photo = Union[str, "os.PathLike[str]", bytes, NamedPhoto, "PillowImage.Image", Pixels]
+"""A photo as a path, encoded bytes (JPEG, PNG, ...) with or without a name, a PIL image, or uint8 pixels [h, w], [h, w, 1], [h, w, 3] or
+[h, w, 4]."""
 
 ColorOrder = Literal["rgb", "bgr"]
 HeadKind = Literal["ncm", "lda", "ridge", "auto"]
@@ -35,11 +50,16 @@ TOP = 5
 MAX_LABEL = 100
 
 
+_JOINERS = "\u200c\u200d"
+"""Invisible, and part of words in Persian and Indian scripts and of emoji."""
+
+
 def check_label(label: str) -> str:
     """Returns `label` in Unicode NFC.
 
     Allowed: 1 to 100 characters of any script, emoji and inner spaces included. Not allowed: empty, leading or trailing white space,
-    control characters, line breaks, path separators, and the two folder names `.` and `..`, because labels are also folder names.
+    control and invisible characters, line breaks, path separators, and the two folder names `.` and `..`, because labels are also
+    folder names.
 
     Raises:
         LabelError: naming the label and the rule it breaks.
@@ -60,6 +80,9 @@ def check_label(label: str) -> str:
         raise error("label-path", "contains a path separator or is the name of a folder itself; use '-' instead")
     if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in label):
         raise error("label-control-character", "contains a control character or a line break; remove it")
+    if any(unicodedata.category(character) == "Cf" and character not in _JOINERS for character in label) or not label.strip(_JOINERS):
+        shown = shown.encode("ascii", "backslashreplace").decode()
+        raise error("label-invisible-character", "contains an invisible character: two classes would look the same. Remove it")
     return label
 
 

@@ -26,6 +26,7 @@ NOT_ALLOWED = {
     **dict.fromkeys(("a/b", "..\\b", ".", ".."), "label-path"),
     **dict.fromkeys(("x" * 300, "x" * 101), "label-too-long"),
     **dict.fromkeys(("mug\0", "mug\tcup", "two\nlines", "two\u2028lines", "\x1b[31mred", "\ud800"), "label-control-character"),
+    **dict.fromkeys(("rose\u200b", "a\u202eb", "\ufeffrose", "\u200d", "\u2066x"), "label-invisible-character"),
 }
 """Label -> code of the error."""
 ALLOWED = [

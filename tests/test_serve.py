@@ -120,6 +120,30 @@ def test_the_accuracy_view_names_the_photos_behind_each_number(station: Client) 
     assert worth["suspects"][0]["looks_like"] == "blue"
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("/v1/inbox/label", b'{"ids": [99999999999999999999], "label": "red"}', "field-wrong"),
+        ("/v1/inbox/label", b'{"ids": [-1], "label": "red"}', "field-wrong"),
+        ("/v1/inbox/label", b'{"ids": [NaN], "label": "red"}', "field-wrong"),
+        ("/v1/inbox/label", b'{"ids": [true], "label": "red"}', "field-wrong"),
+        ("/v1/inbox/label", b'{"ids": [], "label": "red"}', "field-wrong"),
+        ("/v1/inbox/label", b'{"ids": [1], "label": "\\ud800"}', "upload-malformed"),
+        ("/v1/samples/1/label", b'{"label": "\\ud800"}', "upload-malformed"),
+        ("/v1/samples/1/label", b'{"label": "a\\u202eb"}', "label-invisible-character"),
+        ("/v1/samples/1/label", b"[]", "upload-malformed"),
+        ("/v1/samples/1/label", b"\xff\xfe", "upload-malformed"),
+        ("/v1/samples/1/label", b"[" * 60_000, "upload-malformed"),
+        ("/v1/samples/9223372036854775807/label", b'{"label": "red"}', "not-found"),
+        ("/v1/camera", b'{"number": "x"}', "field-wrong"),
+        ("/v1/camera", b'{"number": 999999999999999999999}', "camera-unknown"),
+    ],
+)
+def test_an_odd_body_is_an_error_of_the_request(station: Client, path: str, body: bytes, code: str) -> None:
+    reply = station.send("POST", path, body, {**station.bearer, "content-type": "application/json"})
+    assert (reply.status < 500, reply.code) == (True, code)
+
+
 def test_a_stored_photo_is_explained_and_each_class_has_a_history(station: Client) -> None:
     red = teach(station, "red")
     teach(station, "green")
@@ -335,7 +359,10 @@ def test_a_zip_of_class_folders_and_one_of_teachable_machine_become_photos(stati
         ("../../etc/0.jpg", coloured("blue", 0)),
     )
     reply = upload(station, folders, "set.zip").json
-    assert (reply["added"], [failed["code"] for failed in reply["failed"]]) == (6, ["photo-format-unknown"])
+    assert (reply["added"], [(each["source"], each["code"]) for each in reply["failed"]]) == (
+        6,
+        [("set/red/broken.jpg", "photo-format-unknown")],
+    )
     assert counts(station) == {"green": 3, "red": 3}
     plain = zipped(*((f"{seed}.jpg", coloured("yellow", seed)) for seed in range(2)))
     assert upload(station, plain, "Class%201-samples.zip").json["added"] == 2

@@ -13,6 +13,8 @@ import pytest
 from field_station import Client, running
 from pictures import COLOURS, coloured
 
+from edgetl.types import NamedPhoto
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 import browser
 import debian
@@ -185,7 +187,7 @@ def test_the_whole_story(page: Page, station: Client, tmp_path: Path) -> None:
 def test_one_tap_labels_a_group_of_the_inbox(page: Page, station: Client) -> None:
     for label in ("red", "green"):
         for seed in range(6):
-            station.server.station.add(label, [("photo", coloured(label, seed))])
+            station.server.station.add(label, [NamedPhoto("photo", coloured(label, seed))])
     station.settled()
     page.look_at("blue")
     page.wait("parseInt(document.querySelector('#inbox-count').textContent.slice(1) || '0', 10) >= 1")
@@ -205,7 +207,7 @@ def test_one_tap_labels_a_group_of_the_inbox(page: Page, station: Client) -> Non
 def test_frames_that_show_none_of_the_classes_become_the_class_none(page: Page, station: Client) -> None:
     for label in ("red", "green"):
         for seed in range(6):
-            station.server.station.add(label, [("photo", coloured(label, seed))])
+            station.server.station.add(label, [NamedPhoto("photo", coloured(label, seed))])
     station.settled()
     page.look_at("blue")
     page.wait("parseInt(document.querySelector('#inbox-count').textContent.slice(1) || '0', 10) >= 1")
@@ -227,7 +229,7 @@ def test_a_folder_is_uploaded_class_by_class_and_its_photos_explained(page: Page
     page.page.set_input_files("#file-v1-bundle", bundle)
     page.wait("document.querySelector('#status').textContent === 'Now in use: fake.edgetl.'")
 
-    station.server.station.add("red", [("photo", coloured("red", 50 + seed)) for seed in range(9)])
+    station.server.station.add("red", [NamedPhoto("photo", coloured("red", 50 + seed)) for seed in range(9)])
     station.settled()
     page.tap("[data-view=accuracy]")
     page.page.wait_for_selector("#accuracy-body figure")
@@ -350,7 +352,7 @@ def test_a_camera_that_is_unplugged_says_so_and_comes_back(page: Page, station: 
 
 def test_no_label_becomes_markup(page: Page, station: Client) -> None:
     label = "<img src=x onerror=document.title='hacked'>"
-    station.server.station.add(label, [("x", coloured("red", 0))])
+    station.server.station.add(label, [NamedPhoto("x", coloured("red", 0))])
     page.wait("document.querySelectorAll('.class').length === 1")
     for view in VIEWS:
         page.tap(f"[data-view={view}]")
@@ -366,7 +368,9 @@ def test_every_view_fits_and_is_accessible(chromium: Any, station: Client, size:
     )
     for label in ("red", "green", "a class with a rather long name, as people give them"):
         for seed in range(9):
-            station.server.station.add(label, [("photo", coloured(("red", "green", "blue")[seed % 3] if label[0] == "a" else label, seed))])
+            station.server.station.add(
+                label, [NamedPhoto("photo", coloured(("red", "green", "blue")[seed % 3] if label[0] == "a" else label, seed))]
+            )
     station.settled()
     page = Page(chromium, station, size, scheme)
     page.look_at("green")

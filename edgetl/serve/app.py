@@ -154,7 +154,12 @@ def _number(request: Request, name: str = "id") -> int:
 
 
 def _ids(value: object) -> list[int]:
-    if not isinstance(value, list) or not value or len(value) > 1000 or not all(type(number) is int for number in value):
+    if (
+        not isinstance(value, list)
+        or not value
+        or len(value) > 1000
+        or not all(type(number) is int and 0 <= number < 2**63 for number in value)
+    ):
         raise ServeError("ids must be a list of 1 to 1000 whole numbers", code="field-wrong", field="ids")
     return value
 
@@ -289,8 +294,8 @@ async def _discard(request: Request, station: Station) -> Any:
 
 
 async def _explain(request: Request, station: Station) -> Any:
-    ((_, content), *_) = await limits.photos(request)
-    return views.explanation(await run_in_threadpool(station.classifier.explain, content))
+    photo, *_ = await limits.photos(request)
+    return views.explanation(await run_in_threadpool(station.classifier.explain, photo))
 
 
 async def _explain_sample(request: Request, station: Station) -> Any:

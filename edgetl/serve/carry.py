@@ -15,6 +15,7 @@ from edgetl.inputs.photo.source import SUFFIXES
 from edgetl.serve import limits
 from edgetl.session import deployment
 from edgetl.store import Store
+from edgetl.types import NamedPhoto
 
 KINDS = ("store", "head", "classifier", "frigate")
 MEMBERS = 20_000
@@ -22,7 +23,7 @@ MEMBERS = 20_000
 _SAMPLES = "-samples"
 
 
-def photos_in_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
+def photos_in_zip(path: Path, name: str) -> Iterator[tuple[NamedPhoto, str]]:
     """The photos of a zip with their classes: folders named by class, as ImageFolder has them, or one class named by the file.
 
     Teachable Machine's download of a class is `Class 1-samples.zip` with the photos beside each other. Nothing is unpacked to the disk,
@@ -48,7 +49,7 @@ def photos_in_zip(path: Path, name: str) -> Iterator[tuple[bytes, str]]:
         own = PurePosixPath(name).name.rpartition(".")[0].removesuffix(_SAMPLES) or "photos"
         for member in members:
             folder = PurePosixPath(member.filename).parent.name
-            yield _content(archive, member, name), folder or own
+            yield NamedPhoto(member.filename, _content(archive, member, name)), folder or own
 
 
 def merge(classifier: Classifier, path: Path) -> list[int]:

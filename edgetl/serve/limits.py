@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgetl.errors import ServeError
+from edgetl.types import NamedPhoto
 
 PHOTO_BYTES = 24 * 2**20
 """The largest photo: twice a 24 Mpx JPEG of a phone."""
@@ -105,15 +106,15 @@ async def body(request: Request, most: int = PHOTO_BYTES) -> bytes:
     return bytes(content)
 
 
-async def photos(request: Request) -> list[tuple[str, bytes]]:
-    """The photos of a request, as (name, content): its body is one, or a form with several.
+async def photos(request: Request) -> list[NamedPhoto]:
+    """The photos of a request: its body is one, or a form with several.
 
     Raises:
         ServeError: as :func:`body`; or `upload-type`: neither a photo nor a form; or `upload-malformed`.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind.startswith("image/"):
-        return [("photo", await body(request))]
+        return [NamedPhoto("photo", await body(request))]
     if kind != "multipart/form-data":
         raise ServeError(
             f"the content type is {kind or 'missing'}; expected image/jpeg or multipart/form-data", code="upload-type", given=kind
@@ -127,7 +128,7 @@ async def photos(request: Request) -> list[tuple[str, bytes]]:
             for file in files:
                 if (file.size or 0) > PHOTO_BYTES:
                     raise too_large(PHOTO_BYTES)
-            return [(Path(file.filename or "photo").name, await file.read()) for file in files]
+            return [NamedPhoto(Path(file.filename or "photo").name, await file.read()) for file in files]
     except MultiPartException as error:
         raise ServeError(f"the form cannot be read: {error.message}", code="upload-malformed", reason=error.message) from error
     except ClientDisconnect as error:
@@ -145,6 +146,7 @@ async def fields(request: Request, **expected: type) -> dict[str, object]:
         raise ServeError(f"the content type is {kind or 'missing'}; expected application/json", code="upload-type", given=kind)
     try:
         values = json.loads(await body(request, JSON_BYTES))
+        json.dumps(values, ensure_ascii=False).encode()  # an error for half of a character, which no answer can hold
     except (ValueError, RecursionError) as error:
         raise ServeError("the body is not JSON", code="upload-malformed", reason=str(error)) from error
     if not isinstance(values, dict):

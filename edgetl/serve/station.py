@@ -22,7 +22,7 @@ from edgetl.session import editing, review, undo
 from edgetl.session.reports import Added, FailedPhoto
 from edgetl.session.review import Review
 from edgetl.stats import Proportion
-from edgetl.types import TOP, HeadInfo, Photo, Prediction, check_label, to_json
+from edgetl.types import TOP, HeadInfo, NamedPhoto, Photo, Prediction, check_label, to_json
 
 _PROPOSED = 10
 """Frames that the inbox proposes to label next."""
@@ -94,20 +94,20 @@ class Station:
         """What the page shows; JSON-able."""
         return views.state(self)
 
-    def classify(self, photos: Sequence[tuple[str, bytes]]) -> list[Prediction | PhotoError]:
+    def classify(self, photos: Sequence[Photo]) -> list[Prediction | PhotoError]:
         """Classifies photos; the error of a photo that cannot be used in its place.
 
         Raises:
             NotTrained: no head is active.
         """
-        return list(self.classifier.predict_many((content for _, content in photos), top=TOP))
+        return list(self.classifier.predict_many(photos, top=TOP))
 
-    def add(self, label: str, photos: Sequence[tuple[str, Photo]]) -> tuple[list[Added], list[FailedPhoto]]:
+    def add(self, label: str, photos: Sequence[NamedPhoto]) -> tuple[list[Added], list[FailedPhoto]]:
         """Adds labelled photos, durable when it returns, and trains soon after.
 
         Args:
             label: their class; a new one needs nothing else.
-            photos: (name, photo) of each.
+            photos: of one class.
 
         Raises:
             LabelError: the label is not allowed.
@@ -128,7 +128,7 @@ class Station:
         answer = self.live.answer
         if answer is None:
             raise ServeError("the camera shows nothing. Start it with --camera, or use this device's own.", code="camera-off")
-        added, failed = self.add(label, [(f"frame {answer.frame.sequence}", answer.frame.jpeg())])
+        added, failed = self.add(label, [NamedPhoto(f"frame {answer.frame.sequence}", answer.frame.jpeg())])
         if failed:
             raise PhotoError(failed[0].reason, code=failed[0].code)
         return added
@@ -262,7 +262,7 @@ class Station:
             InboxError: there is no such frame.
         """
         label = check_label(label)
-        added, failed = self._add(label, [(f"inbox {number}", self.inbox.photo(number)) for number in ids])
+        added, failed = self._add(label, [NamedPhoto(f"inbox {number}", self.inbox.photo(number)) for number in ids])
         self.inbox.remove(ids)
         self.steps.push_added(_adding(added, label), added, lambda: self.inbox.restore(ids))
         self._changed()
@@ -326,14 +326,14 @@ class Station:
         self.trainer.request()
         self.publish()
 
-    def _add(self, label: str, photos: Sequence[tuple[str, Photo]]) -> tuple[list[Added], list[FailedPhoto]]:
+    def _add(self, label: str, photos: Sequence[NamedPhoto]) -> tuple[list[Added], list[FailedPhoto]]:
         added: list[Added] = []
         failed: list[FailedPhoto] = []
-        for name, photo in photos:
+        for photo in photos:
             try:
                 added += self.classifier.add(photo, label).photos
             except PhotoError as error:
-                failed.append(FailedPhoto.from_error(name, error))
+                failed.append(FailedPhoto.from_error(photo.name, error))
         return added, failed
 
     def _training_changed(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgetl.errors import LabelError, PhotoError
 from edgetl.inputs.photo.source import SUFFIXES, PhotoSource, load
-from edgetl.types import ColorOrder, Photo, check_label
+from edgetl.types import ColorOrder, NamedPhoto, Photo, check_label
 
 LabelledPhotos = Union[str, "os.PathLike[str]", Iterable[tuple[Photo, str]]]
 """A folder `root/<class>/<photo>`, or pairs of photo and label."""
@@ -55,7 +55,9 @@ def source(pair: tuple[Photo, str], color: ColorOrder) -> PhotoSource:
 
 
 def name(photo: Photo) -> str:
-    """A photo's path, or the word for its kind."""
+    """A photo's path or name, or the word for its kind."""
+    if isinstance(photo, NamedPhoto):
+        return photo.name
     return os.fspath(photo) if isinstance(photo, (str, os.PathLike)) else type(photo).__name__
 
 

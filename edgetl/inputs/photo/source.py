@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 
 from edgetl.errors import PhotoError
-from edgetl.types import ColorOrder, Photo, Pixels
+from edgetl.types import ColorOrder, NamedPhoto, Photo, Pixels
 
 if TYPE_CHECKING:  # Pillow is imported where a photo is at hand: training, forgetting and rolling back need none
     from PIL import Image
@@ -139,7 +139,7 @@ def load(photo: Photo, *, color: ColorOrder = "rgb") -> PhotoSource:
     """Takes a photo in any of its forms; a file is read once, here.
 
     Args:
-        photo: a path, encoded bytes, a PIL image, or uint8 pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4].
+        photo: a path, encoded bytes, a named photo, a PIL image, or uint8 pixels [h, w], [h, w, 1], [h, w, 3] or [h, w, 4].
         color: the channel order of pixels; `bgr` is for arrays only (OpenCV's order), since every file states its own.
 
     Raises:
@@ -153,6 +153,8 @@ def load(photo: Photo, *, color: ColorOrder = "rgb") -> PhotoSource:
         raise PhotoError(message, code="color-order", color=color)
     if isinstance(photo, bytes):
         return PhotoSource("bytes", photo)
+    if isinstance(photo, NamedPhoto):
+        return PhotoSource(photo.name, photo.content)
     if isinstance(photo, (str, os.PathLike)):
         return PhotoSource(os.fspath(photo), _read(Path(photo)))
     from PIL import Image
