@@ -19,7 +19,7 @@ TOP = ("add", "train", "predict", "eval", "explain", "forget", "rollback", "doct
 GROUPS = {
     "bundle": ["inspect", "choose", "add"],
     "head": ["list", "activate", "export", "import"],
-    "store": ["merge", "log"],
+    "store": ["merge", "log", "verify", "repair", "salvage", "backup"],
     "deploy": ["classifier", "trainer"],
     "service": ["install", "remove"],
 }

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from edgetl import durable
 from edgetl.bundle import background as backgrounds
 from edgetl.bundle import container
 from edgetl.bundle.bundle import FORMAT, MANIFEST, SELF_TEST, VERSION, Bundle, File, Manifest, Variant, manifest_digest, read_manifest
@@ -122,11 +123,13 @@ def write(
         )
         (folder / MANIFEST).write_bytes(_manifest(manifest))
         whole = container.pack(folder, Path(scratch) / "zip") if target.suffix == ".edgetl" else folder
+        durable.sync_tree(whole)
         if target.is_dir():
             shutil.rmtree(target)
         elif whole.is_dir():
             target.unlink(missing_ok=True)
         whole.replace(target)
+    durable.sync_folder(target.parent)
     return Bundle.open(target)
 
 
@@ -225,13 +228,14 @@ def _replace_manifest(target: Path, manifest: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=home) as scratch:
         draft = Path(scratch) / "draft"
         if target.is_dir():
-            draft.write_bytes(manifest)
-            draft.replace(target / MANIFEST)
+            durable.write(target / MANIFEST, manifest, mode=0o644)
             return
         with zipfile.ZipFile(target) as before, zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as after:
             for member in before.infolist():
                 after.writestr(member, manifest if member.filename == MANIFEST else before.read(member))
+        durable.sync(draft)
         draft.replace(target)
+    durable.sync_folder(home)
 
 
 def _replaceable(target: Path) -> bool:

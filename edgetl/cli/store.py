@@ -1,6 +1,8 @@
-"""Verbs about stores: merge several into one, and show the log of one."""
+"""Verbs about stores: merge several into one, show the log, and check, repair, save and copy one."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,15 +11,20 @@ from edgetl.cli.group import Ordered
 from edgetl.cli.options import JSON, STORE, VERBOSE
 from edgetl.cli.output import history, print_json, samples, show
 
+if TYPE_CHECKING:
+    from edgetl.store.care import Health
+
+NEW = click.option("-o", "--output", required=True, type=click.Path(), help="The store to make.")
+
 
 @click.group(cls=Ordered)
 def store() -> None:
-    """Merge stores, or show the log of one."""
+    """Merge, verify, repair or back up stores; show the log."""
 
 
 @store.command()
 @click.option("-s", "--store", "stores", multiple=True, required=True, type=click.Path(), help="A store; give each with its own -s.")
-@click.option("-o", "--output", required=True, type=click.Path(), help="The store to make.")
+@NEW
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Give a class another name; may be repeated.")
 @VERBOSE
 @JSON
@@ -47,3 +54,65 @@ def log(store: str, last: int | None, as_json: bool) -> None:
         print_json(events)
     else:
         show(history.events(events))
+
+
+@store.command()
+@STORE
+@JSON
+@click.pass_context
+def verify(ctx: click.Context, store: str, as_json: bool) -> None:
+    """Read every page and row, and say what is damaged."""
+    from edgetl.store import care
+
+    _show_health(ctx, care.verify(store), as_json)
+
+
+@store.command()
+@STORE
+@JSON
+@click.pass_context
+def repair(ctx: click.Context, store: str, as_json: bool) -> None:
+    """Build the indexes again from the rows, and verify."""
+    from edgetl.store import care
+
+    _show_health(ctx, care.repair(store), as_json)
+
+
+@store.command()
+@STORE
+@NEW
+@JSON
+def salvage(store: str, output: str, as_json: bool) -> None:
+    """Save every row of a damaged store that is whole to a new one."""
+    from edgetl.store import care
+
+    result = care.salvage(store, output)
+    if as_json:
+        print_json(result)
+    else:
+        show(history.salvaged(result))
+
+
+@store.command()
+@STORE
+@NEW
+@JSON
+def backup(store: str, output: str, as_json: bool) -> None:
+    """Copy a store, also while it is written to, and verify the copy."""
+    from edgetl.store import care
+
+    health = care.back_up(store, output)
+    if as_json:
+        print_json(health)
+    else:
+        show(history.backed_up(output, health))
+
+
+def _show_health(ctx: click.Context, health: Health, as_json: bool) -> None:
+    """Prints it; exit code 1 if something is damaged."""
+    if as_json:
+        print_json(health)
+    else:
+        show(history.health(health))
+    if health.damaged:
+        ctx.exit(1)

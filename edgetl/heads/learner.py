@@ -149,6 +149,10 @@ class Learner:
         self._bursts.add(len(rows))
         self._change(lambda space: space.add(rows), len(rows))
 
+    def __contains__(self, photo: int) -> bool:
+        """Whether it has this sample id."""
+        return photo in self._samples
+
     def remove(self, ids: Iterable[int]) -> None:
         """Removes photos, exactly: later fits are as if the photos had never been added.
 

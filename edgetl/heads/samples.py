@@ -88,6 +88,9 @@ class LabelledEmbeddings:
             self._count(label, len(rows), normal[rows].sum(0, dtype=np.float64))
         return normal
 
+    def __contains__(self, photo: int) -> bool:
+        return photo in self._rows
+
     def remove(self, ids: Iterable[int]) -> tuple[Array, Embeddings]:
         """Drops photos; returns which rows are kept, bool [n], and the embeddings that were dropped, float32 [k, d].
 

@@ -20,12 +20,14 @@ def forget(session: Session, label: str | None, photo: Photo | None, *, vacuum: 
         raise LabelError("give either label= or photo= to forget", code="label-or-photo")
     store = session.store
     with session.changing("forgetting"):
+        store.check_index()  # a damaged one would hide photos from the counts below
         removed = _remove_class(session, label) if label is not None else _remove_photo(session, cast(Photo, photo))
         counts = dict(Counter(removed.values()))
         why = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
         store.log("forget", why)
         head_id = _train_again(session, f"{why} forgotten")
         difference = None if head_id is None else training.distance(session)
+        store.check_index()
         remaining = store.counts()
     freed = store.vacuum() if vacuum else 0
     return ForgetReport(counts, remaining, head_id, difference, store.purge(removed), freed)

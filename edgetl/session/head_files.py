@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edgetl import durable
 from edgetl.errors import FingerprintMismatch, HeadError, StoreError
 from edgetl.heads import Head
 from edgetl.session.workspace import Session
@@ -23,13 +24,10 @@ def write_head(session: Session, path: str | os.PathLike[str], head_id: int | No
         active = session.store.active()
         assert active is not None
         head_id = active.id
-    content, target = session.store.head_bytes(head_id), Path(path)
-    draft = target.with_name(target.name + ".new")
+    content = session.store.head_bytes(head_id)
     try:
-        draft.write_bytes(content)
-        draft.replace(target)
+        durable.write(Path(path), content)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise StoreError(f"{path} cannot be written: {error.strerror}", code="not-writable", path=os.fspath(path)) from error
     return head_id
 

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, cast
 
 from edgetl.errors import HeadError, NotTrained, StoreCorrupt, StoreError
@@ -68,8 +68,12 @@ class Session:
     @contextmanager
     def learning(self) -> Iterator[None]:
         """Until it ends no other thread trains, removes a photo or changes the head; photos may be added and moved."""
-        with self._learning:
+        with self._learning, self._snapshot():
             yield
+
+    def _snapshot(self) -> AbstractContextManager[None]:
+        """Keeps what another process writes out of several reads that belong together."""
+        return self.store.snapshot() if self.store.read_only else nullcontext()
 
     @contextmanager
     def changing(self, doing: str) -> Iterator[None]:
@@ -80,7 +84,7 @@ class Session:
     @contextmanager
     def steady(self) -> Iterator[None]:
         """No other thread changes anything until it ends."""
-        with self._learning, self._lock:
+        with self._learning, self._lock, self._snapshot():
             yield
 
     @contextmanager
@@ -147,7 +151,7 @@ class Session:
             self._learner = Learner(self.store.fingerprint.dim, self.store.fingerprint.levels)
             self._learner.reserve(sum(counts.values()))
         for sample, label in self._moved.items():
-            if sample <= self._seen:  # the others are read below
+            if sample in self._learner:  # the others are read below
                 self._learner.relabel(sample, label)
         self._moved.clear()
         for batch in self.store.batches(after=self._seen):
@@ -242,7 +246,7 @@ class Session:
         for sample in removed:
             self._moved.pop(sample, None)
         if self._learner is not None:
-            self._learner.remove([sample for sample in removed if sample <= self._seen])
+            self._learner.remove([sample for sample in removed if sample in self._learner])  # not those that are damaged
         self._history = None
 
     def use_active(self) -> None:

@@ -32,6 +32,19 @@ def digest(db: sqlite3.Connection) -> str | None:
     return str(row[0].decode()) if row is not None and matches(row[1], _ROW, row[0], row[2]) else None
 
 
+def is_sound(db: sqlite3.Connection) -> bool:
+    """Whether there is none, or one that passes its check."""
+    return db.execute("SELECT COUNT(*) FROM background").fetchone() == (0,) or digest(db) is not None
+
+
+def copy(source: sqlite3.Connection, db: sqlite3.Connection) -> bool:
+    """Copies the background of another store; whether it has one."""
+    row = source.execute("SELECT id, digest, crc, rows FROM background").fetchone()
+    if row is not None:
+        db.execute("INSERT INTO background VALUES (?, ?, ?, ?)", (row[0], row[1].decode(), *row[2:]))
+    return row is not None
+
+
 def read(db: sqlite3.Connection, path: Path, dim: int) -> Embeddings:
     """The background, float32 [k, d]; k is 0 without one.
 

@@ -79,7 +79,7 @@ def read_all(db: sqlite3.Connection, path: Path, after: int, dim: int) -> Stored
     embeddings = np.empty((samples.count(db, after), dim), np.float32)
     ids, taken = [np.empty(0, np.int64)], [np.empty(0)]
     labels: list[str] = []
-    for batch in read(db, path, after, dim):
+    for batch in (_batch(chunk, dim) for chunk in samples.chunks(db, path, after)):
         start = len(labels)
         labels += batch.labels
         embeddings[start : len(labels)] = batch.embeddings
@@ -89,13 +89,14 @@ def read_all(db: sqlite3.Connection, path: Path, after: int, dim: int) -> Stored
 
 
 def read(db: sqlite3.Connection, path: Path, after: int, dim: int, most: int = samples.CHUNK) -> Iterator[SampleBatch]:
-    """All samples with an id above `after`, at most `most` at a time, each checked and none missing.
+    """All samples with an id above `after`, at most `most` at a time, without damaged ones, which are logged.
 
     Raises:
-        StoreCorrupt: a row fails its check, or is missing.
+        StoreCorrupt: a row is missing.
     """
-    for chunk in samples.chunks(db, path, after, most):
-        yield _batch(chunk, dim)
+    for chunk in samples.chunks(db, path, after, most, whole=False):
+        if chunk:
+            yield _batch(chunk, dim)
 
 
 def select(db: sqlite3.Connection, path: Path, ids: Sequence[int], dim: int) -> SampleBatch:

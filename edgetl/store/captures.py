@@ -43,6 +43,11 @@ def pack(capture: Capture | None) -> bytes:
     return np.array((*numbers, len(capture.thumbnail), crc32(capture.thumbnail)), LAYOUT).tobytes()
 
 
+def without_preview(packed: bytes) -> bytes:
+    """What :func:`pack` gives for the same photo without its thumbnail."""
+    return packed[:-8] + bytes(8) if packed else packed
+
+
 def unpack(packed: Sequence[bytes]) -> npt.NDArray[np.void]:
     """The inverse of :func:`pack`, for many, LAYOUT [n]; a width of 0 and NaN for photos that were not measured."""
     return np.frombuffer(b"".join([numbers or UNKNOWN for numbers in packed]), LAYOUT)

@@ -10,8 +10,8 @@ from zlib import crc32
 
 from edgetl.errors import StoreCorrupt
 
-# SQLite would play a journal left beside an older copy into it.
-RESTORE = "put back a copy of the file and remove the file of the same name that ends in -wal"
+RESTORE = "see what is whole: edgetl store verify -s STORE; then save it: edgetl store salvage -s STORE -o NEW"
+REPAIR = "build it again from the rows: edgetl store repair -s STORE"
 
 
 def checksum(row: int, *fields: bytes) -> int:

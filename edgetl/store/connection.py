@@ -64,6 +64,8 @@ class Connection:
         self._failure: str | None = None
         self._closed = False
         self._erasing = not read_only and self._journal() > 0  # what another process left there may have been deleted since
+        self._wait = self._erasing
+        self._fold_above = JOURNAL_LIMIT
         self._lock = threading.RLock()
         self._version: object = None
         try:
@@ -153,12 +155,13 @@ class Connection:
 
     def erase(self) -> None:
         """Asks the transaction under way to leave no copy of deleted rows in the journal either."""
-        self._erasing = True
+        self._erasing = self._wait = True
 
     def finish_erasing(self) -> bool:
         """Tries again to empty the journal if a reader kept :meth:`erase` from doing so; returns whether it is empty now."""
         with self._lock:
             if self._erasing and not self._failure and not self._closed:
+                self._wait = True
                 self._fold_journal()
             return not self._erasing
 
@@ -189,7 +192,7 @@ class Connection:
                 self._db.execute("VACUUM")
             except sqlite3.Error as error:
                 raise self._poisoned(error, doing) from error
-            self._erasing = True
+            self._erasing = self._wait = True
             self._fold_journal()
             return max(0, before - self.path.stat().st_size)
 
@@ -224,6 +227,9 @@ class Connection:
         if self._closed:
             message = f"{self.path}: {doing} is not possible: the store is closed. Open it again."
             raise StoreError(message, code="store-closed", path=str(self.path), doing=doing)
+        if not raw.is_same(self.path, self._file):
+            message = f"{self.path}: {doing} is not possible: the file was deleted, renamed or replaced while it was open. Open it again."
+            raise StoreError(message, code="store-replaced", path=str(self.path), doing=doing)
 
     def _check(self, doing: str) -> None:
         """Checks that changes are possible."""
@@ -257,10 +263,22 @@ class Connection:
         return journal.stat().st_size if journal.exists() else 0
 
     def _fold_journal(self) -> None:
+        """Waits for readers only if this change has asked for it: one that hangs must not delay every photo that is added."""
         try:
-            if self._erasing or self._journal() > JOURNAL_LIMIT:
+            if self._erasing or self._journal() > self._fold_above:
+                (patience,) = self._db.execute("PRAGMA busy_timeout").fetchone()
+                self._db.execute(f"PRAGMA busy_timeout={patience if self._wait else 0}")
                 (busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._db.execute(f"PRAGMA busy_timeout={patience}")
                 self._erasing = self._erasing and bool(busy)  # a reader still needs the journal: the next commit tries again
+                if busy and self._journal() > 8 * self._fold_above:
+                    self._fold_above *= 8
+                    log.warning(
+                        "warning: %s: another program has been reading it for long; its journal grows. Close that program.", self.path
+                    )
+                elif not busy:
+                    self._fold_above = JOURNAL_LIMIT
+            self._wait = False
         except (sqlite3.Error, OSError) as error:  # not raised: what was committed is safe in the journal
             log.warning(self._poisoned(error, "folding its journal into it"))
 

@@ -48,10 +48,18 @@ class HeadRow:
 
 
 def insert(
-    db: sqlite3.Connection, kind: str, labels: Sequence[str], samples: int, accuracy: Proportion, weights: bytes, report: Mapping[str, Any]
+    db: sqlite3.Connection,
+    kind: str,
+    labels: Sequence[str],
+    samples: int,
+    accuracy: Proportion,
+    weights: bytes,
+    report: Mapping[str, Any],
+    created: float | None = None,
 ) -> int:
-    """Writes one row and returns its id."""
-    head, created, weights_crc = next_id(db, "head"), time.time(), crc32(weights)
+    """Writes one row and returns its id; `created` is now unless it is given, seconds since 1970."""
+    head, weights_crc = next_id(db, "head"), crc32(weights)
+    created = time.time() if created is None else created
     names, reported = json.dumps(list(labels), ensure_ascii=False), json.dumps(to_json(report), ensure_ascii=False)
     numbers = (int(samples), int(accuracy.hits), int(accuracy.n), created)  # SQLite would keep numpy's integers as blobs
     crc = checksum(head, *_fields(kind.encode(), names.encode(), reported.encode(), *numbers, weights_crc))

@@ -26,7 +26,7 @@ class WriterLock:
         """
         path = store.with_name(store.name + ".lock")
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             message = f"{store} cannot be opened for writing: {path.name} cannot be made beside it ({error.strerror})"
             raise StoreError(message, code="store-not-writable", path=str(store), reason=error.strerror) from error

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edgetl.errors import FingerprintMismatch, StoreError
-from edgetl.store import captures, events, samples, schema
+from edgetl.store import background, captures, events, samples, schema
 from edgetl.store.class_names import reconcile
 from edgetl.store.connection import Connection
 from edgetl.store.lock import WriterLock
@@ -134,6 +134,7 @@ class _Source:
         connection = stack.enter_context(contextlib.closing(Connection(path, read_only=True)))
         schema.check_version(connection)
         db = stack.enter_context(connection.reading())
+        samples.check_index(db, path)
         return cls(connection, schema.read_fingerprint(connection), samples.counts(db))
 
     @property
@@ -179,10 +180,8 @@ class _Merging:
         """The background of the first store that has one: it belongs to the model, which all of them share."""
         for store in self._stores:
             with store.connection.reading() as source:
-                row = source.execute("SELECT id, digest, crc, rows FROM background").fetchone()
-            if row is not None:
-                db.execute("INSERT INTO background VALUES (?, ?, ?, ?)", (row[0], row[1].decode(), *row[2:]))
-                return
+                if background.copy(source, db):
+                    return
 
     def report(self, path: Path) -> MergeReport:
         """What was done."""

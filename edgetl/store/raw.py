@@ -31,6 +31,15 @@ def opened(path: Path) -> tuple[int, int]:
     return file
 
 
+def is_same(path: Path, file: tuple[int, int]) -> bool:
+    """Whether a path still leads to the file that :func:`opened` returned."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == file
+
+
 def closed(file: tuple[int, int]) -> None:
     """Notes that a user of a file has closed it."""
     with _lock:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -14,13 +16,15 @@ import numpy.typing as npt
 
 from edgetl.errors import StoreError
 from edgetl.store import captures, derived
-from edgetl.store.checksum import RESTORE, checksum, damaged, matches, next_id
+from edgetl.store.checksum import REPAIR, RESTORE, checksum, damaged, matches, next_id
 from edgetl.store.encoding import encode
 from edgetl.store.erasure import Removed, pieces
 from edgetl.types import Capture, Embeddings
 
 CHUNK = 1024
 """Rows read at a time: the embeddings of these take 5 MB at 1280 values and stay in the cache (docs/evidence/store.md)."""
+
+log = logging.getLogger("edgetl")
 
 COLUMNS = "id, crc, digest, label, source, embedding, measured"
 
@@ -210,14 +214,26 @@ def remove(db: sqlite3.Connection, label: str | None, digest: bytes | None) -> R
     labels: dict[int, str] = {}
     left: set[bytes] = set()
     for sample, text, *contents in db.execute(
-        f"SELECT id, label, digest, embedding, content FROM sample LEFT JOIN preview USING (id) WHERE {where}", values
+        f"SELECT id, label, digest, embedding, content FROM sample NOT INDEXED LEFT JOIN preview USING (id) WHERE {where}", values
     ):
         labels[sample] = text.decode("utf-8", "replace")
         left.update(*[pieces(content) for content in contents if isinstance(content, bytes)])
-    db.execute(f"DELETE FROM sample WHERE {where}", values)
+    db.executemany("DELETE FROM sample WHERE id = ?", [(sample,) for sample in labels])
     if labels:
         derived.clear(db)
     return Removed(labels, frozenset(left))
+
+
+def check_index(db: sqlite3.Connection, path: Path) -> None:
+    """Compares the index of the classes with the rows.
+
+    Raises:
+        StoreCorrupt: they differ.
+    """
+    columns = "SELECT label, COUNT(*), SUM(id), SUM(id * id % 65521) FROM sample"
+    rows = sorted(db.execute(f"{columns} NOT INDEXED GROUP BY label"), key=repr)
+    if rows != sorted(db.execute(f"{columns} INDEXED BY sample_label GROUP BY label"), key=repr):
+        raise damaged(path, "index", cure=REPAIR)
 
 
 def take(db: sqlite3.Connection, path: Path, ids: Sequence[int]) -> TakenSamples:
@@ -275,8 +291,15 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
     return {label.decode("utf-8", "replace"): n for label, n in db.execute("SELECT label, COUNT(*) FROM sample GROUP BY label")}
 
 
-def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) -> Iterator[list[RawRow]]:
+def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK, *, whole: bool = True) -> Iterator[list[RawRow]]:
     """All rows with an id above `after`, at most `most` at a time, each checked, and none missing: the index knows how many there are.
+
+    Args:
+        db: of the store.
+        path: of the store, for messages.
+        after: a sample id.
+        most: rows at a time.
+        whole: whether a damaged row is an error; otherwise it is left out, with a warning in the log.
 
     Raises:
         StoreCorrupt: a row fails its check, or is missing.
@@ -284,12 +307,15 @@ def chunks(db: sqlite3.Connection, path: Path, after: int, most: int = CHUNK) ->
     left = count(db, after)
     rows = db.execute(f"SELECT {COLUMNS} FROM sample WHERE id > ? ORDER BY id", (after,))
     while left and (chunk := rows.fetchmany(min(most, left))):
-        for row in chunk:
-            _check(path, row)
         left -= len(chunk)
+        if whole:
+            for row in chunk:
+                _check(path, row)
+        else:
+            chunk = [row for row in chunk if matches(row[1], row[0], *row[2:]) or _warn(path, row[0], _label(row))]
         yield chunk
     if left or rows.fetchone() is not None:
-        raise damaged(path, "index")
+        raise damaged(path, "index", cure=REPAIR)
 
 
 def row(db: sqlite3.Connection, path: Path, sample: int) -> RawRow | None:
@@ -339,8 +365,19 @@ def _present(db: sqlite3.Connection, path: Path, sample: int) -> SampleRow:
 
 def _check(path: Path, row: RawRow) -> None:
     if not matches(row[1], row[0], *row[2:]):
-        label = row[3].decode("utf-8", "replace") if isinstance(row[3], bytes) else "unreadable"
-        raise damaged(path, "sample", row[0], cure=f"forget the class and add its photos again, or {RESTORE}", values={"label": label})
+        cure = f"forget the class and add its photos again, or {RESTORE}"
+        raise damaged(path, "sample", row[0], cure=cure, values={"label": _label(row)})
+
+
+def _label(row: RawRow) -> str:
+    return row[3].decode("utf-8", "replace") if isinstance(row[3], bytes) else "unreadable"
+
+
+@functools.lru_cache(1024)
+def _warn(path: Path, sample: int, label: str) -> bool:
+    """Logs, once, that a row is left out; False."""
+    log.warning("warning: %s: sample %d (%s) is damaged and left out. See: edgetl store verify -s %s", path, sample, label, path)
+    return False
 
 
 def _rejected(path: Path, sample: NewSample, reason: str, *, code: str, **values: object) -> StoreError:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from edgetl import durable
 from edgetl.decoding import decode
 from edgetl.errors import FingerprintMismatch, StoreCorrupt, StoreError
 from edgetl.store import raw
@@ -17,6 +18,8 @@ from edgetl.store.connection import Connection, failure
 from edgetl.types import Fingerprint, to_json
 
 APPLICATION_ID = int.from_bytes(b"EdTL", "big")
+MODE = 0o600
+"""Of a new store: thumbnails and labels are for its owner; a group that shall read it is let in with chmod."""
 VERSION = 1
 """Of the tables; SQLite's `user_version`."""
 
@@ -79,8 +82,9 @@ def create(path: Path, fingerprint: Fingerprint, fill: Callable[[sqlite3.Connect
     draft = path.with_name(path.name + ".new")
     with _removed_on_failure(path, draft):
         _write(draft, fingerprint, fill)
+        draft.chmod(MODE)  # before it has its name; SQLite gives the journal the same
         draft.replace(path)
-        _sync_folder(path.parent)
+        durable.sync_folder(path.parent)
 
 
 def locate(path: str | os.PathLike[str]) -> Path:
@@ -211,13 +215,5 @@ def _check_no_journal(path: Path) -> None:
     for suffix in ("-journal", "-wal"):
         journal = Path(f"{path}{suffix}")
         if journal.exists() and journal.stat().st_size:
-            message = f"{journal} is left from a store that is gone. Put {path.name} back beside it, or remove it to begin a new store."
+            message = f"{journal} is left from a store that is gone. Put {path.name} back beside it, or give the new store another name."
             raise StoreError(message, code="journal-left", path=str(path), journal=str(journal))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -246,6 +246,21 @@ class Store:
         """
         return self._connection.vacuum()
 
+    def check_index(self) -> None:
+        """Compares the index, from which :meth:`counts` reads, with the rows; reads every row's class.
+
+        Raises:
+            StoreCorrupt: they differ.
+        """
+        with self._connection.reading() as db:
+            samples.check_index(db, self.path)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads inside see one state of the store, whatever another process writes."""
+        with self._connection.reading():
+            yield
+
     def counts(self) -> dict[str, int]:
         """Samples per class. It reads the index only, so unlike :meth:`samples` it does not check the rows."""
         with self._connection.reading() as db:
@@ -257,7 +272,10 @@ class Store:
             return batches.read_all(db, self.path, int(after), self.fingerprint.dim)
 
     def batches(self, after: int = 0) -> Iterator[SampleBatch]:
-        """All that is known of all samples with an id above `after`, about a thousand photos at a time; other threads wait meanwhile."""
+        """All that is known of all samples with an id above `after`, about a thousand photos at a time; other threads wait meanwhile.
+
+        A damaged row stops nobody from using the others: it is left out, and logged.
+        """
         with self._connection.reading() as db:
             yield from batches.read(db, self.path, int(after), self.fingerprint.dim)
 

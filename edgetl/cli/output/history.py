@@ -13,6 +13,7 @@ from edgetl.types import HeadInfo
 if TYPE_CHECKING:
     from edgetl.session.deployment import TrainerHead
     from edgetl.store import Event
+    from edgetl.store.care import Health, Salvaged
 
 
 def active(info: HeadInfo) -> list[str]:
@@ -54,6 +55,31 @@ def events(log: Sequence[Event]) -> list[str]:
         return ["The log is empty.", "next: edgetl add PHOTOS -l CLASS"]
     rows = [(event.id, when(event.clock), event.who, event.what, event.head_id or "", event.why) for event in log]
     return [render(("event", "when", "who", "what", "head", "why"), rows)]
+
+
+def health(result: Health) -> list[str]:
+    """Whether a store is sound."""
+    whole = f"{number(result.samples, 'photo')} and {number(result.heads, 'head')} are whole"
+    if not result.damaged:
+        return [f"{result.path}: sound; {whole}."]
+    cure = "repair -s" if set(result.damaged) <= {"index", "pages"} else "salvage -o NEW -s"
+    return [f"{result.path}: damaged; {whole}.", f"Damaged: {listed(result.damaged)}", f"next: edgetl store {cure} {result.path}"]
+
+
+def salvaged(result: Salvaged) -> list[str]:
+    """What was saved of a damaged store."""
+    numbers = ", ".join(map(str, result.lost[:5])) + (", ..." if len(result.lost) > 5 else "")
+    lost = f"Lost: {number(len(result.lost), 'photo')} (sample {numbers})."
+    return [
+        f"{result.target}: {number(result.samples, 'photo')} and {number(result.heads, 'head')} saved.",
+        lost if result.lost else "No photo was lost.",
+        f"next: edgetl train -s {result.target}",
+    ]
+
+
+def backed_up(path: str, health: Health) -> list[str]:
+    """A copy of a store."""
+    return [f"{path}: {number(health.samples, 'photo')} and {number(health.heads, 'head')} copied and verified."]
 
 
 def _classes(labels: Sequence[str]) -> str:
