@@ -6,9 +6,10 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar, Union
+from typing import Any, TypeVar, Union
 
 import numpy as np
 
@@ -73,7 +74,16 @@ class Embedder:
         self.fingerprint = bundle.fingerprint(variant)
         self.passes = 0
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._closed = False
+
+    def __reduce__(self) -> Any:
+        """Not possible: a model is open in one process.
+
+        Raises:
+            RuntimeUnavailable: always (`open-in-each-process`).
+        """
+        raise self._elsewhere()
 
     @classmethod
     def open(
@@ -241,6 +251,8 @@ class Embedder:
             PhotoError: its embedding is not finite (`embedding-not-finite`); `name` is the photo's in the message.
             RuntimeUnavailable: the embedder is closed (`embedder-closed`).
         """
+        if os.getpid() != self._process:  # before the lock, which another thread may have held when the process forked
+            raise self._elsewhere()
         with self._lock:
             if self._closed:
                 message = f"{self.bundle.path}: {self.variant.name} was closed. Open it again."
@@ -252,6 +264,10 @@ class Embedder:
             message = f"{name}: its embedding by {variant} on {library} holds NaN or infinity; it is not used"
             raise PhotoError(message, code="embedding-not-finite", photo=name, variant=variant, library=library)
         return embedding
+
+    def _elsewhere(self) -> RuntimeUnavailable:
+        message = f"{self.bundle.path}: {self.variant.name} is open in another process. Open it in each process, after a fork."
+        return RuntimeUnavailable(message, code="open-in-each-process", path=str(self.bundle.path), variant=self.variant.name)
 
     def embed_many(
         self, items: Iterable[Item], source: Callable[[Item], PhotoSource], *, skip: Callable[[PhotoSource], bool] = lambda _: False
@@ -324,7 +340,9 @@ class Embedder:
         return pixels, measure(pixels, photo) if measured else None
 
     def close(self) -> None:
-        """Releases the model, once nobody is using it; a second call does nothing."""
+        """Releases the model, once nobody is using it; a second call does nothing, nor does one in a forked process."""
+        if os.getpid() != self._process:
+            return
         with self._lock:
             if not self._closed:
                 self._closed = True

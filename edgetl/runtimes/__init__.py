@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from edgetl import machine
+from edgetl import forks, machine
 from edgetl.errors import RuntimeUnavailable
 from edgetl.runtimes import providers
 from edgetl.types import Embeddings, Pixels
@@ -70,6 +70,7 @@ def open_runtime(family: str, files: Mapping[str, bytes], threads: int | None = 
     count = threads if threads is not None else default_threads()
     with _translated(family):
         opened: Runtime = adapter.Model(files, count, provider)
+    forks.keep(opened)
     return opened
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from edgetl.errors import TrainError
+from edgetl.errors import StoreError, TrainError
 from edgetl.types import ALLOWED_LOSS, HeadInfo, HeadKind, Photo
 
 if TYPE_CHECKING:  # each is loaded by the first call that needs it: an import costs nothing of what a program does not use
@@ -201,6 +201,15 @@ class StoredClassifier:
     def counts(self) -> dict[str, int]:
         """Samples per class in the store."""
         return self.store.counts()
+
+    def __reduce__(self) -> Any:
+        """Not possible: a store is open in one process.
+
+        Raises:
+            StoreError: always (`open-in-each-process`).
+        """
+        message = f"{self.store.path}: an open classifier cannot be sent to another process. Open it in each process."
+        raise StoreError(message, code="open-in-each-process", path=str(self.store.path))
 
     def close(self) -> None:
         """Releases the store. Nothing is pending: what was acknowledged is on the disk."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgetl import forks
 from edgetl.errors import StoreCorrupt, StoreError, StoreLocked
 from edgetl.store import raw
 from edgetl.store.checksum import RESTORE
@@ -67,6 +68,7 @@ class Connection:
         self._wait = self._erasing
         self._fold_above = JOURNAL_LIMIT
         self._lock = threading.RLock()
+        self._process = os.getpid()
         self._version: object = None
         try:
             self._file = raw.opened(path)
@@ -78,6 +80,7 @@ class Connection:
         except sqlite3.Error as error:
             raw.closed(self._file)
             raise failure(error, path, "opening it") from error
+        forks.keep(self)
         self._db.text_factory = bytes  # a flipped bit may leave text that is not UTF-8: the checksum must find that, not the decoder
         try:
             for name, value in SETTINGS.items():
@@ -95,6 +98,7 @@ class Connection:
             StoreError: the store is closed (`store-closed`), or the disk fails.
             StoreCorrupt: SQLite finds damage in the file.
         """
+        self._check_process("reading it")
         with self._lock:
             self._check_open("reading it")
             outermost = not self._db_in_transaction()
@@ -120,6 +124,7 @@ class Connection:
                 failed. After an I/O error or a full disk the connection is read-only from then on (`disk-failed-before`).
             StoreLocked: another program is writing; nothing was written.
         """
+        self._check_process(doing)
         with self._lock:
             outermost = not self._db_in_transaction()
             begin, commit, *undo = OUTER if outermost else INNER
@@ -211,7 +216,9 @@ class Connection:
                 raise failure(error, self.path, "copying it") from error
 
     def close(self) -> None:
-        """Folds the journal into the file and closes it; a second call does nothing."""
+        """Folds the journal into the file and closes it; a second call does nothing, nor does one in a forked process."""
+        if os.getpid() != self._process:
+            return
         with self._lock:
             if not self._db_in_transaction():
                 self.finish_erasing()
@@ -222,6 +229,12 @@ class Connection:
 
     def _db_in_transaction(self) -> bool:
         return not self._closed and self._db.in_transaction
+
+    def _check_process(self, doing: str) -> None:
+        """Before the lock, which another thread may have held when the process forked."""
+        if os.getpid() != self._process:
+            message = f"{self.path}: {doing} is not possible: the store is open in another process. Open it in each process, after a fork."
+            raise StoreError(message, code="open-in-each-process", path=str(self.path), doing=doing)
 
     def _check_open(self, doing: str) -> None:
         if self._closed:

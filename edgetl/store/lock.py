@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 
+from edgetl import forks
 from edgetl.errors import StoreError, StoreLocked
 
 
@@ -41,13 +42,20 @@ class WriterLock:
             message = f"{store} is open for writing in {holder}. {f'It is the field station: {url}' if url else cure}"
             os.close(self._file)
             raise StoreLocked(message, path=str(store), pid=int(pid) if pid.isdigit() else None, url=url) from None
+        forks.keep(self, WriterLock._let_go_in_child)
         with contextlib.suppress(OSError):  # the number only informs, and a full disk must not stop photos from being forgotten
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
 
     def release(self) -> None:
-        """Lets the next writer in."""
-        os.close(self._file)
+        """Lets the next writer in; a second call does nothing, nor does one in a forked process."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _let_go_in_child(self) -> None:
+        """A child keeps nobody out; the parent's lock stays."""
+        self.release()
 
 
 def _server_of(store: Path, pid: str) -> str | None:
