@@ -132,6 +132,7 @@ class Classifier(StoredClassifier):
         label: str | None = None,
         color: ColorOrder = "rgb",
         strict: bool = False,
+        relabel: bool = False,
         progress: Progress | None = None,
     ) -> AddReport:
         """Adds many labelled photos; each is durable once `progress` has counted it. One bad photo never stops the others.
@@ -141,6 +142,8 @@ class Classifier(StoredClassifier):
             label: one class for every photo of the folder.
             color: the channel order of pixels.
             strict: leave out photos with possible problems; they are among `failed` then.
+            relabel: move photos of `root/<class>` that the store has under another label, which somebody may have corrected; pairs, and
+                photos with `label`, always move.
             progress: called with (photos done, photos in all or 0).
 
         Raises:
@@ -150,7 +153,7 @@ class Classifier(StoredClassifier):
         """
         from edgetl.session import adding
 
-        return adding.add_many(self.session, self.embedder, photos, label, color=color, strict=strict, progress=progress)
+        return adding.add_many(self.session, self.embedder, photos, label, color=color, strict=strict, relabel=relabel, progress=progress)
 
     def predict(
         self,

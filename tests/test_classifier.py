@@ -422,6 +422,42 @@ def test_the_same_photo_from_many_threads_is_added_once(classifier: Classifier) 
     assert classifier.counts == {"red": 1}
 
 
+def test_a_corrected_label_outlasts_its_folder(classifier: Classifier, folder: Path) -> None:
+    classifier.add_many(folder)
+    wrong = folder / "red" / "3.jpg"
+    (sample,) = [photo.sample for photo in classifier.add(wrong, "green").photos]
+    others = [photo for photo in classifier.add_many(folder).photos if photo.status != "known"]
+    assert [(photo.status, photo.previous, photo.sample) for photo in others] == [("kept", "green", sample)]
+    assert classifier.counts == {"blue": 6, "green": 7, "red": 5}
+    assert classifier.add_many(folder / "red", label="red").number("relabelled") == 1
+    classifier.relabel(sample, "green")
+    assert classifier.add_many(folder, relabel=True).number("relabelled") == 1
+    assert classifier.counts == {"blue": 6, "green": 6, "red": 6}
+
+
+def test_classes_of_an_imported_head_are_not_lost_in_silence(
+    classifier: Classifier, open_classifier: OpenClassifier, tmp_path: Path, bundle: Path
+) -> None:
+    add_photos(classifier, "red", "green", "blue")
+    classifier.train()
+    classifier.export_head(tmp_path / "head")
+    with Classifier.open(bundle, tmp_path / "second.db") as second:
+        add_photos(second, "yellow", "red")
+        imported = second.import_head(tmp_path / "head").id
+        with raises(TrainError, "imported-classes-lost", head_id=imported, labels=["blue", "green"]):
+            second.train()
+        assert second.predict(coloured("blue", 30)).label == "blue"
+        add_photos(second, "green", "blue")
+        assert second.train().active
+        second.rollback()
+        second.forget(label="green")
+        second.forget(label="blue")
+    with Classifier.open(bundle, tmp_path / "third.db") as third:
+        add_photos(third, "yellow", "red")
+        third.import_head(tmp_path / "head")
+        assert third.train(allow_loss=1).active
+
+
 def test_photos_are_added_and_moved_while_a_training_runs(classifier: Classifier) -> None:
     add_photos(classifier, "red", "green")
     classifier.train()

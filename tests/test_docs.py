@@ -20,7 +20,10 @@ from edgetl.bundle import bundle
 from edgetl.cli import main
 from edgetl.runtimes import fake
 
-FAKE = ["docs/errors.md", "docs/cli.md", "docs/how-to/low-light.md", "docs/how-to/own-model.md", "docs/how-to/two-cameras.md"]
+FAKE = [
+    *("docs/errors.md", "docs/cli.md", "docs/how-to/low-light.md", "docs/how-to/own-model.md", "docs/how-to/store.md"),
+    "docs/how-to/two-cameras.md",
+]
 """Pages that run with the fake runtime, beside the tutorial; tests/test_readme.py runs those that need a real bundle."""
 
 

@@ -73,18 +73,22 @@ def test_a_child_of_each_runtime_ends(lite0: Path, tmp_path: Path, photo: Path, 
 
 def test_a_child_keeps_nobody_out_of_the_store(classifier: Classifier, bundle: Path, tmp_path: Path) -> None:
     reader, writer = os.pipe()
+    lives, alive = os.pipe()
     child = os.fork()
     if not child:
         os.close(writer)
+        os.write(alive, b"x")
         os.read(reader, 1)  # it lives on after the store is closed
         os._exit(0)
     os.close(reader)
+    os.read(lives, 1)
     try:
         classifier.close()
         with Classifier.open(bundle, tmp_path / "parts.db") as again:
             again.add(coloured("red", 0), "red")
     finally:
-        os.close(writer)
+        for end in (writer, lives, alive):
+            os.close(end)
         os.waitpid(child, 0)
 
 

@@ -26,9 +26,10 @@ _QUICK = 2000
 @MODEL
 @click.option("-l", "--label", help="The class of every photo; without it, folders are ROOT/CLASS/PHOTO.")
 @click.option("--strict", is_flag=True, help="Leave out photos with possible problems: dark, blurred, repeated, ...")
+@click.option("--relabel", is_flag=True, help="Move photos of ROOT/CLASS that the store has under another class.")
 @VERBOSE
 @JSON
-def add(photos: tuple[str, ...], label: str | None, strict: bool, verbose: bool, as_json: bool, **model: Any) -> None:
+def add(photos: tuple[str, ...], label: str | None, strict: bool, relabel: bool, verbose: bool, as_json: bool, **model: Any) -> None:
     """Add labelled photos to the store."""
     missing = [path for path in photos if not Path(path).exists()]
     if missing:  # before a store is made for them
@@ -36,10 +37,10 @@ def add(photos: tuple[str, ...], label: str | None, strict: bool, verbose: bool,
     if label is not None:
         check_label(label)
     with opened(model) as classifier, progress_bar("adding") as progress:
-        options = {"strict": strict, "progress": progress}
+        options = {"strict": strict, "relabel": relabel, "progress": progress}
         reports = [_add(classifier, Path(path), label, options) for path in photos]
         report = _whole(reports, classifier.counts)
-        changed = len(report.photos) - report.number("known")
+        changed = len(report.photos) - report.number("known") - report.number("kept")
         assessment = classifier.assess() if len(report.counts) > 1 and _is_assessed(changed, sum(report.counts.values())) else None
     if as_json:
         print_json({**to_json(report), "readiness": assessment})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Sequence, Sized
 
@@ -41,6 +42,7 @@ def add_many(
     *,
     color: ColorOrder,
     strict: bool,
+    relabel: bool,
     progress: Progress | None,
 ) -> AddReport:
     """See :meth:`edgetl.Classifier.add_many`.
@@ -50,6 +52,7 @@ def add_many(
     from concurrent.futures import Future, ThreadPoolExecutor
 
     started = time.perf_counter()
+    moves = relabel or label is not None or not isinstance(photos, (str, os.PathLike))
     pairs, others = folders.pairs(photos, label)
     failed = not_photos(others)
     total = len(pairs) if isinstance(pairs, Sized) else 0
@@ -74,20 +77,20 @@ def add_many(
             batch.append(Ready(photo.name, photo.digest, check_label(pair[1]), result))
             if len(batch) == _COMMIT_EVERY:
                 finish()
-                committing.append(committer.submit(_commit, session, batch, strict))
+                committing.append(committer.submit(_commit, session, batch, strict, moves))
                 batch = []
         finish()
-        committing.append(committer.submit(_commit, session, batch, strict))
+        committing.append(committer.submit(_commit, session, batch, strict, moves))
         finish()
     return AddReport(tuple(added), tuple(failed), session.store.counts(), time.perf_counter() - started)
 
 
-def _commit(session: Session, batch: Sequence[Ready], strict: bool) -> Batch:
+def _commit(session: Session, batch: Sequence[Ready], strict: bool, relabel: bool) -> Batch:
     """Stores a batch; returns what became of its photos, and those that `strict` left out."""
     # All in a row: examining each between two inferences was three times slower, because history and code leave the caches.
     examined = [session.examine(photo) for photo in batch]
     rejected = [FailedPhoto(photo.name, "photo-problem", _problems(photo)) for photo in examined if strict and photo.findings]
-    return session.put([photo for photo in examined if not (strict and photo.findings)]), rejected
+    return session.put([photo for photo in examined if not (strict and photo.findings)], relabel=relabel), rejected
 
 
 def _problems(photo: Ready) -> str:

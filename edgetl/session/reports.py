@@ -26,15 +26,16 @@ class Added:
     Attributes:
         source: the photo's path, or a word for its kind.
         label: its class.
-        status: `added`; `known` (the same bytes under the same label: nothing was computed); or `relabelled`.
-        previous: the label it had before, when `relabelled`.
+        status: `added`; `known` (the same bytes under the same label: nothing was computed); `relabelled`; or `kept` (the store has it
+            under another label, which stays).
+        previous: the label it had before, when `relabelled`, and has, when `kept`.
         findings: possible problems, when `added`.
         sample: its sample id.
     """
 
     source: str
     label: str
-    status: Literal["added", "known", "relabelled"]
+    status: Literal["added", "known", "relabelled", "kept"]
     previous: str | None = None
     findings: tuple[Finding, ...] = ()
     sample: int = 0

@@ -55,6 +55,8 @@ def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, 
 
     started = time.perf_counter()
     with session.learning():
+        if allow_loss is not None and allow_loss < 1:
+            _check_imported(session)
         fitted = _fit(session, kind, unknown)
         requested = {"asked": kind, "unknown": unknown, "inputs": fitted.inputs, "version": libraries.distribution("edgetl")}
         with session.changing("training"):
@@ -81,6 +83,26 @@ def train(session: Session, kind: HeadKind, allow_loss: float | None, why: str, 
         warnings=fitted.judged.warnings,
         seconds=time.perf_counter() - started,
     )
+
+
+def _check_imported(session: Session) -> None:
+    """Rejects a training that would lose classes of a head from a file, of which no photo is here.
+
+    Raises:
+        TrainError: naming them (`imported-classes-lost`).
+    """
+    active = session.store.active()
+    if active is None or "record" in session.store.head_report(active.id):
+        return
+    counts = session.store.counts()
+    lost = [label for label in active.labels if label not in counts]
+    if lost and counts:
+        shown = ", ".join(map(repr, lost[:4])) + (", ..." if len(lost) > 4 else "")
+        raise TrainError(
+            f"head {active.id} came from a file and knows {len(lost)} classes without a photo here ({shown}); a new head would lose them. "
+            "Merge the store that it came from, or add photos of them; to train anyway: edgetl train --allow-loss 1",
+            code="imported-classes-lost", head_id=active.id, labels=lost,
+        )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

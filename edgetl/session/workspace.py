@@ -187,12 +187,17 @@ class Session:
             self._history = PhotoHistory.load(self.store)
         return self._history
 
-    def put(self, ready: Sequence[Ready]) -> list[Added]:
-        """Stores a batch in one transaction: all of it is durable on return, or none of it happened. Does not wait for a training."""
+    def put(self, ready: Sequence[Ready], *, relabel: bool = True) -> list[Added]:
+        """Stores a batch in one transaction: all of it is durable on return, or none of it happened. Does not wait for a training.
+
+        Args:
+            ready: the photos.
+            relabel: whether a photo that the store has under another label moves.
+        """
         fresh: dict[bytes, NewSample] = {}
         moved: dict[int, str] = {}
         with self._storing("adding photos"):
-            outcomes = [self._place(photo, fresh, moved) for photo in ready]
+            outcomes = [self._place(photo, fresh, moved, relabel) for photo in ready]
             ids = dict(zip(fresh, self.store.add(fresh.values())))
             if self._history is not None and ids:
                 self._history.assign_ids(ids)
@@ -269,7 +274,7 @@ class Session:
             log.warning("warning: %s: the active head cannot be read (%s). Train again, or run: edgetl rollback", self.store.path, error)
             return None
 
-    def _place(self, photo: Ready, fresh: dict[bytes, NewSample], moved: dict[int, str]) -> Added:
+    def _place(self, photo: Ready, fresh: dict[bytes, NewSample], moved: dict[int, str], relabel: bool) -> Added:
         """Decides what becomes of one photo: new, known, or moved to another class."""
         from edgetl.session.reports import Added
 
@@ -285,6 +290,8 @@ class Session:
         previous = here.label if here is not None else moved.get(stored.id, stored.label) if stored is not None else ""
         if previous == photo.label:
             return Added(photo.name, photo.label, "known", sample=sample)
+        if not relabel:
+            return Added(photo.name, photo.label, "kept", previous, sample=sample)
         if here is not None:
             fresh[photo.digest] = dataclasses.replace(here, label=photo.label)
         elif stored is not None:

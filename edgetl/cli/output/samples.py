@@ -20,13 +20,16 @@ _SHORT, _LABEL_ERRORS = 20, 3
 
 def add_brief(report: AddReport, assessment: AssessReport | None, store: str) -> list[str]:
     """At most six lines: what became of the photos, what the store holds, problems, and what to do next."""
-    counts, changed = report.counts, len(report.photos) - report.number("known")
+    counts, kept = report.counts, report.number("kept")
+    changed = len(report.photos) - report.number("known") - kept
     others = [f"{report.number(status)} {status}" for status in ("known", "relabelled") if report.number(status)]
     what = f"Added {number(report.number('added'), 'photo')} in {report.seconds:.1f} s"
     lines = [f"{what} ({', '.join(others)})." if others else f"{what}.", _holdings(counts)]
     if assessment is not None:
         lines.append(training.accuracy(assessment.accuracy, assessment.assessment).replace("Accuracy:", "Expected accuracy:", 1))
     lines += _failures(report, verbose=False)
+    if kept:
+        lines.append(f"warning: {number(kept, 'photo')} stay in the class that the store has (-v); --relabel moves them.")
     if report.findings:
         lines.append(f"warning: possible problems: {kinds(report.findings)} (-v).")
     if assessment is not None:
@@ -49,6 +52,7 @@ def add_in_full(report: AddReport, assessment: AssessReport | None, store: str) 
     brief = add_brief(report, assessment, store)
     lines += [line for line in brief if not line.startswith(("warning: ", "next: "))]
     lines += [f"relabelled: {photo.source}: {photo.previous} -> {photo.label}" for photo in moved]
+    lines += [f"kept: {photo.source}: {photo.previous}, not {photo.label}" for photo in report.photos if photo.status == "kept"]
     lines += findings_in_full([*report.findings, *(assessment.findings if assessment else ())])
     lines += _failures(report, verbose=True)
     if assessment is not None:
