@@ -216,7 +216,7 @@ class Prediction:
         label: the best class; None if the photo is rejected (`code` says why).
         probability: the best class's probability, in [0, 1].
         top: classes with their probabilities, best first; also if `label` is None.
-        candidates: the conformal set: the classes it may be at the requested confidence; None if none was requested.
+        candidates: the conformal set: the classes it may be at the requested confidence; None if none was requested, or without a label.
         code: `labelled`; `unknown-object` (unlike the training photos); or `reject-class` (the best class is `none`, `background` or
             `unknown`).
     """

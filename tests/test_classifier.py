@@ -422,6 +422,14 @@ def test_the_same_photo_from_many_threads_is_added_once(classifier: Classifier) 
     assert classifier.counts == {"red": 1}
 
 
+def test_a_photo_without_a_label_has_no_set_of_classes(classifier: Classifier) -> None:
+    classifier.add_many([(coloured(colour, seed), label) for colour, label in (("red", "red"), ("green", "none")) for seed in range(12)])
+    classifier.train()
+    assert classifier.predict(coloured("red", 50), confidence=0.8).candidates == ("red",)
+    unknown = classifier.predict(coloured("green", 50), confidence=0.8)
+    assert (unknown.label, unknown.code, unknown.candidates) == (None, "reject-class", None)
+
+
 def test_a_corrected_label_outlasts_its_folder(classifier: Classifier, folder: Path) -> None:
     classifier.add_many(folder)
     wrong = folder / "red" / "3.jpg"

@@ -77,14 +77,24 @@ def test_one_bad_photo_is_reported_and_the_others_are_added(run: Run, folder: Pa
     assert run("add", bad, "--label", "x").exit_code == 1
 
 
-def test_predict_reports_each_bad_photo_and_fails_if_all_are_bad(trained: Run, folder: Path) -> None:
+def test_predict_reports_each_bad_photo_and_fails_if_one_that_was_named_is_bad(trained: Run, folder: Path) -> None:
     photo, bad = next(folder.rglob("*.jpg")), folder / "broken.jpg"
     bad.write_bytes(b"")
-    some = parsed(trained("predict", photo, bad, "--json"))
+    done = trained("predict", photo, bad, "--json")
+    some = json.loads(done.stdout)
     assert (list(some["predictions"]), list(some["failed"])) == ([str(photo)], [str(bad)])
     assert some["failed"][str(bad)]["code"] == "photo-empty"
-    assert trained("predict", photo, bad).exit_code == 0
+    assert done.exit_code == 1
+    assert trained("predict", folder).exit_code == 0  # nobody has named it
     assert trained("predict", bad).exit_code == 1
+
+
+def test_predict_reads_a_photo_from_standard_input(trained: Run, bundle: Path, tmp_path: Path) -> None:
+    words = ["predict", "-", "-m", str(bundle), "-s", str(tmp_path / "parts.db"), "--json"]
+    for content, code in ((coloured("red", 70), 0), (b"no photo", 1)):
+        done = CliRunner().invoke(main, words, input=content)
+        assert done.exit_code == code
+    assert list(json.loads(done.stdout)["failed"]) == ["-"]
 
 
 def test_a_folder_where_one_photo_is_expected_is_an_error(trained: Run, folder: Path) -> None:

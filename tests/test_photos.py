@@ -182,10 +182,39 @@ def test_a_folder_gives_every_photo_sorted_and_names_the_other_files(tmp_path: P
     assert [path.relative_to(tmp_path).as_posix() for path in photos] == ["a/1.jpeg", "b/2.JPG", "b/deep/1.png"]
     assert [(Path(name).name, reason) for name, reason in others] == [
         ("README", "not a photo by its name (no suffix)"),
+        ("folder.jpg", "an empty folder"),
         ("notes.txt", "not a photo by its name (.txt)"),
     ]
     pairs, _ = labelled_photos_in(tmp_path)
     assert [label for _, label in pairs] == ["a", "b", "b"]
+
+
+def test_links_pipes_and_other_programs_folders_are_named_once_or_ignored(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "set", tmp_path / "elsewhere"
+    for name in ("a/1.jfif", "a/2.jpe", "@eaDir/a/1.jpg", "a/@eaDir/2.jpg", "$RECYCLE.BIN/x.jpg", "__MACOSX/a/1.jpg", "a/3.heic"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    elsewhere.mkdir()
+    (elsewhere / "1.jpg").write_bytes(b"x")
+    (root / "linked").symlink_to(elsewhere)
+    (root / "a" / "gone.jpg").symlink_to(tmp_path / "missing.jpg")
+    (root / "a" / "linked.jpg").symlink_to(elsewhere / "1.jpg")
+    (root / "empty").mkdir()
+    os.mkfifo(root / "a" / "pipe.jpg")
+    photos, others = photos_in(root)
+    assert [path.name for path in photos] == ["1.jfif", "2.jpe", "linked.jpg"]
+    assert [Path(name).name for name, _ in others] == ["3.heic", "gone.jpg", "pipe.jpg", "empty", "linked"]
+
+
+def test_parts_of_a_data_set_are_not_classes(tmp_path: Path) -> None:
+    for name in ("train/a/1.jpg", "train/b/1.jpg", "val/a/2.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with raises(PhotoError, "folder-of-parts", folder=str(tmp_path), parts=["train", "val"]):
+        labelled_photos_in(tmp_path)
+    assert [label for _, label in labelled_photos_in(tmp_path / "train")[0]] == ["a", "b"]
+    (tmp_path / "val" / "3.jpg").write_bytes(b"x")  # a class may be called so
+    assert {label for _, label in labelled_photos_in(tmp_path)[0]} == {"train", "val"}
 
 
 def test_folders_without_labelled_photos_are_an_error(tmp_path: Path) -> None:

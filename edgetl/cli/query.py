@@ -16,7 +16,7 @@ from edgetl.cli.output import answers, print_json, samples, show, write_text
 from edgetl.errors import PhotoError
 from edgetl.heads.confidence.rejection import POINTS
 from edgetl.heads.text import no_label_text
-from edgetl.types import TOP, to_json
+from edgetl.types import TOP, NamedPhoto, to_json
 
 _SIDE = 480
 """Longest side of the photo on the page that explains its label, pixels."""
@@ -35,12 +35,13 @@ _SIDE = 480
 def predict(
     photos: tuple[str, ...], top: int | None, confidence: float | None, unknown: Any, verbose: bool, as_json: bool, **model: Any
 ) -> None:
-    """Classify photos."""
+    """Classify photos; - reads one from standard input."""
     results: dict[str, Any] = {}
     with opened(model, read_only=True) as classifier:
         single = len(classifier.session.trained().labels) == 1
-        paths = [file for start in photos for file in files(Path(start))]
-        predictions = classifier.predict_many(paths, top=top or TOP, confidence=confidence, unknown=unknown)
+        paths = [file for start in photos for file in ([start] if start == "-" else files(Path(start)))]
+        contents = (NamedPhoto("-", sys.stdin.buffer.read()) if path == "-" else path for path in paths)
+        predictions = classifier.predict_many(contents, top=top or TOP, confidence=confidence, unknown=unknown)
         for path, prediction in zip(map(str, paths), predictions):
             results[path] = prediction
             if as_json:
@@ -54,8 +55,8 @@ def predict(
     failed = {path: error.to_json() for path, error in results.items() if isinstance(error, PhotoError)}
     if as_json:
         print_json({"predictions": {path: result for path, result in results.items() if path not in failed}, "failed": failed})
-    if failed and len(failed) == len(results):
-        if len(paths) > 1 and not as_json:
+    if failed and (len(failed) == len(results) or not failed.keys().isdisjoint(photos)):
+        if len(paths) > 1 and len(failed) == len(results) and not as_json:
             show(["error: no photo could be used."])
         sys.exit(1)
 

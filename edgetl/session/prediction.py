@@ -37,7 +37,7 @@ def predict(
     probabilities, rejected = head.decide(embedding, unknown)
     order = np.argsort(-probabilities, kind="stable")[: max(top, 1)]
     ranked = tuple((head.labels[i], float(probabilities[i])) for i in order)
-    candidates = None if confidence is None else head.candidates(embedding, confidence)
+    candidates = None if confidence is None or rejected is not None else head.candidates(embedding, confidence)
     best, probability = ranked[0]
     if rejected is None:
         return Prediction(best, probability, ranked, candidates)
