@@ -43,6 +43,8 @@ FAMILIES: Mapping[str, str] = {"tflite": "litert", "onnx": "onnxruntime", "openv
 PRECISIONS = ("int8", "fp16", "fp32")
 """The precisions of weights, in the order in which a device prefers them."""
 
+_MOST = 32 * 2**20
+"""Of a manifest, bytes."""
 EQUAL_COSINE = 0.9999
 """Two variants whose worst photo is at least this close to the float embedding may share a store."""
 
@@ -196,13 +198,15 @@ class Bundle:
 
         Raises:
             BundleMissing: nothing is there.
-            BundleError: not a bundle (`not-a-bundle`), a malformed manifest (`manifest-malformed`), or a format version that this
-                edgetl does not read (`bundle-version-unknown`).
+            BundleError: not a bundle (`not-a-bundle`), a malformed manifest (`manifest-malformed`), a format version that this edgetl does
+                not read (`bundle-version-unknown`), or files that the manifest does not list (`bundle-members`).
         """
         path = Path(path)
         if not path.exists():
             raise BundleMissing(f"{path}: no such bundle. Make one with: edgetl export -o {path}", path=str(path))
-        return cls(path, read_manifest(path))
+        bundle = cls(path, read_manifest(path))
+        bundle._check_members()
+        return bundle
 
     def variant(self, name: str) -> Variant:
         """The variant of this name.
@@ -293,14 +297,25 @@ class Bundle:
             BundleMissing: a file is missing.
             BundleError: a file's bytes changed.
         """
-        files = [file for variant in self.variants.values() for file in (*variant.files, variant.background) if file]
-        files += self._self_test
-        for file in files:
+        for file in self._files():
             self._checked(file)
-        return len(files)
+        return len(self._files())
+
+    def _files(self) -> list[File]:
+        files = [file for variant in self.variants.values() for file in (*variant.files, variant.background) if file]
+        return [*files, *self._self_test]
+
+    def _check_members(self) -> None:
+        """What the manifest does not list was added by somebody else, and a name that occurs twice may be read as either."""
+        names, listed = container.members(self.path), {MANIFEST, *(file.path for file in self._files())}
+        for name in names:
+            if name not in listed or names.count(name) > 1:
+                what = "occurs twice" if name in listed else f"is not listed in {MANIFEST}"
+                message = f"{self.path}: {name} {what}. Copy or export the bundle again."
+                raise BundleError(message, code="bundle-members", path=str(self.path), file=name)
 
     def _checked(self, file: File) -> bytes:
-        content = container.read(self.path, file.path)
+        content = container.read(self.path, file.path, min(file.size, container.LARGEST))
         if hashlib.sha256(content).hexdigest() != file.sha256:
             raise _changed(self.path, file.path)
         return content
@@ -314,7 +329,7 @@ def read_manifest(path: Path) -> Manifest:
         BundleError: it is not JSON (`manifest-not-json`), not a bundle's (`not-a-bundle`), of another version (`bundle-version-unknown`),
             changed (`checksum-mismatch`) or malformed (`manifest-malformed`).
     """
-    text = container.read(path, MANIFEST)
+    text = container.read(path, MANIFEST, _MOST)
     try:
         content = json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError) as error:

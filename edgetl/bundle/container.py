@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
+from edgetl import regular
 from edgetl.errors import BundleError, BundleMissing
+
+_END = 22
+"""Bytes of a zip's last record without a comment (APPNOTE.TXT, section 4.3.16)."""
+LARGEST = 2 * 2**30
+"""The largest bundle, and file of one, that is read, bytes."""
 
 
 def pack(folder: Path, target: Path) -> Path:
@@ -21,15 +28,45 @@ def pack(folder: Path, target: Path) -> Path:
     return target
 
 
-def read(path: Path, name: str) -> bytes:
+def members(path: Path) -> list[str]:
+    """The names of all files, each as often as it occurs.
+
+    Raises:
+        BundleError: it cannot be read, something lies before the first file or after the last, or a link leads out of the folder
+            (`bundle-members`).
+    """
+    import zipfile
+
+    if path.is_dir():
+        files = [child for child in path.rglob("*") if not child.is_dir() or child.is_symlink()]
+        links = [child for child in files if child.is_symlink() and path.resolve() not in child.resolve().parents]
+        if links:
+            name = links[0].relative_to(path).as_posix()
+            raise BundleError(f"{path}: {name} is a link out of the bundle", code="bundle-members", path=str(path), file=name)
+        return [child.relative_to(path).as_posix() for child in files]
+    try:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            names = [member.filename for member in archive.infolist()]
+            file.seek(-_END, os.SEEK_END)
+            if file.read(4) != b"PK\x05\x06" or min((member.header_offset for member in archive.infolist()), default=0):
+                raise BundleError(f"{path}: something lies before or after its files", code="bundle-members", path=str(path), file="")
+            return names
+    except BundleError:
+        raise
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error, OSError) as error:
+        message = f"{path}: not a bundle, or damaged ({error}). Copy or export it again."
+        raise BundleError(message, path=str(path), reason=str(error)) from error
+
+
+def read(path: Path, name: str, most: int = LARGEST) -> bytes:
     """A member's bytes.
 
     Raises:
         BundleMissing: there is no such member (`bundle-file-missing`).
-        BundleError: it cannot be read (`bundle-damaged`), or is compressed (`bundle-compressed`).
+        BundleError: it cannot be read (`bundle-damaged`), is compressed (`bundle-compressed`), or has more than `most` bytes.
     """
     try:
-        return (path / name).read_bytes() if path.is_dir() else _unzip(path, name)
+        return regular.read(path / name, most) if path.is_dir() else _unzip(path, name, most)
     except (KeyError, FileNotFoundError):
         message = f"{path}: {name} is missing from the bundle. Copy or export it again."
         raise BundleMissing(message, code="bundle-file-missing", path=str(path), file=name) from None
@@ -37,14 +74,20 @@ def read(path: Path, name: str) -> bytes:
         raise BundleError(f"{path}: {name} cannot be read ({error})", path=str(path), file=name, reason=str(error)) from error
 
 
-def _unzip(path: Path, name: str) -> bytes:
+def _unzip(path: Path, name: str, most: int) -> bytes:
     import zipfile
 
     try:
+        regular.check(path, path.stat(), LARGEST)  # a pipe would be waited for
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(name)
+            if member.file_size > most:
+                message = f"{path}: {name} has {member.file_size} bytes, more than the {most} it may have"
+                raise BundleError(message, path=str(path), file=name, reason="size")
             if member.compress_type == zipfile.ZIP_STORED:
                 return archive.read(member)
+    except BundleError:
+        raise
     except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error) as error:
         message = f"{path}: not a bundle, or damaged ({error}). Copy or export it again."
         raise BundleError(message, path=str(path), reason=str(error)) from error

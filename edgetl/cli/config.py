@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from edgetl import regular
 from edgetl.errors import ConfigError
 
 VERBS = ("serve", "watch")
@@ -85,7 +86,7 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{path}: Python 3.10 reads it with tomli: pip install 'edgetl[config]'", code="config-needs-extra"
             ) from error
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        content: dict[str, Any] = tomllib.loads(regular.read(path, 2**20).decode("utf-8"))
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"{path}: {reason}", code="config-unreadable", path=str(path), reason=reason) from error

@@ -6,10 +6,11 @@ import contextlib
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from edgetl import durable
+from edgetl import durable, regular
 from edgetl.decoding import decode
 from edgetl.errors import FingerprintMismatch, StoreCorrupt, StoreError
 from edgetl.store import raw
@@ -117,6 +118,7 @@ def recognise(path: Path) -> None:
             (`store-unreadable`).
     """
     try:
+        regular.check(path, path.stat(), sys.maxsize)
         with contextlib.closing(raw.read(path, 100)) as blocks:
             header = next(blocks, b"")
     except OSError as error:

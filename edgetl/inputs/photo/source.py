@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import io
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
+from edgetl import regular
 from edgetl.errors import PhotoError
 from edgetl.types import ColorOrder, NamedPhoto, Photo, Pixels
 
@@ -168,17 +170,17 @@ def load(photo: Photo, *, color: ColorOrder = "rgb") -> PhotoSource:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size <= MAX_BYTES:
-            return path.read_bytes()
+        return regular.read(path, MAX_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or str(error)
         if isinstance(error, IsADirectoryError):
             raise PhotoError(
                 f"{path} is a folder. Give one of its photos; edgetl predict takes folders too.", code="photo-is-folder", photo=str(path)
             ) from error
+        if getattr(error, "errno", None) == errno.EFBIG:
+            message = f"{path}: {reason}. Scale the photo down before adding it."
+            raise PhotoError(message, code="photo-too-large", photo=str(path), most=MAX_BYTES) from error
         raise PhotoError(f"{path}: {reason}", code="photo-unreadable", photo=str(path), reason=reason) from error
-    message = f"{path}: larger than {MAX_BYTES // 2**20} MiB. Scale the photo down before adding it."
-    raise PhotoError(message, code="photo-too-large", photo=str(path), most=MAX_BYTES)
 
 
 def _rgb(pixels: Pixels, color: ColorOrder) -> Pixels:
