@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pictures import coloured, encoded, picture
+from PIL import Image
 from raising import raises
 
 from edgetl import Bundle, Classifier
@@ -116,6 +118,14 @@ def test_a_member_larger_than_the_manifest_says_is_not_read(bundle: Path, folder
     changed = Bundle.open(bundle)
     with raises(BundleError, "bundle-damaged", reason="size"):
         changed.model(changed.variants["fake-fp32"])
+
+
+@pytest.mark.parametrize("size", [(1, 40_000), (40_000, 1)])
+def test_a_very_long_photo_is_an_error_before_it_is_decoded(classifier: Classifier, size: tuple[int, int]) -> None:
+    file = io.BytesIO()
+    Image.new("L", size).save(file, "PNG")
+    with raises(PhotoError, "photo-too-long"):
+        classifier.add(file.getvalue(), "red")
 
 
 def test_a_link_to_a_photo_is_read(classifier: Classifier, tmp_path: Path) -> None:

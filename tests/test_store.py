@@ -104,11 +104,12 @@ def test_an_embedding_that_is_not_finite_keeps_its_whole_batch_out(store, path, 
         (dataclasses.replace(sample(2), embedding=np.zeros((2, 8), np.float32)), "embedding-shape", {"shape": [2, 8]}),
         (dataclasses.replace(sample(2), embedding=np.zeros((1, 16), np.float32)), "embedding-shape", {"shape": [1, 16]}),
         (dataclasses.replace(sample(2), embedding=np.full(16, np.nan, np.float32)), "embedding-not-finite", {"photo": "mug/2.jpg"}),
+        (dataclasses.replace(sample(2), embedding=np.full(16, 3e38, np.float32)), "embedding-out-of-range", {"photo": "mug/2.jpg"}),
         (dataclasses.replace(sample(2), digest=b"short"), "digest-length", {"count": 5}),
         (sample(1), "photo-known", {"photo": "mug/1.jpg"}),
         (sample(0), "photo-known", {"photo": "mug/0.jpg"}),
     ],
-    ids=["wrong length", "no row", "wrong row", "two axes", "NaN", "wrong digest", "twice in the batch", "known"],
+    ids=["wrong length", "no row", "wrong row", "two axes", "NaN", "too large", "wrong digest", "twice in the batch", "known"],
 )
 def test_a_batch_with_one_bad_sample_stays_out_whole(store, bad, code, values):
     store.add([sample(0)])

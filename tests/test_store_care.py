@@ -9,6 +9,7 @@ import random
 import shutil
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -234,6 +235,32 @@ def test_a_reader_that_hangs_does_not_delay_the_writer(classifier: Classifier, t
         assert reader.counts() == {"red": 1}
     classifier.add(coloured("red", 2), "red")
     assert (tmp_path / "parts.db-wal").stat().st_size == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become another user")
+def test_another_user_reads_a_store_without_write_permission(path: Path, bundle: Path) -> None:
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own folders let nobody else in
+    try:
+        folder.chmod(0o755)
+        store = folder / "parts.db"
+        shutil.copyfile(path, store)
+        store.chmod(0o644)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            os.setgid(65534)
+            os.setuid(65534)
+            with contextlib.suppress(BaseException), Store.open(store, None, read_only=True) as stored:
+                os.write(writer, json.dumps(stored.counts()).encode())
+                os.utime(store)  # not allowed
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert json.loads(os.read(reader, 1000)) == dict.fromkeys(LABELS, 10)
+        os.close(reader)
+        os.close(writer)
+        assert [file.name for file in folder.iterdir()] == ["parts.db"]
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_an_exported_head_is_on_the_disk_before_it_has_its_name(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,10 @@ def rollback(store: str, as_json: bool) -> None:
     """Go back to the head that was active before."""
     with Classifier.open_store(store) as classifier:
         info = classifier.rollback()
-    _show_active(info, as_json)
+    if as_json:
+        print_json(info)
+    else:
+        show(history.rolled_back(info), brief=True)
 
 
 @head.command()

@@ -47,7 +47,7 @@ def failure(error: Exception, path: Path, doing: str) -> StoreError:
         return StoreCorrupt(f"{path}: {doing} failed: {error}. To repair, {RESTORE}.", **values)
     cure = ""
     if doing == "opening it" and "readonly" in str(error):
-        cure = ". Its folder must be writable even for reading. Give write permission, or copy the store to another folder."
+        cure = ". While another program writes to it, a reader must be able to write to its folder. Give permission, or wait."
     return StoreError(f"{path}: {doing} failed: {error}{cure}", **values)
 
 
@@ -75,7 +75,9 @@ class Connection:
         except OSError as error:
             raise failure(error, path, "opening it") from error
         try:
-            uri = f"{path.as_uri()}?{_mode(path, read_only)}"
+            mode = _mode(path, read_only)
+            self._immutable = _state(path) if "immutable" in mode else None
+            uri = f"{path.as_uri()}?{mode}"
             self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raw.closed(self._file)
@@ -243,6 +245,9 @@ class Connection:
         if not raw.is_same(self.path, self._file):
             message = f"{self.path}: {doing} is not possible: the file was deleted, renamed or replaced while it was open. Open it again."
             raise StoreError(message, code="store-replaced", path=str(self.path), doing=doing)
+        if self._immutable is not None and self._immutable != _state(self.path):
+            message = f"{self.path}: {doing} is not possible: another program has written to it, and its folder is not writable here. "
+            raise StoreError(f"{message}Open it again.", code="store-replaced", path=str(self.path), doing=doing)
 
     def _check(self, doing: str) -> None:
         """Checks that changes are possible."""
@@ -297,7 +302,13 @@ class Connection:
 
 
 def _mode(path: Path, read_only: bool) -> str:
-    """The URI's query. On a read-only file system nobody writes, and SQLite cannot make the shared memory that a journal needs."""
-    if read_only and os.statvfs(path).f_flag & os.ST_RDONLY and not Path(f"{path}-wal").exists():
+    """The URI's query. Where this process may not write, SQLite cannot make the shared memory that a journal needs."""
+    if read_only and not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
         return "mode=ro&immutable=1"
     return "mode=ro" if read_only else "mode=rw"
+
+
+def _state(path: Path) -> tuple[int, int, bool]:
+    """What changes when another process writes to the file."""
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, Path(f"{path}-wal").exists()

@@ -21,6 +21,8 @@ from edgetl.store.encoding import encode
 from edgetl.store.erasure import Removed, pieces
 from edgetl.types import Capture, Embeddings
 
+LARGEST = 1e9
+"""Of an embedding's values: squares and sums of such stay finite in float32."""
 CHUNK = 1024
 """Rows read at a time: the embeddings of these take 5 MB at 1280 values and stay in the cache (docs/evidence/store.md)."""
 
@@ -122,6 +124,9 @@ def pack(path: Path, samples: Sequence[NewSample], dim: int) -> list[bytes]:
         if not np.isfinite(sample.embedding).all():
             reason = "its embedding holds NaN or infinity: the model or the photo is broken"
             raise _rejected(path, sample, reason, code="embedding-not-finite")
+        if np.abs(sample.embedding).max(initial=0) > LARGEST:
+            reason = f"its embedding holds a value above {LARGEST:g}: the model or the photo is broken"
+            raise _rejected(path, sample, reason, code="embedding-out-of-range", most=LARGEST)
         if len(sample.digest) != 32:
             reason = f"its digest has {len(sample.digest)} bytes, a sha256 has 32"
             raise _rejected(path, sample, reason, code="digest-length", count=len(sample.digest), expected=32)

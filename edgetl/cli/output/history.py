@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from edgetl.store.care import Health, Salvaged
 
 
+def rolled_back(info: HeadInfo) -> list[str]:
+    """Which head is active again, and that the photos are still there."""
+    return [*active(info), "The photos stay, and train again next time; `edgetl forget` removes some."]
+
+
 def active(info: HeadInfo) -> list[str]:
     """Which head is active."""
     return [f"Head {info.id} is active: {kind_name(info.kind)}, {_classes(info.labels)}."]

@@ -22,6 +22,8 @@ from edgetl.types import ColorOrder, NamedPhoto, Photo, Pixels
 if TYPE_CHECKING:  # Pillow is imported where a photo is at hand: training, forgetting and rolling back need none
     from PIL import Image
 
+MAX_SIDE = 32_768
+"""Of a photo, pixels: scaling one of 25 million pixels in a row took 7 s."""
 MAX_PIXELS = 24 * 2**20
 """A photo of more pixels is rejected before it is decoded: a decompression bomb costs memory, not only time."""
 
@@ -70,7 +72,7 @@ class PhotoSource:
 
         Raises:
             PhotoError: not an image of a known format (`photo-format-unknown`), empty (`photo-empty`), animated (`photo-animated`), or of
-                more than 24 Mpx (`photo-too-large`).
+                more than 24 Mpx (`photo-too-large`) or 32,768 pixels of one side (`photo-too-long`).
         """
         from PIL import Image
 
@@ -80,6 +82,8 @@ class PhotoSource:
             opened = self._open(self.content)
         else:
             opened = Image.fromarray(self.content)
+        if max(opened.size) > MAX_SIDE:
+            raise self._error(f"longer than {MAX_SIDE} pixels. Cut the photo before adding it.", code="photo-too-long", most=MAX_SIDE)
         if opened.width * opened.height > MAX_PIXELS:
             raise self._too_large(f"{opened.width}x{opened.height} pixels are", pixels=opened.width * opened.height)
         with decoding(self.name):
