@@ -89,6 +89,28 @@ def test_predict_reports_each_bad_photo_and_fails_if_one_that_was_named_is_bad(t
     assert trained("predict", bad).exit_code == 1
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_a_terminal_of_any_character_set_shows_results(trained: Run, bundle: Path, tmp_path: Path, encoding: str) -> None:
+    store = tmp_path / "parts.db"
+    with Classifier.open(bundle, store) as classifier:
+        classifier.add(coloured("yellow", 0), "żółty ☕")
+    words = [sys.executable, "-m", "edgetl", "store", "log", "-s", str(store)]
+    done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"ty " in done.stdout
+
+
+def test_where_the_result_cannot_be_printed_the_deed_is_done(trained: Run, tmp_path: Path, folder: Path) -> None:
+    words = [sys.executable, "-m", "edgetl", "forget", "-l", "red", "--yes", "-s", str(tmp_path / "parts.db")]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[0].startswith("warning: ")
+    assert "Traceback" not in done.stderr
+    with Classifier.open_store(tmp_path / "parts.db", read_only=True) as stored:
+        assert "red" not in stored.counts
+
+
 def test_predict_reads_a_photo_from_standard_input(trained: Run, bundle: Path, tmp_path: Path) -> None:
     words = ["predict", "-", "-m", str(bundle), "-s", str(tmp_path / "parts.db"), "--json"]
     for content, code in ((coloured("red", 70), 0), (b"no photo", 1)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from edgetl.cli.group import Main
 @click.pass_context
 def main(ctx: click.Context, path: Path | None) -> None:
     """Teach a camera new classes, on the device."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal of another character set shows a class name in part, not an error
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     if path is not None:
         ctx.default_map = config.load(path, main.commands)
     handler = logging.StreamHandler()

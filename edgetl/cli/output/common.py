@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
 import time
 import unicodedata
 from collections import Counter
@@ -42,7 +45,21 @@ def show(lines: Iterable[str], *, brief: bool = False) -> None:
         brief: shorten each to 80 characters, except errors.
     """
     for line in map(_visible, lines):
-        click.echo(clip(line, WIDTH) if brief and not line.startswith("error: ") else line, err=line.startswith(_MESSAGES))
+        _print(clip(line, WIDTH) if brief and not line.startswith("error: ") else line, err=line.startswith(_MESSAGES))
+
+
+def _print(text: str, *, err: bool = False) -> None:
+    """Prints a text; where that fails, the rest is not printed, and what the verb does is done anyway."""
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        stream = sys.stderr if err else sys.stdout
+        with contextlib.suppress(OSError, ValueError):  # what the stream still holds must not fail again at the end
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        if not err and not isinstance(error, BrokenPipeError):
+            _print(f"warning: the result cannot be printed ({error.strerror})", err=True)
 
 
 def _visible(text: str) -> str:
@@ -91,7 +108,7 @@ def percent(value: Proportion) -> str:
 
 def print_json(value: Any) -> None:
     """Prints a result for programs."""
-    click.echo(json.dumps(to_json(value), indent=1, ensure_ascii=False))
+    _print(json.dumps(to_json(value), indent=1, ensure_ascii=False))
 
 
 def when(clock: float) -> str:
