@@ -115,7 +115,11 @@ def test_two_classes_of_similar_probability_come_with_their_neighbours():
     assert shown.reasons[0].values["probabilities"] == {"cup": 0.45, "pot": 0.40}
     assert sum(shown.reasons[0].values["neighbours"].values()) <= shown.reasons[0].values["n"] == 5
     assert shown.margin == pytest.approx(0.05)
-    assert ask(stored(MANY), guessed(cup=0.6, pot=0.3, tea=0.1)).verdict == "two-classes"
+    doubtful = ask(stored(MANY), guessed(cup=0.6, pot=0.3, tea=0.1))
+    assert doubtful.verdict == "two-classes"
+    assert doubtful.reasons[0].values["neighbours"] == {"cup": 5, "pot": 0}
+    assert "'cup'" in (advice := advise_reason(doubtful.reasons[0]))
+    assert "'pot'" not in advice  # no similar photo has that class
     assert ask(stored(MANY), guessed(cup=0.8, pot=0.15, tea=0.05)).verdict == "clear"
 
 

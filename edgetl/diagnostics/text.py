@@ -202,7 +202,8 @@ def advise_reason(reason: Reason) -> str:
         missing = " and ".join(f"{label!r} (at least {values['needed'] - count} more)" for label, count in values["groups"].items())
         return f"Add photos of {missing} from other sides, and train again."
     if reason.code == "two-classes":
-        these = " and ".join(map(repr, values["probabilities"]))
+        near = [label for label, count in values["neighbours"].items() if count]  # a class that no similar photo has needs none
+        these = " and ".join(map(repr, near or values["probabilities"]))
         return f"Check the labels of the photos below; if they are correct, add photos of {these} where they look alike, this one too."
     if reason.code == "unfamiliar":
         return "If it is something new, add it as a class of its own or as 'unknown'; otherwise add photos of its class that look like it."
