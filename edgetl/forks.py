@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+_libc = ctypes.CDLL(None)  # here: a child must not load anything, because another thread may have been loading when it was made
 _open: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.WeakKeyDictionary()
 
 
@@ -32,9 +33,8 @@ def _leave_alone() -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
         in_child(thing)
     if things:
-        libc = ctypes.CDLL(None)
         with contextlib.suppress(AttributeError):  # glibc has on_exit; the handler that is registered last runs first
-            libc.on_exit(libc._exit, None)
+            _libc.on_exit(_libc._exit, None)
     _open.clear()
 
 

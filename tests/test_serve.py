@@ -442,10 +442,10 @@ def test_the_commands_of_the_documentation_work(station: Client, tmp_path: Path)
 
 
 @contextlib.contextmanager
-def started(bundle: Path, store: Path, **options: Any) -> Iterator[tuple[subprocess.Popen[str], Client]]:
+def started(bundle: Path, store: Path) -> Iterator[tuple[subprocess.Popen[str], Client]]:
     """A server in a process of its own, and a client that knows its token."""
     command = [sys.executable, "-m", "edgetl", "serve", "-m", str(bundle), "-s", str(store), "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         text = ""
         while not text.endswith("}\n") and (line := process.stdout.readline()):
@@ -480,7 +480,8 @@ def test_a_full_disk_is_an_error_and_what_was_acknowledged_stays(bundle: Path, t
     store = tmp_path / "parts.db"
     acknowledged, codes = [], []
     limit = (600_000, 600_000)  # bytes of one file: as a full disk, writing fails
-    with started(bundle, store, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)) as (process, client):
+    with started(bundle, store) as (process, client):
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limit)
         for seed in range(2000):
             label = ("red", "green")[seed % 2]
             photo = coloured(label, seed)
