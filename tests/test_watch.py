@@ -117,9 +117,12 @@ def test_only_what_moved_is_classified(trained: Classifier, box: Inbox, scene: P
     assert [values["label"] for _, values in events] == ["red", "green"]
 
 
-def test_a_damaged_frame_is_passed_over(trained: Classifier, box: Inbox, scene: Path) -> None:
-    (scene / "03.jpg").write_bytes(b"\xff\xd8\xff damaged")
-    assert run(trained, box, scene)[1] == 11
+@pytest.mark.parametrize("settings", [{}, {"motion": 0.01}, {"region": (0.0, 0.0, 0.5, 0.5)}])
+@pytest.mark.parametrize("kept", [0, 1 / 2])
+def test_a_damaged_frame_is_passed_over(trained: Classifier, box: Inbox, scene: Path, settings: dict[str, Any], kept: float) -> None:
+    content = (scene / "03.jpg").read_bytes()
+    (scene / "03.jpg").write_bytes(content[: int(kept * len(content))] or b"\xff\xd8\xff damaged")
+    assert run(trained, box, scene, **settings)[1] == 11
 
 
 def test_a_region_is_cut_from_pixels_and_from_a_jpeg() -> None:

@@ -14,7 +14,7 @@ from edgetl.classifier import Classifier
 from edgetl.errors import PhotoError
 from edgetl.inbox import Inbox
 from edgetl.inbox.sorting import classify
-from edgetl.inputs.photo.source import load
+from edgetl.inputs.photo.source import decoding, load
 from edgetl.types import Pixels, Prediction
 from edgetl.watch.decision import Decision
 
@@ -118,7 +118,12 @@ def crop(frame: Frame, region: tuple[float, float, float, float]) -> Pixels:
         PhotoError: the frame cannot be decoded.
     """
     photo = frame.photo
-    pixels = np.asarray(load(photo).image().convert("RGB")) if isinstance(photo, bytes) else photo
+    if isinstance(photo, bytes):
+        source = load(photo)
+        with decoding(source.name):
+            pixels = np.asarray(source.image().convert("RGB"))
+    else:
+        pixels = photo
     height, width = pixels.shape[:2]
     x, y, w, h = region
     left, top = int(x * width), int(y * height)
@@ -152,9 +157,11 @@ class Stillness:
 def _small(photo: bytes | Pixels) -> Pixels:
     if not isinstance(photo, bytes):
         return np.asarray(photo[::_MOTION_EVERY, ::_MOTION_EVERY, 1])
-    image = load(photo).image()
-    image.draft("L", (max(1, image.width // _MOTION_EVERY), max(1, image.height // _MOTION_EVERY)))
-    return np.asarray(image.convert("L"))
+    source = load(photo)
+    image = source.image()
+    with decoding(source.name):
+        image.draft("L", (max(1, image.width // _MOTION_EVERY), max(1, image.height // _MOTION_EVERY)))
+        return np.asarray(image.convert("L"))
 
 
 def _values(frame: Frame) -> dict[str, Any]:
