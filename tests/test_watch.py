@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from edgetl.camera import Frame
 from edgetl.cli import main
 from edgetl.inbox import Inbox
 from edgetl.machine import systemd
-from edgetl.watch import Decision, WatchSettings, watch
+from edgetl.watch import Commands, Decision, WatchSettings, watch
 from edgetl.watch.watch import Stillness, crop
 
 
@@ -123,6 +125,44 @@ def test_a_damaged_frame_is_passed_over(trained: Classifier, box: Inbox, scene: 
     content = (scene / "03.jpg").read_bytes()
     (scene / "03.jpg").write_bytes(content[: int(kept * len(content))] or b"\xff\xd8\xff damaged")
     assert run(trained, box, scene, **settings)[1] == 11
+
+
+@pytest.mark.parametrize("number", ["9" * 15, "9" * 19, "9" * 5000, "", "-1", "１"])
+def test_a_command_after_an_odd_one_is_carried_out(trained: Classifier, bundle: Path, number: str) -> None:
+    trained.store.close()
+    results: list[Any] = []
+    with Classifier.open(bundle, trained.store.path, read_only=True) as reader:
+        commands = Commands(reader, results.append)
+        commands.request("activate", number)
+        commands.request("undo", "")
+        commands.close()
+    assert [result["error"]["code"] for result in results] == ["head-missing", "nothing-to-undo"]
+
+
+def test_a_station_that_answers_with_text_is_an_error_of_the_command(
+    trained: Classifier, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+            self.wfile.write(b"Service Unavailable")
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    results: list[Any] = []
+    with http.server.HTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        trained.store.path.with_name("parts.db.serve").write_text(json.dumps({"pid": os.getpid(), "url": url}))
+        trained.store.path.with_name("parts.db.token").write_text("t" * 40)
+        with Classifier.open(bundle, trained.store.path, read_only=True) as reader:
+            commands = Commands(reader, results.append)
+            commands.request("undo", "")
+            commands.close()
+        server.shutdown()
+    assert [result["error"]["code"] for result in results] == ["station-failed"]
 
 
 def test_a_region_is_cut_from_pixels_and_from_a_jpeg() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import logging
 import queue
 import ssl
 import threading
@@ -21,6 +23,7 @@ COMMANDS = ("teach", "undo", "activate")
 _MOST_WAITING = 16
 _TIMEOUT_S = 60.0
 
+log = logging.getLogger("edgetl")
 Result = Mapping[str, Any]
 
 
@@ -77,6 +80,9 @@ class Commands:
                 self._report({"command": command, "ok": True, **self._carry_out(command, text, jpeg)})
             except EdgetlError as error:
                 self._report(_failed(command, error))
+            except Exception as error:  # the next command must find this thread alive
+                log.error("error: the command %s failed", command, exc_info=error)
+                self._report(_failed(command, WatchError("This failed; the log says why.", code="internal")))
 
     def _carry_out(self, command: str, text: str, jpeg: Callable[[], bytes] | None) -> Result:
         photo = None
@@ -84,8 +90,8 @@ class Commands:
             if jpeg is None:
                 raise WatchError("the camera has shown nothing yet", code="camera-off")
             photo = jpeg()
-        if command == "activate" and not (text.isascii() and text.isdigit()):
-            raise WatchError(f"{text!r} is not a head id", code="head-missing", given=text)
+        if command == "activate" and not (text.isascii() and text.isdigit() and len(text) < 16):
+            raise WatchError(f"{text[:40]!r} is not a head id", code="head-missing", given=text[:40])
         try:
             with Store.open(self._reader.store.path, None) as store:
                 return self._change(Classifier(self._reader.embedder, store), command, text, photo)
@@ -124,9 +130,9 @@ class Commands:
             with opener.open(request, timeout=_TIMEOUT_S) as response:
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
-            values = json.load(error).get("error", {})
+            values = _error_of(error)
             raise WatchError(str(values.get("message", error)), code=str(values.get("code", "station-failed")), url=url) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise WatchError(f"{url} does not answer ({error})", code="station-failed", url=url, reason=str(error)) from error
         if command == "teach":
             for failed in answer["failed"]:
@@ -143,6 +149,15 @@ def _train(classifier: Classifier) -> Result:
     except TrainError as error:
         return {"head": classifier.store.active_id(), "not_trained": error.to_json()}
     return {"head": classifier.store.active_id(), **({"not_activated": report.not_activated_because} if not report.active else {})}
+
+
+def _error_of(response: urllib.error.HTTPError) -> Mapping[str, Any]:
+    """What the station says of an error; empty if its HTTP server answered itself, which it does when too many are connected."""
+    try:
+        values: Mapping[str, Any] = json.load(response)["error"]
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        return {}
+    return values
 
 
 def _failed(command: str, error: EdgetlError) -> Result:
