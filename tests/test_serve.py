@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import stat
 import subprocess
@@ -104,6 +105,29 @@ def test_heads_are_activated_rolled_back_and_undone(station: Client) -> None:
     assert station.settled()["head"]["labels"] == ["blue", "green", "red"]
     assert station.post(f"/v1/heads/{first}/activate")["id"] == first
     assert station.send("POST", "/v1/heads/999/activate").code == "head-missing"
+
+
+def test_a_training_that_fails_does_not_stop_the_next_one(station: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = station.server.station.trainer
+    for label in ("red", "green"):
+        teach(station, label)
+    station.settled()
+
+    def fail() -> Any:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(trainer, "_train", fail)
+        station.post("/v1/train")
+        assert station.settled()["training"]["error"]["code"] == "internal"
+    with contextlib.closing(sqlite3.connect(tmp_path / "parts.db.inbox")) as inbox:
+        inbox.execute("ALTER TABLE frame RENAME TO hidden")
+        assert station.send("GET", "/v1/state").code == "inbox-failed"
+        trainer.request()
+        assert trainer.wait(60)
+        inbox.execute("ALTER TABLE hidden RENAME TO frame")
+    teach(station, "blue")
+    assert station.settled()["head"]["labels"] == ["blue", "green", "red"]
 
 
 def test_the_accuracy_view_names_the_photos_behind_each_number(station: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from edgetl.session.reports import TrainReport
 
 QUIET_S = 0.15
 """A training begins when nothing has changed for this long."""
+
+log = logging.getLogger("edgetl")
 
 
 class BackgroundTrainer:
@@ -64,16 +67,25 @@ class BackgroundTrainer:
 
     def _run(self) -> None:
         while self._next():
-            self._changed()
+            self._tell()
             try:
                 self.report, self.error = self._train(), None
             except EdgetlError as error:
                 self.error = error
+            except Exception as error:  # the next training must find this thread alive
+                log.error("error: the training failed", exc_info=error)
+                self.error = EdgetlError("The training failed on the server; its log says why.", code="internal")
             finally:
                 with self._condition:
                     self.running = False
                     self._condition.notify_all()
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
             self._changed()
+        except EdgetlError as error:  # the state cannot be read, which whoever asks for it is told
+            log.warning("warning: the pages were not told of the training (%s)", error)
 
     def _next(self) -> bool:
         """Waits for the next training; whether there is one."""
