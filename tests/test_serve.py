@@ -107,6 +107,23 @@ def test_heads_are_activated_rolled_back_and_undone(station: Client) -> None:
     assert station.send("POST", "/v1/heads/999/activate").code == "head-missing"
 
 
+def test_a_head_that_was_activated_stays_until_the_photos_change(station: Client) -> None:
+    for label in ("red", "green"):
+        teach(station, label)
+    first = station.settled()["head"]["id"]
+    teach(station, "blue")
+    second = station.settled()["head"]["id"]
+    for head in (first, second):
+        station.post(f"/v1/heads/{head}/activate")
+    station.post("/v1/undo")
+    assert station.settled()["head"]["id"] == first
+    station.post("/v1/classes/red/photos", coloured("red", 0))  # it is there already
+    assert station.send("DELETE", "/v1/samples/999").status == 404
+    assert station.settled()["head"]["id"] == first
+    station.post("/v1/classes/red/photos", coloured("red", 9))
+    assert station.settled()["head"]["id"] > second
+
+
 def test_a_training_that_fails_does_not_stop_the_next_one(station: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = station.server.station.trainer
     for label in ("red", "green"):

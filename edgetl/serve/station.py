@@ -52,6 +52,7 @@ class Station:
         """
         self.classifier, self.hub, self.inbox, self.cameras = classifier, hub, inbox, tuple(cameras)
         self.steps = undo.Steps()
+        self._trained_for = classifier.store.digest()
         self._changing = threading.RLock()
         self._review: tuple[str, Review] | None = None
         self._kept: list[Path] = []
@@ -323,7 +324,11 @@ class Station:
         self.hub.publish("state", self.state())
 
     def _changed(self) -> None:
-        self.trainer.request()
+        """Asks for a training if the photos or their labels differ: otherwise it would replace a head that somebody activated."""
+        digest = self.classifier.store.digest()
+        if digest != self._trained_for:
+            self._trained_for = digest
+            self.trainer.request()
         self.publish()
 
     def _add(self, label: str, photos: Sequence[NamedPhoto]) -> tuple[list[Added], list[FailedPhoto]]:
