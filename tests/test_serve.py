@@ -36,7 +36,7 @@ pytest.importorskip("starlette", reason="the extra serve is not installed: pip i
 
 from edgetl import Classifier
 from edgetl.cli import main
-from edgetl.errors import StoreLocked
+from edgetl.errors import StoreError, StoreLocked
 from edgetl.runtimes import fake
 from edgetl.serve import limits
 from edgetl.serve.app import ROUTES
@@ -410,6 +410,31 @@ def test_a_zip_of_class_folders_and_one_of_teachable_machine_become_photos(stati
     assert counts(station)["Class 1"] == 2
     station.post("/v1/undo")
     assert "Class 1" not in counts(station)
+
+
+def test_photos_before_an_error_are_trained_and_undone(station: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = zipped(*((f"red/{seed}.jpg", coloured("red", seed)) for seed in range(40)), ("red/40.jpg", b"damage"))
+    assert upload(station, damaged.replace(b"damage", b"Damage"), "x.zip").code == "archive-unusable"
+    assert counts(station) == {"red": 32}
+    assert station.settled()["undo"] == "Add 32 photos to x.zip"
+    station.post("/v1/undo")
+    assert counts(station) == {}
+
+    classifier, stored = station.server.station.classifier, iter(range(3))
+    add = classifier.add
+
+    def add_two(photo: Any, label: str) -> Any:
+        if next(stored) == 2:
+            raise StoreError("the disk is full", code="store-failed")
+        return add(photo, label)
+
+    monkeypatch.setattr(classifier, "add", add_two)
+    parts = b"".join(b'--x\r\nContent-Disposition: form-data; name="p"; filename="p"\r\n\r\n%s\r\n' % coloured("red", n) for n in range(3))
+    headers = {**station.bearer, "content-type": "multipart/form-data; boundary=x"}
+    assert station.send("POST", "/v1/classes/red/photos", parts + b"--x--\r\n", headers).status == 507
+    assert counts(station) == {"red": 2}
+    assert station.post("/v1/undo")["undone"] == "Add 2 photos to red"
+    assert counts(station) == {}
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from edgetl.types import TOP, HeadInfo, NamedPhoto, Photo, Prediction, check_lab
 
 _PROPOSED = 10
 """Frames that the inbox proposes to label next."""
+_AT_ONCE = 16
+"""Photos of a zip that are stored in one transaction, so that undo knows exactly what was added before an error."""
 
 
 class Station:
@@ -112,12 +117,11 @@ class Station:
 
         Raises:
             LabelError: the label is not allowed.
-            StoreError: they could not be made durable; none was added.
+            StoreError: one could not be made durable; those before it were added, and undo removes them.
         """
         label = check_label(label)
-        added, failed = self._add(label, photos)
-        self.steps.push_added(_adding(added, label), added)
-        self._changed()
+        with self._adding(label) as added:
+            failed = self._add(label, photos, added)
         return added, failed
 
     def capture(self, label: str) -> list[Added]:
@@ -189,12 +193,18 @@ class Station:
         def report(done: int, total: int) -> None:
             self.hub.publish("progress", {"doing": f"Adding the photos of {name}", "done": done, "total": total})
 
-        result = self.classifier.add_many(carry.photos_in_zip(path, name), progress=report)
-        self.steps.push_added(_adding(result.photos, name), result.photos)
-        self._changed()
+        failed: list[FailedPhoto] = []
+        photos = carry.photos_in_zip(path, name)
+        with self._adding(name) as added:
+            for first in photos:
+                result = self.classifier.add_many(itertools.chain([first], itertools.islice(photos, _AT_ONCE - 1)))
+                added += result.photos
+                failed += result.failed
+                report(len(added) + len(failed), 0)
+        counts = Counter(each.status for each in added)
         return {
-            **{status: result.number(status) for status in ("added", "known", "relabelled")},
-            "failed": [to_json(failed) for failed in result.failed],
+            **{status: counts[status] for status in ("added", "known", "relabelled")},
+            "failed": [to_json(each) for each in failed],
             "undo": self.steps.newest,
         }
 
@@ -263,10 +273,10 @@ class Station:
             InboxError: there is no such frame.
         """
         label = check_label(label)
-        added, failed = self._add(label, [NamedPhoto(f"inbox {number}", self.inbox.photo(number)) for number in ids])
-        self.inbox.remove(ids)
-        self.steps.push_added(_adding(added, label), added, lambda: self.inbox.restore(ids))
-        self._changed()
+        photos = [NamedPhoto(f"inbox {number}", self.inbox.photo(number)) for number in ids]
+        with self._adding(label, lambda: self.inbox.restore(ids)) as added:
+            failed = self._add(label, photos, added)
+            self.inbox.remove(ids)
         return added, failed
 
     def inbox_view(self) -> dict[str, Any]:
@@ -331,15 +341,24 @@ class Station:
             self.trainer.request()
         self.publish()
 
-    def _add(self, label: str, photos: Sequence[NamedPhoto]) -> tuple[list[Added], list[FailedPhoto]]:
+    @contextlib.contextmanager
+    def _adding(self, to: str, also: Callable[[], object] = lambda: None) -> Iterator[list[Added]]:
+        """Collects what is added, and remembers it for undo, also if an error ends it half-way; `also` takes back what else was done."""
         added: list[Added] = []
+        try:
+            yield added
+        finally:
+            self.steps.push_added(f"Add {undo.photos(sum(each.status != 'known' for each in added))} to {to}", added, also)
+            self._changed()
+
+    def _add(self, label: str, photos: Sequence[NamedPhoto], added: list[Added]) -> list[FailedPhoto]:
         failed: list[FailedPhoto] = []
         for photo in photos:
             try:
                 added += self.classifier.add(photo, label).photos
             except PhotoError as error:
                 failed.append(FailedPhoto.from_error(photo.name, error))
-        return added, failed
+        return failed
 
     def _training_changed(self) -> None:
         error, report = self.trainer.error, self.trainer.report
@@ -360,7 +379,3 @@ class Station:
 
     def _camera_event(self, event: CameraEvent) -> None:
         self.hub.publish("camera", {"code": event.code, "message": describe_event(event)})
-
-
-def _adding(added: Sequence[Added], to: str) -> str:
-    return f"Add {undo.photos(sum(each.status != 'known' for each in added))} to {to}"
