@@ -25,6 +25,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pages
 import pytest
 from click.testing import CliRunner
@@ -43,6 +44,7 @@ from edgetl.serve.app import ROUTES
 from edgetl.serve.hub import Hub
 from edgetl.serve.server import Address, Server, Settings
 from edgetl.store import Store
+from edgetl.types import Prediction
 
 
 @pytest.fixture
@@ -105,6 +107,25 @@ def test_heads_are_activated_rolled_back_and_undone(station: Client) -> None:
     assert station.settled()["head"]["labels"] == ["blue", "green", "red"]
     assert station.post(f"/v1/heads/{first}/activate")["id"] == first
     assert station.send("POST", "/v1/heads/999/activate").code == "head-missing"
+
+
+def test_undo_brings_a_frame_back_whose_photo_was_there_already(station: Client) -> None:
+    teach(station, "red")
+    teach(station, "green")
+    station.settled()
+    box, photo = station.server.station.inbox, coloured("red", 0)
+    number = box.offer(
+        lambda: photo,
+        np.ones(station.server.station.classifier.store.fingerprint.dim, np.float32),
+        Prediction("red", 0.3, (("red", 0.3),)),
+        taken=0.0,
+    )
+    answer = station.post("/v1/inbox/label", {"ids": [number], "label": "red"})
+    assert [each["status"] for each in answer["photos"]] == ["known"]
+    assert station.get("/v1/state")["inbox"] == 0
+    assert answer["undo"] == station.post("/v1/undo")["undone"] == "Delete 1 from the inbox"
+    assert station.get("/v1/state")["inbox"] == 1
+    assert counts(station) == {"green": 4, "red": 4}
 
 
 def test_a_head_that_was_activated_stays_until_the_photos_change(station: Client) -> None:

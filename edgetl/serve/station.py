@@ -277,6 +277,8 @@ class Station:
         with self._adding(label, lambda: self.inbox.restore(ids)) as added:
             failed = self._add(label, photos, added)
             self.inbox.remove(ids)
+        if all(each.status == "known" for each in added):  # the step above is of photos, and there is none
+            self._push_emptied(ids)
         return added, failed
 
     def inbox_view(self) -> dict[str, Any]:
@@ -288,8 +290,7 @@ class Station:
         """Removes frames of the inbox."""
         with self._changing:
             self.inbox.remove(ids)
-            self.steps.push(f"Delete {len(ids)} from the inbox", lambda stored: self.inbox.restore(ids))
-        self.publish()
+            self._push_emptied(ids)
 
     def review(self) -> Review:
         """How good the classes are; measured once for each state of the store.
@@ -327,6 +328,10 @@ class Station:
             carry.update_bundle(self.classifier, path, kept)
             self._kept.append(kept)
             self.steps.push(f"Update the bundle from {name}", lambda stored: carry.update_bundle(self.classifier, kept))
+        self.publish()
+
+    def _push_emptied(self, ids: Sequence[int]) -> None:
+        self.steps.push(f"Delete {len(ids)} from the inbox", lambda stored: self.inbox.restore(ids))
         self.publish()
 
     def publish(self) -> None:
