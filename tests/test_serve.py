@@ -182,6 +182,24 @@ def test_the_accuracy_view_names_the_photos_behind_each_number(station: Client) 
     assert worth["suspects"][0]["looks_like"] == "blue"
 
 
+def test_a_photo_that_arrives_during_the_review_is_not_in_it_after_undo(station: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    for label in ("red", "green"):
+        teach(station, label)
+    station.settled()
+    classifier = station.server.station.classifier
+    review = classifier.review
+
+    def review_late() -> Any:
+        teach(station, "blue", range(1))
+        return review()
+
+    with monkeypatch.context() as busy:
+        busy.setattr(classifier, "review", review_late)
+        assert "blue" in station.get("/v1/worth")["classes"]
+    station.post("/v1/undo")
+    assert "blue" not in station.get("/v1/worth")["classes"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "code"),
     [

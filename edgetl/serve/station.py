@@ -298,10 +298,13 @@ class Station:
         Raises:
             TrainError: no photo, or a single class.
         """
-        key = self.classifier.store.digest()
-        if self._review is None or self._review[0] != key:
-            self._review = (key, self.classifier.review())
-        return self._review[1]
+        known, key = self._review, self.classifier.store.digest()
+        if known is not None and known[0] == key:
+            return known[1]
+        result = self.classifier.review()
+        if self.classifier.store.digest() == key:  # otherwise it may be of other photos
+            self._review = (key, result)
+        return result
 
     def history(self) -> tuple[list[HeadInfo], list[dict[str, Proportion]]]:
         """The newest heads, oldest first, and the accuracy per class that each had when it was trained."""
