@@ -17,6 +17,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from hashlib import sha256
@@ -474,6 +475,30 @@ def test_photos_before_an_error_are_trained_and_undone(station: Client, monkeypa
     assert counts(station) == {"red": 2}
     assert station.post("/v1/undo")["undone"] == "Add 2 photos to red"
     assert counts(station) == {}
+
+
+def test_a_server_that_ends_does_not_wait_for_all_photos_of_a_zip(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = zipped(*((f"red/{seed}.jpg", coloured("red", seed)) for seed in range(320)))
+    with running(bundle, tmp_path / "parts.db") as station:
+        classifier = station.server.station.classifier
+        add_many = classifier.add_many
+
+        def add_slowly(*words: Any, **named: Any) -> Any:
+            time.sleep(0.2)
+            return add_many(*words, **named)
+
+        monkeypatch.setattr(classifier, "add_many", add_slowly)
+
+        def send() -> None:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                upload(station, photos, "x.zip")
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        wait_for(lambda: counts(station))
+    sending.join(60)
+    with Classifier.open_store(tmp_path / "parts.db", read_only=True) as reader:
+        assert 16 <= reader.counts["red"] < 320
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ STATUS = {
     "code-locked": 429, "server-busy": 429, "upload-too-large": 413, "upload-too-slow": 408, "upload-type": 415, "disk-full": 507,
     "class-unknown": 404, "sample-missing": 404, "head-missing": 404, "frame-missing": 404, "download-unknown": 404, "store-locked": 423,
     "not-trained": 409, "nothing-to-undo": 409, "camera-off": 409, "camera-unknown": 404, "store-failed": 507, "disk-failed-before": 507,
+    "server-ends": 503,
 }  # fmt: skip
 """HTTP status of an error's code; 400 for all others."""
 LONGEST_WAIT_S = 60.0

@@ -187,7 +187,7 @@ class Station:
             How many were added, known or moved, and those that failed; JSON-able.
 
         Raises:
-            ServeError: the zip cannot be used.
+            ServeError: the zip cannot be used, or the server ends meanwhile (`server-ends`).
         """
 
         def report(done: int, total: int) -> None:
@@ -197,6 +197,8 @@ class Station:
         photos = carry.photos_in_zip(path, name)
         with self._adding(name) as added:
             for first in photos:
+                if self.hub.closed:
+                    raise ServeError(f"the server ends; {len(added)} photos of {name} were added", code="server-ends", added=len(added))
                 result = self.classifier.add_many(itertools.chain([first], itertools.islice(photos, _AT_ONCE - 1)))
                 added += result.photos
                 failed += result.failed
