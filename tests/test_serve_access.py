@@ -18,7 +18,7 @@ pytest.importorskip("starlette", reason="the extra serve is not installed: pip i
 
 from edgetl.errors import ServeError
 from edgetl.serve import access as access_module
-from edgetl.serve.access import COOKIE, Access, load_token
+from edgetl.serve.access import Access, load_token
 from edgetl.serve.app import OPEN, ROUTES
 
 TOKEN = "t" * 40
@@ -44,12 +44,12 @@ def access(clock: Clock) -> Access:
 
 
 def cookie(access: Access) -> dict[str, str]:
-    return {"cookie": f"{COOKIE}={access.open_session(access.code).session}"}
+    return {"cookie": f"{access.cookie_name}={access.open_session(access.code).session}"}
 
 
 def test_a_code_opens_one_session_and_then_changes(access: Access) -> None:
     code = access.code
-    assert access.identify({"cookie": f"{COOKIE}={access.open_session(f' {code.lower()[:4]}-{code[4:]} ').session}"}).session
+    assert access.identify({"cookie": f"{access.cookie_name}={access.open_session(f' {code.lower()[:4]}-{code[4:]} ').session}"}).session
     assert access.code != code
     with raises(ServeError, "code-wrong", left=5):
         access.open_session(code)
@@ -57,6 +57,13 @@ def test_a_code_opens_one_session_and_then_changes(access: Access) -> None:
     access.new_code = codes.append
     access.open_session(access.code)
     assert codes == [access.code]
+
+
+def test_a_session_stands_beside_the_cookies_of_other_programs_of_the_host(access: Access, clock: Clock) -> None:
+    other = Access("u" * 40, access.hosts, 8766, clock=clock)
+    sessions = "; ".join(each["cookie"] for each in (cookie(access), cookie(other)))
+    for each in (access, other):
+        assert each.identify({"cookie": f'tabs={{"open":[1]}}; {sessions}; x'}).session
 
 
 def test_six_wrong_codes_lock_the_right_one_out_for_a_while(access: Access, clock: Clock) -> None:
@@ -99,7 +106,7 @@ def test_no_altered_cookie_and_no_invented_one_is_a_session(text: str, at: int) 
     altered = session[:at] + text + session[at + len(text) :]
     for value in {text, altered} - {session}:
         with raises(ServeError, "session-missing"):
-            access.identify({"cookie": f"{COOKIE}={value}"})
+            access.identify({"cookie": f"{access.cookie_name}={value}"})
 
 
 def test_a_change_needs_the_token_of_its_own_session(access: Access) -> None:

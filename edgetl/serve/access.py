@@ -11,13 +11,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from edgetl.errors import ServeError
 
-COOKIE = "edgetl"
 CSRF_HEADER = "x-edgetl-csrf"
 LIFETIME_S = 12 * 3600
 """How long a session lasts."""
@@ -56,12 +54,14 @@ class Access:
         port: its port.
         scheme: `http` or `https`.
         token: for scripts.
+        cookie_name: of its sessions.
         new_code: called with the next code when one has been used.
     """
 
     def __init__(self, token: str, hosts: Iterable[str], port: int, scheme: str = "http", clock: Callable[[], float] = time.time) -> None:
         self.token, self.hosts, self.port, self.scheme = token, frozenset(hosts), port, scheme
         self._clock, self._lock = clock, threading.Lock()
+        self.cookie_name = f"edgetl-{port}"  # a browser sends a cookie to every port of a host
         self._code = _new_code()
         self._wrong: list[float] = []
         self.new_code: Callable[[str], None] = lambda code: None
@@ -109,7 +109,7 @@ class Access:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), self.token.encode()):
             return Requester("", "", float("inf"))
-        session = _cookie(headers.get("cookie", ""))
+        session = _cookie(headers.get("cookie", ""), self.cookie_name)
         expires, _, rest = session.partition(".")
         nonce, _, signature = rest.partition(".")
         valid = hmac.compare_digest(signature.encode(), self._sign("session", expires, nonce).encode())
@@ -149,12 +149,12 @@ class Access:
             self._code = _new_code()
             self.new_code(self._code)
             expires, nonce = str(int(now) + LIFETIME_S), secrets.token_urlsafe(12)
-        return self.identify({"cookie": f"{COOKIE}={expires}.{nonce}.{self._sign('session', expires, nonce)}"})
+        return self.identify({"cookie": f"{self.cookie_name}={expires}.{nonce}.{self._sign('session', expires, nonce)}"})
 
     def cookie(self, requester: Requester) -> str:
         """The `Set-Cookie` header of a session."""
         secure = "; Secure" if self.scheme == "https" else ""
-        return f"{COOKIE}={requester.session}; Path=/; Max-Age={LIFETIME_S}; HttpOnly; SameSite=Strict{secure}"
+        return f"{self.cookie_name}={requester.session}; Path=/; Max-Age={LIFETIME_S}; HttpOnly; SameSite=Strict{secure}"
 
     def _sign(self, *parts: str) -> str:
         return hmac.new(self.token.encode(), "|".join(parts).encode(), hashlib.sha256).hexdigest()
@@ -186,12 +186,13 @@ def _normalise(code: str) -> str:
     return "".join(character for character in code.upper() if character.isalnum())
 
 
-def _cookie(header: str) -> str:
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
+def _cookie(header: str, name: str) -> str:
+    """A cookie's value; http.cookies would give up at a cookie that another program of the same host wrote in its own way."""
+    for pair in header.split(";"):
+        own, _, value = pair.partition("=")
+        if own.strip() == name:
+            return value.strip()
+    return ""
 
 
 def _split_host(host: str) -> tuple[str, int | None]:
