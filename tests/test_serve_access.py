@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -138,6 +139,20 @@ def test_any_other_host_is_not_allowed(access: Access, host: str | None) -> None
 def test_another_origin_is_not_allowed(access: Access, origin: str) -> None:
     with raises(ServeError, "origin-not-allowed"):
         access.check_origin(origin)
+
+
+def test_the_machines_name_is_allowed_in_any_case() -> None:
+    Access(TOKEN, ("MyPi.local",), 8765).check_host("mypi.local:8765")
+
+
+def test_every_address_of_the_machine_is_allowed_in_the_network(bundle: Path, tmp_path: Path) -> None:
+    with running(bundle, tmp_path / "parts.db", lan=True) as station:
+        for address in ("127.0.0.1", "127.0.0.2"):  # the second one is not among the names that the server knows
+            for host, status in ((f"{address}:{station.port}", 200), (f"attacker.example:{station.port}", 421), ("", 421)):
+                connection = http.client.HTTPConnection(address, station.port, timeout=60)
+                connection.request("GET", "/healthz", headers={"host": host, **({"origin": f"http://{host}"} if host else {})})
+                assert connection.getresponse().status == status, (address, host)
+                connection.close()
 
 
 def test_the_own_origin_and_none_are_allowed(access: Access) -> None:

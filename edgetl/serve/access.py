@@ -59,7 +59,8 @@ class Access:
     """
 
     def __init__(self, token: str, hosts: Iterable[str], port: int, scheme: str = "http", clock: Callable[[], float] = time.time) -> None:
-        self.token, self.hosts, self.port, self.scheme = token, frozenset(hosts), port, scheme
+        self.token, self.port, self.scheme = token, port, scheme
+        self.hosts = frozenset(host.lower() for host in hosts)
         self._clock, self._lock = clock, threading.Lock()
         self.cookie_name = f"edgetl-{port}"  # a browser sends a cookie to every port of a host
         self._code = _new_code()
@@ -71,20 +72,29 @@ class Access:
         """The code that opens the next session, once."""
         return self._code
 
-    def check_host(self, host: str | None) -> None:
+    def check_host(self, host: str | None, own: str = "") -> None:
         """Rejects a request for another name, which is what DNS rebinding sends.
+
+        Args:
+            host: as the request names it.
+            own: this machine's address that the request came to: it may have several, and get another one later.
 
         Raises:
             ServeError: `host-not-allowed`.
         """
         name, port = _split_host(host or "")
-        if name not in self.hosts or port not in (self.port, None):
+        if not (name in self.hosts or name == own != "") or port not in (self.port, None):
             raise ServeError(
-                f"{host!r} is not an address of this server. Open {self.scheme}://{min(self.hosts)}:{self.port}", code="host-not-allowed"
+                f"{host!r} is not an address of this server. Open {self.scheme}://{own or min(self.hosts)}:{self.port}",
+                code="host-not-allowed",
             )
 
-    def check_origin(self, origin: str | None) -> None:
+    def check_origin(self, origin: str | None, own: str = "") -> None:
         """Rejects what another page sends.
+
+        Args:
+            origin: as the request names it.
+            own: as for :meth:`check_host`.
 
         Raises:
             ServeError: `origin-not-allowed`.
@@ -94,10 +104,11 @@ class Access:
         try:
             parts = urlsplit(origin)
             port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-            own = parts.scheme == self.scheme and (parts.hostname or "") in self.hosts and port == self.port
+            name = parts.hostname or ""
+            allowed = parts.scheme == self.scheme and (name in self.hosts or name == own != "") and port == self.port
         except ValueError:
-            own = False
-        if not own:
+            allowed = False
+        if not allowed:
             raise ServeError(f"requests from {origin!r} are not answered", code="origin-not-allowed")
 
     def identify(self, headers: Mapping[str, str]) -> Requester:

@@ -110,8 +110,9 @@ class Guard:
 
     def _check(self, scope: Scope) -> Requester | None:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
-        self.access.check_host(headers.get("host"))
-        self.access.check_origin(headers.get("origin"))
+        own = (scope["server"] or ("",))[0]
+        self.access.check_host(headers.get("host"), own)
+        self.access.check_origin(headers.get("origin"), own)
         if any(len(part) > _LONGEST for part in path.split("/")):
             raise ServeError("the address is too long", code="address-too-long")
         if (method, path) in OPEN or (method == "GET" and path.startswith("/page/")):
