@@ -41,6 +41,7 @@ from edgetl.cli import main
 from edgetl.errors import StoreError, StoreLocked
 from edgetl.runtimes import fake
 from edgetl.serve import limits
+from edgetl.serve import server as server_module
 from edgetl.serve.app import ROUTES
 from edgetl.serve.hub import Hub
 from edgetl.serve.server import Address, Server, Settings
@@ -675,6 +676,15 @@ def test_a_store_in_use_or_of_another_bundle_is_an_error_at_the_start(station: C
     assert code("-m", str(bundle), "-s", str(tmp_path / "strange.db")) == "model-mismatch"
     assert code("-m", str(bundle), "-s", str(tmp_path / "new.db"), "--port", str(station.port)) == "port-taken"
     assert code("-m", str(bundle), "-s", str(tmp_path / "new.db"), "--camera", "nonsense") == "camera-unavailable"
+
+
+def test_a_machine_whose_name_begins_with_a_digit_gets_a_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: it makes the certificate")
+    monkeypatch.setattr(socket, "gethostname", lambda: "3dprinter")
+    certificate, _ = server_module._certificate(tmp_path / "parts.db")
+    text = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-text"], capture_output=True, text=True, check=True).stdout
+    assert "DNS:3dprinter," in text
 
 
 def test_tls_shows_the_fingerprint_of_a_certificate_that_is_made_once(bundle: Path, tmp_path: Path) -> None:

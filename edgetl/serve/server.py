@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import ipaddress
 import json
 import os
 import shutil
@@ -210,7 +211,7 @@ def _certificate(store: Path) -> tuple[str, str]:
         return str(certificate), str(key)
     if shutil.which("openssl") is None:
         raise ServeError("--tls needs the program openssl: sudo apt install openssl", code="openssl-missing")
-    names = ",".join(f"{'IP' if name[0].isdigit() or ':' in name else 'DNS'}:{name}" for name in dict.fromkeys((*LOOPBACK, *_names())))
+    names = ",".join(f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in dict.fromkeys((*LOOPBACK, *_names())))
     os.close(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
     command = [
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(_DAYS),
@@ -222,6 +223,14 @@ def _certificate(store: Path) -> tuple[str, str]:
         reason = done.stderr.strip().splitlines()[-1:] or ["no output"]
         raise ServeError(f"openssl could not make a certificate: {reason[0]}", code="certificate-failed", reason=reason[0])
     return str(certificate), str(key)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _fingerprint(certificate: str) -> str:
