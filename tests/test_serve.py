@@ -38,7 +38,7 @@ pytest.importorskip("starlette", reason="the extra serve is not installed: pip i
 
 from edgetl import Classifier
 from edgetl.cli import main
-from edgetl.errors import StoreError, StoreLocked
+from edgetl.errors import ServeError, StoreError, StoreLocked
 from edgetl.runtimes import fake
 from edgetl.serve import limits
 from edgetl.serve import server as server_module
@@ -685,6 +685,13 @@ def test_a_machine_whose_name_begins_with_a_digit_gets_a_certificate(tmp_path: P
     certificate, _ = server_module._certificate(tmp_path / "parts.db")
     text = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-text"], capture_output=True, text=True, check=True).stdout
     assert "DNS:3dprinter," in text
+
+
+def test_a_damaged_certificate_is_an_error_at_the_start(bundle: Path, tmp_path: Path) -> None:
+    for suffix in ("crt", "key"):
+        (tmp_path / f"parts.db.{suffix}").write_bytes(b"")  # as a power failure leaves them
+    with Classifier.open(bundle, tmp_path / "parts.db") as classifier, raises(ServeError, "certificate-failed"):
+        Server(classifier, Settings(port=0, tls=True))
 
 
 def test_tls_shows_the_fingerprint_of_a_certificate_that_is_made_once(bundle: Path, tmp_path: Path) -> None:

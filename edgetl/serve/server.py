@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -208,6 +209,13 @@ def _certificate(store: Path) -> tuple[str, str]:
     """A self-signed certificate and its key beside the store, made once; the key is readable by its owner only."""
     certificate, key = store.with_name(store.name + ".crt"), store.with_name(store.name + ".key")
     if certificate.exists() and key.exists():
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+        except OSError as error:
+            raise ServeError(
+                f"{certificate} or its .key cannot be used ({error}). Delete both; the next start makes new ones.",
+                code="certificate-failed", reason=str(error),
+            ) from error  # fmt: skip
         return str(certificate), str(key)
     if shutil.which("openssl") is None:
         raise ServeError("--tls needs the program openssl: sudo apt install openssl", code="openssl-missing")
@@ -235,7 +243,6 @@ def _is_address(name: str) -> bool:
 
 def _fingerprint(certificate: str) -> str:
     import hashlib
-    import ssl
 
     der = ssl.PEM_cert_to_DER_cert(Path(certificate).read_text("ascii"))
     return ":".join(f"{byte:02X}" for byte in hashlib.sha256(der).digest())
