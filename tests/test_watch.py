@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from field_station import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import coloured, encoded, picture
@@ -163,6 +165,33 @@ def test_a_station_that_answers_with_text_is_an_error_of_the_command(
             commands.close()
         server.shutdown()
     assert [result["error"]["code"] for result in results] == ["station-failed"]
+
+
+def test_a_command_reaches_a_station_whose_certificate_has_another_address(
+    trained: Classifier, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("starlette", reason="the extra serve is not installed: pip install 'edgetl[serve]'")
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: it makes the certificate")
+    from edgetl.serve import server as serving
+
+    with monkeypatch.context() as before:
+        before.setattr(serving, "LOOPBACK", ("192.0.2.7",))
+        before.setattr(serving, "_names", lambda: ())
+        serving._certificate(trained.store.path)
+    results: list[Any] = []
+    trained.store.close()
+    server = serving.Server(Classifier.open(bundle, trained.store.path), serving.Settings(port=0, tls=True))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_for(trained.store.path.with_name("parts.db.serve").exists)
+    with Classifier.open(bundle, trained.store.path, read_only=True) as reader:
+        commands = Commands(reader, results.append)
+        commands.request("undo", "")
+        commands.close()
+    server.stop()
+    thread.join(60)
+    assert [result["error"]["code"] for result in results] == ["nothing-to-undo"]
 
 
 def test_a_region_is_cut_from_pixels_and_from_a_jpeg() -> None:
