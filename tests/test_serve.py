@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import io
 import json
@@ -604,6 +605,18 @@ def test_no_acknowledged_photo_is_lost_when_the_server_is_killed(bundle: Path, t
         with Store.open(store, None) as after:
             assert acknowledged
             assert all(after.find(digest) is not None for digest in acknowledged)
+
+
+def test_no_room_for_temporary_files_is_an_error_of_the_request(station: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*words: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", fail)
+    monkeypatch.setattr("edgetl.serve.app.tempfile.TemporaryDirectory", fail)
+    headers = {**station.bearer, "content-type": "multipart/form-data; boundary=x"}
+    body = b'--x\r\nContent-Disposition: form-data; name="p"; filename="p"\r\n\r\n%s\r\n--x--\r\n' % coloured("red", 0)
+    for reply in (station.send("POST", "/v1/classify", body, headers), station.send("GET", "/v1/download/store")):
+        assert (reply.status, reply.code) == (507, "disk-full")
 
 
 @pytest.mark.slow

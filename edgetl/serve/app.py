@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import tempfile
@@ -54,6 +55,7 @@ STATUS = {
 LONGEST_WAIT_S = 60.0
 """How long a request for a training waits for it."""
 _LONGEST = 400
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 log = logging.getLogger("edgetl")
 Endpoint = Callable[[Request, Station], Awaitable[Any]]
@@ -73,7 +75,7 @@ def build(station: Station, access: Access) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Guard, access=access), Middleware(limits.Limits, uploads=UPLOADS)],
-        exception_handlers={EdgetlError: _failed, HTTPException: _http_failed, Exception: _crashed},
+        exception_handlers={EdgetlError: _failed, HTTPException: _http_failed, OSError: _disk_failed, Exception: _crashed},
     )
     app.router.redirect_slashes = False
     app.state.station, app.state.access = station, access
@@ -141,6 +143,14 @@ async def _http_failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "request-malformed")
     return JSONResponse({"error": {"code": code, "message": error.detail}}, error.status_code, error.headers)
+
+
+async def _disk_failed(request: Request, error: Exception) -> Response:
+    """A full disk, mostly that of temporary files, where forms and downloads pass through; any other such error crashes."""
+    assert isinstance(error, OSError)
+    if error.errno not in _FULL:
+        raise error
+    return _response(ServeError(f"the disk of temporary files has no room ({error.strerror})", code="disk-full", reason=error.strerror))
 
 
 async def _crashed(request: Request, error: Exception) -> Response:
