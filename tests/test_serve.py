@@ -607,6 +607,13 @@ def test_no_acknowledged_photo_is_lost_when_the_server_is_killed(bundle: Path, t
             assert all(after.find(digest) is not None for digest in acknowledged)
 
 
+def test_the_server_runs_without_its_file_beside_the_store(bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "parts.db.serve").mkdir()  # cannot be written, as on a full disk
+    with running(bundle, tmp_path / "parts.db") as station:
+        teach(station, "red")
+    assert "parts.db.serve: cannot be written" in caplog.text
+
+
 def test_no_room_for_temporary_files_is_an_error_of_the_request(station: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*words: object, **named: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

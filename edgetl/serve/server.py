@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import ipaddress
 import json
+import logging
 import os
 import shutil
 import signal
@@ -26,6 +27,8 @@ PORT = 8765
 CONNECTIONS = 200
 """Open connections at most; further ones get 503 at once."""
 _DAYS = 825
+
+log = logging.getLogger("edgetl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,11 +149,15 @@ class Server:
     @contextlib.contextmanager
     def _announced(self) -> Iterator[None]:
         """Says beside the store where its server is, so that other programs can name it."""
-        self._running.write_text(json.dumps({"pid": os.getpid(), "url": self.address.url}) + "\n", "utf-8")
+        try:
+            self._running.write_text(json.dumps({"pid": os.getpid(), "url": self.address.url}) + "\n", "utf-8")
+        except OSError as error:
+            log.warning("warning: %s: cannot be written (%s). Commands of 'edgetl watch' do not reach this server.", self._running, error)
         try:
             yield
         finally:
-            self._running.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._running.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
