@@ -454,6 +454,16 @@ def test_a_zip_of_class_folders_and_one_of_teachable_machine_become_photos(stati
     assert "Class 1" not in counts(station)
 
 
+def test_class_folders_of_windows_and_macos_zips_keep_their_names(station: Client) -> None:
+    windows = zipped(("set\\red\\0.jpg", coloured("red", 0)), ("set\\red\\.hidden.jpg", b"x"))
+    macos = bytearray(zipped(("Grün/0.jpg", coloured("green", 0))))
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # local and central header (APPNOTE.TXT, 4.3.7 and 4.3.12)
+        macos[macos.find(mark) + flags + 1] &= ~0x08
+    for content in (windows, bytes(macos)):
+        assert upload(station, content, "set.zip").json["added"] == 1
+    assert counts(station) == {"Grün": 1, "red": 1}
+
+
 def test_photos_before_an_error_are_trained_and_undone(station: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = zipped(*((f"red/{seed}.jpg", coloured("red", seed)) for seed in range(40)), ("red/40.jpg", b"damage"))
     assert upload(station, damaged.replace(b"damage", b"Damage"), "x.zip").code == "archive-unusable"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ KINDS = ("store", "head", "classifier", "frigate")
 MEMBERS = 20_000
 """Files of a zip at most."""
 _SAMPLES = "-samples"
+_IS_UTF8 = 0x800
+"""Flag of a member whose name is UTF-8; the name of any other is taken for code page 437 (APPNOTE.TXT, 4.4.4 and appendix D)."""
 
 
 def photos_in_zip(path: Path, name: str) -> Iterator[tuple[NamedPhoto, str]]:
@@ -48,8 +51,8 @@ def photos_in_zip(path: Path, name: str) -> Iterator[tuple[NamedPhoto, str]]:
             raise ServeError(f"{name}: more than {MEMBERS} photos or 2 GiB", code="archive-unusable", name=name, reason="size")
         own = PurePosixPath(name).name.rpartition(".")[0].removesuffix(_SAMPLES) or "photos"
         for member in members:
-            folder = PurePosixPath(member.filename).parent.name
-            yield NamedPhoto(member.filename, _content(archive, member, name)), folder or own
+            inside = _path(member)
+            yield NamedPhoto(str(inside), _content(archive, member, name)), inside.parent.name or own
 
 
 def merge(classifier: Classifier, path: Path) -> list[int]:
@@ -129,9 +132,18 @@ def write(classifier: Classifier, kind: str, folder: Path) -> Path:
 
 
 def _is_photo(member: zipfile.ZipInfo) -> bool:
-    path = PurePosixPath(member.filename)
+    path = _path(member)
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     return not member.is_dir() and not hidden and path.suffix.lower() in SUFFIXES
+
+
+def _path(member: zipfile.ZipInfo) -> PurePosixPath:
+    """A member's path; Windows PowerShell separates folders with a backslash, and macOS writes UTF-8 without the flag that says so."""
+    name = member.filename
+    if not member.flag_bits & _IS_UTF8:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return PurePosixPath(name.replace("\\", "/"))
 
 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:
