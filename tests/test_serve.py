@@ -265,6 +265,16 @@ def test_a_newer_bundle_takes_the_place_of_the_old_one_and_undo_brings_it_back(b
     assert sorted(path.name for path in tmp_path.glob("*file.edgetl*")) == ["file.edgetl"]
 
 
+def test_a_bundle_is_updated_after_a_killed_server_left_its_old_one(bundle: Path, tmp_path: Path) -> None:
+    file = fake.write_bundle(str(tmp_path / "file.edgetl"), encoded(picture(seed=9))).path
+    newer = fake.write_bundle(str(tmp_path / "newer.edgetl"), encoded(picture(seed=10))).path.read_bytes()
+    (tmp_path / f".file.edgetl.0-{os.getpid()}").write_bytes(b"old")
+    with running(file, tmp_path / "parts.db") as station:
+        assert upload(station, newer, "newer.edgetl", "/v1/bundle").status == 200
+        assert file.read_bytes() == newer
+    assert sorted(path.name for path in tmp_path.glob("*file.edgetl*")) == ["file.edgetl"]
+
+
 def test_a_form_with_several_photos_reports_each(station: Client) -> None:
     parts = [("a.jpg", coloured("red", 0)), ("broken.jpg", b"\xff\xd8no photo"), ("b.jpg", coloured("red", 1))]
     body = b"".join(

@@ -88,9 +88,12 @@ def update_bundle(classifier: Classifier, path: Path, keep: Path | None = None) 
         with path.open("rb") as file:
             os.fsync(file.fileno())
         if keep is not None:
+            keep.unlink(missing_ok=True)  # of a program that was killed; in a container all have the same process id
             os.link(target, keep)
         path.replace(target)
     except OSError as error:
+        if keep is not None:
+            keep.unlink(missing_ok=True)
         raise ServeError(f"{target} cannot be replaced ({error.strerror})", code="bundle-not-writable", path=str(target)) from error
     classifier.embedder = Embedder.open(Bundle.open(target), threads=threads, store=fingerprint)
 
