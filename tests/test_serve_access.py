@@ -238,6 +238,11 @@ def test_a_wrong_address_or_method_is_an_error(station: Client, method: str, pat
     assert station.server.station.classifier.store.digest() == before
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/page/main.js"])
+def test_what_is_open_is_open_to_head_too(station: Client, path: str) -> None:
+    assert station.send("HEAD", path, headers={}).status == 200
+
+
 def test_only_the_pages_own_files_are_given(station: Client) -> None:
     names = {path.name for path in (Path(access_module.__file__).parent / "page").iterdir()}
     for name in names:

@@ -117,7 +117,7 @@ class Guard:
         self.access.check_origin(headers.get("origin"), own)
         if any(len(part) > _LONGEST for part in path.split("/")):
             raise ServeError("the address is too long", code="address-too-long")
-        if (method, path) in OPEN or (method == "GET" and path.startswith("/page/")):
+        if ("GET" if method == "HEAD" else method, path) in OPEN or (method in ("GET", "HEAD") and path.startswith("/page/")):
             return None
         requester = self.access.identify(headers)
         self.access.check_change(requester, method, headers)
