@@ -240,6 +240,18 @@ def test_a_folder_is_uploaded_class_by_class_and_its_photos_explained(page: Page
     page.page.wait_for_selector("#dialog .why img")
 
 
+def test_a_folder_is_uploaded_without_what_cannot_be_taken(page: Page, station: Client, folder: Path) -> None:
+    with (folder / "red" / "0.png").open("wb") as large:
+        large.truncate(60 * 2**20)
+    (folder / "blue").rename(folder / ("b" * 101))
+    page.tap("[data-view=files]")
+    page.page.set_input_files("#file-folder", folder)
+    page.wait(
+        "document.querySelector('#status').textContent.startsWith('12 photos added from photos, 7 not usable: 0.png is larger than 24 MiB')"
+    )
+    assert {each["label"]: each["count"] for each in station.get("/v1/state")["classes"]} == {"green": 6, "red": 6}
+
+
 def test_keys_take_photos_and_undo_them(page: Page, station: Client) -> None:
     page.look_at("red")
     page.new_class("red")

@@ -14,6 +14,7 @@ const UPLOADS = [
   ["/v1/merge", "Another device's store", "Its photos are added to these.", ".db"],
   ["/v1/bundle", "A newer bundle", "Of the same model: all photos and heads stay.", ".edgetl"],
 ];
+const LARGEST = 24 * 2 ** 20; // bytes of a photo
 const BATCH = { photos: 16, bytes: 24 * 2 ** 20 }; // of one request
 
 export function show(say) {
@@ -89,10 +90,11 @@ const field = (input, title, text) => make("div", { className: "row" }, make("la
 // A folder with a folder per class, or of one class; a photo that is there already is not added again, so it may be sent twice.
 function folder(say) {
   const input = make("input", { type: "file", webkitdirectory: true, multiple: true, id: "file-folder", onchange: async () => {
-    const photos = [...input.files].filter((file) => file.type.startsWith("image/") && !/(^|\/)\./.test(file.webkitRelativePath));
-    if (!photos.length) { say("The folder holds no photo.", "error"); return; }
-    const name = photos[0].webkitRelativePath.split("/")[0];
-    const failed = [];
+    const images = [...input.files].filter((file) => file.type.startsWith("image/") && !/(^|\/)\./.test(file.webkitRelativePath));
+    if (!images.length) { say("The folder holds no photo.", "error"); return; }
+    const name = images[0].webkitRelativePath.split("/")[0];
+    const photos = images.filter((file) => file.size <= LARGEST);
+    const failed = images.filter((file) => file.size > LARGEST).map((file) => ({ reason: `${file.name} is larger than ${LARGEST / 2 ** 20} MiB` }));
     let added = 0, done = 0;
     input.disabled = true;
     try {
@@ -100,9 +102,14 @@ function folder(say) {
         for (const batch of batches(files)) {
           const form = new FormData();
           for (const file of batch) form.append("photo", file, file.name);
-          const answer = await post(photosPath(label), form);
-          added += answer.photos.filter((photo) => photo.status === "added").length;
-          failed.push(...answer.failed);
+          try {
+            const answer = await post(photosPath(label), form);
+            added += answer.photos.filter((photo) => photo.status === "added").length;
+            failed.push(...answer.failed);
+          } catch (error) { // a folder whose name is not a label: the other ones follow
+            if (!error.code?.startsWith("label")) throw error;
+            failed.push(...batch.map(() => ({ reason: error.message })));
+          }
           progress({ doing: `Adding the photos of ${name}`, done: done += batch.length, total: photos.length });
         }
       }
