@@ -331,6 +331,21 @@ def test_two_browsers_see_each_others_photos(chromium: Any, page: Page, station:
     other.close()
 
 
+def test_every_page_names_the_camera_that_it_shows(chromium: Any, page: Page, station: Client) -> None:
+    green, red = (f"device {list(COLOURS).index(label)}" for label in ("green", "red"))
+    page.look_at("green")
+    other = Page(chromium, station, "desktop", "dark")
+    other.wait(f"document.querySelector('#source').value === '{green}'")
+    other.look_at("red")
+    page.wait(f"document.querySelector('#source').value === '{red}'")
+    other.page.select_option("#source", "browser")
+    other.page.select_option("#source", green)  # while the browser still asks for its camera
+    other.wait("!document.querySelector('#stream').hidden")
+    other.page.wait_for_timeout(1000)
+    assert other.page.evaluate("document.querySelector('#video').hidden && !document.querySelector('#video').srcObject")
+    other.close()
+
+
 def test_the_page_reconnects_to_a_server_that_was_restarted(chromium: Any, bundle: Path, tmp_path: Path, cameras: tuple[str, ...]) -> None:
     with running(bundle, tmp_path / "parts.db", cameras=cameras) as station:
         port = station.port

@@ -46,6 +46,7 @@ class Live:
 
     Attributes:
         uri: the camera's, without a password; None without a camera.
+        requested: the URI as :meth:`open` got it, which may hold a password; None without a camera.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Live:
         self._answered = threading.Condition()
         self._answer: Answer | None = None
         self.event: CameraEvent | None = None
+        self.requested: str | None = None
         self.watched: Callable[[], bool] = lambda: True
 
     @property
@@ -89,6 +91,7 @@ class Live:
             if uri is None:
                 return
             self._camera = camera.open(uri, on_event=self._happened)
+            self.requested = uri
             self._thread = threading.Thread(target=self._run, args=(self._camera,), name="edgetl-camera", daemon=True)
             self._thread.start()
 
@@ -117,7 +120,7 @@ class Live:
             self._camera.close()
             if self._thread is not None:
                 self._thread.join(5)
-        self._camera, self._thread, self._answer, self.event = None, None, None, None
+        self._camera, self._thread, self._answer, self.event, self.requested = None, None, None, None, None
 
     def _happened(self, event: CameraEvent) -> None:
         self.event = event

@@ -30,7 +30,7 @@ def state(station: Station) -> dict[str, Any]:
     counts, heads = classifier.counts, classifier.heads()
     active = next((info for info in heads if info.active), None)
     report = trainer.report
-    answer_now, uri = live.answer, live.uri
+    answer_now, uri, requested = live.answer, live.uri, live.requested
     return {
         "classes": [_class(label, count, report) for label, count in sorted(counts.items())],
         "photos": sum(counts.values()),
@@ -49,6 +49,7 @@ def state(station: Station) -> dict[str, Any]:
         if uri is None
         else {
             "uri": uri,
+            "number": station.cameras.index(requested) if requested in station.cameras else None,
             "event": None if live.event is None else live.event.code,
             "fps": 0.0 if answer_now is None else round(answer_now.rate, 1),
             "latency_ms": None if answer_now is None else round(1000 * answer_now.latency, 1),

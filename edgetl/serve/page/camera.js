@@ -8,6 +8,7 @@ const QUALITY = 0.9;
 let kind = "none";
 let shown = null;
 let serverCameras = 0;
+let choice = 0; // counts them: an earlier one may still wait for the server, or for leave to use the camera
 const canvas = make("canvas");
 const small = make("canvas", { width: 24, height: 18 });
 
@@ -18,6 +19,7 @@ export const current = () => kind;
 export async function offer(state) {
   if (serverCameras === state.cameras && find("source").options.length) {
     if (kind === "device" && state.camera === null) choose("none", false);
+    else if (kind === "device") find("source").value = `device ${state.camera.number}`; // another page may have switched it
     return;
   }
   serverCameras = state.cameras;
@@ -27,16 +29,18 @@ export async function offer(state) {
   }
   options.push(make("option", { value: "browser", textContent: "This browser's camera" }));
   fill(find("source"), ...options);
-  if (state.camera) choose("device 0", false);
+  if (state.camera) choose(`device ${state.camera.number}`, false);
 }
 
 export async function choose(value, tellServer = true) {
   const name = value.split(" ")[0];
+  const own = choice += 1;
   stop();
   find("source").value = value;
   kind = name;
   if (name === "device") {
     if (tellServer) await post("/v1/camera", { number: Number(value.split(" ")[1]) });
+    if (own !== choice) return;
     const image = find("stream");
     image.src = `/v1/stream?${Date.now()}`;
     image.onerror = () => setTimeout(() => { if (kind === "device") image.src = `/v1/stream?${Date.now()}`; }, 1000);
@@ -45,7 +49,9 @@ export async function choose(value, tellServer = true) {
     if (!navigator.mediaDevices) throw new Error("The browser gives its camera only over HTTPS. Start the server with --tls.");
     const constraints = { video: { facingMode: "environment", width: { ideal: 640 }, height: { ideal: 480 } } };
     const video = find("video");
-    video.srcObject = await navigator.mediaDevices.getUserMedia(constraints);
+    const stream = await navigator.mediaDevices.getUserMedia(constraints);
+    if (own !== choice) { for (const track of stream.getTracks()) track.stop(); return; }
+    video.srcObject = stream;
     await video.play();
     show(video);
     classifyAll(video);
