@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -202,6 +204,27 @@ def test_one_tap_labels_a_group_of_the_inbox(page: Page, station: Client) -> Non
     assert station.settled()["head"]["labels"] == ["blue", "green", "red"]
     page.tap("#undo")
     page.wait(f"{COUNT}('blue') === 0")
+
+
+def test_a_frame_that_made_room_for_others_leaves_the_view(page: Page, station: Client) -> None:
+    for label in ("red", "green"):
+        for seed in range(6):
+            station.server.station.add(label, [NamedPhoto("photo", coloured(label, seed))])
+    station.settled()
+    page.look_at("blue")
+    page.wait("parseInt(document.querySelector('#inbox-count').textContent.slice(1) || '0', 10) >= 2")
+    page.page.select_option("#source", "none")
+    station.server.station.live.close()
+    page.tap("[data-view=inbox]")
+    page.page.wait_for_selector("#inbox-groups .photo")
+    page.page.locator("#inbox-groups button:has-text('Choose all')").first.click()
+    first = page.page.locator("#inbox-groups .photo[aria-pressed=true]").first.get_attribute("data-id")
+    with contextlib.closing(sqlite3.connect(station.server.station.inbox.path, isolation_level=None)) as box:
+        box.execute("DELETE FROM frame WHERE id = ?", (first,))
+    page.tap("#inbox-actions button:has-text('red')")
+    page.wait(f"!document.querySelector('#inbox-groups .photo[data-id=\"{first}\"]')")
+    page.tap("#inbox-actions button:has-text('red')")
+    page.wait(f"{COUNT}('red') > 6")
 
 
 def test_frames_that_show_none_of_the_classes_become_the_class_none(page: Page, station: Client) -> None:

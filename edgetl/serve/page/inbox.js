@@ -64,5 +64,6 @@ async function act(path, values) {
     await show();
   } catch (error) {
     say(error.message, "error");
+    if (error.code === "frame-missing") await show().catch(() => {}); // another page has labelled it, or it made room
   }
 }
