@@ -12,7 +12,7 @@ from typing import Any
 
 import firefox
 import pytest
-from field_station import Client, running
+from field_station import Client, running, wait_for
 from pictures import COLOURS, coloured
 
 from edgetl.types import NamedPhoto
@@ -352,6 +352,20 @@ def test_two_browsers_see_each_others_photos(chromium: Any, page: Page, station:
     other.capture("green", 2)
     page.wait(f"{COUNT}('green') === 2")
     other.close()
+
+
+def test_a_page_that_enters_the_code_again_listens_once(page: Page, station: Client) -> None:
+    page.look_at("red")
+    page.new_class("red")
+    wait_for(lambda: station.server.station.hub.listeners == 1)
+    station.server.access.token = "n" * 40  # ends every session
+    page.tap('.class[data-label="red"]')
+    page.page.wait_for_selector("#door:not([hidden])")
+    page.page.fill("#code", station.server.access.code)
+    page.tap("#code-form button")
+    page.page.wait_for_selector("#views:not([hidden])")
+    page.capture("red", 1)
+    wait_for(lambda: station.server.station.hub.listeners == 1)
 
 
 def test_every_page_names_the_camera_that_it_shows(chromium: Any, page: Page, station: Client) -> None:

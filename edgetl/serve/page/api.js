@@ -71,14 +71,17 @@ export function upload(path, file, type, progress) {
   });
 }
 
+let listening = null; // of the session before, if the code was entered again
+
 export function events(handlers) {
-  const source = new EventSource("/v1/events");
+  listening?.close();
+  const source = listening = new EventSource("/v1/events");
   source.onopen = () => tell("lost", false);
   source.onerror = async () => {
     tell("lost", true);
-    if (source.readyState === EventSource.CLOSED) {
+    if (source === listening && source.readyState === EventSource.CLOSED) {
       try { await resume(); } catch (error) { if (error.status === 401) return; }
-      setTimeout(() => events(handlers), 1000);
+      setTimeout(() => { if (source === listening) events(handlers); }, 1000);
     }
   };
   for (const [name, call] of Object.entries(handlers)) source.addEventListener(name, (event) => call(JSON.parse(event.data)));
