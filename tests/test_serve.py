@@ -112,6 +112,27 @@ def test_heads_are_activated_rolled_back_and_undone(station: Client) -> None:
     assert station.send("POST", "/v1/heads/999/activate").code == "head-missing"
 
 
+def test_undo_takes_the_changes_of_two_pages_back_in_their_order(station: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, added = station.server.station.steps, threading.Event()
+    push = steps.push_added
+
+    def push_late(*words: Any) -> None:
+        added.set()
+        time.sleep(0.5)
+        push(*words)
+
+    monkeypatch.setattr(steps, "push_added", push_late)
+    adding = threading.Thread(target=teach, args=(station, "red", range(1)))
+    adding.start()
+    assert added.wait(60)
+    assert station.send("DELETE", "/v1/classes/red").status == 200
+    adding.join(60)
+    assert station.post("/v1/undo")["undone"] == "Delete the class red"
+    assert counts(station) == {"red": 1}
+    station.post("/v1/undo")
+    assert counts(station) == {}
+
+
 def test_undo_brings_a_frame_back_whose_photo_was_there_already(station: Client) -> None:
     teach(station, "red")
     teach(station, "green")

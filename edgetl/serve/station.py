@@ -58,7 +58,7 @@ class Station:
         self.classifier, self.hub, self.inbox, self.cameras = classifier, hub, inbox, tuple(cameras)
         self.steps = undo.Steps()
         self._trained_for = classifier.store.digest()
-        self._changing = threading.RLock()
+        self._changing = threading.RLock()  # so that the order of the steps is the order of the changes
         self._review: tuple[str, Review] | None = None
         self._kept: list[Path] = []
         self._per_class: dict[int, dict[str, Proportion]] = {}
@@ -120,7 +120,7 @@ class Station:
             StoreError: one could not be made durable; those before it were added, and undo removes them.
         """
         label = check_label(label)
-        with self._adding(label) as added:
+        with self._changing, self._adding(label) as added:
             failed = self._add(label, photos, added)
         return added, failed
 
@@ -276,11 +276,12 @@ class Station:
         """
         label = check_label(label)
         photos = [NamedPhoto(f"inbox {number}", self.inbox.photo(number)) for number in ids]
-        with self._adding(label, lambda: self.inbox.restore(ids)) as added:
-            failed = self._add(label, photos, added)
-            self.inbox.remove(ids)
-        if all(each.status == "known" for each in added):  # the step above is of photos, and there is none
-            self._push_emptied(ids)
+        with self._changing:
+            with self._adding(label, lambda: self.inbox.restore(ids)) as added:
+                failed = self._add(label, photos, added)
+                self.inbox.remove(ids)
+            if all(each.status == "known" for each in added):  # the step above is of photos, and there is none
+                self._push_emptied(ids)
         return added, failed
 
     def inbox_view(self) -> dict[str, Any]:
