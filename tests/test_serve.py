@@ -99,6 +99,25 @@ def test_each_step_is_undone_in_turn(station: Client) -> None:
     assert station.send("POST", "/v1/undo").code == "nothing-to-undo"
 
 
+def test_a_step_that_another_change_has_overtaken_does_not_block_the_ones_before_it(station: Client) -> None:
+    red = teach(station, "red")
+    station.post(f"/v1/samples/{red[0]}/label", {"label": "green"})
+    station.server.station.classifier.forget(photo=coloured("red", 0))  # not a step of the page
+    before = counts(station)
+    assert station.send("POST", "/v1/undo").code == "sample-missing"
+    assert counts(station) == before
+    for expected in (2, 1, 0, 0):
+        station.post("/v1/undo")
+        assert counts(station).get("red", 0) == expected
+
+
+def test_a_file_name_of_half_a_character_is_no_error_of_the_server(station: Client) -> None:
+    headers = {**station.bearer, "content-type": "multipart/form-data; boundary=x; charset=raw_unicode_escape"}
+    body = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="\\ud800.jpg"\r\n\r\nno photo\r\n--x--\r\n'
+    reply = station.send("POST", "/v1/classes/red/photos", body, headers)
+    assert reply.status < 500, reply
+
+
 def test_heads_are_activated_rolled_back_and_undone(station: Client) -> None:
     teach(station, "red")
     teach(station, "green")

@@ -128,11 +128,16 @@ async def photos(request: Request) -> list[NamedPhoto]:
             for file in files:
                 if (file.size or 0) > PHOTO_BYTES:
                     raise too_large(PHOTO_BYTES)
-            return [NamedPhoto(Path(file.filename or "photo").name, await file.read()) for file in files]
+            return [NamedPhoto(_plain(file.filename or "photo"), await file.read()) for file in files]
     except MultiPartException as error:
         raise ServeError(f"the form cannot be read: {error.message}", code="upload-malformed", reason=error.message) from error
     except ClientDisconnect as error:
         raise ServeError("the connection ended before everything had arrived", code="upload-aborted") from error
+
+
+def _plain(name: str) -> str:
+    """A file's own name, without half characters, which no answer can hold."""
+    return Path(name).name.encode("utf-8", "replace").decode()
 
 
 async def fields(request: Request, **expected: type) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import threading
 import time
 from collections import deque
@@ -14,6 +15,8 @@ from edgetl import camera
 from edgetl.camera import Camera, CameraEvent, Frame
 from edgetl.errors import EdgetlError, NotTrained
 from edgetl.types import Prediction
+
+log = logging.getLogger("edgetl")
 
 _RATE_OVER = 30
 """Frames over which the rate is measured."""
@@ -135,6 +138,9 @@ class Live:
             except NotTrained:
                 prediction = None
             except EdgetlError:  # a damaged frame: the next one comes
+                continue
+            except Exception as error:  # the next frame must find this thread alive
+                log.error("error: a frame could not be classified", exc_info=error)
                 continue
             ended.append(time.monotonic())
             rate = (len(ended) - 1) / (ended[-1] - ended[0]) if len(ended) > 1 else 0.0

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST = 100
 """Steps that can be taken back."""
 
+_OVERTAKEN = frozenset({"sample-missing", "photo-known", "head-missing"})
+
 Revert = Callable[["StoredClassifier"], object]
 
 
@@ -61,19 +63,24 @@ class Steps:
             self.push(text, revert)
 
     def undo(self, classifier: StoredClassifier) -> str:
-        """Takes the newest change back; returns what it was. A change that cannot be taken back stays the newest.
+        """Takes the newest change back, all of it or nothing; returns what it was.
+
+        A change that fails now stays the newest. One that something else has overtaken can never be taken back: it is dropped, so that the
+        ones before it still can.
 
         Raises:
-            StoreError: there is none (`nothing-to-undo`).
+            StoreError: there is none (`nothing-to-undo`), or its photos or its head are no longer what they were.
         """
         with self._lock:
             step = self._steps.pop() if self._steps else None
         if step is None:
             raise StoreError("there is nothing to undo", code="nothing-to-undo")
         try:
-            step.revert(classifier)
-        except BaseException:
-            self.push(step.text, step.revert)
+            with classifier.session.changing("undoing a step"):
+                step.revert(classifier)
+        except BaseException as error:
+            if getattr(error, "code", "") not in _OVERTAKEN:
+                self.push(step.text, step.revert)
             raise
         return step.text
 
