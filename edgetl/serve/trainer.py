@@ -84,7 +84,7 @@ class BackgroundTrainer:
     def _tell(self) -> None:
         try:
             self._changed()
-        except EdgetlError as error:  # the state cannot be read, which whoever asks for it is told
+        except EdgetlError as error:  # the state cannot be read; a page that asks for it is told so
             log.warning("warning: the pages were not told of the training (%s)", error)
 
     def _next(self) -> bool:
