@@ -57,7 +57,6 @@ class Station:
         """
         self.classifier, self.hub, self.inbox, self.cameras = classifier, hub, inbox, tuple(cameras)
         self.steps = undo.Steps()
-        self._trained_for = classifier.store.digest()
         self._changing = threading.RLock()  # so that the order of the steps is the order of the changes
         self._review: tuple[str, Review] | None = None
         self._kept: list[Path] = []
@@ -150,7 +149,7 @@ class Station:
             previous = editing.relabel(self.classifier.session, sample, label)
             if previous != label:
                 self.steps.push(f"Move a photo from {previous} to {label}", lambda stored: stored.relabel(sample, previous))
-        self._changed()
+        self._changed(previous != label)
 
     def discard(self, samples: Sequence[int], text: str | None = None) -> int:
         """Removes stored photos; undo brings them back until the server ends.
@@ -162,7 +161,7 @@ class Station:
             taken = editing.take(self.classifier.session, samples)
             if taken:
                 self.steps.push(text or f"Delete {undo.photos(len(taken))}", lambda stored: editing.put_back(stored.session, taken))
-        self._changed()
+        self._changed(len(taken) > 0)
         return len(taken)
 
     def discard_class(self, label: str) -> int:
@@ -220,7 +219,7 @@ class Station:
             new = carry.merge(self.classifier, path)
             if new:
                 self.steps.push(f"Add {undo.photos(len(new))} of {name}", lambda stored: editing.take(stored.session, new))
-        self._changed()
+        self._changed(len(new) > 0)
         return {"added": len(new), "undo": self.steps.newest}
 
     def train(self) -> None:
@@ -263,8 +262,10 @@ class Station:
             StoreError: there is nothing to undo (`nothing-to-undo`).
         """
         with self._changing:
+            before = self.classifier.store.digest()
             text = self.steps.undo(self.classifier)
-        self._changed()
+            differs = self.classifier.store.digest() != before
+        self._changed(differs)
         return text
 
     def label_inbox(self, ids: Sequence[int], label: str) -> tuple[list[Added], list[FailedPhoto]]:
@@ -344,11 +345,9 @@ class Station:
         """Sends the state to the pages."""
         self.hub.publish("state", self.state())
 
-    def _changed(self) -> None:
+    def _changed(self, differs: bool) -> None:
         """Asks for a training if the photos or their labels differ: otherwise it would replace a head that somebody activated."""
-        digest = self.classifier.store.digest()
-        if digest != self._trained_for:
-            self._trained_for = digest
+        if differs:
             self.trainer.request()
         self.publish()
 
@@ -360,7 +359,7 @@ class Station:
             yield added
         finally:
             self.steps.push_added(f"Add {undo.photos(sum(each.status != 'known' for each in added))} to {to}", added, also)
-            self._changed()
+            self._changed(any(each.status != "known" for each in added))
 
     def _add(self, label: str, photos: Sequence[NamedPhoto], added: list[Added]) -> list[FailedPhoto]:
         failed: list[FailedPhoto] = []
