@@ -27,11 +27,11 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Brings a file's content to the disk."""
+    """Brings a file's content, or a folder's names, to the disk."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -45,8 +45,3 @@ def sync_tree(path: Path) -> None:
         for child in path.iterdir():
             sync_tree(child)
     sync(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Brings a folder's names to the disk."""
-    sync(folder)

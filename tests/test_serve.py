@@ -111,6 +111,18 @@ def test_a_step_that_another_change_has_overtaken_does_not_block_the_ones_before
         assert counts(station).get("red", 0) == expected
 
 
+def test_a_photo_that_a_zip_holds_under_two_labels_is_undone(station: Client) -> None:
+    (known,) = teach(station, "red", range(1))
+    before = station.server.station.classifier.store.digest()
+    twice = [(f"{label}/{seed}.jpg", coloured("red", seed)) for label in ("green", "blue") for seed in range(3)]
+    assert upload(station, zipped(*twice), "set.zip").json["added"] == 2
+    assert counts(station) == {"blue": 3}
+    station.post("/v1/undo")
+    assert counts(station) == {"red": 1}
+    assert station.server.station.classifier.store.label(known) == "red"
+    assert station.server.station.classifier.store.digest() == before
+
+
 def test_a_file_name_of_half_a_character_is_no_error_of_the_server(station: Client) -> None:
     headers = {**station.bearer, "content-type": "multipart/form-data; boundary=x; charset=raw_unicode_escape"}
     body = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="\\ud800.jpg"\r\n\r\nno photo\r\n--x--\r\n'

@@ -186,7 +186,8 @@ def test_the_whole_story(page: Page, station: Client, tmp_path: Path) -> None:
     assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")
 
 
-def test_one_tap_labels_a_group_of_the_inbox(page: Page, station: Client) -> None:
+def choose_unknown_frames(page: Page, station: Client) -> None:
+    """Trains two classes, shows the camera a third one until the inbox has some, and chooses a group of them."""
     for label in ("red", "green"):
         for seed in range(6):
             station.server.station.add(label, [NamedPhoto("photo", coloured(label, seed))])
@@ -196,6 +197,10 @@ def test_one_tap_labels_a_group_of_the_inbox(page: Page, station: Client) -> Non
     page.tap("[data-view=inbox]")
     page.page.wait_for_selector("#inbox-groups .photo")
     page.page.locator("#inbox-groups button:has-text('Choose all')").first.click()
+
+
+def test_one_tap_labels_a_group_of_the_inbox(page: Page, station: Client) -> None:
+    choose_unknown_frames(page, station)
     chosen = page.page.locator("#inbox-groups .photo[aria-pressed=true]").count()
     page.page.fill("#inbox-actions input", "blue")
     page.tap("#inbox-actions button:has-text('Add class')")
@@ -228,15 +233,7 @@ def test_a_frame_that_made_room_for_others_leaves_the_view(page: Page, station: 
 
 
 def test_frames_that_show_none_of_the_classes_become_the_class_none(page: Page, station: Client) -> None:
-    for label in ("red", "green"):
-        for seed in range(6):
-            station.server.station.add(label, [NamedPhoto("photo", coloured(label, seed))])
-    station.settled()
-    page.look_at("blue")
-    page.wait("parseInt(document.querySelector('#inbox-count').textContent.slice(1) || '0', 10) >= 1")
-    page.tap("[data-view=inbox]")
-    page.page.wait_for_selector("#inbox-groups .photo")
-    page.page.locator("#inbox-groups button:has-text('Choose all')").first.click()
+    choose_unknown_frames(page, station)
     page.tap("#inbox-actions button:has-text('None of these')")
     page.wait(f"{COUNT}('none') > 0")
     assert station.settled()["head"]["labels"] == ["green", "none", "red"]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgetl import regular
 from edgetl.errors import BundleError, BundleMissing
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 _END = 22
 """Bytes of a zip's last record without a comment (APPNOTE.TXT, section 4.3.16)."""
@@ -35,8 +41,6 @@ def members(path: Path) -> list[str]:
         BundleError: it cannot be read, something lies before the first file or after the last, or a link leads out of the folder
             (`bundle-members`).
     """
-    import zipfile
-
     if path.is_dir():
         files = [child for child in path.rglob("*") if not child.is_dir() or child.is_symlink()]
         links = [child for child in files if child.is_symlink() and path.resolve() not in child.resolve().parents]
@@ -44,18 +48,12 @@ def members(path: Path) -> list[str]:
             name = links[0].relative_to(path).as_posix()
             raise BundleError(f"{path}: {name} is a link out of the bundle", code="bundle-members", path=str(path), file=name)
         return [child.relative_to(path).as_posix() for child in files]
-    try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-            names = [member.filename for member in archive.infolist()]
-            file.seek(-_END, os.SEEK_END)
-            if file.read(4) != b"PK\x05\x06" or min((member.header_offset for member in archive.infolist()), default=0):
-                raise BundleError(f"{path}: something lies before or after its files", code="bundle-members", path=str(path), file="")
-            return names
-    except BundleError:
-        raise
-    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error, OSError) as error:
-        message = f"{path}: not a bundle, or damaged ({error}). Copy or export it again."
-        raise BundleError(message, path=str(path), reason=str(error)) from error
+    with _opened(path) as archive, path.open("rb") as file:
+        names = [member.filename for member in archive.infolist()]
+        file.seek(-_END, os.SEEK_END)
+        if file.read(4) != b"PK\x05\x06" or min((member.header_offset for member in archive.infolist()), default=0):
+            raise BundleError(f"{path}: something lies before or after its files", code="bundle-members", path=str(path), file="")
+        return names
 
 
 def read(path: Path, name: str, most: int = LARGEST) -> bytes:
@@ -77,20 +75,33 @@ def read(path: Path, name: str, most: int = LARGEST) -> bytes:
 def _unzip(path: Path, name: str, most: int) -> bytes:
     import zipfile
 
-    try:
-        regular.check(path, path.stat(), LARGEST)  # a pipe would be waited for
-        with zipfile.ZipFile(path) as archive:
-            member = archive.getinfo(name)
-            if member.file_size > most:
-                message = f"{path}: {name} has {member.file_size} bytes, more than the {most} it may have"
-                raise BundleError(message, path=str(path), file=name, reason="size")
-            if member.compress_type == zipfile.ZIP_STORED:
-                return archive.read(member)
-    except BundleError:
-        raise
-    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error) as error:
-        message = f"{path}: not a bundle, or damaged ({error}). Copy or export it again."
-        raise BundleError(message, path=str(path), reason=str(error)) from error
+    with _opened(path) as archive:
+        member = archive.getinfo(name)
+        if member.file_size > most:
+            message = f"{path}: {name} has {member.file_size} bytes, more than the {most} it may have"
+            raise BundleError(message, path=str(path), file=name, reason="size")
+        if member.compress_type == zipfile.ZIP_STORED:
+            return archive.read(member)
     # Decompressing a stranger's zip may fill the memory.
     message = f"{path}: {name} is compressed; a bundle's files are stored. Pack it without compression, or export it again."
     raise BundleError(message, code="bundle-compressed", path=str(path), file=name)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[ZipFile]:
+    """The zip.
+
+    Raises:
+        BundleError: it is not one, not a regular file, or damaged (`bundle-damaged`).
+    """
+    import zipfile
+
+    try:
+        regular.check(path, path.stat(), LARGEST)  # a pipe would be waited for
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (BundleError, KeyError):
+        raise
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OverflowError, struct.error, OSError) as error:
+        message = f"{path}: not a bundle, or damaged ({error}). Copy or export it again."
+        raise BundleError(message, path=str(path), reason=str(error)) from error

@@ -129,7 +129,7 @@ def write(
         elif whole.is_dir():
             target.unlink(missing_ok=True)
         whole.replace(target)
-    durable.sync_folder(target.parent)
+    durable.sync(target.parent)
     return Bundle.open(target)
 
 
@@ -235,7 +235,7 @@ def _replace_manifest(target: Path, manifest: bytes) -> None:
                 after.writestr(member, manifest if member.filename == MANIFEST else before.read(member))
         durable.sync(draft)
         draft.replace(target)
-    durable.sync_folder(home)
+    durable.sync(home)
 
 
 def _replaceable(target: Path) -> bool:

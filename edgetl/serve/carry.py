@@ -15,6 +15,7 @@ from edgetl.errors import ServeError
 from edgetl.inputs.photo.source import SUFFIXES
 from edgetl.serve import limits
 from edgetl.session import deployment
+from edgetl.session.workspace import copy_background
 from edgetl.store import Store
 from edgetl.types import NamedPhoto
 
@@ -66,7 +67,7 @@ def merge(classifier: Classifier, path: Path) -> list[int]:
 
 
 def update_bundle(classifier: Classifier, path: Path, keep: Path | None = None) -> None:
-    """Moves a bundle file into the place of the one in use, and uses it from then on.
+    """Moves a bundle file into the place of the one in use, and uses it and its background from then on.
 
     It is opened and passes its self-test before anything is moved. Predictions under way end with the old one.
 
@@ -96,6 +97,7 @@ def update_bundle(classifier: Classifier, path: Path, keep: Path | None = None) 
             keep.unlink(missing_ok=True)
         raise ServeError(f"{target} cannot be replaced ({error.strerror})", code="bundle-not-writable", path=str(target)) from error
     classifier.embedder = Embedder.open(Bundle.open(target), threads=threads, store=fingerprint)
+    copy_background(classifier.embedder, classifier.store)
 
 
 def write(classifier: Classifier, kind: str, folder: Path) -> Path:

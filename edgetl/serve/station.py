@@ -262,11 +262,9 @@ class Station:
             StoreError: there is nothing to undo (`nothing-to-undo`).
         """
         with self._changing:
-            before = self.classifier.store.digest()
-            text = self.steps.undo(self.classifier)
-            differs = self.classifier.store.digest() != before
-        self._changed(differs)
-        return text
+            undone = self.steps.undo(self.classifier)
+        self._changed(undone.differs)
+        return undone.text
 
     def label_inbox(self, ids: Sequence[int], label: str) -> tuple[list[Added], list[FailedPhoto]]:
         """Labels frames of the inbox: they become training photos.
@@ -332,10 +330,11 @@ class Station:
         with self._changing:
             target = self.classifier.embedder.bundle.path
             kept = target.with_name(f".{target.name}.{len(self._kept)}-{os.getpid()}")
+            before = self.classifier.store.background_digest()
             carry.update_bundle(self.classifier, path, kept)
             self._kept.append(kept)
             self.steps.push(f"Update the bundle from {name}", lambda stored: carry.update_bundle(self.classifier, kept))
-        self.publish()
+        self._changed(self.classifier.store.background_digest() != before)
 
     def _push_emptied(self, ids: Sequence[int]) -> None:
         self.steps.push(f"Delete {len(ids)} from the inbox", lambda stored: self.inbox.restore(ids))

@@ -36,6 +36,19 @@ class Step:
     revert: Revert
 
 
+@dataclasses.dataclass(frozen=True)
+class Undone:
+    """A change that was taken back.
+
+    Attributes:
+        text: what it was.
+        differs: whether the store holds other photos, labels or another background now, so that a training gives another head.
+    """
+
+    text: str
+    differs: bool
+
+
 class Steps:
     """The changes since the program started, the newest last; safe to use from several threads."""
 
@@ -51,7 +64,10 @@ class Steps:
     def push_added(self, text: str, added: Sequence[Added], also: Callable[[], object] = lambda: None) -> None:
         """Remembers photos that were added or moved, if any; `also` takes back what else was done."""
         new = [each.sample for each in added if each.status == "added"]
-        moved = {each.sample: each.previous for each in added if each.status == "relabelled" and each.previous}
+        moved: dict[int, str] = {}
+        for each in added:  # one photo may be there twice, under two labels
+            if each.status == "relabelled" and each.previous and each.sample not in new:
+                moved.setdefault(each.sample, each.previous)
 
         def revert(classifier: StoredClassifier) -> None:
             editing.take(classifier.session, new)
@@ -62,8 +78,8 @@ class Steps:
         if new or moved:
             self.push(text, revert)
 
-    def undo(self, classifier: StoredClassifier) -> str:
-        """Takes the newest change back, all of it or nothing; returns what it was.
+    def undo(self, classifier: StoredClassifier) -> Undone:
+        """Takes the newest change back, all of it or nothing.
 
         A change that fails now stays the newest. One that something else has overtaken can never be taken back: it is dropped, so that the
         ones before it still can.
@@ -77,12 +93,13 @@ class Steps:
             raise StoreError("there is nothing to undo", code="nothing-to-undo")
         try:
             with classifier.session.changing("undoing a step"):
+                before = classifier.store.digest()
                 step.revert(classifier)
+                return Undone(step.text, classifier.store.digest() != before)
         except BaseException as error:
             if getattr(error, "code", "") not in _OVERTAKEN:
                 self.push(step.text, step.revert)
             raise
-        return step.text
 
     @property
     def newest(self) -> str | None:

@@ -122,7 +122,7 @@ def back_up(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Hea
             draft.chmod(schema.MODE)
             durable.sync(draft)
             draft.replace(new)
-            durable.sync_folder(new.parent)
+            durable.sync(new.parent)
         except (sqlite3.Error, OSError) as error:
             draft.unlink(missing_ok=True)
             raise failure(error, new, "copying into it") from error
@@ -144,54 +144,37 @@ def _reading(path: Path) -> Iterator[tuple[Connection, sqlite3.Connection]]:
 
 
 def _examine(path: Path, db: sqlite3.Connection) -> Health:
-    damaged: list[str] = []
-    if not _holds(lambda: [row for row in db.execute("PRAGMA integrity_check(20)") if row[0] != b"ok"] == []):
-        damaged.append("pages")
-    if not _holds(functools.partial(_has_index, db, path)):
-        damaged.append("index")
-    whole, kept = 0, 0
+    damaged = [
+        name
+        for name, check in (
+            ("pages", lambda: db.execute("PRAGMA integrity_check(1)").fetchall() == [(b"ok",)]),
+            ("index", lambda: samples.check_index(db, path)),
+            ("head history", lambda: heads.history(db, path)),
+            ("log", lambda: events.read(db, path, None)),
+            ("background", lambda: background.is_sound(db)),
+        )
+        if not _holds(check)
+    ]
+    whole = 0
     for number in _numbers(db, "sample"):
         row = _row(db, number)
-        whole += row is not None
         if row is None:
             damaged.append(f"sample {number}")
-        elif not _holds(functools.partial(_has_preview, db, path, row)):
+            continue
+        whole += 1
+        if not _holds(functools.partial(captures.preview, db, path, number, row.measured)):
             damaged.append(f"preview {number}")
-    for number in _numbers(db, "head"):
-        sound = _holds(functools.partial(_has_weights, db, path, number))
-        kept += sound
-        if not sound:
-            damaged.append(f"head {number}")
-    for name, check in (
-        ("head history", lambda: heads.history(db, path) is not None),
-        ("log", lambda: events.read(db, path, None) is not None),
-        ("background", lambda: background.is_sound(db)),
-    ):
-        if not _holds(check):
-            damaged.append(name)
-    return Health(str(path), whole, kept, tuple(damaged))
+    numbers = _numbers(db, "head")
+    broken = [f"head {number}" for number in numbers if not _holds(functools.partial(heads.weights, db, path, number))]
+    return Health(str(path), whole, len(numbers) - len(broken), (*damaged, *broken))
 
 
-def _holds(check: Callable[[], bool]) -> bool:
+def _holds(check: Callable[[], object]) -> bool:
+    """Whether a check raises nothing, and is not False."""
     try:
-        return check()
+        return check() is not False
     except (StoreCorrupt, sqlite3.Error, ValueError, TypeError, OverflowError):  # SQLite finds damage, or a checksum does
         return False
-
-
-def _has_index(db: sqlite3.Connection, path: Path) -> bool:
-    samples.check_index(db, path)
-    return True
-
-
-def _has_preview(db: sqlite3.Connection, path: Path, row: samples.SampleRow) -> bool:
-    captures.preview(db, path, row.id, row.measured)
-    return True
-
-
-def _has_weights(db: sqlite3.Connection, path: Path, head: int) -> bool:
-    heads.weights(db, path, head)
-    return True
 
 
 def _numbers(db: sqlite3.Connection, table: str) -> list[int]:

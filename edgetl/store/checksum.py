@@ -10,8 +10,8 @@ from zlib import crc32
 
 from edgetl.errors import StoreCorrupt
 
-RESTORE = "see what is whole: edgetl store verify -s STORE; then save it: edgetl store salvage -s STORE -o NEW"
-REPAIR = "build it again from the rows: edgetl store repair -s STORE"
+RESTORE = "save what is whole to a new store: edgetl store salvage -s STORE -o NEW"
+REPAIR = "rebuild it from the rows: edgetl store repair -s STORE"
 
 
 def checksum(row: int, *fields: bytes) -> int:

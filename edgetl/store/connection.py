@@ -239,6 +239,7 @@ class Connection:
             raise StoreError(message, code="open-in-each-process", path=str(self.path), doing=doing)
 
     def _check_open(self, doing: str) -> None:
+        self._check_process(doing)
         if self._closed:
             message = f"{self.path}: {doing} is not possible: the store is closed. Open it again."
             raise StoreError(message, code="store-closed", path=str(self.path), doing=doing)

@@ -85,7 +85,7 @@ def create(path: Path, fingerprint: Fingerprint, fill: Callable[[sqlite3.Connect
         _write(draft, fingerprint, fill)
         draft.chmod(MODE)  # before it has its name; SQLite gives the journal the same
         draft.replace(path)
-        durable.sync_folder(path.parent)
+        durable.sync(path.parent)
 
 
 def locate(path: str | os.PathLike[str]) -> Path:

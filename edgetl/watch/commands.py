@@ -103,7 +103,8 @@ class Commands:
     def _change(self, classifier: Classifier, command: str, text: str, photo: bytes | None) -> Result:
         if command == "undo":
             undone = self._steps.undo(classifier)
-            return {"undone": undone, **_train(classifier)}
+            head = _train(classifier) if undone.differs else {"head": classifier.store.active_id()}
+            return {"undone": undone.text, **head}
         if command == "activate":
             before = classifier.store.active()
             info = classifier.activate(int(text))

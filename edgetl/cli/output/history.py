@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def rolled_back(info: HeadInfo) -> list[str]:
     """Which head is active again, and that the photos are still there."""
-    return [*active(info), "The photos stay, and train again next time; `edgetl forget` removes some."]
+    return [*active(info), "The photos stay for the next training; `edgetl forget` removes some."]
 
 
 def active(info: HeadInfo) -> list[str]:
