@@ -256,9 +256,11 @@ def test_few_frames_are_one_group_and_none_are_none(opened: Inbox) -> None:
 def test_doubt_comes_first_and_then_what_is_different() -> None:
     units = np.eye(4, dtype=np.float32)[[0, 0, 1, 2]]
     probabilities = np.array([[0.5, 0.5], [0.52, 0.48], [0.7, 0.3], [0.99, 0.01]])
-    assert ranking.rank(units, probabilities, np.zeros(4, bool), 3).tolist() == [0, 2, 3]
-    assert ranking.rank(units, probabilities, np.array([False, False, False, True]), 9).tolist()[:2] == [0, 3]
-    assert len(ranking.rank(units[:0], probabilities[:0], np.zeros(0, bool), 3)) == 0
+    assert ranking.rank(units, probabilities, np.zeros(4, bool), np.zeros(4), 3).tolist() == [0, 2, 3]
+    assert ranking.rank(units, probabilities, np.array([False, False, False, True]), np.zeros(4), 9).tolist()[:2] == [0, 3]
+    near = np.array([0.9, 0.9, 0.0, 1.0])  # like photos that are labelled already
+    assert ranking.rank(units, probabilities, np.zeros(4, bool), near, 2).tolist() == [2, 0]
+    assert len(ranking.rank(units[:0], probabilities[:0], np.zeros(0, bool), np.zeros(0), 3)) == 0
 
 
 @pytest.fixture(scope="session")
@@ -309,9 +311,10 @@ def test_proposed_photos_teach_more_than_random_ones(embedded: Callable[[str, in
             learner.add(np.array(known), rows[known], labels[known].tolist())
             head = learner.fit("lda").head
             if propose:
-                x = power_normalise(rows[rest])
+                x = power_normalise(rows)
                 units = x / np.linalg.norm(x, axis=1, keepdims=True)
-                chosen = ranking.rank(units, head.probabilities(rows[rest]), np.zeros(len(rest), bool), 10)
+                near = (units[rest] @ units[known].T).max(axis=1)
+                chosen = ranking.rank(units[rest], head.probabilities(rows[rest]), np.zeros(len(rest), bool), near, 10)
             else:
                 chosen = random.choice(len(rest), 10, replace=False)
             known += rest[chosen].tolist()

@@ -89,7 +89,8 @@ def _read(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = tomllib.loads(regular.read(path, 2**20).decode("utf-8"))
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{path}: {reason}", code="config-unreadable", path=str(path), reason=reason) from error
+        hint = ". docs/how-to/service.md has one to copy." if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"{path}: {reason}{hint}", code="config-unreadable", path=str(path), reason=reason) from error
     return content
 
 

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -233,13 +233,23 @@ class Inbox:
             groups.append(Group(tuple(items[row].id for row in rows.tolist()), max(sorted(set(labels), key=str), key=labels.count)))
         return groups
 
-    def ranked(self, items: Sequence[InboxItem], head: Head, n: int) -> list[int]:
-        """The numbers of the `n` frames that teach most, the first to label first (:mod:`edgetl.inbox.ranking`)."""
+    def ranked(self, items: Sequence[InboxItem], head: Head, trained: Iterable[Embeddings], n: int) -> list[int]:
+        """The numbers of the `n` frames that teach most, the first to label first (:mod:`edgetl.inbox.ranking`).
+
+        Args:
+            items: the frames.
+            head: the active one.
+            trained: embeddings of the training photos, float32 [k, d] at a time.
+            n: how many to choose.
+        """
         if not items:
             return []
         embeddings = np.stack([item.embedding for item in items])
+        units, near = _units(embeddings), np.zeros(len(items), np.float32)
+        for rows in trained:
+            near = np.maximum(near, (units @ _units(rows).T).max(axis=1))
         unknown = np.array([item.label is None for item in items])
-        return [items[row].id for row in ranking.rank(_units(embeddings), head.probabilities(embeddings), unknown, n).tolist()]
+        return [items[row].id for row in ranking.rank(units, head.probabilities(embeddings), unknown, near, n).tolist()]
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""

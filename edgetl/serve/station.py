@@ -286,7 +286,9 @@ class Station:
     def inbox_view(self) -> dict[str, Any]:
         """The frames of the inbox, grouped by likeness and ordered by what teaches most; JSON-able."""
         items, head = self.inbox.items(), self.classifier.session.head
-        return views.inbox(items, self.inbox.groups(items), [] if head is None else self.inbox.ranked(items, head, _PROPOSED))
+        trained = (batch.embeddings for batch in self.classifier.store.batches())
+        ranked = [] if head is None else self.inbox.ranked(items, head, trained, _PROPOSED)
+        return views.inbox(items, self.inbox.groups(items), ranked)
 
     def empty_inbox(self, ids: Sequence[int]) -> None:
         """Removes frames of the inbox."""
